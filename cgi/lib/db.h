@@ -1,0 +1,111 @@
+#ifndef DB_H_
+#define DB_H_
+
+#include <stddef.h>
+
+#include <libpq-fe.h>
+
+struct config;
+
+/*
+ * The database connection of a worker: made when it is first needed, made
+ * anew when it was lost, never waited for without a deadline.
+ *
+ * Session-level advisory locks and prepared statements live in the session,
+ * so it has to be one: a connection pooler in between is refused by name.
+ */
+struct db;
+
+/* A statement, prepared once a session; ${name} identifies it. */
+struct db_statement {
+	const char *name;
+	char *sql;
+};
+
+enum db_outcome {
+	DB_OK,
+	DB_LOST,	/* no connection, or it broke: transient */
+	DB_LOCKED,	/* a lock could not be had in time: transient */
+	DB_FAILED,	/* the statement was refused */
+};
+
+/**
+ * db_new(conf, application_name):
+ * Return a handle without connecting, or NULL.  ${conf} must outlive it.
+ */
+struct db *db_new(const struct config *, const char *);
+
+/**
+ * db_ready(db):
+ * Make sure that there is a live connection, connecting if need be; call it
+ * before the first statement of a request.  Return DB_OK or DB_LOST.
+ */
+enum db_outcome db_ready(struct db *);
+
+/**
+ * db_prepare(db, statement):
+ * Prepare ${statement} in the session, unless it has been.
+ */
+enum db_outcome db_prepare(struct db *, const struct db_statement *);
+
+/**
+ * db_query(db, statement, params, nparams, result):
+ * Run ${statement} with text ${params} (NULL is SQL's NULL) on the connection
+ * that db_ready found; it never reconnects by itself, because a lock held in
+ * the session would silently be gone.  Set ${result} on DB_OK only; the
+ * caller clears it with PQclear.
+ */
+enum db_outcome db_query(struct db *, const struct db_statement *,
+    const char *const *, int, PGresult **);
+
+/**
+ * db_error(db):
+ * Return what the last failure was, in one line, without the connection's
+ * parameters.
+ */
+const char *db_error(const struct db *);
+
+/**
+ * db_close(db):
+ * Drop the connection; locks held in its session are released.
+ */
+void db_close(struct db *);
+
+/**
+ * db_free(db):
+ * Close and free ${db}; NULL is fine.
+ */
+void db_free(struct db *);
+
+/*
+ * For a program that drives its connection by events, the parts of the above:
+ */
+
+/**
+ * db_connect_start(conf, application_name):
+ * Begin to connect as ${conf} says, like PQconnectStart.
+ */
+PGconn *db_connect_start(const struct config *, const char *);
+
+/**
+ * db_session_sql():
+ * Return the statements that every new session begins with.  Their last
+ * result is one row of one column: pg_backend_pid().
+ */
+const char *db_session_sql(void);
+
+/**
+ * db_session_check(conn, result):
+ * Hold ${result}, the last of db_session_sql(), against the connection.
+ * Return NULL if this is a session of its own, or else a sentence for the
+ * operator.
+ */
+const char *db_session_check(PGconn *, const PGresult *);
+
+/**
+ * db_message(conn, buf, buflen):
+ * Write the connection's error to ${buf} in one line, and return ${buf}.
+ */
+const char *db_message(const PGconn *, char *, size_t);
+
+#endif /* !DB_H_ */

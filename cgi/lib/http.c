@@ -1,0 +1,332 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#include "retry_after.h"
+#include "version.h"
+
+#include "http.h"
+
+struct http {
+	CURL *easy;
+	struct curl_slist *headers;
+	char *body;
+	size_t body_len;
+	size_t body_size;	/* allocated */
+	size_t max_response;
+	int too_large;
+	int status_only;
+	long status;
+	char error[CURL_ERROR_SIZE];
+};
+
+/* Collect the body up to its bound; refusing bytes ends the transfer. */
+static size_t
+collect(char *data, size_t one, size_t len, void *cookie)
+{
+	struct http *http = cookie;
+	size_t size;
+	char *body;
+
+	(void)one;
+	if (len > http->max_response - http->body_len) {
+		http->too_large = 1;
+		return (0);
+	}
+	if (http->body_len + len + 1 > http->body_size) {
+		size = (http->body_len + len + 1) * 2;
+		if ((body = malloc(size)) == NULL)
+			return (0);
+		if (http->body != NULL) {
+			memcpy(body, http->body, http->body_len);
+			OPENSSL_cleanse(http->body, http->body_size);
+			free(http->body);
+		}
+		http->body = body;
+		http->body_size = size;
+	}
+	memcpy(&http->body[http->body_len], data, len);
+	http->body_len += len;
+	http->body[http->body_len] = '\0';
+	return (len);
+}
+
+/* Set what is the same for every request. */
+static int
+set_defaults(struct http *http)
+{
+	CURL *e = http->easy;
+
+#define SET(option, value)						\
+	if (curl_easy_setopt(e, option, value) != CURLE_OK)		\
+		return (-1)
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_REDIR_PROTOCOLS_STR, "https");
+	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_SSL_VERIFYPEER, 1L);
+	SET(CURLOPT_SSL_VERIFYHOST, 2L);
+	SET(CURLOPT_PROXY, "");
+	SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, 5000L);
+	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(CURLOPT_MAXAGE_CONN, 55L);
+	SET(CURLOPT_USERAGENT, "followup-scheduler/" FOLLOWUP_VERSION);
+	SET(CURLOPT_ERRORBUFFER, http->error);
+	SET(CURLOPT_WRITEFUNCTION, collect);
+	SET(CURLOPT_WRITEDATA, http);
+#undef SET
+	return (0);
+}
+
+/* A control character would end the header and begin another one. */
+static int
+is_clean(const char *header)
+{
+
+	for (; *header != '\0'; header++) {
+		if ((unsigned char)*header < ' ' || *header == 0x7f)
+			return (0);
+	}
+	return (1);
+}
+
+static int
+set_headers(struct http *http, const char *const *headers)
+{
+	struct curl_slist *next;
+
+	curl_slist_free_all(http->headers);
+	http->headers = NULL;
+
+	/* No 100-continue: it costs a round trip and nobody here needs it. */
+	if ((http->headers = curl_slist_append(NULL, "Expect:")) == NULL)
+		return (-1);
+	for (; headers != NULL && *headers != NULL; headers++) {
+		if (!is_clean(*headers))
+			return (-1);
+		if ((next = curl_slist_append(http->headers, *headers)) ==
+		    NULL)
+			return (-1);
+		http->headers = next;
+	}
+	return (0);
+}
+
+/**
+ * http_new():
+ * Return a new handle, or NULL.
+ */
+struct http *
+http_new(void)
+{
+	struct http *http;
+
+	if ((http = calloc(1, sizeof(*http))) == NULL)
+		return (NULL);
+	if ((http->easy = curl_easy_init()) == NULL)
+		goto err;
+	if (set_defaults(http) != 0)
+		goto err;
+	return (http);
+
+err:
+	http_free(http);
+	return (NULL);
+}
+
+/**
+ * http_prepare(http, request):
+ * Make ready to perform ${request}; what it points to, except the headers,
+ * must live until the exchange is done.  A header that holds a control
+ * character is refused.  Return 0 or -1.
+ */
+int
+http_prepare(struct http *http, const struct http_request *request)
+{
+	CURL *e = http->easy;
+	int has_body = request->body != NULL;
+
+	/* Forget the answer before. */
+	http->body_len = 0;
+	http->too_large = 0;
+	http->status = 0;
+	http->max_response = request->max_response;
+	http->status_only = request->status_only;
+	(void)snprintf(http->error, sizeof(http->error),
+	    "the request could not be prepared");
+
+	if (set_headers(http, request->headers) != 0)
+		return (-1);
+
+#define SET(option, value)						\
+	if (curl_easy_setopt(e, option, value) != CURLE_OK)		\
+		return (-1)
+	SET(CURLOPT_URL, request->url);
+	SET(CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
+	SET(CURLOPT_HTTPHEADER, http->headers);
+	SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
+	SET(CURLOPT_MAXFILESIZE_LARGE, request->status_only ? (curl_off_t)0 :
+	    (curl_off_t)request->max_response);
+
+	/* The kind of transfer first, since it resets the method. */
+	if (has_body) {
+		SET(CURLOPT_POST, 1L);
+		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
+		SET(CURLOPT_POSTFIELDS, request->body);
+	} else
+		SET(CURLOPT_HTTPGET, 1L);
+	SET(CURLOPT_CUSTOMREQUEST, request->method);
+#undef SET
+	http->error[0] = '\0';
+	return (0);
+}
+
+/**
+ * http_perform(http):
+ * Do what was prepared.  Return 0 if an answer came, whatever its status, or
+ * -1 if none came whole: see http_error.
+ */
+int
+http_perform(struct http *http)
+{
+
+	return (http_done(http, curl_easy_perform(http->easy)));
+}
+
+/**
+ * http_easy(http):
+ * Return the handle for a multi handle; its CURLOPT_PRIVATE is the caller's.
+ */
+CURL *
+http_easy(struct http *http)
+{
+
+	return (http->easy);
+}
+
+/**
+ * http_done(http, result):
+ * Take note of the ${result} a multi handle gave.  Return as http_perform.
+ */
+int
+http_done(struct http *http, CURLcode result)
+{
+
+	if ((result == CURLE_OK || http->status_only) &&
+	    curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE,
+	    &http->status) == CURLE_OK && http->status >= 200)
+		return (0);
+
+	http->status = 0;
+	if (http->too_large || result == CURLE_FILESIZE_EXCEEDED)
+		(void)snprintf(http->error, sizeof(http->error),
+		    "the answer is longer than %zu bytes", http->max_response);
+	else if (http->error[0] == '\0')
+		(void)snprintf(http->error, sizeof(http->error), "%s",
+		    curl_easy_strerror(result));
+	return (-1);
+}
+
+/**
+ * http_status(http), http_body(http), http_body_len(http):
+ * Return the answer's status (0 if none came), body (never NULL, with a NUL
+ * behind it), and the body's length.  They live until the next prepare.
+ */
+long
+http_status(const struct http *http)
+{
+
+	return (http->status);
+}
+
+const char *
+http_body(const struct http *http)
+{
+
+	return (http->body_len > 0 ? http->body : "");
+}
+
+size_t
+http_body_len(const struct http *http)
+{
+
+	return (http->body_len);
+}
+
+/**
+ * http_header(http, name):
+ * Return the value of the answer's last header ${name}, or NULL.  It lives
+ * until the next call or prepare.
+ */
+const char *
+http_header(const struct http *http, const char *name)
+{
+	struct curl_header *h;
+	size_t count;
+
+	if (curl_easy_header(http->easy, name, 0, CURLH_HEADER, -1, &h) !=
+	    CURLHE_OK)
+		return (NULL);
+	count = h->amount;
+	if (count > 1 && curl_easy_header(http->easy, name, count - 1,
+	    CURLH_HEADER, -1, &h) != CURLHE_OK)
+		return (NULL);
+	return (h->value);
+}
+
+/**
+ * http_error(http):
+ * Return what went wrong, in words, when no answer came whole.
+ */
+const char *
+http_error(const struct http *http)
+{
+
+	return (http->error);
+}
+
+/**
+ * http_retry_after(http, now):
+ * Return the seconds that the answer's Retry-After asks to wait (RFC 9110,
+ * 10.2.3: a number, or a date, which is held against ${now}), at most one
+ * hour; -1 if there is none that can be read.
+ */
+long
+http_retry_after(const struct http *http, time_t now)
+{
+	const char *value = http_header(http, "Retry-After");
+
+	return (value != NULL ? retry_after_parse(value, now) : -1);
+}
+
+/**
+ * http_wipe(http):
+ * Overwrite the answer's body, which held a secret.
+ */
+void
+http_wipe(struct http *http)
+{
+
+	if (http->body != NULL)
+		OPENSSL_cleanse(http->body, http->body_size);
+	http->body_len = 0;
+}
+
+/**
+ * http_free(http):
+ * Free ${http} and close its connection; NULL is fine.
+ */
+void
+http_free(struct http *http)
+{
+
+	if (http == NULL)
+		return;
+	http_wipe(http);
+	curl_easy_cleanup(http->easy);
+	curl_slist_free_all(http->headers);
+	free(http->body);
+	free(http);
+}

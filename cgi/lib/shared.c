@@ -1,0 +1,193 @@
+#include <sys/mman.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared.h"
+
+struct shared {
+	pthread_mutex_t content;	/* held for a copy */
+	pthread_mutex_t renewal;	/* held during a fetch */
+	uint64_t generation;
+	time_t attempted[2];		/* by reason */
+	time_t expires;
+	size_t size;
+	size_t len;
+	char data[];
+};
+
+/* Lock; a holder that died leaves a mutex that is repaired and taken over. */
+static void
+lock(pthread_mutex_t *mutex)
+{
+
+	if (pthread_mutex_lock(mutex) == EOWNERDEAD)
+		(void)pthread_mutex_consistent(mutex);
+}
+
+static int
+try_lock(pthread_mutex_t *mutex)
+{
+	int rc = pthread_mutex_trylock(mutex);
+
+	if (rc == EOWNERDEAD) {
+		(void)pthread_mutex_consistent(mutex);
+		rc = 0;
+	}
+	return (rc == 0);
+}
+
+/**
+ * shared_new(size):
+ * Return a shared document of at most ${size} bytes, still empty, or NULL.
+ */
+struct shared *
+shared_new(size_t size)
+{
+	pthread_mutexattr_t attr;
+	struct shared *shared;
+
+	shared = mmap(NULL, sizeof(*shared) + size, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		return (NULL);
+	(void)madvise(shared, sizeof(*shared) + size, MADV_DONTDUMP);
+	shared->size = size;
+
+	/* Robust: a worker that is killed must not lock out the others. */
+	if (pthread_mutexattr_init(&attr) != 0)
+		goto err;
+	if (pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) != 0 ||
+	    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) != 0 ||
+	    pthread_mutex_init(&shared->content, &attr) != 0 ||
+	    pthread_mutex_init(&shared->renewal, &attr) != 0) {
+		(void)pthread_mutexattr_destroy(&attr);
+		goto err;
+	}
+	(void)pthread_mutexattr_destroy(&attr);
+	return (shared);
+
+err:
+	(void)munmap(shared, sizeof(*shared) + size);
+	return (NULL);
+}
+
+/**
+ * shared_generation(shared):
+ * Return a number that grows with each new document; 0 means there is none.
+ */
+uint64_t
+shared_generation(struct shared *shared)
+{
+	uint64_t generation;
+
+	lock(&shared->content);
+	generation = shared->generation;
+	(void)pthread_mutex_unlock(&shared->content);
+	return (generation);
+}
+
+/**
+ * shared_expires(shared):
+ * Return when the document should be renewed; 0 if there is none.
+ */
+time_t
+shared_expires(struct shared *shared)
+{
+	time_t expires;
+
+	lock(&shared->content);
+	expires = shared->expires;
+	(void)pthread_mutex_unlock(&shared->content);
+	return (expires);
+}
+
+/**
+ * shared_copy(shared, len, generation):
+ * Return a copy of the document (with a NUL behind its ${len} bytes) that the
+ * caller frees, and its ${generation}; NULL if there is none.
+ */
+char *
+shared_copy(struct shared *shared, size_t *len, uint64_t *generation)
+{
+	char *copy = NULL;
+
+	lock(&shared->content);
+	if (shared->generation > 0 &&
+	    (copy = malloc(shared->len + 1)) != NULL) {
+		memcpy(copy, shared->data, shared->len);
+		copy[shared->len] = '\0';
+		*len = shared->len;
+		*generation = shared->generation;
+	}
+	(void)pthread_mutex_unlock(&shared->content);
+	return (copy);
+}
+
+/**
+ * shared_renewal_begin(shared, reason, wait, now, interval):
+ * Try to become the one that renews the document.  If another process is
+ * doing so, wait for it to end if ${wait} is set.  Return 1 if the caller
+ * shall renew and then call shared_renewal_end; 0 if not: another one just
+ * did or is doing it, or the last attempt for the same ${reason}, good or
+ * bad, began less than ${interval} seconds before ${now}.  The attempt is
+ * stamped before it is made, so that a slow source is not asked by everybody.
+ */
+int
+shared_renewal_begin(struct shared *shared, enum shared_reason reason,
+    int wait, time_t now, time_t interval)
+{
+	time_t *attempted = &shared->attempted[reason];
+	uint64_t before = shared_generation(shared);
+
+	if (!try_lock(&shared->renewal)) {
+		if (!wait)
+			return (0);
+		lock(&shared->renewal);
+	}
+
+	/* Who waited for the lock may find that the work is done. */
+	if (shared_generation(shared) != before ||
+	    (*attempted != 0 && now >= *attempted &&
+	    now - *attempted < interval)) {
+		(void)pthread_mutex_unlock(&shared->renewal);
+		return (0);
+	}
+	*attempted = now;
+	return (1);
+}
+
+/**
+ * shared_renewal_end(shared, data, len, expires):
+ * Store the new document, to be renewed at ${expires}; or, with ${data} NULL,
+ * keep the old one after a failure.
+ */
+void
+shared_renewal_end(struct shared *shared, const char *data, size_t len,
+    time_t expires)
+{
+
+	if (data != NULL && len <= shared->size) {
+		lock(&shared->content);
+		memcpy(shared->data, data, len);
+		shared->len = len;
+		shared->expires = expires;
+		shared->generation++;
+		(void)pthread_mutex_unlock(&shared->content);
+	}
+	(void)pthread_mutex_unlock(&shared->renewal);
+}
+
+/**
+ * shared_free(shared):
+ * Unmap the document from this process; NULL is fine.
+ */
+void
+shared_free(struct shared *shared)
+{
+
+	if (shared != NULL)
+		(void)munmap(shared, sizeof(*shared) + shared->size);
+}
