@@ -1,0 +1,318 @@
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <fcgiapp.h>
+
+#include "log.h"
+#include "request.h"
+
+#include "fcgi_server.h"
+
+/* Requests that wait for a worker in the kernel. */
+#define BACKLOG		4096
+
+/* A worker that lived for less is not replaced at once, in milliseconds. */
+#define RESPAWN_MS	1000
+
+static volatile sig_atomic_t stopping;
+
+static void
+on_stop(int sig)
+{
+
+	(void)sig;
+	stopping = 1;
+}
+
+static void
+on_child(int sig)
+{
+
+	(void)sig;
+}
+
+/*
+ * Make the socket under another name and move it into place, so that nobody
+ * finds it before its mode is right, and a stale one is replaced.
+ */
+static int
+open_socket(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd, n;
+
+	n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s.new", path);
+	if (n < 0 || (size_t)n >= sizeof(addr.sun_path)) {
+		log_error(NULL, "the socket's path %s is too long: set "
+		    "FOLLOWUP_RUNTIME_DIR to a shorter one", path);
+		return (-1);
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		goto err;
+	(void)unlink(addr.sun_path);
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 ||
+	    chmod(addr.sun_path, 0660) != 0 ||
+	    listen(fd, BACKLOG) != 0 ||
+	    rename(addr.sun_path, path) != 0)
+		goto err;
+	return (fd);
+
+err:
+	log_error(NULL, "the socket %s could not be made: %s; does the "
+	    "directory exist, and may this user write to it?", path,
+	    strerror(errno));
+	if (fd >= 0)
+		(void)close(fd);
+	return (-1);
+}
+
+static int
+set_handler(int sig, void (*handler)(int))
+{
+	struct sigaction sa;
+
+	memset(&sa, 0, sizeof(sa));
+	sa.sa_handler = handler;
+	(void)sigemptyset(&sa.sa_mask);
+	return (sigaction(sig, &sa, NULL));
+}
+
+/*
+ * Signals are let in only while a process waits: between looking at the flag
+ * and going to sleep no signal can slip through.
+ */
+static int
+set_signals(sigset_t *waiting)
+{
+	sigset_t blocked;
+
+	if (sigemptyset(&blocked) != 0 ||
+	    sigaddset(&blocked, SIGTERM) != 0 ||
+	    sigaddset(&blocked, SIGINT) != 0 ||
+	    sigaddset(&blocked, SIGCHLD) != 0 ||
+	    sigprocmask(SIG_BLOCK, &blocked, waiting) != 0)
+		return (-1);
+	(void)sigdelset(waiting, SIGTERM);
+	(void)sigdelset(waiting, SIGINT);
+	(void)sigdelset(waiting, SIGCHLD);
+	return (set_handler(SIGTERM, on_stop) != 0 ||
+	    set_handler(SIGINT, on_stop) != 0 ||
+	    set_handler(SIGCHLD, on_child) != 0 ||
+	    set_handler(SIGPIPE, SIG_IGN) != 0 ? -1 : 0);
+}
+
+/* Answer what was accepted. */
+static void
+serve(const struct fcgi_server *server, void *state, FCGX_Request *fcgx)
+{
+	struct request request;
+
+	request_init(&request, fcgx);
+	server->handle(state, &request);
+	if (!request.answered)
+		request_problem(&request, PROBLEM_INTERNAL, NULL,
+		    "the request was not answered; see the log");
+	FCGX_Finish_r(fcgx);
+}
+
+/* The life of a worker; returns the exit status of its process. */
+static int
+work(const struct fcgi_server *server, int fd, const sigset_t *waiting)
+{
+	static const struct timespec pause = { .tv_nsec = 100000000 };
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	FCGX_Request fcgx;
+	void *state;
+	int rc;
+
+	if (FCGX_Init() != 0 ||
+	    FCGX_InitRequest(&fcgx, fd, FCGI_FAIL_ACCEPT_ON_INTR) != 0) {
+		log_error(NULL, "libfcgi could not be started");
+		return (1);
+	}
+
+	/* libfcgi has put handlers of its own. */
+	if (set_handler(SIGTERM, on_stop) != 0 ||
+	    set_handler(SIGINT, on_stop) != 0)
+		return (1);
+	if ((state = server->start(server->cookie)) == NULL) {
+		log_error(NULL, "a worker could not be started");
+		return (1);
+	}
+
+	while (!stopping) {
+		if (ppoll(&pfd, 1, NULL, waiting) <= 0)
+			continue;
+		rc = FCGX_Accept_r(&fcgx);
+		if (rc == 0)
+			serve(server, state, &fcgx);
+		else if (rc != -EAGAIN && rc != -EINTR &&
+		    rc != -ECONNABORTED) {
+			/* Out of descriptors or memory: do not spin. */
+			log_warning(NULL, "a request could not be accepted: "
+			    "%s", strerror(rc < 0 ? -rc : rc));
+			(void)ppoll(NULL, 0, &pause, waiting);
+		}
+	}
+
+	server->stop(state);
+	FCGX_Free(&fcgx, 0);
+	return (0);
+}
+
+/* Start one worker; return its process id or -1. */
+static pid_t
+start_worker(const struct fcgi_server *server, int fd,
+    const sigset_t *waiting)
+{
+	pid_t parent = getpid(), pid;
+
+	if ((pid = fork()) != 0) {
+		if (pid < 0)
+			log_error(NULL, "a worker could not be forked: %s",
+			    strerror(errno));
+		return (pid);
+	}
+
+	/* If the server dies the worker shall finish its request and leave. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		stopping = 1;
+	exit(work(server, fd, waiting));
+}
+
+static long
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (t.tv_sec * 1000 + t.tv_nsec / 1000000);
+}
+
+struct worker {
+	pid_t pid;		/* or 0 if it does not run */
+	long started;		/* when, in ms */
+};
+
+/* Take note of every worker that has ended. */
+static int
+reap(struct worker *workers, int n)
+{
+	int status, i, reaped = 0;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		for (i = 0; i < n; i++) {
+			if (workers[i].pid != pid)
+				continue;
+			workers[i].pid = 0;
+			reaped++;
+			if (WIFSIGNALED(status))
+				log_error(NULL, "worker %d was killed by "
+				    "signal %d", (int)pid, WTERMSIG(status));
+			else if (WEXITSTATUS(status) != 0)
+				log_error(NULL, "worker %d ended with status "
+				    "%d", (int)pid, WEXITSTATUS(status));
+		}
+	}
+	return (reaped);
+}
+
+/*
+ * Start the workers that do not run.  One that ended right after its start
+ * waits a second, so that a lasting fault does not become a fork storm.
+ * Return how long to wait until the next one is due, in ms, or -1.
+ */
+static long
+start_workers(const struct fcgi_server *server, int fd,
+    const sigset_t *waiting, struct worker *workers)
+{
+	long now = now_ms(), wait = -1, left;
+	int i;
+
+	for (i = 0; i < server->workers; i++) {
+		if (workers[i].pid != 0)
+			continue;
+		left = workers[i].started == 0 ? 0 :
+		    workers[i].started + RESPAWN_MS - now;
+		if (left <= 0) {
+			workers[i].started = now;
+			workers[i].pid = start_worker(server, fd, waiting);
+			if (workers[i].pid > 0)
+				continue;
+			workers[i].pid = 0;
+			left = RESPAWN_MS;
+		}
+		if (wait < 0 || left < wait)
+			wait = left;
+	}
+	return (wait);
+}
+
+/**
+ * fcgi_server_run(server):
+ * Serve until told to stop.  Return 0 then, or -1 if the server could not be
+ * started.
+ */
+int
+fcgi_server_run(const struct fcgi_server *server)
+{
+	struct worker *workers;
+	struct timespec timeout;
+	sigset_t waiting;
+	long wait;
+	int fd, i, running;
+
+	if ((workers = calloc((size_t)server->workers, sizeof(*workers))) ==
+	    NULL)
+		return (-1);
+	if (set_signals(&waiting) != 0 ||
+	    (fd = open_socket(server->socket_path)) < 0) {
+		free(workers);
+		return (-1);
+	}
+
+	/* Keep the workers running. */
+	log_info(NULL, "ready: %d workers on %s", server->workers,
+	    server->socket_path);
+	while (!stopping) {
+		wait = start_workers(server, fd, &waiting, workers);
+		timeout.tv_sec = wait / 1000;
+		timeout.tv_nsec = wait % 1000 * 1000000;
+		(void)ppoll(NULL, 0, wait < 0 ? NULL : &timeout, &waiting);
+		(void)reap(workers, server->workers);
+	}
+
+	/* Tell them to leave, and wait for the last. */
+	for (i = 0, running = 0; i < server->workers; i++) {
+		if (workers[i].pid != 0) {
+			(void)kill(workers[i].pid, SIGTERM);
+			running++;
+		}
+	}
+	while (running > 0) {
+		running -= reap(workers, server->workers);
+		if (running > 0)
+			(void)sigsuspend(&waiting);
+	}
+	log_info(NULL, "stopped");
+
+	(void)close(fd);
+	free(workers);
+	return (0);
+}

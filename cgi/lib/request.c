@@ -1,0 +1,317 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "log.h"
+#include "utf8.h"
+
+#include "request.h"
+
+static const struct {
+	int status;
+	const char *name;	/* the end of the type */
+	const char *title;
+} problems[] = {
+	[PROBLEM_NOT_JSON] = { 400, "not-json",
+	    "The body is not a JSON object" },
+	[PROBLEM_INVALID] = { 400, "invalid", "A value is missing or wrong" },
+	[PROBLEM_NOT_A_UUID] = { 400, "not-a-uuid",
+	    "The booking id is not a UUID" },
+	[PROBLEM_UNAUTHORIZED] = { 401, "unauthorized",
+	    "The caller is not known" },
+	[PROBLEM_NOT_FOUND] = { 404, "not-found", "There is no such resource" },
+	[PROBLEM_NO_SUCH_BOOKING] = { 404, "no-such-booking",
+	    "There is no such booking" },
+	[PROBLEM_METHOD_NOT_ALLOWED] = { 405, "method-not-allowed",
+	    "The method is not allowed here" },
+	[PROBLEM_CONFLICT] = { 409, "conflict",
+	    "The booking is not in a state for this" },
+	[PROBLEM_TOO_LARGE] = { 413, "too-large", "The body is too large" },
+	[PROBLEM_MEDIA_TYPE] = { 415, "media-type", "The body must be JSON" },
+	[PROBLEM_INTERNAL] = { 500, "internal", "Something is wrong here" },
+	[PROBLEM_UNAVAILABLE] = { 503, "unavailable", "Try again later" },
+};
+
+static const char *
+param_or_empty(FCGX_Request *fcgx, const char *name)
+{
+	const char *value = FCGX_GetParam(name, fcgx->envp);
+
+	return (value != NULL ? value : "");
+}
+
+/**
+ * request_init(request, fcgx):
+ * Look at what ${fcgx} accepted.
+ */
+void
+request_init(struct request *request, FCGX_Request *fcgx)
+{
+
+	request->fcgx = fcgx;
+	request->method = param_or_empty(fcgx, "REQUEST_METHOD");
+	request->path = param_or_empty(fcgx, "DOCUMENT_URI");
+	request->query = param_or_empty(fcgx, "QUERY_STRING");
+	request->content_type = param_or_empty(fcgx, "CONTENT_TYPE");
+	request->id = FCGX_GetParam("REQUEST_ID", fcgx->envp);
+	request->answered = 0;
+}
+
+/**
+ * request_param(request, name):
+ * Return the FastCGI parameter ${name}, such as "HTTP_AUTHORIZATION", or
+ * NULL.
+ */
+const char *
+request_param(const struct request *request, const char *name)
+{
+
+	return (FCGX_GetParam(name, request->fcgx->envp));
+}
+
+/**
+ * request_bearer(request):
+ * Return the token of "Authorization: Bearer token", or NULL.
+ */
+const char *
+request_bearer(const struct request *request)
+{
+	const char *value = request_param(request, "HTTP_AUTHORIZATION");
+
+	if (value == NULL || strncasecmp(value, "Bearer ", 7) != 0)
+		return (NULL);
+	for (value += 7; *value == ' '; value++)
+		continue;
+	return (*value != '\0' ? value : NULL);
+}
+
+/* Is it application/json, with or without parameters? */
+static int
+is_json_type(const char *type)
+{
+	static const char want[] = "application/json";
+	size_t len = sizeof(want) - 1;
+
+	if (strncasecmp(type, want, len) != 0)
+		return (0);
+	while (type[len] == ' ' || type[len] == '\t')
+		len++;
+	return (type[len] == '\0' || type[len] == ';');
+}
+
+/* Return the length that was announced, -1 for none, -2 for nonsense. */
+static long
+content_length(const struct request *request)
+{
+	const char *s = request_param(request, "CONTENT_LENGTH");
+	long n = 0;
+
+	/* For a request without a body nginx sends it, empty. */
+	if (s == NULL || *s == '\0')
+		return (-1);
+	for (; *s >= '0' && *s <= '9'; s++) {
+		n = n * 10 + (*s - '0');
+		if (n > REQUEST_MAX_BODY)
+			n = REQUEST_MAX_BODY + 1;
+	}
+	return (*s == '\0' ? n : -2);
+}
+
+/* Read the whole body, or answer and return NULL. */
+static char *
+read_body(struct request *request, size_t *len)
+{
+	long want = content_length(request);
+	char *body;
+	int n;
+
+	if (want == -2) {
+		request_problem(request, PROBLEM_INVALID, NULL,
+		    "Content-Length is not a number");
+		return (NULL);
+	}
+	if (want > REQUEST_MAX_BODY) {
+		request_problem(request, PROBLEM_TOO_LARGE, NULL,
+		    "the body may have at most %d bytes", REQUEST_MAX_BODY);
+		return (NULL);
+	}
+	if (want <= 0) {
+		request_problem(request, PROBLEM_NOT_JSON, NULL,
+		    "the request has no body");
+		return (NULL);
+	}
+
+	if ((body = malloc((size_t)want)) == NULL) {
+		request_unavailable(request, 1, "out of memory");
+		return (NULL);
+	}
+	n = FCGX_GetStr(body, (int)want, request->fcgx->in);
+	if (n != want || FCGX_GetError(request->fcgx->in) != 0) {
+		free(body);
+		request_problem(request, PROBLEM_INVALID, NULL,
+		    "the body ended before its Content-Length");
+		return (NULL);
+	}
+	*len = (size_t)want;
+	return (body);
+}
+
+/**
+ * request_json(request):
+ * Read the body and parse it as a JSON object of unique names, as the content
+ * type must say.  Return a reference that the caller drops; or NULL, when
+ * the request has been answered with what is wrong with it.
+ */
+json_t *
+request_json(struct request *request)
+{
+	json_error_t error;
+	json_t *json;
+	char *body;
+	size_t len;
+
+	if (!is_json_type(request->content_type)) {
+		request_problem(request, PROBLEM_MEDIA_TYPE, NULL,
+		    "send the body with Content-Type: application/json");
+		return (NULL);
+	}
+	if ((body = read_body(request, &len)) == NULL)
+		return (NULL);
+	json = json_loadb(body, len, JSON_REJECT_DUPLICATES, &error);
+	free(body);
+	if (json == NULL) {
+		request_problem(request, PROBLEM_NOT_JSON, NULL,
+		    "line %d, column %d: %s", error.line, error.column,
+		    error.text);
+		return (NULL);
+	}
+	if (!json_is_object(json)) {
+		json_decref(json);
+		request_problem(request, PROBLEM_NOT_JSON, NULL,
+		    "the body is JSON, but not an object {...}");
+		return (NULL);
+	}
+	return (json);
+}
+
+/* The reason phrase of ${status} (RFC 9110, section 15). */
+static const char *
+phrase(int status)
+{
+	static const struct {
+		int status;
+		const char *phrase;
+	} phrases[] = {
+		{ 200, "OK" }, { 400, "Bad Request" },
+		{ 401, "Unauthorized" }, { 404, "Not Found" },
+		{ 405, "Method Not Allowed" }, { 409, "Conflict" },
+		{ 413, "Content Too Large" },
+		{ 415, "Unsupported Media Type" },
+		{ 500, "Internal Server Error" },
+		{ 503, "Service Unavailable" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++) {
+		if (phrases[i].status == status)
+			return (phrases[i].phrase);
+	}
+	return ("Unknown");
+}
+
+/* Write the answer; a client that is gone cannot be helped. */
+static void
+answer(struct request *request, int status, const char *type,
+    const char *header, json_t *body)
+{
+	FCGX_Stream *out = request->fcgx->out;
+	char *text;
+
+	request->answered = status;
+	text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+	json_decref(body);
+	if (text == NULL) {
+		log_error(NULL, "an answer could not be written as JSON");
+		(void)FCGX_PutS("Status: 500 Internal Server Error\r\n\r\n", out);
+		return;
+	}
+	(void)FCGX_FPrintF(out, "Status: %d %s\r\nContent-Type: %s\r\n"
+	    "Cache-Control: no-store\r\n", status, phrase(status), type);
+	if (header != NULL)
+		(void)FCGX_FPrintF(out, "%s\r\n", header);
+	(void)FCGX_PutS("\r\n", out);
+	if (strcmp(request->method, "HEAD") != 0) {
+		(void)FCGX_PutS(text, out);
+		(void)FCGX_PutS("\n", out);
+	}
+	free(text);
+}
+
+/**
+ * request_reply(request, status, body):
+ * Answer with ${status} and ${body}, whose reference is taken over.
+ */
+void
+request_reply(struct request *request, int status, json_t *body)
+{
+
+	answer(request, status, "application/json", NULL, body);
+}
+
+static void vproblem(struct request *, enum request_problem, const char *,
+    const char *, va_list) __attribute__((format(printf, 4, 0)));
+
+static void
+vproblem(struct request *request, enum request_problem problem,
+    const char *header, const char *fmt, va_list ap)
+{
+	char type[64], detail[512];
+
+	(void)snprintf(type, sizeof(type), "urn:followup-scheduler:%s",
+	    problems[problem].name);
+	(void)vsnprintf(detail, sizeof(detail), fmt, ap);
+
+	/* What a detail quotes need not be UTF-8; the answer must be. */
+	utf8_clean(detail);
+	answer(request, problems[problem].status, "application/problem+json",
+	    header, json_pack("{s:s, s:s, s:i, s:s}", "type", type,
+	    "title", problems[problem].title,
+	    "status", problems[problem].status,
+	    "detail", detail));
+}
+
+/**
+ * request_problem(request, problem, header, detail, ...):
+ * Answer with ${problem}; ${header} is a whole further header line such as
+ * "Allow: POST", or NULL, and ${detail}, a format, says what to do.
+ */
+void
+request_problem(struct request *request, enum request_problem problem,
+    const char *header, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vproblem(request, problem, header, fmt, ap);
+	va_end(ap);
+}
+
+/**
+ * request_unavailable(request, seconds, detail, ...):
+ * Answer 503 with Retry-After: ${seconds}.
+ */
+void
+request_unavailable(struct request *request, long seconds, const char *fmt,
+    ...)
+{
+	char header[48];
+	va_list ap;
+
+	(void)snprintf(header, sizeof(header), "Retry-After: %ld",
+	    seconds > 0 ? seconds : 1);
+	va_start(ap, fmt);
+	vproblem(request, PROBLEM_UNAVAILABLE, header, fmt, ap);
+	va_end(ap);
+}

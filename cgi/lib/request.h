@@ -1,0 +1,94 @@
+#ifndef REQUEST_H_
+#define REQUEST_H_
+
+#include <stddef.h>
+
+#include <fcgiapp.h>
+#include <jansson.h>
+
+/*
+ * A FastCGI request and its answer, which is JSON.  Errors are problem
+ * documents (RFC 9457).
+ */
+
+/* The longest body that is accepted, as in the nginx files. */
+#define REQUEST_MAX_BODY	65536
+
+struct request {
+	FCGX_Request *fcgx;
+	const char *method;		/* never NULL */
+	const char *path;		/* normalized by nginx; never NULL */
+	const char *query;		/* without '?'; never NULL */
+	const char *content_type;	/* never NULL */
+	const char *id;			/* of the request, for the log */
+	int answered;			/* the status once answered, or 0 */
+};
+
+/**
+ * request_init(request, fcgx):
+ * Look at what ${fcgx} accepted.
+ */
+void request_init(struct request *, FCGX_Request *);
+
+/**
+ * request_param(request, name):
+ * Return the FastCGI parameter ${name}, such as "HTTP_AUTHORIZATION", or
+ * NULL.
+ */
+const char *request_param(const struct request *, const char *);
+
+/**
+ * request_bearer(request):
+ * Return the token of "Authorization: Bearer token", or NULL.
+ */
+const char *request_bearer(const struct request *);
+
+/**
+ * request_json(request):
+ * Read the body and parse it as a JSON object of unique names, as the content
+ * type must say.  Return a reference that the caller drops; or NULL, when
+ * the request has been answered with what is wrong with it.
+ */
+json_t *request_json(struct request *);
+
+/**
+ * request_reply(request, status, body):
+ * Answer with ${status} and ${body}, whose reference is taken over.
+ */
+void request_reply(struct request *, int, json_t *);
+
+/*
+ * What can be wrong.  Each kind has a stable type, urn:followup-scheduler:
+ * and its name, a status and a title.
+ */
+enum request_problem {
+	PROBLEM_NOT_JSON,		/* 400 */
+	PROBLEM_INVALID,		/* 400 */
+	PROBLEM_NOT_A_UUID,		/* 400 */
+	PROBLEM_UNAUTHORIZED,		/* 401 */
+	PROBLEM_NOT_FOUND,		/* 404 */
+	PROBLEM_NO_SUCH_BOOKING,	/* 404 */
+	PROBLEM_METHOD_NOT_ALLOWED,	/* 405 */
+	PROBLEM_CONFLICT,		/* 409 */
+	PROBLEM_TOO_LARGE,		/* 413 */
+	PROBLEM_MEDIA_TYPE,		/* 415 */
+	PROBLEM_INTERNAL,		/* 500 */
+	PROBLEM_UNAVAILABLE,		/* 503 */
+};
+
+/**
+ * request_problem(request, problem, header, detail, ...):
+ * Answer with ${problem}; ${header} is a whole further header line such as
+ * "Allow: POST", or NULL, and ${detail}, a format, says what to do.
+ */
+void request_problem(struct request *, enum request_problem, const char *,
+    const char *, ...) __attribute__((format(printf, 4, 5)));
+
+/**
+ * request_unavailable(request, seconds, detail, ...):
+ * Answer 503 with Retry-After: ${seconds}.
+ */
+void request_unavailable(struct request *, long, const char *, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif /* !REQUEST_H_ */
