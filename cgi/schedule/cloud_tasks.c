@@ -1,0 +1,387 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+#include <openssl/crypto.h>
+
+#include "base64.h"
+#include "config.h"
+#include "google_auth.h"
+#include "http.h"
+#include "utf8.h"
+
+#include "cloud_tasks.h"
+
+/* Google's clients give a create twice as long; a worker is worth more. */
+#define TIMEOUT_MS	10000
+
+/* The longest answer that is read, in bytes; a task has less. */
+#define MAX_ANSWER	(256 * 1024)
+
+/*
+ * How long one dispatch may take before Cloud Tasks counts it as failed:
+ * longer than nginx and the call allow, so that theirs is the answer.
+ */
+#define DISPATCH_DEADLINE	"120s"
+
+struct cloud_tasks {
+	const struct config *conf;
+	struct google_auth *auth;
+	struct http *http;
+	char base[512];			/* without a slash at its end */
+};
+
+/**
+ * cloud_tasks_new(conf, auth):
+ * Return a client of the configured queue, calling with the credentials
+ * ${auth}, or, for an emulator, without (NULL).  Both must outlive it.
+ */
+struct cloud_tasks *
+cloud_tasks_new(const struct config *conf, struct google_auth *auth)
+{
+	struct cloud_tasks *tasks;
+	size_t len;
+
+	if ((tasks = calloc(1, sizeof(*tasks))) == NULL ||
+	    (tasks->http = http_new()) == NULL) {
+		free(tasks);
+		return (NULL);
+	}
+	tasks->conf = conf;
+	tasks->auth = auth;
+	if (conf->emulator_host != NULL)
+		(void)snprintf(tasks->base, sizeof(tasks->base), "http://%s",
+		    conf->emulator_host);
+	else if (conf->cloud_tasks_endpoint != NULL)
+		(void)snprintf(tasks->base, sizeof(tasks->base), "%s",
+		    conf->cloud_tasks_endpoint);
+	else
+		(void)snprintf(tasks->base, sizeof(tasks->base),
+		    "https://cloudtasks.%s", google_auth_universe(auth));
+	for (len = strlen(tasks->base); tasks->base[len - 1] == '/'; len--)
+		tasks->base[len - 1] = '\0';
+	return (tasks);
+}
+
+/**
+ * cloud_tasks_name(tasks, id, name):
+ * Write the full name of the task ${id} to ${name}.
+ */
+void
+cloud_tasks_name(const struct cloud_tasks *tasks, const char *id,
+    char name[CLOUD_TASKS_NAME_LEN])
+{
+
+	(void)snprintf(name, CLOUD_TASKS_NAME_LEN,
+	    "projects/%s/locations/%s/queues/%s/tasks/%s",
+	    tasks->conf->project_id, tasks->conf->location,
+	    tasks->conf->queue, id);
+}
+
+/* Send one request with ${token} (or without); 0 if an answer came. */
+static int
+send_once(struct cloud_tasks *tasks, const char *method, const char *url,
+    const char *body, const char *token)
+{
+	const char *headers[4], *quota;
+	char *bearer = NULL, project[256];
+	struct http_request request = { .method = method, .url = url,
+	    .headers = headers, .body = body,
+	    .body_len = body != NULL ? strlen(body) : 0,
+	    .timeout_ms = TIMEOUT_MS, .max_response = MAX_ANSWER };
+	size_t n = 0;
+	int rc = -1;
+
+	if (body != NULL)
+		headers[n++] = "Content-Type: application/json";
+	if (token != NULL) {
+		if (asprintf(&bearer, "Authorization: Bearer %s", token) < 0)
+			return (-1);
+		headers[n++] = bearer;
+		quota = google_auth_quota_project(tasks->auth);
+		if (quota != NULL) {
+			(void)snprintf(project, sizeof(project),
+			    "x-goog-user-project: %s", quota);
+			headers[n++] = project;
+		}
+	}
+	headers[n] = NULL;
+	if (http_prepare(tasks->http, &request) == 0)
+		rc = http_perform(tasks->http);
+	if (bearer != NULL)
+		OPENSSL_cleanse(bearer, strlen(bearer));
+	free(bearer);
+	return (rc);
+}
+
+/* Note that no answer came. */
+static enum cloud_tasks_outcome
+no_answer(struct cloud_tasks_error *error, const char *why)
+{
+
+	error->http_status = 0;
+	error->retry_after = -1;
+	(void)snprintf(error->text, sizeof(error->text),
+	    "Cloud Tasks could not be reached: %s", why);
+	utf8_clean(error->text);
+	return (CLOUD_TASKS_TRANSIENT);
+}
+
+/*
+ * Send a request.  On 401 the token is renewed, and the request sent once
+ * more.  Return CLOUD_TASKS_OK if an answer came, whatever it says.
+ */
+static enum cloud_tasks_outcome
+exchange(struct cloud_tasks *tasks, const char *method, const char *url,
+    const char *body, struct cloud_tasks_error *error)
+{
+	char why[256], *token;
+	int attempt, rc;
+
+	for (attempt = 0; attempt < 2; attempt++) {
+		token = NULL;
+		if (tasks->auth != NULL &&
+		    (token = google_auth_token(tasks->auth, tasks->http,
+		    time(NULL), attempt > 0, why, sizeof(why))) == NULL)
+			return (no_answer(error, why));
+		rc = send_once(tasks, method, url, body, token);
+		if (token != NULL)
+			OPENSSL_cleanse(token, strlen(token));
+		free(token);
+		if (rc != 0)
+			return (no_answer(error, http_error(tasks->http)));
+		if (http_status(tasks->http) != 401 || tasks->auth == NULL)
+			break;
+	}
+	return (CLOUD_TASKS_OK);
+}
+
+/* Did the service do it?  Then it says so with 200 and a JSON object. */
+static int
+is_object(const struct http *http)
+{
+	json_t *root;
+	int is;
+
+	if (http_status(http) != 200)
+		return (0);
+	root = json_loadb(http_body(http), http_body_len(http), 0, NULL);
+	is = json_is_object(root);
+	json_decref(root);
+	return (is);
+}
+
+/* Is what the service answered with this status worth another attempt? */
+static int
+is_transient(long http_status, const char *status)
+{
+
+	return (http_status == 408 || http_status == 429 ||
+	    http_status >= 500 || strcmp(status, "ABORTED") == 0);
+}
+
+/* Judge an answer that is not 200, and put it into words. */
+static enum cloud_tasks_outcome
+judge(struct cloud_tasks *tasks, struct cloud_tasks_error *error)
+{
+	const char *body = http_body(tasks->http), *status, *message;
+	const char *hint = "";
+	enum cloud_tasks_outcome outcome = CLOUD_TASKS_REFUSED;
+	long code = http_status(tasks->http);
+	json_t *root, *e;
+
+	/* A front end may answer HTML, which has neither. */
+	root = json_loadb(body, http_body_len(tasks->http), 0, NULL);
+	e = json_object_get(root, "error");
+	status = json_string_value(json_object_get(e, "status"));
+	message = json_string_value(json_object_get(e, "message"));
+	if (status == NULL)
+		status = "no status";
+	if (message == NULL)
+		message = "the answer was not in the API's format";
+
+	if (is_transient(code, status))
+		outcome = CLOUD_TASKS_TRANSIENT;
+	else if (code == 409)
+		outcome = CLOUD_TASKS_EXISTS;
+	else if (code == 404) {
+		outcome = CLOUD_TASKS_GONE;
+	} else if (code == 401) {
+		outcome = CLOUD_TASKS_BLOCKED;
+		hint = "; are the credentials still valid?";
+	} else if (code == 403) {
+		outcome = CLOUD_TASKS_BLOCKED;
+		hint = "; is the API enabled, and does the service account "
+		    "have roles/cloudtasks.enqueuer, .viewer and .taskDeleter "
+		    "on the queue and roles/iam.serviceAccountUser on "
+		    "GCP_CLOUD_TASKS_SERVICE_ACCOUNT?";
+	} else if (code >= 200 && code < 400)
+		/* Somebody else answered in the service's place. */
+		outcome = CLOUD_TASKS_TRANSIENT;
+
+	error->http_status = code;
+	error->retry_after = http_retry_after(tasks->http, time(NULL));
+	(void)snprintf(error->text, sizeof(error->text),
+	    "Cloud Tasks answered %ld %.40s: %.240s%s", code, status, message,
+	    hint);
+	utf8_clean(error->text);
+	json_decref(root);
+	return (outcome);
+}
+
+/* The task as the API takes it; NULL if it cannot be written as JSON. */
+static char *
+create_body(const struct cloud_tasks *tasks,
+    const struct cloud_tasks_task *task, const char *name)
+{
+	const struct config *conf = tasks->conf;
+	json_t *headers, *request, *root;
+	char *encoded, *bearer = NULL, *body = NULL;
+
+	if ((encoded = base64_encode(task->body, strlen(task->body))) == NULL)
+		return (NULL);
+	headers = json_pack("{s:s}", "Content-Type", "application/json");
+
+	/*
+	 * The secret goes in its own header; in case that the service keeps
+	 * all names that begin with X-CloudTasks- for itself, it is the bearer
+	 * as well, where no token is.
+	 */
+	if (conf->cloud_tasks_secret != NULL) {
+		(void)json_object_set_new(headers, "X-CloudTasks-Secret",
+		    json_string(conf->cloud_tasks_secret));
+		if (conf->service_account == NULL &&
+		    asprintf(&bearer, "Bearer %s", conf->cloud_tasks_secret) >
+		    0) {
+			(void)json_object_set_new(headers, "Authorization",
+			    json_string(bearer));
+			OPENSSL_cleanse(bearer, strlen(bearer));
+			free(bearer);
+		}
+	}
+	request = json_pack("{s:s, s:s, s:o, s:s}", "httpMethod", "POST",
+	    "url", task->url, "headers", headers, "body", encoded);
+	if (conf->service_account != NULL)
+		(void)json_object_set_new(request, "oidcToken",
+		    json_pack("{s:s, s:s}", "serviceAccountEmail",
+		    conf->service_account, "audience",
+		    conf->execution_audience));
+	root = json_pack("{s:{s:s, s:s, s:s*, s:o}}", "task", "name", name,
+	    "dispatchDeadline", DISPATCH_DEADLINE,
+	    "scheduleTime", task->schedule_time, "httpRequest", request);
+	if (root != NULL)
+		body = json_dumps(root, JSON_COMPACT);
+	json_decref(root);
+	free(encoded);
+	return (body);
+}
+
+/**
+ * cloud_tasks_create(tasks, task, error):
+ * Create ${task}.  ${error} is set unless the outcome is CLOUD_TASKS_OK.
+ */
+enum cloud_tasks_outcome
+cloud_tasks_create(struct cloud_tasks *tasks,
+    const struct cloud_tasks_task *task, struct cloud_tasks_error *error)
+{
+	enum cloud_tasks_outcome outcome;
+	char name[CLOUD_TASKS_NAME_LEN], url[CLOUD_TASKS_NAME_LEN + 512];
+	char *body;
+
+	cloud_tasks_name(tasks, task->id, name);
+	if ((body = create_body(tasks, task, name)) == NULL)
+		return (no_answer(error, "the task could not be written"));
+	(void)snprintf(url, sizeof(url),
+	    "%s/v2/projects/%s/locations/%s/queues/%s/tasks", tasks->base,
+	    tasks->conf->project_id, tasks->conf->location,
+	    tasks->conf->queue);
+	outcome = exchange(tasks, "POST", url, body, error);
+	OPENSSL_cleanse(body, strlen(body));
+	free(body);
+	if (outcome != CLOUD_TASKS_OK || is_object(tasks->http))
+		return (outcome);
+
+	/* What a create does not find is the queue. */
+	outcome = judge(tasks, error);
+	if (outcome == CLOUD_TASKS_GONE)
+		outcome = CLOUD_TASKS_BLOCKED;
+	return (outcome);
+}
+
+/*
+ * A name comes from the bookings table, where others can write too: nothing
+ * but a task's name may become a part of the URL.
+ */
+static int
+is_task_name(const char *name)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	    "abcdefghijklmnopqrstuvwxyz0123456789-_.:/";
+
+	return (strncmp(name, "projects/", 9) == 0 &&
+	    strlen(name) < CLOUD_TASKS_NAME_LEN &&
+	    strspn(name, allowed) == strlen(name) &&
+	    strstr(name, "..") == NULL && strstr(name, "/tasks/") != NULL);
+}
+
+/* Get or delete a task. */
+static enum cloud_tasks_outcome
+by_name(struct cloud_tasks *tasks, const char *method, const char *name,
+    struct cloud_tasks_error *error)
+{
+	enum cloud_tasks_outcome outcome;
+	char url[CLOUD_TASKS_NAME_LEN + 1024];
+
+	if (!is_task_name(name)) {
+		error->http_status = 0;
+		error->retry_after = -1;
+		(void)snprintf(error->text, sizeof(error->text),
+		    "\"%.200s\" is not the name of a task", name);
+		utf8_clean(error->text);
+		return (CLOUD_TASKS_REFUSED);
+	}
+	(void)snprintf(url, sizeof(url), "%s/v2/%s", tasks->base, name);
+	outcome = exchange(tasks, method, url, NULL, error);
+	if (outcome != CLOUD_TASKS_OK || is_object(tasks->http))
+		return (outcome);
+	return (judge(tasks, error));
+}
+
+/**
+ * cloud_tasks_get(tasks, name, error):
+ * Ask whether the task with the full ${name} is there.
+ */
+enum cloud_tasks_outcome
+cloud_tasks_get(struct cloud_tasks *tasks, const char *name,
+    struct cloud_tasks_error *error)
+{
+
+	return (by_name(tasks, "GET", name, error));
+}
+
+/**
+ * cloud_tasks_delete(tasks, name, error):
+ * Delete the task with the full ${name}.
+ */
+enum cloud_tasks_outcome
+cloud_tasks_delete(struct cloud_tasks *tasks, const char *name,
+    struct cloud_tasks_error *error)
+{
+
+	return (by_name(tasks, "DELETE", name, error));
+}
+
+/**
+ * cloud_tasks_free(tasks):
+ * Free ${tasks}; NULL is fine.
+ */
+void
+cloud_tasks_free(struct cloud_tasks *tasks)
+{
+
+	if (tasks == NULL)
+		return;
+	http_free(tasks->http);
+	free(tasks);
+}

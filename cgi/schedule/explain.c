@@ -1,0 +1,119 @@
+#include <stdio.h>
+
+#include "booking.h"
+#include "config.h"
+#include "utf8.h"
+
+#include "explain.h"
+
+/* ${seconds} as a person says it, in ${buf}. */
+static const char *
+span(double seconds, char buf[32])
+{
+
+	if (seconds < 0)
+		seconds = -seconds;
+	if (seconds < 120)
+		(void)snprintf(buf, 32, "%.0f s", seconds);
+	else if (seconds < 7200)
+		(void)snprintf(buf, 32, "%.0f min", seconds / 60);
+	else if (seconds < 172800)
+		(void)snprintf(buf, 32, "%.0f h", seconds / 3600);
+	else
+		(void)snprintf(buf, 32, "%.0f days", seconds / 86400);
+	return (buf);
+}
+
+static void
+explain_pending(const struct config *conf, const struct booking *b,
+    char *buf, size_t len)
+{
+	char s[32], r[32];
+
+	if (b->is_deleted)
+		(void)snprintf(buf, len, "The booking is deleted: it is not "
+		    "called.");
+	else if (!b->is_followup)
+		(void)snprintf(buf, len, "Its type \"%.60s\" is not a "
+		    "follow-up type: it is left alone.",
+		    b->booking_type != NULL ? b->booking_type : "");
+	else if (b->due == NULL)
+		(void)snprintf(buf, len, "It cannot be told when \"%.60s\" in "
+		    "the time zone \"%.60s\" is: correct the booking's "
+		    "scheduled_at or timezone.",
+		    b->scheduled_at != NULL ? b->scheduled_at : "",
+		    b->timezone != NULL ? b->timezone : "");
+	else if (b->due_in > BOOKING_HORIZON)
+		(void)snprintf(buf, len, "Due in %s, further ahead than the "
+		    "30 days Cloud Tasks takes: its task is created by itself "
+		    "once it is near enough.", span(b->due_in, s));
+	else if (b->due_in < -(double)conf->sweep_window)
+		(void)snprintf(buf, len, "Overdue by %s, which is more than "
+		    "FOLLOWUP_SWEEP_WINDOW: it is not called by itself; POST "
+		    "its id to /webhooks/booking-followup to have it called "
+		    "now.", span(b->due_in, s));
+	else if (b->schedule_attempts > 0)
+		(void)snprintf(buf, len, "Attempt %d of %d to create its task "
+		    "failed (%.200s); the next one is in %s.",
+		    b->schedule_attempts, conf->max_schedule_attempts,
+		    b->last_error != NULL ? b->last_error : "see the log",
+		    span(b->retry_in, r));
+	else
+		(void)snprintf(buf, len, "It waits for its task to be "
+		    "created: the listener's next sweep asks for it.");
+}
+
+/**
+ * explain_booking(conf, booking, buf, buflen):
+ * Write to ${buf} one sentence for an operator on why ${booking} is in the
+ * state it is in, and what happens next.
+ */
+void
+explain_booking(const struct config *conf, const struct booking *b,
+    char *buf, size_t len)
+{
+	char s[32];
+
+	switch (b->status) {
+	case BOOKING_PENDING:
+		explain_pending(conf, b, buf, len);
+		break;
+	case BOOKING_SCHEDULED:
+		if (b->due_in >= 0)
+			(void)snprintf(buf, len, "Its task is in the queue; "
+			    "the call is started in %s.", span(b->due_in, s));
+		else if (b->execution_attempts > 0)
+			(void)snprintf(buf, len, "It was due %s ago; %d "
+			    "attempts to start the call have failed "
+			    "(%.200s), and Cloud Tasks tries again.",
+			    span(b->due_in, s), b->execution_attempts,
+			    b->last_error != NULL ? b->last_error : "");
+		else
+			(void)snprintf(buf, len, "It was due %s ago, and no "
+			    "callback has come: is the queue paused, or the "
+			    "public endpoint out of reach?",
+			    span(b->due_in, s));
+		break;
+	case BOOKING_EXECUTED:
+		(void)snprintf(buf, len, "The call was started at %s.",
+		    b->executed_at != NULL ? b->executed_at : "(unknown)");
+		break;
+	case BOOKING_CANCELLED:
+		(void)snprintf(buf, len, "It is cancelled: it is not called. "
+		    "Set task_status to 'pending' to have it called after "
+		    "all.");
+		break;
+	case BOOKING_FAILED:
+		(void)snprintf(buf, len, "It is a dead letter (%.200s): mend "
+		    "the cause, then POST /followups/%s/retry.",
+		    b->last_error != NULL ? b->last_error : "see "
+		    "/dead-letters", b->id);
+		break;
+	default:
+		(void)snprintf(buf, len, "Its task_status \"%.30s\" is none "
+		    "of ours: it is left alone.",
+		    b->status_text != NULL ? b->status_text : "");
+		break;
+	}
+	utf8_clean(buf);
+}

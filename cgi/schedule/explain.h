@@ -1,0 +1,17 @@
+#ifndef EXPLAIN_H_
+#define EXPLAIN_H_
+
+#include <stddef.h>
+
+struct booking;
+struct config;
+
+/**
+ * explain_booking(conf, booking, buf, buflen):
+ * Write to ${buf} one sentence for an operator on why ${booking} is in the
+ * state it is in, and what happens next.
+ */
+void explain_booking(const struct config *, const struct booking *, char *,
+    size_t);
+
+#endif /* !EXPLAIN_H_ */

@@ -1,0 +1,92 @@
+#include <limits.h>
+#include <stdio.h>
+
+#include <curl/curl.h>
+#include <jansson.h>
+
+#include "config.h"
+#include "fcgi_server.h"
+#include "google_auth.h"
+#include "log.h"
+#include "request.h"
+#include "routes.h"
+
+/* What the workers have in common. */
+struct service {
+	struct config conf;
+	struct google_auth *auth;	/* NULL for an emulator */
+};
+
+/* Credentials that cannot be used are found at the start. */
+static int
+check(const struct config *conf, char *why, size_t whylen)
+{
+	struct google_auth *auth;
+
+	if (conf->emulator_host != NULL)
+		return (0);
+	if ((auth = google_auth_new(conf, why, whylen)) == NULL)
+		return (-1);
+	google_auth_free(auth);
+	return (0);
+}
+
+static void *
+start(void *cookie)
+{
+	struct service *service = cookie;
+
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		return (NULL);
+	return (routes_new(&service->conf, service->auth));
+}
+
+static void
+handle(void *state, struct request *request)
+{
+
+	routes_handle(state, request);
+}
+
+static void
+stop(void *state)
+{
+
+	routes_free(state);
+	curl_global_cleanup();
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct config_daemon daemon = {
+		.program = CONFIG_SCHEDULE,
+		.name = "followup-schedule",
+		.component = "FollowUpScheduler",
+		.synopsis = "The local API of followup-scheduler: a FastCGI "
+		    "program that makes a\nCloud Task of a follow-up booking.",
+		.check = check,
+	};
+	static struct service service;
+	char socket_path[PATH_MAX], why[512];
+	struct fcgi_server server = { .socket_path = socket_path,
+	    .start = start, .handle = handle, .stop = stop,
+	    .cookie = &service };
+	int rc;
+
+	config_main(&daemon, argc, argv, &service.conf);
+	(void)snprintf(socket_path, sizeof(socket_path), "%s/schedule.sock",
+	    service.conf.runtime_dir);
+	server.workers = service.conf.schedule_workers;
+
+	json_object_seed(0);
+	if (service.conf.emulator_host == NULL &&
+	    (service.auth = google_auth_new(&service.conf, why,
+	    sizeof(why))) == NULL) {
+		log_error(NULL, "%s", why);
+		return (1);
+	}
+	rc = fcgi_server_run(&server);
+	google_auth_free(service.auth);
+	return (rc == 0 ? 0 : 1);
+}

@@ -1,0 +1,33 @@
+#ifndef ROUTES_H_
+#define ROUTES_H_
+
+struct config;
+struct google_auth;
+struct request;
+
+/*
+ * The local API: which request is answered by what.  One struct routes is
+ * the state of one worker.
+ */
+struct routes;
+
+/**
+ * routes_new(conf, auth):
+ * Return the state of a worker, calling Google with ${auth} (NULL for an
+ * emulator); NULL when memory is short.
+ */
+struct routes *routes_new(const struct config *, struct google_auth *);
+
+/**
+ * routes_handle(routes, request):
+ * Answer ${request}.
+ */
+void routes_handle(struct routes *, struct request *);
+
+/**
+ * routes_free(routes):
+ * Free ${routes} and its connections; NULL is fine.
+ */
+void routes_free(struct routes *);
+
+#endif /* !ROUTES_H_ */
