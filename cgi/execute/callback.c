@@ -1,0 +1,286 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <jansson.h>
+
+#include "booking.h"
+#include "callback_auth.h"
+#include "config.h"
+#include "db.h"
+#include "execute.h"
+#include "jwks.h"
+#include "log.h"
+#include "request.h"
+#include "uuid.h"
+#include "voice_agent.h"
+
+#include "callback.h"
+
+/* The longest id that is looked at; a UUID has 36 characters. */
+#define SEGMENT_LEN	64
+
+struct callback {
+	const struct config *conf;
+	struct db *db;
+	struct bookings *bookings;
+	struct voice_agent *agent;
+	struct execute *execute;
+	struct jwks *jwks;
+};
+
+/**
+ * callback_new(conf, keys):
+ * Return the state of a worker, with the shared ${keys} of jwks_shared; NULL
+ * when memory is short.
+ */
+struct callback *
+callback_new(const struct config *conf, struct shared *keys)
+{
+	struct callback *c;
+
+	if ((c = calloc(1, sizeof(*c))) == NULL)
+		return (NULL);
+	c->conf = conf;
+	if ((c->db = db_new(conf, "followup-execute")) == NULL ||
+	    (c->bookings = bookings_new(conf, c->db)) == NULL ||
+	    (c->agent = voice_agent_new(conf)) == NULL ||
+	    (c->execute = execute_new(conf, c->db, c->bookings, c->agent)) ==
+	    NULL ||
+	    (c->jwks = jwks_new(conf, keys)) == NULL) {
+		callback_free(c);
+		return (NULL);
+	}
+
+	if (bookings_warm_up(c->bookings) != DB_OK)
+		log_warning(NULL, "the database is not ready yet: %s",
+		    db_error(c->db));
+	return (c);
+}
+
+/* Take the id out of the path; -1 if the path is not the endpoint's. */
+static int
+parse_path(const char *path, char segment[SEGMENT_LEN])
+{
+	static const char *const prefixes[] = { "/bookings/",
+	    "/api/deals-pipeline/bookings/" };
+	const char *id;
+	size_t i, n;
+
+	for (i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+		if (strncmp(path, prefixes[i], strlen(prefixes[i])) != 0)
+			continue;
+		id = path + strlen(prefixes[i]);
+		n = strcspn(id, "/");
+		if (n == 0 || n >= SEGMENT_LEN ||
+		    strcmp(id + n, "/execute-followup") != 0)
+			return (-1);
+		(void)snprintf(segment, SEGMENT_LEN, "%.*s", (int)n, id);
+		return (0);
+	}
+	return (-1);
+}
+
+/*
+ * Decide whether our queue calls, or answer.  The caller learns nothing but
+ * the status; the log says which rule it was.
+ */
+static int
+authenticate(struct callback *c, struct request *request,
+    const char *segment)
+{
+	struct log_about about = { .booking_id = segment,
+	    .request_id = request->id };
+	const char *why = "";
+
+	switch (callback_auth(c->conf, c->jwks, request, segment, time(NULL),
+	    &why)) {
+	case CALLBACK_OURS:
+		return (0);
+	case CALLBACK_UNDECIDED:
+		log_error(&about, "callback not decided: %s", why);
+		request_unavailable(request, 5, "the callback cannot be "
+		    "verified at the moment");
+		return (-1);
+	case CALLBACK_REFUSED:
+		break;
+	}
+	log_warning(&about, "callback refused: %s", why);
+	request_problem(request, PROBLEM_UNAUTHORIZED,
+	    "WWW-Authenticate: Bearer", "only the queue may call this");
+	return (-1);
+}
+
+/* The text ${name} of the body; NULL if it is absent or not a text. */
+static const char *
+text(const json_t *body, const char *name)
+{
+
+	return (json_string_value(json_object_get(body, name)));
+}
+
+/* Hold the body against what a task carries, and the id against the path. */
+static int
+check_body(struct request *request, const json_t *body, const char *id)
+{
+	static const char *const texts[] = { "tenantId", "leadId",
+	    "assignedUserId" };
+	char body_id[UUID_LEN];
+	const json_t *value;
+	size_t i;
+
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		value = json_object_get(body, texts[i]);
+		if (value == NULL || json_is_null(value) ||
+		    json_is_string(value))
+			continue;
+		request_problem(request, PROBLEM_INVALID, NULL,
+		    "%s must be a string or null", texts[i]);
+		return (-1);
+	}
+	if (text(body, "bookingId") == NULL ||
+	    text(body, "scheduledAt") == NULL ||
+	    text(body, "idempotencyKey") == NULL) {
+		request_problem(request, PROBLEM_INVALID, NULL, "bookingId, "
+		    "scheduledAt and idempotencyKey must be strings");
+		return (-1);
+	}
+	if (uuid_parse(text(body, "bookingId"), body_id) != 0 ||
+	    strcmp(body_id, id) != 0) {
+		request_problem(request, PROBLEM_INVALID, NULL, "bookingId in "
+		    "the body is not the booking of the path");
+		return (-1);
+	}
+	return (0);
+}
+
+static json_t *
+outcome(int success, const char *status, const char *id, const char *reason)
+{
+
+	return (json_pack("{s:b, s:s, s:s, s:s}", "success", success,
+	    "status", status, "bookingId", id, "reason", reason));
+}
+
+/*
+ * Answer.  Whatever shall not come back must be answered 200, since Cloud
+ * Tasks sends everything else again.
+ */
+static void
+reply(struct request *request, const char *id,
+    const struct execute_result *result)
+{
+
+	switch (result->outcome) {
+	case EXECUTE_DONE:
+		request_reply(request, 200, outcome(1, "executed", id,
+		    result->reason));
+		break;
+	case EXECUTE_ALREADY:
+		request_reply(request, 200, outcome(1, "already_executed", id,
+		    result->reason));
+		break;
+	case EXECUTE_SKIPPED:
+		request_reply(request, 200, outcome(1, "skipped", id,
+		    result->reason));
+		break;
+	case EXECUTE_GIVEN_UP:
+		request_reply(request, 200, outcome(0, "failed", id,
+		    result->reason));
+		break;
+	case EXECUTE_BUSY:
+		request_problem(request, PROBLEM_CONFLICT, NULL, "%s",
+		    result->reason);
+		break;
+	case EXECUTE_MISMATCH:
+		request_problem(request, PROBLEM_INVALID, NULL, "%s",
+		    result->reason);
+		break;
+	case EXECUTE_LATER:
+		request_unavailable(request, result->retry_after, "%s",
+		    result->reason);
+		break;
+	}
+}
+
+/* Act on a callback that is ours. */
+static void
+execute(struct callback *c, struct request *request, const char *id)
+{
+	struct execute_callback callback = { .tenant_id = NULL };
+	struct log_about about = { .booking_id = id,
+	    .request_id = request->id };
+	struct execute_result result;
+	json_t *body;
+
+	if ((body = request_json(request)) == NULL)
+		return;
+	if (check_body(request, body, id) != 0)
+		goto out;
+	(void)snprintf(callback.booking_id, sizeof(callback.booking_id), "%s",
+	    id);
+	callback.tenant_id = text(body, "tenantId");
+	callback.scheduled_at = text(body, "scheduledAt");
+	callback.task_id = request_param(request,
+	    "HTTP_X_CLOUDTASKS_TASKNAME");
+	callback.traceparent = request_param(request, "HTTP_TRACEPARENT");
+	about.tenant_id = callback.tenant_id;
+	about.task_name = callback.task_id;
+	log_info(&about, "callback verified");
+
+	execute_booking(c->execute, &callback, &result);
+	if (result.outcome != EXECUTE_DONE)
+		log_info(&about, "%s", result.reason);
+	reply(request, id, &result);
+
+out:
+	json_decref(body);
+}
+
+/**
+ * callback_handle(callback, request):
+ * Answer ${request}.
+ */
+void
+callback_handle(struct callback *c, struct request *request)
+{
+	char segment[SEGMENT_LEN], id[UUID_LEN];
+
+	if (parse_path(request->path, segment) != 0) {
+		request_problem(request, PROBLEM_NOT_FOUND, NULL,
+		    "there is nothing here");
+		return;
+	}
+	if (strcmp(request->method, "POST") != 0) {
+		request_problem(request, PROBLEM_METHOD_NOT_ALLOWED,
+		    "Allow: POST", "only POST is allowed here");
+		return;
+	}
+	if (authenticate(c, request, segment) != 0)
+		return;
+	if (uuid_parse(segment, id) != 0) {
+		request_problem(request, PROBLEM_NOT_A_UUID, NULL,
+		    "the id in the path is not a UUID");
+		return;
+	}
+	execute(c, request, id);
+}
+
+/**
+ * callback_free(callback):
+ * Free ${callback} and its connections; NULL is fine.
+ */
+void
+callback_free(struct callback *c)
+{
+
+	if (c == NULL)
+		return;
+	jwks_free(c->jwks);
+	execute_free(c->execute);
+	voice_agent_free(c->agent);
+	bookings_free(c->bookings);
+	db_free(c->db);
+	free(c);
+}

@@ -1,0 +1,33 @@
+#ifndef CALLBACK_H_
+#define CALLBACK_H_
+
+struct config;
+struct request;
+struct shared;
+
+/*
+ * The public endpoint: POST .../bookings/{id}/execute-followup, from Cloud
+ * Tasks.  One struct callback is the state of one worker.
+ */
+struct callback;
+
+/**
+ * callback_new(conf, keys):
+ * Return the state of a worker, with the shared ${keys} of jwks_shared; NULL
+ * when memory is short.
+ */
+struct callback *callback_new(const struct config *, struct shared *);
+
+/**
+ * callback_handle(callback, request):
+ * Answer ${request}.
+ */
+void callback_handle(struct callback *, struct request *);
+
+/**
+ * callback_free(callback):
+ * Free ${callback} and its connections; NULL is fine.
+ */
+void callback_free(struct callback *);
+
+#endif /* !CALLBACK_H_ */

@@ -1,0 +1,187 @@
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#include "config.h"
+#include "jwks.h"
+#include "jwt.h"
+#include "request.h"
+
+#include "callback_auth.h"
+
+/* No token of Google's lives longer than an hour; a day is not one. */
+#define MAX_LIFETIME	86400
+
+static int
+is_string(const json_t *value, const char *text)
+{
+
+	return (json_is_string(value) &&
+	    strcmp(json_string_value(value), text) == 0);
+}
+
+/* The issuer, which Google also writes without "https://". */
+static int
+is_issuer(const json_t *iss, const char *want)
+{
+
+	return (is_string(iss, want) ||
+	    (strcmp(want, "https://accounts.google.com") == 0 &&
+	    is_string(iss, "accounts.google.com")));
+}
+
+/* One audience: the configured one, or this task's own URL. */
+static int
+is_audience(const struct config *conf, const json_t *aud,
+    const char *booking_id)
+{
+	char url[2048];
+
+	(void)snprintf(url, sizeof(url), "%s/%s/execute-followup",
+	    conf->execution_endpoint, booking_id);
+	return (is_string(aud, conf->execution_audience) ||
+	    is_string(aud, url));
+}
+
+static int
+has_audience(const struct config *conf, const json_t *aud,
+    const char *booking_id)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(aud, i, one) {
+		if (is_audience(conf, one, booking_id))
+			return (1);
+	}
+	return (is_audience(conf, aud, booking_id));
+}
+
+/* Times are JSON numbers; seconds since 1970, fractions allowed. */
+static const char *
+check_times(const json_t *claims, time_t now)
+{
+	const json_t *exp = json_object_get(claims, "exp");
+	const json_t *iat = json_object_get(claims, "iat");
+	const json_t *nbf = json_object_get(claims, "nbf");
+	double t = (double)now;
+
+	if (!json_is_number(exp))
+		return ("it has no exp, or not as a number");
+	if (!json_is_number(iat))
+		return ("it has no iat, or not as a number");
+	if (nbf != NULL && !json_is_number(nbf))
+		return ("its nbf is not a number");
+	if (t >= json_number_value(exp) + CALLBACK_SKEW)
+		return ("it has expired (exp)");
+	if (t < json_number_value(iat) - CALLBACK_SKEW)
+		return ("it was issued in the future (iat): is the clock "
+		    "right?");
+	if (nbf != NULL && t < json_number_value(nbf) - CALLBACK_SKEW)
+		return ("it is not valid yet (nbf): is the clock right?");
+	if (json_number_value(exp) - json_number_value(iat) > MAX_LIFETIME)
+		return ("it lives longer than a day");
+	return (NULL);
+}
+
+/**
+ * callback_check_claims(conf, claims, booking_id, now):
+ * Hold the ${claims} of a token whose signature is good against what is
+ * configured (OpenID Connect Core 1.0, 3.1.3.7): iss (Google's also without
+ * its scheme), aud (the audience, or the URL of this task; a string, or an
+ * array that has it), email with email_verified, exp, iat and nbf as numbers.
+ * Return NULL if all is well, or a static sentence on what is not.
+ */
+const char *
+callback_check_claims(const struct config *conf, const json_t *claims,
+    const char *booking_id, time_t now)
+{
+
+	if (!is_issuer(json_object_get(claims, "iss"), conf->oidc_issuer))
+		return ("its issuer is not OIDC_ISSUER (iss)");
+	if (!has_audience(conf, json_object_get(claims, "aud"), booking_id))
+		return ("its audience is not FOLLOWUP_EXECUTION_AUDIENCE "
+		    "(aud)");
+	if (!is_string(json_object_get(claims, "email"),
+	    conf->service_account))
+		return ("it is not for GCP_CLOUD_TASKS_SERVICE_ACCOUNT "
+		    "(email)");
+	if (!json_is_true(json_object_get(claims, "email_verified")))
+		return ("its email is not verified (email_verified)");
+	return (check_times(claims, now));
+}
+
+/* Compare in a time that does not tell how much of it is right. */
+static int
+is_secret(const struct config *conf, const char *value)
+{
+	size_t len;
+
+	if (conf->cloud_tasks_secret == NULL || value == NULL)
+		return (0);
+	len = strlen(conf->cloud_tasks_secret);
+	return (strlen(value) == len &&
+	    CRYPTO_memcmp(value, conf->cloud_tasks_secret, len) == 0);
+}
+
+/* Decide on a token. */
+static enum callback_outcome
+check_token(const struct config *conf, struct jwks *jwks, const char *token,
+    const char *booking_id, time_t now, const char **why)
+{
+	enum callback_outcome outcome = CALLBACK_REFUSED;
+	json_t *claims = NULL;
+	EVP_PKEY *key;
+	struct jwt *jwt;
+
+	if ((jwt = jwt_parse(token, strlen(token), why)) == NULL)
+		return (CALLBACK_REFUSED);
+	switch (jwks_key(jwks, jwt_kid(jwt), now, &key)) {
+	case JWKS_UNAVAILABLE:
+		*why = "the keys of OIDC_JWKS_URL cannot be fetched";
+		outcome = CALLBACK_UNDECIDED;
+		break;
+	case JWKS_UNKNOWN:
+		*why = "its key (kid) is not among those of OIDC_JWKS_URL";
+		break;
+	case JWKS_FOUND:
+		if ((claims = jwt_verify(jwt, key, why)) == NULL)
+			break;
+		*why = callback_check_claims(conf, claims, booking_id, now);
+		if (*why == NULL)
+			outcome = CALLBACK_OURS;
+		break;
+	}
+	json_decref(claims);
+	jwt_free(jwt);
+	return (outcome);
+}
+
+/**
+ * callback_auth(conf, jwks, request, booking_id, now, why):
+ * Decide on ${request}, which would start the call of ${booking_id} (as it
+ * stands in the path).  ${why} is set to a static sentence unless the outcome
+ * is CALLBACK_OURS.
+ */
+enum callback_outcome
+callback_auth(const struct config *conf, struct jwks *jwks,
+    const struct request *request, const char *booking_id, time_t now,
+    const char **why)
+{
+	const char *token = request_bearer(request);
+
+	/* The secret comes in its own header, or as the bearer. */
+	if (is_secret(conf, request_param(request,
+	    "HTTP_X_CLOUDTASKS_SECRET")) || is_secret(conf, token))
+		return (CALLBACK_OURS);
+	if (conf->service_account == NULL) {
+		*why = "it does not have the secret of CLOUD_TASKS_SECRET";
+		return (CALLBACK_REFUSED);
+	}
+	if (token == NULL) {
+		*why = "it has no bearer token";
+		return (CALLBACK_REFUSED);
+	}
+	return (check_token(conf, jwks, token, booking_id, now, why));
+}

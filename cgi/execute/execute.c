@@ -1,0 +1,415 @@
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <jansson.h>
+
+#include "booking.h"
+#include "config.h"
+#include "log.h"
+#include "utf8.h"
+#include "voice_agent.h"
+
+#include "execute.h"
+
+/* While the database is away, in seconds. */
+#define BUSY_RETRY	1
+
+/* How often what is known of a call is written again while that fails. */
+#define WRITE_ATTEMPTS	20
+#define WRITE_PAUSE_MS	250
+
+/* The short name of a task. */
+#define TASK_ID_LEN	512
+
+struct execute {
+	const struct config *conf;
+	struct db *db;
+	struct bookings *bookings;
+	struct voice_agent *agent;
+};
+
+static void conclude(struct execute_result *, enum execute_outcome,
+    const char *, ...) __attribute__((format(printf, 3, 4)));
+
+static void
+conclude(struct execute_result *result, enum execute_outcome outcome,
+    const char *fmt, ...)
+{
+	va_list ap;
+
+	result->outcome = outcome;
+	va_start(ap, fmt);
+	(void)vsnprintf(result->reason, sizeof(result->reason), fmt, ap);
+	va_end(ap);
+	utf8_clean(result->reason);
+}
+
+static void
+database_failed(struct execute *x, struct execute_result *result)
+{
+
+	result->retry_after = BUSY_RETRY;
+	conclude(result, EXECUTE_LATER, "the database is not available: %s",
+	    db_error(x->db));
+}
+
+/**
+ * execute_new(conf, db, bookings, agent):
+ * Return an executor over these, which must outlive it; NULL when memory is
+ * short.
+ */
+struct execute *
+execute_new(const struct config *conf, struct db *db,
+    struct bookings *bookings, struct voice_agent *agent)
+{
+	struct execute *x;
+
+	if ((x = calloc(1, sizeof(*x))) == NULL)
+		return (NULL);
+	x->conf = conf;
+	x->db = db;
+	x->bookings = bookings;
+	x->agent = agent;
+	return (x);
+}
+
+static struct log_about
+about(const struct booking *booking, const struct execute_callback *callback)
+{
+	struct log_about a = { .booking_id = booking->id,
+	    .tenant_id = booking->tenant_id, .task_name = callback->task_id };
+
+	return (a);
+}
+
+/* The name that a task of this booking and time begins with. */
+static void
+task_stem(const struct booking *booking, char stem[TASK_ID_LEN])
+{
+
+	(void)snprintf(stem, TASK_ID_LEN, "followup-%s-%" PRId64, booking->id,
+	    booking->due_epoch);
+}
+
+/* Is ${task_id} a name that a task of this booking and time can have? */
+static int
+could_be(const struct booking *booking, const char *task_id)
+{
+	char stem[TASK_ID_LEN];
+	size_t len;
+
+	task_stem(booking, stem);
+	len = strlen(stem);
+	if (strncmp(task_id, stem, len) != 0)
+		return (0);
+	if (task_id[len] == '\0')
+		return (1);
+
+	/* Behind a name that was burnt comes -2, -3, ... */
+	return (task_id[len] == '-' && task_id[len + 1] != '\0' &&
+	    strspn(&task_id[len + 1], "0123456789") ==
+	    strlen(&task_id[len + 1]));
+}
+
+/*
+ * Is this the task that the row stands for?  A scheduled row names it; a
+ * pending one may not have been written yet (Cloud Tasks was faster than the
+ * scheduler), so there the name tells.
+ */
+static int
+is_own_task(const struct booking *booking,
+    const struct execute_callback *callback)
+{
+	const char *slash;
+
+	if (callback->task_id == NULL)
+		return (1);
+	if (booking->status != BOOKING_SCHEDULED)
+		return (could_be(booking, callback->task_id));
+	if (booking->task_name == NULL)
+		return (0);
+	slash = strrchr(booking->task_name, '/');
+	return (strcmp(slash != NULL ? slash + 1 : booking->task_name,
+	    callback->task_id) == 0);
+}
+
+/*
+ * This task is not for what the row says now.  Where the row still names it,
+ * it waits for a task that has just spent itself: back to pending.
+ */
+static void
+supersede(struct execute *x, const struct booking *booking,
+    const struct execute_callback *callback, struct execute_result *result)
+{
+	struct log_about a = about(booking, callback);
+	int changed = 0;
+
+	if (booking->status == BOOKING_SCHEDULED &&
+	    booking->task_name != NULL && is_own_task(booking, callback) &&
+	    booking_unschedule(x->bookings, booking, &changed) != DB_OK) {
+		database_failed(x, result);
+		return;
+	}
+	log_info(&a, "superseded: the task was for %s, the booking is due %s%s",
+	    callback->scheduled_at,
+	    booking->due_ms != NULL ? booking->due_ms : "(unknown)",
+	    changed ? "; back to pending" : "");
+	conclude(result, EXECUTE_SKIPPED, "superseded: the booking is not due "
+	    "at the time of this task any more");
+}
+
+/*
+ * Say whether ${booking} is to be called for ${callback}.  Return 1 if so, 0
+ * with ${result} set otherwise.
+ */
+static int
+needs_call(struct execute *x, const struct booking *booking,
+    const struct execute_callback *callback, struct execute_result *result)
+{
+
+	if (booking->tenant_id != NULL && (callback->tenant_id == NULL ||
+	    strcmp(booking->tenant_id, callback->tenant_id) != 0)) {
+		conclude(result, EXECUTE_MISMATCH, "the booking belongs to "
+		    "another tenant than the body says");
+		return (0);
+	}
+	switch (booking->status) {
+	case BOOKING_EXECUTED:
+		conclude(result, EXECUTE_ALREADY, "the call was started at %s",
+		    booking->executed_at != NULL ? booking->executed_at :
+		    "an earlier time");
+		return (0);
+	case BOOKING_FAILED:
+		conclude(result, EXECUTE_GIVEN_UP, "failed for good: %s",
+		    booking->last_error != NULL ? booking->last_error :
+		    "see the dead letters");
+		return (0);
+	case BOOKING_PENDING:
+	case BOOKING_SCHEDULED:
+		break;
+	default:
+		conclude(result, EXECUTE_SKIPPED, "the booking is %s",
+		    booking->status_text != NULL ? booking->status_text :
+		    "without a state");
+		return (0);
+	}
+	if (booking->is_deleted) {
+		conclude(result, EXECUTE_SKIPPED, "the booking is deleted");
+		return (0);
+	}
+	if (!booking->is_followup || booking->due == NULL ||
+	    strcmp(booking->due_ms, callback->scheduled_at) != 0 ||
+	    !is_own_task(booking, callback)) {
+		supersede(x, booking, callback, result);
+		return (0);
+	}
+	return (1);
+}
+
+static void
+pause_ms(long ms)
+{
+	struct timespec t = { .tv_sec = ms / 1000,
+	    .tv_nsec = ms % 1000 * 1000000 };
+
+	(void)nanosleep(&t, NULL);
+}
+
+/*
+ * The call was started: write that down, and do not let go lightly, since
+ * what is not written would be called again.
+ */
+static void
+record_executed(struct execute *x, const struct booking *booking,
+    const struct execute_callback *callback, const char *key,
+    struct execute_result *result)
+{
+	struct log_about a = about(booking, callback);
+	enum db_outcome outcome = DB_LOST;
+	int i;
+
+	for (i = 0; i < WRITE_ATTEMPTS && outcome != DB_OK; i++) {
+		if (i > 0)
+			pause_ms(WRITE_PAUSE_MS);
+		if (db_ready(x->db) == DB_OK)
+			outcome = booking_executed(x->bookings, booking,
+			    booking->task_name, key);
+	}
+	if (outcome == DB_OK) {
+		log_info(&a, "executed");
+		conclude(result, EXECUTE_DONE, "the call was started");
+		return;
+	}
+	log_error(&a, "the call was started, but that could not be written: "
+	    "%s; the next attempt carries the same idempotency key",
+	    db_error(x->db));
+	database_failed(x, result);
+}
+
+/* The call was not started: another attempt, or a dead letter. */
+static void
+record_failure(struct execute *x, const struct booking *booking,
+    const struct execute_callback *callback, int permanent,
+    const struct voice_agent_error *error, struct execute_result *result)
+{
+	struct booking_failure failure = { .stage = BOOKING_EXECUTE,
+	    .http_status = error->http_status, .error = error->text };
+	struct log_about a = about(booking, callback);
+	int attempts = booking->execution_attempts + 1;
+	int changed;
+
+	if (db_ready(x->db) != DB_OK) {
+		database_failed(x, result);
+		return;
+	}
+	if (permanent || attempts >= x->conf->max_execution_attempts) {
+		if (booking_failed(x->bookings, booking, &failure, &changed) !=
+		    DB_OK) {
+			database_failed(x, result);
+			return;
+		}
+		log_error(&a, "dead letter: the call could not be started "
+		    "(attempt %d): %s; mend it, then POST "
+		    "/followups/%s/retry", attempts, error->text,
+		    booking->id);
+		conclude(result, EXECUTE_GIVEN_UP, "failed for good: %s",
+		    error->text);
+		return;
+	}
+	if (booking_failed_once(x->bookings, booking, &failure) != DB_OK) {
+		database_failed(x, result);
+		return;
+	}
+	log_warning(&a, "attempt %d of %d to start the call failed: %s",
+	    attempts, x->conf->max_execution_attempts, error->text);
+	result->retry_after = error->retry_after > 0 ? error->retry_after :
+	    BUSY_RETRY;
+	conclude(result, EXECUTE_LATER, "%s", error->text);
+}
+
+/* A body that has a phone number, and it is empty, calls nobody. */
+static int
+has_phone_number(const json_t *body)
+{
+	const json_t *number = json_object_get(body, "phoneNumber");
+
+	return (number == NULL || (json_is_string(number) &&
+	    json_string_length(number) > 0));
+}
+
+/* Start the call of ${booking}, whose attempt has been counted. */
+static void
+call(struct execute *x, const struct booking *booking,
+    const struct execute_callback *callback, const json_t *body,
+    struct execute_result *result)
+{
+	char key[BOOKING_KEY_LEN], stem[TASK_ID_LEN];
+	struct voice_agent_call request = { .body = body,
+	    .idempotency_key = key, .message_id = stem,
+	    .tenant_id = booking->tenant_id,
+	    .traceparent = callback->traceparent };
+	struct log_about a = about(booking, callback);
+	enum voice_agent_outcome outcome;
+	struct voice_agent_error error = { .http_status = 0 };
+
+	if (!json_is_object(body) || !has_phone_number(body)) {
+		(void)snprintf(error.text, sizeof(error.text), "%s",
+		    json_is_object(body) ? "the lead has no phone number" :
+		    "followup_call_request gave no JSON object");
+		record_failure(x, booking, callback, 1, &error, result);
+		return;
+	}
+	booking_key(booking, key);
+	task_stem(booking, stem);
+	outcome = voice_agent_start(x->agent, &request, &error);
+	if (outcome == VOICE_AGENT_STARTED) {
+		log_info(&a, "call started");
+		record_executed(x, booking, callback, key, result);
+	} else
+		record_failure(x, booking, callback,
+		    outcome == VOICE_AGENT_REFUSED, &error, result);
+}
+
+/*
+ * Read the row and act on it, holding the lock.  The attempt is counted only
+ * if the row is still what was read: nobody who cancels in between is called.
+ */
+static void
+execute_locked(struct execute *x, const struct execute_callback *callback,
+    struct execute_result *result)
+{
+	struct booking booking = { .row = NULL };
+	json_t *body = NULL;
+	int found, changed;
+
+	if (booking_read(x->bookings, callback->booking_id, &booking,
+	    &found) != DB_OK) {
+		database_failed(x, result);
+		return;
+	}
+	if (!found) {
+		conclude(result, EXECUTE_SKIPPED, "the booking was deleted");
+		return;
+	}
+	if (!needs_call(x, &booking, callback, result))
+		goto out;
+
+	if (booking_call_request(x->bookings, booking.id, &body) != DB_OK ||
+	    booking_execution_begun(x->bookings, &booking, &changed) !=
+	    DB_OK) {
+		database_failed(x, result);
+		goto out;
+	}
+	if (!changed) {
+		result->retry_after = BUSY_RETRY;
+		conclude(result, EXECUTE_LATER,
+		    "the booking changed in this moment");
+		goto out;
+	}
+	call(x, &booking, callback, body, result);
+
+out:
+	json_decref(body);
+	booking_clear(&booking);
+}
+
+/**
+ * execute_booking(execute, callback, result):
+ * Start the call that ${callback} asks for, if it is to be started.
+ */
+void
+execute_booking(struct execute *x, const struct execute_callback *callback,
+    struct execute_result *result)
+{
+	int locked;
+
+	memset(result, 0, sizeof(*result));
+	if (db_ready(x->db) != DB_OK ||
+	    booking_lock(x->bookings, BOOKING_EXECUTE, callback->booking_id,
+	    0, &locked) != DB_OK) {
+		database_failed(x, result);
+		return;
+	}
+	if (!locked) {
+		conclude(result, EXECUTE_BUSY,
+		    "another attempt at this call is running");
+		return;
+	}
+	execute_locked(x, callback, result);
+	booking_unlock(x->bookings, BOOKING_EXECUTE, callback->booking_id);
+}
+
+/**
+ * execute_free(execute):
+ * Free ${execute}; NULL is fine.
+ */
+void
+execute_free(struct execute *x)
+{
+
+	free(x);
+}

@@ -1,0 +1,66 @@
+#ifndef EXECUTE_H_
+#define EXECUTE_H_
+
+#include "uuid.h"
+
+struct bookings;
+struct config;
+struct db;
+struct voice_agent;
+
+/*
+ * A task becomes a call.  The row decides: a task that it does not name, or
+ * that is for another time than it is due at, calls nobody.  The attempt is
+ * counted before the call is started and what came of it is written after;
+ * if the process dies in between, the next attempt carries the same
+ * idempotency key.
+ */
+struct execute;
+
+/* A verified callback. */
+struct execute_callback {
+	char booking_id[UUID_LEN];
+	const char *tenant_id;		/* of the body; or NULL */
+	const char *scheduled_at;	/* of the body: when it was due */
+	const char *task_id;		/* X-CloudTasks-TaskName; or NULL */
+	const char *traceparent;	/* or NULL */
+};
+
+enum execute_outcome {
+	EXECUTE_DONE,		/* the call was started now */
+	EXECUTE_ALREADY,	/* it had been before */
+	EXECUTE_SKIPPED,	/* nobody is to be called: reason */
+	EXECUTE_GIVEN_UP,	/* a dead letter: reason */
+	EXECUTE_BUSY,		/* another attempt is running */
+	EXECUTE_MISMATCH,	/* the body is not this booking's: reason */
+	EXECUTE_LATER,		/* try again: reason */
+};
+
+struct execute_result {
+	enum execute_outcome outcome;
+	char reason[640];	/* one line */
+	long retry_after;	/* of EXECUTE_LATER, seconds */
+};
+
+/**
+ * execute_new(conf, db, bookings, agent):
+ * Return an executor over these, which must outlive it; NULL when memory is
+ * short.
+ */
+struct execute *execute_new(const struct config *, struct db *,
+    struct bookings *, struct voice_agent *);
+
+/**
+ * execute_booking(execute, callback, result):
+ * Start the call that ${callback} asks for, if it is to be started.
+ */
+void execute_booking(struct execute *, const struct execute_callback *,
+    struct execute_result *);
+
+/**
+ * execute_free(execute):
+ * Free ${execute}; NULL is fine.
+ */
+void execute_free(struct execute *);
+
+#endif /* !EXECUTE_H_ */

@@ -1,0 +1,90 @@
+#include <limits.h>
+#include <stdio.h>
+
+#include <curl/curl.h>
+#include <jansson.h>
+
+#include "callback.h"
+#include "config.h"
+#include "fcgi_server.h"
+#include "jwks.h"
+#include "log.h"
+#include "request.h"
+#include "shared.h"
+#include "voice_agent.h"
+
+/* What the workers have in common. */
+struct service {
+	struct config conf;
+	struct shared *keys;
+};
+
+static int
+check(const struct config *conf, char *why, size_t whylen)
+{
+	const char *problem = voice_agent_check(conf);
+
+	if (problem == NULL)
+		return (0);
+	(void)snprintf(why, whylen, "%s", problem);
+	return (-1);
+}
+
+static void *
+start(void *cookie)
+{
+	struct service *service = cookie;
+
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		return (NULL);
+	return (callback_new(&service->conf, service->keys));
+}
+
+static void
+handle(void *state, struct request *request)
+{
+
+	callback_handle(state, request);
+}
+
+static void
+stop(void *state)
+{
+
+	callback_free(state);
+	curl_global_cleanup();
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct config_daemon daemon = {
+		.program = CONFIG_EXECUTE,
+		.name = "followup-execute",
+		.component = "FollowUpExecution",
+		.synopsis = "The callback of followup-scheduler's Cloud "
+		    "Tasks: a FastCGI program that\nstarts the call of a "
+		    "follow-up booking.",
+		.check = check,
+	};
+	static struct service service;
+	char socket_path[PATH_MAX];
+	struct fcgi_server server = { .socket_path = socket_path,
+	    .start = start, .handle = handle, .stop = stop,
+	    .cookie = &service };
+	int rc;
+
+	config_main(&daemon, argc, argv, &service.conf);
+	(void)snprintf(socket_path, sizeof(socket_path), "%s/execute.sock",
+	    service.conf.runtime_dir);
+	server.workers = service.conf.execute_workers;
+
+	json_object_seed(0);
+	if ((service.keys = jwks_shared()) == NULL) {
+		log_error(NULL, "out of memory");
+		return (1);
+	}
+	rc = fcgi_server_run(&server);
+	shared_free(service.keys);
+	return (rc == 0 ? 0 : 1);
+}
