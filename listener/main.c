@@ -1,0 +1,241 @@
+#include <sys/signalfd.h>
+
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+#include <jansson.h>
+
+#include "config.h"
+#include "forwarder.h"
+#include "log.h"
+#include "notifications.h"
+#include "sweep.h"
+#include "uuid.h"
+
+/* How long what is in flight may take at the end, in milliseconds. */
+#define DRAIN_MS	20000
+
+struct listener {
+	struct config conf;
+	struct notifications *notifications;
+	struct forwarder *forwarder;
+	struct sweep *sweep;
+	int signals;			/* readable when a signal is there */
+	int stopping;
+	int failed;
+	long drain_until;
+};
+
+static long
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (t.tv_sec * 1000 + t.tv_nsec / 1000000);
+}
+
+/* The text ${name} of a payload, or NULL. */
+static const char *
+text(const json_t *payload, const char *name)
+{
+
+	return (json_string_value(json_object_get(payload, name)));
+}
+
+/*
+ * A notification came.  Anybody who can connect to the database can send one,
+ * so it is no more than a hint to look at a row.
+ */
+static void
+on_notify(struct listener *l, const char *payload, long now)
+{
+	struct log_about about = { .booking_id = NULL };
+	const char *schema;
+	json_t *json;
+	char id[UUID_LEN];
+
+	json = json_loads(payload, JSON_REJECT_DUPLICATES, NULL);
+	if (!json_is_object(json)) {
+		log_warning(NULL, "Ignored a notification that is not a JSON "
+		    "object: \"%.200s\"", payload);
+		goto out;
+	}
+	if (text(json, "booking_id") == NULL ||
+	    uuid_parse(text(json, "booking_id"), id) != 0) {
+		log_warning(NULL, "Ignored a notification whose booking_id is "
+		    "not a UUID: \"%.200s\"", payload);
+		goto out;
+	}
+	schema = text(json, "schema");
+	if (schema != NULL && strcmp(schema, l->conf.schema) != 0) {
+		log_debug(NULL, "passed over a notification of schema "
+		    "\"%.63s\"", schema);
+		goto out;
+	}
+
+	about.booking_id = id;
+	about.tenant_id = text(json, "tenant_id");
+	log_info(&about, "Received booking notification");
+	(void)forwarder_add(l->forwarder, id, about.tenant_id, payload);
+
+	/* What did not fit is found by this, as is what was not notified. */
+	sweep_notified(l->sweep, now);
+
+out:
+	json_decref(json);
+}
+
+/* Handle what the database connection has to say. */
+static void
+handle_notifications(struct listener *l, long now)
+{
+	struct notifications_data data;
+
+	for (;;) {
+		switch (notifications_next(l->notifications, now, &data)) {
+		case NOTIFICATIONS_NONE:
+			return;
+		case NOTIFICATIONS_LISTENING:
+			sweep_request(l->sweep, now);
+			break;
+		case NOTIFICATIONS_NOTIFY:
+			on_notify(l, data.payload, now);
+			break;
+		case NOTIFICATIONS_RESULT:
+			sweep_result(l->sweep, data.result, l->forwarder,
+			    now);
+			break;
+		case NOTIFICATIONS_LOST:
+			sweep_lost(l->sweep);
+			break;
+		case NOTIFICATIONS_FATAL:
+			l->failed = 1;
+			return;
+		}
+	}
+}
+
+/* Wait for whatever happens next. */
+static void
+wait_for_something(struct listener *l, long now)
+{
+	struct curl_waitfd fds[2];
+	long deadline, sweep = sweep_deadline(l->sweep);
+	short events;
+	int fd;
+
+	memset(fds, 0, sizeof(fds));
+	fds[0].fd = l->signals;
+	fds[0].events = CURL_WAIT_POLLIN;
+	notifications_wait(l->notifications, &fd, &events, &deadline);
+	fds[1].fd = fd;
+	fds[1].events = (short)(((events & POLLIN) ? CURL_WAIT_POLLIN : 0) |
+	    ((events & POLLOUT) ? CURL_WAIT_POLLOUT : 0));
+	if (!l->stopping && sweep < deadline)
+		deadline = sweep;
+	if (l->stopping && l->drain_until < deadline)
+		deadline = l->drain_until;
+	forwarder_wait(l->forwarder, fds, fd >= 0 ? 2 : 1, now, deadline);
+}
+
+/* SIGTERM: finish what is in flight, start nothing. */
+static void
+check_signals(struct listener *l, long now)
+{
+	struct signalfd_siginfo info;
+
+	if (read(l->signals, &info, sizeof(info)) != sizeof(info) ||
+	    l->stopping)
+		return;
+	log_info(NULL, "stopping: %d bookings in flight",
+	    forwarder_in_flight(l->forwarder));
+	l->stopping = 1;
+	l->drain_until = now + DRAIN_MS;
+	forwarder_stop(l->forwarder);
+}
+
+static int
+is_finished(const struct listener *l, long now)
+{
+
+	return (l->failed || (l->stopping && (now >= l->drain_until ||
+	    forwarder_in_flight(l->forwarder) == 0)));
+}
+
+static void
+run(struct listener *l)
+{
+	long now;
+
+	for (;;) {
+		now = now_ms();
+		check_signals(l, now);
+		handle_notifications(l, now);
+		if (!l->stopping)
+			sweep_step(l->sweep, l->notifications, l->forwarder,
+			    now);
+		forwarder_step(l->forwarder, now);
+		if (is_finished(l, now))
+			return;
+		wait_for_something(l, now);
+	}
+}
+
+/* Have SIGTERM and SIGINT come through a descriptor. */
+static int
+open_signals(void)
+{
+	sigset_t set;
+
+	if (sigemptyset(&set) != 0 || sigaddset(&set, SIGTERM) != 0 ||
+	    sigaddset(&set, SIGINT) != 0 ||
+	    sigprocmask(SIG_BLOCK, &set, NULL) != 0 ||
+	    signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return (-1);
+	return (signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct config_daemon daemon = {
+		.program = CONFIG_LISTENER,
+		.name = "followup-listener",
+		.component = "BookingListener",
+		.synopsis = "Listens for booking notifications in "
+		    "PostgreSQL and posts each one to the local\nAPI of "
+		    "followup-scheduler, together with what a sweep of the "
+		    "table finds.",
+	};
+	static struct listener l;
+
+	config_main(&daemon, argc, argv, &l.conf);
+	json_object_seed(0);
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
+	    (l.signals = open_signals()) < 0 ||
+	    (l.notifications = notifications_new(&l.conf)) == NULL ||
+	    (l.forwarder = forwarder_new(&l.conf)) == NULL ||
+	    (l.sweep = sweep_new(&l.conf)) == NULL) {
+		log_error(NULL, "the listener could not be started: out of "
+		    "memory or descriptors");
+		return (1);
+	}
+
+	run(&l);
+
+	log_info(NULL, "stopped");
+	sweep_free(l.sweep);
+	forwarder_free(l.forwarder);
+	notifications_free(l.notifications);
+	(void)close(l.signals);
+	curl_global_cleanup();
+	return (l.failed);
+}

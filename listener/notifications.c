@@ -1,0 +1,354 @@
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backoff.h"
+#include "booking.h"
+#include "config.h"
+#include "db.h"
+#include "log.h"
+
+#include "notifications.h"
+
+#define CHANNEL		"booking_followup_created"
+
+/* Deadlines and pauses, in milliseconds. */
+#define CONNECT_MS	5000	/* for a connection to come about */
+#define ANSWER_MS	4000	/* for a short query to be answered */
+#define QUERY_MS	9500	/* for the caller's query */
+#define HEARTBEAT_MS	3000	/* of silence, then the server is asked */
+#define STANDBY_MS	2000	/* between attempts to become active */
+#define BACKOFF_BASE_MS	200
+#define BACKOFF_CAP_MS	5000
+
+/* What the connection is at; all but the first and last await an answer. */
+enum state {
+	DISCONNECTED,	/* until wake */
+	CONNECTING,
+	SETTING_UP,	/* the session's settings */
+	ELECTING,	/* the lock of the active listener */
+	STANDBY,	/* another one has it; until wake */
+	SUBSCRIBING,	/* LISTEN */
+	QUERYING,	/* the caller's query */
+	BEATING,	/* heartbeat */
+	IDLE,		/* listening; until wake */
+};
+
+struct notifications {
+	const struct config *conf;
+	PGconn *conn;
+	enum state state;
+	PostgresPollingStatusType polling;	/* while CONNECTING */
+	long wake;		/* when to act, or to lose patience */
+	int failures;		/* connections in a row that failed */
+	int announced;		/* standing by has been logged */
+	int fatal;
+	PGnotify *notify;	/* the one last given out */
+	PGresult *result;	/* of the query at hand */
+};
+
+/**
+ * notifications_new(conf):
+ * Return a connection that is not made yet; NULL when memory is short.
+ */
+struct notifications *
+notifications_new(const struct config *conf)
+{
+	struct notifications *n;
+
+	if ((n = calloc(1, sizeof(*n))) == NULL)
+		return (NULL);
+	n->conf = conf;
+	n->state = DISCONNECTED;
+	return (n);
+}
+
+/* Forget the connection, say why, and plan the next one. */
+static enum notifications_event
+lose(struct notifications *n, long now, const char *reason)
+{
+	char message[256];
+	long wait;
+
+	if (reason == NULL)
+		reason = db_message(n->conn, message, sizeof(message));
+	n->failures++;
+	wait = backoff_ms(n->failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS);
+	log_error(NULL, "no database connection: %s; trying again in %.1f s",
+	    reason, (double)wait / 1000);
+
+	PQclear(n->result);
+	n->result = NULL;
+	PQfinish(n->conn);
+	n->conn = NULL;
+	n->state = DISCONNECTED;
+	n->wake = now + wait;
+	return (NOTIFICATIONS_LOST);
+}
+
+/* Send a query of ours, and await its answer in ${state}. */
+static enum notifications_event
+ask(struct notifications *n, enum state state, const char *sql,
+    const char *param, long now)
+{
+	int sent;
+
+	sent = param == NULL ? PQsendQuery(n->conn, sql) :
+	    PQsendQueryParams(n->conn, sql, 1, NULL, &param, NULL, NULL, 0);
+	if (sent != 1)
+		return (lose(n, now, NULL));
+	n->state = state;
+	n->wake = now + ANSWER_MS;
+	return (NOTIFICATIONS_NONE);
+}
+
+static enum notifications_event
+begin_connection(struct notifications *n, long now)
+{
+
+	n->conn = db_connect_start(n->conf, "followup-listener");
+	if (n->conn == NULL)
+		return (lose(n, now, "out of memory"));
+	if (PQstatus(n->conn) == CONNECTION_BAD)
+		return (lose(n, now, NULL));
+	n->state = CONNECTING;
+	n->polling = PGRES_POLLING_WRITING;
+	n->wake = now + CONNECT_MS;
+	return (NOTIFICATIONS_NONE);
+}
+
+/* Is the socket ready for what libpq asked for? */
+static int
+is_ready(const struct notifications *n)
+{
+	struct pollfd pfd = { .fd = PQsocket(n->conn),
+	    .events = n->polling == PGRES_POLLING_READING ? POLLIN :
+	    POLLOUT };
+
+	return (poll(&pfd, 1, 0) != 0);
+}
+
+static enum notifications_event
+continue_connection(struct notifications *n, long now)
+{
+
+	while (is_ready(n)) {
+		n->polling = PQconnectPoll(n->conn);
+		if (n->polling == PGRES_POLLING_FAILED)
+			return (lose(n, now, NULL));
+		if (n->polling != PGRES_POLLING_OK)
+			continue;
+		if (PQsetnonblocking(n->conn, 1) != 0)
+			return (lose(n, now, NULL));
+		return (ask(n, SETTING_UP, db_session_sql(), NULL, now));
+	}
+	return (NOTIFICATIONS_NONE);
+}
+
+/* The answer to the query at hand is there: what it means for the state. */
+static enum notifications_event
+act_on_result(struct notifications *n, long now)
+{
+	const char *why;
+
+	switch (n->state) {
+	case SETTING_UP:
+		if ((why = db_session_check(n->conn, n->result)) != NULL) {
+			log_error(NULL, "%s", why);
+			n->fatal = PQresultStatus(n->result) ==
+			    PGRES_TUPLES_OK;
+			return (n->fatal ? NOTIFICATIONS_FATAL :
+			    lose(n, now, why));
+		}
+		return (ask(n, ELECTING, bookings_leader_sql(),
+		    n->conf->schema, now));
+	case ELECTING:
+		if (PQresultStatus(n->result) != PGRES_TUPLES_OK)
+			return (lose(n, now, NULL));
+		if (*PQgetvalue(n->result, 0, 0) == 't')
+			return (ask(n, SUBSCRIBING, "LISTEN " CHANNEL, NULL,
+			    now));
+		if (!n->announced)
+			log_info(NULL, "another listener is active; standing "
+			    "by to take over");
+		n->announced = 1;
+		n->failures = 0;
+		n->state = STANDBY;
+		n->wake = now + STANDBY_MS;
+		return (NOTIFICATIONS_NONE);
+	case SUBSCRIBING:
+		if (PQresultStatus(n->result) != PGRES_COMMAND_OK)
+			return (lose(n, now, NULL));
+		log_info(NULL, "Started listening for booking follow-up "
+		    "notifications");
+		n->announced = 0;
+		n->failures = 0;
+		n->state = IDLE;
+		n->wake = now + HEARTBEAT_MS;
+		return (NOTIFICATIONS_LISTENING);
+	case QUERYING:
+		n->state = IDLE;
+		n->wake = now + HEARTBEAT_MS;
+		return (NOTIFICATIONS_RESULT);
+	default:
+		n->state = IDLE;
+		n->wake = now + HEARTBEAT_MS;
+		return (NOTIFICATIONS_NONE);
+	}
+}
+
+/* Take what has come of the query at hand; act when it is complete. */
+static enum notifications_event
+take_result(struct notifications *n, long now)
+{
+	enum notifications_event event;
+	PGresult *result;
+
+	while (!PQisBusy(n->conn)) {
+		if ((result = PQgetResult(n->conn)) == NULL) {
+			event = act_on_result(n, now);
+			if (event != NOTIFICATIONS_RESULT) {
+				PQclear(n->result);
+				n->result = NULL;
+			}
+			return (event);
+		}
+
+		/* Of several statements the last result counts. */
+		PQclear(n->result);
+		n->result = result;
+	}
+	return (NOTIFICATIONS_NONE);
+}
+
+static int
+is_awaiting(const struct notifications *n)
+{
+
+	return (n->state == SETTING_UP || n->state == ELECTING ||
+	    n->state == SUBSCRIBING || n->state == QUERYING ||
+	    n->state == BEATING);
+}
+
+/* What is to do because time has passed. */
+static enum notifications_event
+act_on_time(struct notifications *n, long now)
+{
+
+	switch (n->state) {
+	case DISCONNECTED:
+		return (begin_connection(n, now));
+	case STANDBY:
+		return (ask(n, ELECTING, bookings_leader_sql(),
+		    n->conf->schema, now));
+	case IDLE:
+		return (ask(n, BEATING, "SELECT 1", NULL, now));
+	default:
+		return (lose(n, now, "the server does not answer"));
+	}
+}
+
+/**
+ * notifications_next(n, now, data):
+ * Do what can be done at ${now} without waiting, and return the next event;
+ * to be called until there is none.
+ */
+enum notifications_event
+notifications_next(struct notifications *n, long now,
+    struct notifications_data *data)
+{
+	enum notifications_event event;
+
+	/* What was given out last time is not needed any more. */
+	PQfreemem(n->notify);
+	n->notify = NULL;
+	if (!is_awaiting(n)) {
+		PQclear(n->result);
+		n->result = NULL;
+	}
+	if (n->fatal)
+		return (NOTIFICATIONS_FATAL);
+
+	if (n->conn != NULL && n->state != CONNECTING) {
+		/* Read whatever is there; a dead connection shows here. */
+		if (PQconsumeInput(n->conn) == 0 || PQflush(n->conn) < 0)
+			return (lose(n, now, NULL));
+		if (is_awaiting(n)) {
+			event = take_result(n, now);
+			if (event != NOTIFICATIONS_NONE) {
+				data->result = n->result;
+				return (event);
+			}
+		}
+		if (n->conn != NULL &&
+		    (n->notify = PQnotifies(n->conn)) != NULL) {
+			data->payload = n->notify->extra;
+			return (NOTIFICATIONS_NOTIFY);
+		}
+	} else if (n->state == CONNECTING) {
+		if ((event = continue_connection(n, now)) !=
+		    NOTIFICATIONS_NONE)
+			return (event);
+	}
+
+	if (now >= n->wake)
+		return (act_on_time(n, now));
+	return (NOTIFICATIONS_NONE);
+}
+
+/**
+ * notifications_query(n, sql, params, nparams, now):
+ * Send a query, whose end is NOTIFICATIONS_RESULT.  Return 0, or -1 if the
+ * connection is busy or not listening.
+ */
+int
+notifications_query(struct notifications *n, const char *sql,
+    const char *const *params, int nparams, long now)
+{
+
+	if (n->state != IDLE ||
+	    PQsendQueryParams(n->conn, sql, nparams, NULL, params, NULL, NULL,
+	    0) != 1)
+		return (-1);
+	n->state = QUERYING;
+	n->wake = now + QUERY_MS;
+	return (0);
+}
+
+/**
+ * notifications_wait(n, fd, events, deadline):
+ * Tell what to wait for: ${fd} (-1 for nothing) with the poll(2) ${events},
+ * until ${deadline} at the latest.
+ */
+void
+notifications_wait(const struct notifications *n, int *fd, short *events,
+    long *deadline)
+{
+
+	/* The socket may be another one after each call of libpq. */
+	*fd = n->conn != NULL ? PQsocket(n->conn) : -1;
+	*deadline = n->wake;
+	if (n->state == CONNECTING)
+		*events = n->polling == PGRES_POLLING_READING ? POLLIN :
+		    POLLOUT;
+	else
+		*events = n->conn != NULL && PQflush(n->conn) == 1 ?
+		    POLLIN | POLLOUT : POLLIN;
+}
+
+/**
+ * notifications_free(n):
+ * Close the connection and free ${n}; NULL is fine.
+ */
+void
+notifications_free(struct notifications *n)
+{
+
+	if (n == NULL)
+		return;
+	PQfreemem(n->notify);
+	PQclear(n->result);
+	PQfinish(n->conn);
+	free(n);
+}

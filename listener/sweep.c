@@ -1,0 +1,226 @@
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "booking.h"
+#include "config.h"
+#include "forwarder.h"
+#include "log.h"
+#include "notifications.h"
+#include "uuid.h"
+
+#include "sweep.h"
+
+/* After a notification the table is read this much later, in milliseconds. */
+#define NOTIFIED_MS	150
+
+/* After a sweep that found something new: at first, then twice as much. */
+#define AGAIN_MS	150
+
+/* With no room for a page, or the connection busy, look again after. */
+#define NO_ROOM_MS	50
+#define BUSY_MS		10
+
+struct sweep {
+	char *sql;
+	char window[16];
+	char page[16];
+	long interval;		/* ms */
+	long due;		/* when the next page is asked for */
+	int asked;		/* a page is on its way */
+	int found;		/* new bookings in this sweep */
+	int requested;		/* asked for again during this sweep */
+	long again;		/* pause after a sweep that found something */
+	int paging;		/* place and id are where to go on */
+	char place[64];
+	char id[UUID_LEN];
+};
+
+/**
+ * sweep_new(conf):
+ * Return a sweep that is not due; NULL when memory is short.
+ */
+struct sweep *
+sweep_new(const struct config *conf)
+{
+	struct sweep *s;
+
+	if ((s = calloc(1, sizeof(*s))) == NULL ||
+	    (s->sql = bookings_sweep_sql(conf)) == NULL) {
+		free(s);
+		return (NULL);
+	}
+	(void)snprintf(s->window, sizeof(s->window), "%d",
+	    conf->sweep_window);
+	(void)snprintf(s->page, sizeof(s->page), "%d", FORWARDER_PAGE);
+	s->interval = conf->sweep_interval * 1000L;
+	s->due = LONG_MAX;
+	s->again = AGAIN_MS;
+	return (s);
+}
+
+/**
+ * sweep_request(sweep, when):
+ * Have the table read at ${when}, if not sooner.
+ */
+void
+sweep_request(struct sweep *s, long when)
+{
+
+	if (s->asked || s->paging)
+		s->requested = 1;
+	else if (when < s->due)
+		s->due = when;
+}
+
+/**
+ * sweep_notified(sweep, now):
+ * A notification came at ${now}: others may have been spared.
+ */
+void
+sweep_notified(struct sweep *s, long now)
+{
+
+	s->again = AGAIN_MS;
+	sweep_request(s, now + NOTIFIED_MS);
+}
+
+/**
+ * sweep_step(sweep, notifications, forwarder, now):
+ * Send the query for the next page, if it is time and there is room.
+ */
+void
+sweep_step(struct sweep *s, struct notifications *n,
+    const struct forwarder *f, long now)
+{
+	const char *params[] = { s->window, s->paging ? s->place : NULL,
+	    s->paging ? s->id : NULL, s->page };
+
+	if (s->asked || now < s->due)
+		return;
+	if (!forwarder_has_room(f)) {
+		s->due = now + NO_ROOM_MS;
+		return;
+	}
+
+	/* Busy with a heartbeat, which is a matter of milliseconds. */
+	if (notifications_query(n, s->sql, params, 4, now) != 0) {
+		s->due = now + BUSY_MS;
+		return;
+	}
+	s->asked = 1;
+	s->due = LONG_MAX;
+}
+
+/* A sweep has ended: plan the next one. */
+static void
+plan_next(struct sweep *s, long now)
+{
+	int requested = s->requested;
+
+	s->paging = 0;
+	s->requested = 0;
+	s->due = now + s->interval;
+	if (s->found > 0) {
+		/*
+		 * Double the pause, so that rows which come back again and
+		 * again do not keep us busy.
+		 */
+		if (s->again < s->interval)
+			s->due = now + s->again;
+		s->again *= 2;
+	} else
+		s->again = AGAIN_MS;
+	if (requested && s->due > now + NOTIFIED_MS)
+		s->due = now + NOTIFIED_MS;
+	s->found = 0;
+}
+
+/**
+ * sweep_result(sweep, result, forwarder, now):
+ * Hand the bookings of a page to ${forwarder}; a NULL ${result} was refused.
+ */
+void
+sweep_result(struct sweep *s, const PGresult *result, struct forwarder *f,
+    long now)
+{
+	const char *id, *place;
+	int row, rows, paged = 0;
+
+	s->asked = 0;
+	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+		log_error(NULL, "the table could not be read: %s; is the "
+		    "trigger installed, and are the grants complete? "
+		    "(followup-trigger verify)",
+		    PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+		s->found = 0;
+		plan_next(s, now);
+		return;
+	}
+
+	rows = PQntuples(result);
+	for (row = 0; row < rows; row++) {
+		id = PQgetvalue(result, row, 0);
+		place = PQgetvalue(result, row, 2);
+		if (*place != '\0') {
+			paged++;
+			(void)snprintf(s->place, sizeof(s->place), "%s",
+			    place);
+			(void)snprintf(s->id, sizeof(s->id), "%s", id);
+		}
+		if (forwarder_add(f, id, PQgetvalue(result, row, 1), NULL) ==
+		    FORWARDER_NEW)
+			s->found++;
+	}
+	if (rows > 0)
+		log_debug(NULL, "sweep: %d bookings, %d of them new", rows,
+		    s->found);
+
+	/* A full page is followed by another one. */
+	s->paging = paged == FORWARDER_PAGE;
+	if (s->paging)
+		s->due = now;
+	else
+		plan_next(s, now);
+}
+
+/**
+ * sweep_lost(sweep):
+ * The connection is gone, and a page that was asked for with it.
+ */
+void
+sweep_lost(struct sweep *s)
+{
+
+	s->asked = 0;
+	s->paging = 0;
+	s->found = 0;
+	s->requested = 0;
+	s->due = LONG_MAX;
+}
+
+/**
+ * sweep_deadline(sweep):
+ * Return when sweep_step should be called at the latest.
+ */
+long
+sweep_deadline(const struct sweep *s)
+{
+
+	return (s->due);
+}
+
+/**
+ * sweep_free(sweep):
+ * Free ${sweep}; NULL is fine.
+ */
+void
+sweep_free(struct sweep *s)
+{
+
+	if (s == NULL)
+		return;
+	free(s->sql);
+	free(s);
+}

@@ -1,0 +1,73 @@
+#ifndef SWEEP_H_
+#define SWEEP_H_
+
+#include <libpq-fe.h>
+
+struct config;
+struct forwarder;
+struct notifications;
+
+/*
+ * Reading the table for what no notification told: bookings that were
+ * inserted while nobody listened, or in a burst in which the trigger spared
+ * the server a notification; that failed and are due for another attempt; that
+ * have come within the horizon; and those with an obsolete task.
+ *
+ * A sweep reads page by page while the forwarder has room.  The next one
+ * follows at the configured interval, sooner after a notification, and sooner
+ * again as long as sweeps find something new.
+ *
+ * Times are milliseconds of the monotonic clock.
+ */
+struct sweep;
+
+/**
+ * sweep_new(conf):
+ * Return a sweep that is not due; NULL when memory is short.
+ */
+struct sweep *sweep_new(const struct config *);
+
+/**
+ * sweep_request(sweep, when):
+ * Have the table read at ${when}, if not sooner.
+ */
+void sweep_request(struct sweep *, long);
+
+/**
+ * sweep_notified(sweep, now):
+ * A notification came at ${now}: others may have been spared.
+ */
+void sweep_notified(struct sweep *, long);
+
+/**
+ * sweep_step(sweep, notifications, forwarder, now):
+ * Send the query for the next page, if it is time and there is room.
+ */
+void sweep_step(struct sweep *, struct notifications *,
+    const struct forwarder *, long);
+
+/**
+ * sweep_result(sweep, result, forwarder, now):
+ * Hand the bookings of a page to ${forwarder}; a NULL ${result} was refused.
+ */
+void sweep_result(struct sweep *, const PGresult *, struct forwarder *, long);
+
+/**
+ * sweep_lost(sweep):
+ * The connection is gone, and a page that was asked for with it.
+ */
+void sweep_lost(struct sweep *);
+
+/**
+ * sweep_deadline(sweep):
+ * Return when sweep_step should be called at the latest.
+ */
+long sweep_deadline(const struct sweep *);
+
+/**
+ * sweep_free(sweep):
+ * Free ${sweep}; NULL is fine.
+ */
+void sweep_free(struct sweep *);
+
+#endif /* !SWEEP_H_ */
