@@ -1,0 +1,103 @@
+-- drop-booking-cloud-task-trigger.sql: takes away what
+-- create-booking-cloud-task-trigger.sql made, and nothing else.
+--
+--   psql -v schema=lad_dev -v table=lead_bookings -f THIS
+--
+-- What was made carries a COMMENT that starts with 'followup-scheduler'.  So
+-- a column of the bookings table goes only if the install added it; a grant
+-- only if the install gave it; and a followup_call_request which the
+-- deployment has replaced stays.  It may be run again; one transaction.
+
+\set ON_ERROR_STOP on
+\set followup_quiet :QUIET
+\set QUIET on
+\if :{?schema}
+\else
+\set schema lad_dev
+\endif
+\if :{?table}
+\else
+\set table lead_bookings
+\endif
+\if :{?lock_timeout}
+\else
+\set lock_timeout 10s
+\endif
+
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL client_min_messages = warning;
+SELECT set_config('lock_timeout', :'lock_timeout', true) AS followup_unused,
+    to_regclass(format('%I.%I', :'schema', :'table'))::oid
+        IS NOT NULL AS followup_has_table,
+    coalesce(to_regclass(format('%I.%I', :'schema', :'table'))::oid, 0)
+        AS followup_table,
+    coalesce(to_regnamespace(quote_ident(:'schema'))::oid, 0)
+        AS followup_schema,
+    coalesce(to_regprocedure(format('%I.followup_call_request(uuid)',
+        :'schema'))::oid, 0) AS followup_call_request
+\gset
+
+-- The grants on what is not ours, as far as the role did not have them before.
+SELECT CASE granted ->> 'on'
+    WHEN 'schema' THEN format('REVOKE USAGE ON SCHEMA %I FROM %I', :'schema',
+        granted ->> 'role')
+    WHEN 'table' THEN format('REVOKE SELECT ON %I.%I FROM %I', :'schema',
+        :'table', granted ->> 'role')
+    WHEN 'column' THEN format('REVOKE UPDATE (%I) ON %I.%I FROM %I',
+        granted ->> 'column', :'schema', :'table', granted ->> 'role') END
+FROM jsonb_array_elements(substring(obj_description(to_regclass(format(
+    '%I.followup_failures', :'schema')), 'pg_class')
+    FROM '^followup-scheduler.*; granted: (.*)$')::jsonb) AS granted
+WHERE EXISTS (SELECT FROM pg_roles WHERE rolname = granted ->> 'role')
+    AND (granted ->> 'on' = 'schema' OR :'followup_has_table')
+    AND (granted ->> 'on' <> 'column' OR EXISTS (
+        SELECT FROM pg_attribute WHERE attrelid = :followup_table
+        AND attname = granted ->> 'column' AND NOT attisdropped))
+\gexec
+
+-- Triggers, index (also one whose build was interrupted: that has no COMMENT
+-- yet), view, functions, tables, columns: what depends on another goes first.
+SELECT format('DROP TRIGGER %I ON %I.%I', t.tgname, :'schema', :'table')
+FROM pg_trigger t
+WHERE t.tgrelid = :followup_table
+    AND obj_description(t.oid, 'pg_trigger') LIKE 'followup-scheduler %'
+\gexec
+SELECT format('DROP INDEX %s', i.indexrelid::regclass)
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE i.indrelid = :followup_table
+    AND (c.relname = 'followup_bookings_due_idx'
+    OR obj_description(c.oid, 'pg_class') LIKE 'followup-scheduler %')
+\gexec
+SELECT format('DROP VIEW %s', c.oid::regclass) FROM pg_class c
+WHERE c.relkind = 'v' AND c.relnamespace = :followup_schema
+    AND obj_description(c.oid, 'pg_class') LIKE 'followup-scheduler %'
+\gexec
+SELECT format('DROP FUNCTION %s', p.oid::regprocedure) FROM pg_proc p
+WHERE p.pronamespace = :followup_schema
+    AND obj_description(p.oid, 'pg_proc') LIKE 'followup-scheduler %'
+    AND (p.oid <> :followup_call_request
+    OR split_part(obj_description(p.oid, 'pg_proc'), ' ', 2) = md5(p.prosrc))
+\gexec
+SELECT format('DROP TABLE %s', c.oid::regclass) FROM pg_class c
+WHERE c.relkind = 'r' AND c.relnamespace = :followup_schema
+    AND c.relname IN ('followup_failures', 'followup_obsolete_tasks')
+    AND obj_description(c.oid, 'pg_class') LIKE 'followup-scheduler%'
+\gexec
+SELECT format('ALTER TABLE %I.%I DROP COLUMN %I', :'schema', :'table',
+    a.attname)
+FROM pg_attribute a
+WHERE a.attrelid = :followup_table AND a.attnum > 0 AND NOT a.attisdropped
+    AND col_description(a.attrelid, a.attnum) LIKE 'followup-scheduler:%'
+\gexec
+
+SELECT to_regprocedure(format('%I.followup_call_request(uuid)', :'schema'))
+    IS NOT NULL AS followup_kept
+\gset
+COMMIT;
+
+\if :followup_kept
+\echo kept :"schema".followup_call_request(uuid): this deployment has its own
+\endif
+\echo follow-up scheduling is not installed on :"schema".:"table" any more
+\set QUIET :followup_quiet

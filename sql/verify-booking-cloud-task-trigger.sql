@@ -1,0 +1,197 @@
+-- verify-booking-cloud-task-trigger.sql: is what this version of
+-- create-booking-cloud-task-trigger.sql (beside this file) makes there,
+-- unchanged and enabled?  One line a check, `ok ...` or `not ok ...: reason`.
+-- It changes nothing.  Run it by `followup-trigger verify`.
+--
+-- Variables: schema, table, and grant_to for the checks of a role's rights.
+
+\set definitions_only on
+\ir create-booking-cloud-task-trigger.sql
+\pset tuples_only on
+\pset format unaligned
+
+-- The operator's own query.
+SELECT CASE WHEN EXISTS (SELECT FROM information_schema.triggers
+    WHERE event_object_schema = :'schema' AND event_object_table = :'table'
+        AND trigger_name = 'trigger_schedule_followup_cloud_task'
+        AND event_manipulation = 'INSERT' AND action_timing = 'AFTER'
+        AND action_orientation = 'ROW')
+    THEN 'ok information_schema.triggers lists '
+        'trigger_schedule_followup_cloud_task'
+    ELSE 'not ok information_schema.triggers does not list '
+        'trigger_schedule_followup_cloud_task: run followup-trigger install '
+        '(if it is installed: verify as a role that may write the table, '
+        'others do not see its triggers there)' END;
+
+-- Each function, trigger, view and index: there, enabled, and as made here.
+SELECT CASE WHEN reason IS NULL THEN format('ok %s %s%s', lower(kind),
+        identity, CASE WHEN replaced THEN ' (replaced by this deployment)'
+        ELSE '' END)
+    ELSE format('not ok %s %s: %s', lower(kind), identity, reason) END
+FROM (SELECT kind, identity, replaced, CASE
+        WHEN found.text IS NULL THEN 'missing: run followup-trigger install'
+        WHEN NOT enabled AND kind = 'TRIGGER' THEN 'disabled: run '
+            'followup-trigger enable'
+        WHEN NOT enabled THEN 'invalid, its build was interrupted: run '
+            'followup-trigger install'
+        WHEN replaced THEN NULL
+        WHEN mark_source IS NULL THEN 'not made by followup-trigger: run '
+            'followup-trigger install'
+        WHEN mark_text IS DISTINCT FROM found.text
+            OR found.source <> mark_source THEN 'changed since it was '
+            'installed: run followup-trigger install'
+        WHEN mark_source <> md5(defined.source) THEN 'made by another version '
+            'or for another shape of the table: run followup-trigger install'
+        END AS reason
+    FROM :followup_defined LEFT JOIN :followup_found USING (kind, identity),
+        LATERAL (SELECT coalesce(identity = format(
+            '%I.followup_call_request(uuid)', :'schema')
+            AND found.source IS DISTINCT FROM mark_source
+            AND found.text IS NOT NULL, false) AS replaced) AS r
+    ) AS checked;
+
+-- Columns by kind: a varchar that is long enough and any integer will do, for
+-- the bookings table may have had them before.
+WITH needed (tab, col, kind, len) AS (VALUES
+    (:'table', 'task_name', 'text', 200),
+    (:'table', 'task_scheduled_at', 'timestamp with time zone', 0),
+    (:'table', 'task_status', 'text', 9),
+    (:'table', 'executed_at', 'timestamp with time zone', 0),
+    (:'table', 'execution_attempts', 'integer', 0),
+    (:'table', 'last_execution_error', 'text', 200),
+    (:'table', 'idempotency_key', 'text', 128),
+    ('followup_failures', 'booking_id', 'uuid', 0),
+    ('followup_failures', 'stage', 'text', 9),
+    ('followup_failures', 'tenant_id', 'text', 36),
+    ('followup_failures', 'attempts', 'integer', 0),
+    ('followup_failures', 'first_failed_at', 'timestamp with time zone', 0),
+    ('followup_failures', 'last_failed_at', 'timestamp with time zone', 0),
+    ('followup_failures', 'next_attempt_at', 'timestamp with time zone', 0),
+    ('followup_failures', 'http_status', 'integer', 0),
+    ('followup_failures', 'error', 'text', 200),
+    ('followup_failures', 'dead_at', 'timestamp with time zone', 0),
+    ('followup_obsolete_tasks', 'task_name', 'text', 200),
+    ('followup_obsolete_tasks', 'booking_id', 'uuid', 0),
+    ('followup_obsolete_tasks', 'obsolete_at', 'timestamp with time zone', 0),
+    ('followup_obsolete_tasks', 'attempts', 'integer', 0),
+    ('followup_obsolete_tasks', 'next_attempt_at',
+        'timestamp with time zone', 0)
+), found AS (
+    SELECT n.*, format('%I.%I.%I', :'schema', n.tab, n.col) AS name,
+        format_type(a.atttypid, a.atttypmod) AS type,
+        CASE WHEN a.attname IS NULL THEN 'missing: run followup-trigger '
+            'install'
+        WHEN n.kind = 'text' AND t.typcategory <> 'S'
+            OR n.kind = 'integer' AND a.atttypid NOT IN ('int2'::regtype,
+                'int4'::regtype, 'int8'::regtype)
+            OR n.kind NOT IN ('text', 'integer')
+            AND format_type(a.atttypid, NULL) <> n.kind
+            THEN format('is %s and must be %s: change its type',
+                format_type(a.atttypid, a.atttypmod), n.kind)
+        WHEN n.kind = 'text' AND a.atttypmod - 4 BETWEEN 0 AND n.len - 1
+            THEN format('is %s and too short, it takes %s characters: change '
+                'its type', format_type(a.atttypid, a.atttypmod), n.len)
+        END AS reason
+    FROM needed n LEFT JOIN pg_attribute a
+        ON a.attrelid = to_regclass(format('%I.%I', :'schema', n.tab))
+        AND a.attname = n.col AND NOT a.attisdropped
+    LEFT JOIN pg_type t ON t.oid = a.atttypid
+)
+SELECT CASE WHEN reason IS NULL THEN format('ok column %s %s', name, type)
+    ELSE format('not ok column %s: %s', name, reason) END
+FROM found ORDER BY name;
+
+-- The daemons write "ON CONFLICT" against these keys.
+SELECT CASE WHEN EXISTS (SELECT FROM pg_constraint c
+        WHERE c.conrelid = to_regclass(format('%I.%I', :'schema', k.tab))
+            AND c.contype = 'p'
+            AND pg_get_constraintdef(c.oid) = 'PRIMARY KEY ' || k.key)
+    THEN format('ok primary key of %I.%I', :'schema', k.tab)
+    ELSE format('not ok primary key of %I.%I: is not %s: add it', :'schema',
+        k.tab, k.key) END
+FROM (VALUES ('followup_failures', '(booking_id, stage)'),
+    ('followup_obsolete_tasks', '(task_name)')) AS k (tab, key);
+
+-- The shape by which followup_due_at reads scheduled_at.
+SELECT CASE WHEN NOT EXISTS (SELECT FROM :followup_found
+        WHERE identity = format('%1$I.followup_due_at(%1$I.%2$I)', :'schema',
+            :'table') AND source = md5(:'followup_body_due'))
+    THEN 'not ok time zones: followup_due_at does not fit the type of '
+        'scheduled_at: run followup-trigger install'
+    ELSE 'ok time zones: scheduled_at is ' || CASE
+        WHEN NOT :'followup_local_time' THEN 'timestamptz, taken as it is'
+        WHEN :'followup_zoned' THEN 'timestamp, read in the row''s timezone'
+        ELSE 'timestamp without a timezone column, read as UTC' END END;
+
+-- Phone numbers and error texts are for nobody but whom they are granted to.
+SELECT CASE WHEN has_table_privilege('public', rel,
+        'SELECT, INSERT, UPDATE, DELETE')
+    THEN format('not ok privacy of %s: PUBLIC may use it: run '
+        'followup-trigger install', rel::regclass)
+    ELSE format('ok privacy of %s', rel::regclass) END
+FROM (VALUES ('followup_failures'), ('followup_obsolete_tasks'),
+    ('followup_dead_letters')) AS t (name),
+    LATERAL (SELECT to_regclass(format('%I.%I', :'schema', name))::oid AS rel)
+    AS r
+WHERE rel IS NOT NULL;
+SELECT CASE WHEN has_function_privilege('public', f, 'EXECUTE')
+    THEN format('not ok privacy of %1$s: PUBLIC may call it: REVOKE EXECUTE '
+        'ON FUNCTION %1$s FROM PUBLIC', f::regprocedure)
+    ELSE format('ok privacy of %s', f::regprocedure) END
+FROM (SELECT to_regprocedure(format('%I.followup_call_request(uuid)',
+    :'schema'))::oid AS f) AS t
+WHERE f IS NOT NULL;
+
+-- Whoever inserts a booking runs this one.
+SELECT CASE WHEN has_function_privilege('public', f, 'EXECUTE')
+    THEN format('ok everybody may call %s', f::regprocedure)
+    ELSE format('not ok %s: not everybody may call it, so an INSERT may fail: '
+        'run followup-trigger install', f::regprocedure) END
+FROM (SELECT to_regprocedure(format('%I.followup_is_followup_type(text)',
+    :'schema'))::oid AS f) AS t
+WHERE f IS NOT NULL;
+
+SELECT :'grant_to' <> '' AS followup_grant
+\gset
+\if :followup_grant
+WITH object AS (
+    SELECT 'USAGE' AS privilege, 'schema' AS kind, n.oid,
+        format('schema %I', n.nspname) AS name, NULL::text AS col
+    FROM pg_namespace n WHERE n.nspname = :'schema'
+    UNION ALL
+    SELECT p.privilege, 'table', c.oid, c.oid::regclass::text, NULL
+    FROM (VALUES (:'table', 'SELECT'), ('followup_dead_letters', 'SELECT'),
+        ('followup_failures', 'SELECT'), ('followup_failures', 'INSERT'),
+        ('followup_failures', 'UPDATE'), ('followup_failures', 'DELETE'),
+        ('followup_obsolete_tasks', 'SELECT'),
+        ('followup_obsolete_tasks', 'INSERT'),
+        ('followup_obsolete_tasks', 'UPDATE'),
+        ('followup_obsolete_tasks', 'DELETE')) AS p (rel, privilege)
+    JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', :'schema', p.rel))
+    UNION ALL
+    SELECT 'UPDATE', 'column', a.attrelid, a.attrelid::regclass || '.'
+        || a.attname, a.attname
+    FROM pg_attribute a
+    WHERE a.attrelid = to_regclass(format('%I.%I', :'schema', :'table'))
+        AND NOT a.attisdropped AND a.attname IN ('task_name',
+        'task_scheduled_at', 'task_status', 'executed_at',
+        'execution_attempts', 'last_execution_error', 'idempotency_key')
+    UNION ALL
+    SELECT 'EXECUTE', 'function', f::oid, f::text, NULL
+    FROM :followup_defined, to_regprocedure(identity) AS f
+    WHERE kind = 'FUNCTION' AND f IS NOT NULL
+        AND f::oid NOT IN (SELECT oid FROM pg_proc
+            WHERE prorettype = 'trigger'::regtype)
+)
+SELECT format(CASE CASE kind
+        WHEN 'schema' THEN has_schema_privilege(:'grant_to', oid, privilege)
+        WHEN 'table' THEN has_table_privilege(:'grant_to', oid, privilege)
+        WHEN 'column' THEN has_column_privilege(:'grant_to', oid, col,
+            privilege)
+        ELSE has_function_privilege(:'grant_to', oid, privilege) END
+    WHEN true THEN 'ok %1$s has %2$s on %3$s'
+    ELSE 'not ok %1$s lacks %2$s on %3$s: run followup-trigger install '
+        '--grant-to %1$s' END, :'grant_to', privilege, name)
+FROM object;
+\endif
+ROLLBACK;

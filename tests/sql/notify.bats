@@ -1,0 +1,178 @@
+#!/usr/bin/env bats
+# What is heard of a booking, by real sessions against the server of
+# tests/sql/run.
+
+setup_file() {
+	export SQL="$BATS_TEST_DIRNAME/../../sql"
+}
+
+setup() {
+	q -c 'DROP SCHEMA IF EXISTS lad_dev CASCADE' \
+	    -c 'CREATE SCHEMA lad_dev' \
+	    -c 'CREATE TABLE lad_dev.lead_bookings (
+		id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+		tenant_id uuid, lead_id uuid, assigned_user_id uuid,
+		booking_type varchar(50), scheduled_at timestamptz,
+		timezone text, created_at timestamptz)'
+	q -f "$SQL/create-booking-cloud-task-trigger.sql"
+	b=00000000-0000-4000-8000-00000000000b
+	t=11111111-1111-4111-8111-111111111111
+}
+
+teardown() {
+	if [ -n "${holder:-}" ]; then
+		kill "$holder" 2>/dev/null || true
+		wait "$holder" 2>/dev/null || true
+	fi
+}
+
+# psql without anybody's own setup.
+q() {
+	psql -X -q -At -v ON_ERROR_STOP=1 "$@"
+}
+
+# Run the statements in a session that listens, each its own transaction; what
+# it hears is in $output.
+hear() {
+	local statement args=()
+	for statement; do
+		args+=(-c "$statement")
+	done
+	run q -c 'SET client_min_messages = warning' \
+	    -c 'LISTEN booking_followup_created' "${args[@]}"
+	[ "$status" -eq 0 ]
+}
+
+# The payload in $output.
+payload() {
+	sed -n 's/^Asynchronous notification "booking_followup_created" with payload "\(.*\)" received from.*$/\1/p' <<<"$output"
+}
+
+@test "the payload has exactly the nine fields" {
+	hear "INSERT INTO lad_dev.lead_bookings VALUES ('$b', '$t', '$t', '$t',
+	    'Follow_Up', '2030-06-01 12:00:00.25+04', 'Asia/Dubai',
+	    '2029-01-01 00:00+00')"
+	payload | jq -e --arg b "$b" --arg t "$t" '. == {
+		booking_id: $b, tenant_id: $t, lead_id: $t,
+		assigned_user_id: $t, scheduled_at: "2030-06-01T08:00:00.250Z",
+		timezone: "Asia/Dubai", booking_type: "Follow_Up",
+		created_at: "2029-01-01T00:00:00+00:00", schema: "lad_dev"}'
+}
+
+@test "what a booking does not have is null" {
+	hear "INSERT INTO lad_dev.lead_bookings (id, booking_type)
+	    VALUES ('$b', 'follow_up')"
+	payload | jq -e '(keys | length) == 9 and
+	    ([.[] | select(. == null)] | length) == 6'
+}
+
+@test "a time that cannot be known is told as it stands in the row" {
+	hear "INSERT INTO lad_dev.lead_bookings (booking_type, scheduled_at)
+	    VALUES ('follow_up', 'infinity')"
+	[ "$(payload | jq -r .scheduled_at)" = infinity ]
+}
+
+@test "all nine types are heard, in any case" {
+	hear "INSERT INTO lad_dev.lead_bookings (booking_type)
+	    SELECT unnest(ARRAY['Follow_Up', 'FOLLOW-UP', 'auto-Follow-up',
+	    'followUP', 'AUTO_FOLLOW_UP', 'auto_followup', 'Manual_FollowUp',
+	    'manual_follow_up', 'SCHEDULED_call', 'meeting', 'demo'])"
+	[ "$(payload | wc -l)" -eq 9 ]
+}
+
+@test "an INSERT says so by a NOTICE" {
+	run q -c "INSERT INTO lad_dev.lead_bookings (id, booking_type)
+	    VALUES ('$b', 'follow_up')"
+	[ "$status" -eq 0 ]
+	[ "$output" = "NOTICE:  Notification sent for follow-up booking: $b" ]
+}
+
+@test "a rolled-back INSERT is not heard" {
+	hear "BEGIN; INSERT INTO lad_dev.lead_bookings (booking_type)
+	    VALUES ('follow_up'); ROLLBACK" 'SELECT 1'
+	[ -z "$(payload)" ]
+}
+
+@test "a text too long for NOTIFY: the INSERT stands, the id is heard" {
+	hear "INSERT INTO lad_dev.lead_bookings (id, booking_type, timezone)
+	    VALUES ('$b', 'follow_up', repeat('x', 10240))"
+	[ "$(payload | jq -cS .)" = "{\"booking_id\":\"$b\",\"schema\":\"lad_dev\"}" ]
+	[ "$(q -c 'SELECT count(*) FROM lad_dev.lead_bookings')" = 1 ]
+}
+
+@test "payloads around the limit of NOTIFY are all heard" {
+	hear "INSERT INTO lad_dev.lead_bookings (booking_type, timezone)
+	    SELECT 'follow_up', repeat('x', n) FROM generate_series(7600, 7900)
+	    AS n"
+	[ "$(payload | wc -l)" -eq 301 ]
+	payload | awk 'length > 7999 { exit 1 }'
+	payload | awk 'length > 7980 { found = 1 } END { exit !found }'
+}
+
+@test "another session is committing: the INSERT stands and is not heard" {
+	# The holder has the lock when it says so, and keeps it until its input
+	# ends.
+	mkfifo "$BATS_TEST_TMPDIR/in"
+	q <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out" 2>&1 &
+	holder=$!
+	exec 7>"$BATS_TEST_TMPDIR/in"
+	echo "BEGIN; INSERT INTO lad_dev.lead_bookings (booking_type)
+	    VALUES ('follow_up'); SET CONSTRAINTS ALL IMMEDIATE;" >&7
+	for _ in $(seq 1000); do
+		grep -q 'Notification sent' "$BATS_TEST_TMPDIR/out" && break
+		q -c 'SELECT pg_sleep(0.01)' >/dev/null
+	done
+	grep -q 'Notification sent' "$BATS_TEST_TMPDIR/out"
+
+	hear "INSERT INTO lad_dev.lead_bookings (id, booking_type)
+	    VALUES ('$b', 'follow_up')"
+	[ -z "$output" ]
+	[ "$(q -c 'SELECT count(*) FROM lad_dev.lead_bookings')" = 1 ]
+	exec 7>&-
+	wait "$holder"
+	holder=
+}
+
+@test "PREPARE TRANSACTION still works" {
+	run q <<<"BEGIN;
+	    INSERT INTO lad_dev.lead_bookings (id, booking_type)
+	    VALUES ('$b', 'follow_up');
+	    PREPARE TRANSACTION 'followup';
+	    COMMIT PREPARED 'followup';"
+	[ "$status" -eq 0 ]
+	[ -z "$output" ]
+	[ "$(q -c "SELECT count(*) FROM lad_dev.lead_bookings
+	    WHERE id = '$b'")" = 1 ]
+}
+
+@test "a move, a cancellation and a deletion are heard" {
+	q -c "INSERT INTO lad_dev.lead_bookings (id, booking_type, scheduled_at,
+	    task_status, task_name) VALUES ('$b', 'follow_up', '2030-01-01',
+	    'scheduled', 'old')"
+	hear "UPDATE lad_dev.lead_bookings SET scheduled_at = '2031-01-01 00:00+00'"
+	[ "$(payload | jq -r .scheduled_at)" = 2031-01-01T00:00:00.000Z ]
+
+	q -c "UPDATE lad_dev.lead_bookings SET task_status = 'scheduled',
+	    task_name = 'new'"
+	hear "UPDATE lad_dev.lead_bookings SET task_status = 'cancelled'"
+	[ "$(payload | jq -r .booking_id)" = "$b" ]
+
+	q -c "UPDATE lad_dev.lead_bookings SET task_status = 'pending'" \
+	    -c "UPDATE lad_dev.lead_bookings SET task_status = 'scheduled',
+	    task_name = 'newer'" 2>/dev/null
+	hear 'DELETE FROM lad_dev.lead_bookings'
+	[ "$(payload | jq -r .booking_id)" = "$b" ]
+	[ "$(q -c "SELECT string_agg(task_name, ' ' ORDER BY obsolete_at)
+	    FROM lad_dev.followup_obsolete_tasks")" = 'old new newer' ]
+}
+
+@test "our own writes are not heard" {
+	q -c "INSERT INTO lad_dev.lead_bookings (id, booking_type)
+	    VALUES ('$b', 'follow_up')" 2>/dev/null
+	hear "UPDATE lad_dev.lead_bookings SET task_status = 'scheduled',
+	    task_name = 'new', task_scheduled_at = now()" \
+	    "UPDATE lad_dev.lead_bookings SET execution_attempts = 1" \
+	    "UPDATE lad_dev.lead_bookings SET task_status = 'executed',
+	    executed_at = now()" 'SELECT'
+	[ -z "$(payload)" ]
+}
