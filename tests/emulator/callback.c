@@ -1,0 +1,315 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <openssl/crypto.h>
+
+#include "base64.h"
+#include "callback.h"
+#include "times.h"
+
+/* How long a connection may take to come about, in milliseconds. */
+#define CONNECT_MS	30000L
+
+struct callback {
+	CURL *curl;
+	const struct dispatch *dispatch;
+	struct curl_slist *headers;
+	unsigned char *body;
+	char error[CURL_ERROR_SIZE];
+	char text[CURL_ERROR_SIZE + 64];
+};
+
+/*
+ * Append one header; an empty value is written as libcurl wants it.
+ */
+static int
+add_header(struct callback *callback, const char *name, const char *value)
+{
+	struct curl_slist *longer;
+	char *line;
+
+	if (asprintf(&line, *value != '\0' ? "%s: %s" : "%s;", name,
+	    value) == -1)
+		return (-1);
+	longer = curl_slist_append(callback->headers, line);
+	OPENSSL_cleanse(line, strlen(line));
+	free(line);
+	if (longer == NULL)
+		return (-1);
+	callback->headers = longer;
+
+	return (0);
+}
+
+static int
+add_number(struct callback *callback, const char *name, int64_t number)
+{
+	char value[24];
+
+	snprintf(value, sizeof(value), "%" PRId64, number);
+	return (add_header(callback, name, value));
+}
+
+/*
+ * The headers by which the service describes the attempt.
+ */
+static int
+add_own_headers(struct callback *callback)
+{
+	const struct dispatch *dispatch = callback->dispatch;
+	char eta[40];
+
+	snprintf(eta, sizeof(eta), "%" PRId64 ".%06" PRId64,
+	    dispatch->eta / TIMES_SECOND, dispatch->eta % TIMES_SECOND);
+	if (add_header(callback, "X-CloudTasks-QueueName",
+	    dispatch->queue_id) ||
+	    add_header(callback, "X-CloudTasks-TaskName", dispatch->task_id) ||
+	    add_number(callback, "X-CloudTasks-TaskRetryCount",
+	    dispatch->retries) ||
+	    add_number(callback, "X-CloudTasks-TaskExecutionCount",
+	    dispatch->executions) ||
+	    add_header(callback, "X-CloudTasks-TaskETA", eta))
+		return (-1);
+
+	/* On retries also what came before, and a reason that is empty. */
+	if (dispatch->retries > 0 && dispatch->previous != 0 &&
+	    (add_number(callback, "X-CloudTasks-TaskPreviousResponse",
+	    dispatch->previous) ||
+	    add_header(callback, "X-CloudTasks-TaskRetryReason", "")))
+		return (-1);
+
+	return (0);
+}
+
+/*
+ * The token, if the task asks for one.
+ */
+static int
+add_token(struct callback *callback, const struct oidc *oidc, int *added)
+{
+	const json_t *http = callback->dispatch->http;
+	const json_t *wanted = json_object_get(http, "oidcToken");
+	const char *audience;
+	char *token, *value = NULL;
+	int rc = -1;
+
+	*added = wanted != NULL;
+	if (wanted == NULL)
+		return (0);
+	audience = json_string_value(json_object_get(wanted, "audience"));
+	if (audience == NULL || *audience == '\0')
+		audience = json_string_value(json_object_get(http, "url"));
+	token = oidc_token(oidc, json_string_value(json_object_get(wanted,
+	    "serviceAccountEmail")), audience, times_now() / TIMES_SECOND);
+	if (token == NULL || asprintf(&value, "Bearer %s", token) == -1)
+		goto out;
+	rc = add_header(callback, "Authorization", value);
+	free(value);
+
+out:
+	free(token);
+	return (rc);
+}
+
+/*
+ * The task's own headers.  libcurl would add some by itself where the task
+ * has none; an entry without a value keeps it from that.
+ */
+static int
+add_task_headers(struct callback *callback, int authorized)
+{
+	static const char *const unwanted[] = { "Accept", "Content-Type",
+	    "Expect" };
+	const char *name;
+	json_t *value;
+	char line[32];
+	struct curl_slist *longer;
+	size_t i;
+	int has[sizeof(unwanted) / sizeof(unwanted[0])] = { 0 };
+
+	json_object_foreach(json_object_get(callback->dispatch->http,
+	    "headers"), name, value) {
+		if (authorized && strcasecmp(name, "Authorization") == 0)
+			continue;
+		if (add_header(callback, name, json_string_value(value)))
+			return (-1);
+		for (i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++)
+			has[i] |= strcasecmp(name, unwanted[i]) == 0;
+	}
+	for (i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++) {
+		if (has[i])
+			continue;
+		snprintf(line, sizeof(line), "%s:", unwanted[i]);
+		longer = curl_slist_append(callback->headers, line);
+		if (longer == NULL)
+			return (-1);
+		callback->headers = longer;
+	}
+
+	return (0);
+}
+
+static size_t
+discard(char *data, size_t size, size_t n, void *cookie)
+{
+
+	(void)data;
+	(void)cookie;
+	return (size * n);
+}
+
+static int
+set_body(struct callback *callback)
+{
+	const json_t *http = callback->dispatch->http;
+	const char *method, *body;
+	size_t len = 0;
+
+	method = json_string_value(json_object_get(http, "httpMethod"));
+	body = json_string_value(json_object_get(http, "body"));
+	if (body != NULL && (callback->body = base64_decode(body,
+	    strlen(body), &len)) == NULL)
+		return (-1);
+
+	/* HEAD has an answer without a body, the others are only words. */
+	if (strcmp(method, "HEAD") == 0)
+		curl_easy_setopt(callback->curl, CURLOPT_NOBODY, 1L);
+	else
+		curl_easy_setopt(callback->curl, CURLOPT_CUSTOMREQUEST,
+		    method);
+	if (strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||
+	    strcmp(method, "PATCH") == 0) {
+		curl_easy_setopt(callback->curl, CURLOPT_POSTFIELDSIZE_LARGE,
+		    (curl_off_t)len);
+		curl_easy_setopt(callback->curl, CURLOPT_POSTFIELDS,
+		    callback->body != NULL ? (char *)callback->body : "");
+	}
+
+	return (0);
+}
+
+/*
+ * Everything that does not depend on the task: no proxy, no redirects, no
+ * other protocol, no patience beyond the dispatchDeadline.
+ */
+static void
+set_options(struct callback *callback)
+{
+	CURL *curl = callback->curl;
+
+	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, callback->error);
+	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, callback->headers);
+	curl_easy_setopt(curl, CURLOPT_USERAGENT, "Google-Cloud-Tasks");
+	curl_easy_setopt(curl, CURLOPT_HTTP_VERSION,
+	    (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
+	    (long)(callback->dispatch->deadline / 1000));
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, discard);
+}
+
+/**
+ * callback_new(dispatch, oidc):
+ * Return the request for ${dispatch}, which must outlive it, with a token of
+ * ${oidc} if it asks for one; or NULL.
+ */
+struct callback *
+callback_new(const struct dispatch *dispatch, const struct oidc *oidc)
+{
+	struct callback *callback;
+	int authorized;
+
+	if ((callback = calloc(1, sizeof(*callback))) == NULL)
+		return (NULL);
+	callback->dispatch = dispatch;
+	if ((callback->curl = curl_easy_init()) == NULL ||
+	    add_own_headers(callback) || add_token(callback, oidc,
+	    &authorized) || add_task_headers(callback, authorized) ||
+	    set_body(callback))
+		goto err;
+	set_options(callback);
+	if (curl_easy_setopt(callback->curl, CURLOPT_URL,
+	    json_string_value(json_object_get(dispatch->http, "url"))) !=
+	    CURLE_OK)
+		goto err;
+
+	/* Success! */
+	return (callback);
+
+err:
+	/* Failure! */
+	callback_free(callback);
+	return (NULL);
+}
+
+/**
+ * callback_handle(callback):
+ * Return the transfer; its CURLOPT_PRIVATE is free for the caller.
+ */
+CURL *
+callback_handle(const struct callback *callback)
+{
+
+	return (callback->curl);
+}
+
+/**
+ * callback_outcome(callback, result, outcome):
+ * Say in ${outcome} how the transfer went that ended with ${result}.  The
+ * text lives as long as ${callback}.
+ */
+void
+callback_outcome(struct callback *callback, CURLcode result,
+    struct outcome *outcome)
+{
+	long status = 0;
+	curl_off_t wait = 0;
+
+	memset(outcome, 0, sizeof(*outcome));
+	outcome->text = callback->text;
+	if (result == CURLE_OPERATION_TIMEDOUT) {
+		outcome->kind = OUTCOME_TIMEOUT;
+		snprintf(callback->text, sizeof(callback->text),
+		    "no answer within the dispatchDeadline");
+		return;
+	}
+	if (result != CURLE_OK) {
+		outcome->kind = OUTCOME_UNREACHABLE;
+		snprintf(callback->text, sizeof(callback->text),
+		    "cannot reach the target: %s", callback->error[0] != '\0' ?
+		    callback->error : curl_easy_strerror(result));
+		return;
+	}
+
+	outcome->kind = OUTCOME_ANSWERED;
+	curl_easy_getinfo(callback->curl, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(callback->curl, CURLINFO_RETRY_AFTER, &wait);
+	outcome->http = (int)status;
+	if (wait > 0 && wait < INT64_MAX / TIMES_SECOND)
+		outcome->retry_after = wait * TIMES_SECOND;
+	snprintf(callback->text, sizeof(callback->text),
+	    "answered with status %ld", status);
+}
+
+/**
+ * callback_free(callback):
+ * Free ${callback}, which must be in no multi handle; NULL is fine.
+ */
+void
+callback_free(struct callback *callback)
+{
+
+	if (callback == NULL)
+		return;
+	curl_easy_cleanup(callback->curl);
+	curl_slist_free_all(callback->headers);
+	free(callback->body);
+	free(callback);
+}
