@@ -1,0 +1,201 @@
+# followup-scheduler: "make demo" to see it work, "make check" to test it.
+#
+#   CC=clang                        another compiler
+#   BUILD=build/clang               another folder for what is built
+#   SANITIZE=address,undefined      with sanitizers; works with every target
+#   WERROR=                         warnings do not stop the build
+#   V=1                             show whole commands
+#   PREFIX=/usr/local  DESTDIR=     where install puts things
+
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+BUILD ?= build
+PREFIX ?= /usr/local
+PKG_CONFIG ?= pkg-config
+WERROR ?= -Werror
+
+SBIN = $(DESTDIR)$(PREFIX)/sbin
+BIN = $(DESTDIR)$(PREFIX)/bin
+SHARE = $(DESTDIR)$(PREFIX)/share/followup-scheduler
+UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
+
+DAEMONS = followup-listener followup-schedule followup-execute
+DOUBLES = cloud-tasks-emulator voice-agent
+UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%, \
+    $(sort $(wildcard tests/unit/*.c)))
+
+#
+# Flags
+#
+
+WARNINGS = -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wmissing-prototypes
+IS_CLANG := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
+MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
+
+# PIE, full RELRO, stack protector; control-flow checks where the machine has
+# them.  _FORTIFY_SOURCE and sanitizers do not go together.
+HARDEN = -fPIE -fstack-protector-strong \
+    $(if $(filter x86_64-%,$(MACHINE)),-fcf-protection) \
+    $(if $(IS_CLANG),,-fstack-clash-protection)
+HARDEN_LD = -pie -Wl,-z,relro,-z,now,-z,noexecstack
+ifdef SANITIZE
+HARDEN += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
+    -fno-omit-frame-pointer
+HARDEN_LD += -fsanitize=$(SANITIZE)
+else
+HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(if $(IS_CLANG),2,3)
+endif
+
+# libfcgi comes without a .pc file.  Only the tests need the last two; the demo
+# does without cmocka.
+packages = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
+PKG_CFLAGS := $(call packages,--cflags,libpq libcurl jansson libcrypto) \
+    $(call packages,--cflags,libmicrohttpd) $(call packages,--cflags,cmocka)
+LIBS := $(call packages,--libs,libpq libcurl jansson libcrypto) -lfcgi
+DOUBLE_LIBS := $(call packages,--libs,libmicrohttpd)
+TEST_LIBS := $(DOUBLE_LIBS) $(call packages,--libs,cmocka)
+
+# A program sees its own folder and the library's; tests see all of them.
+CPPFLAGS += -D_GNU_SOURCE -Icgi/lib $(PKG_CFLAGS)
+TEST_CPPFLAGS = -Icgi/schedule -Icgi/execute -Ilistener -Itests/emulator
+CFLAGS ?= -O2 -g
+ALL_CFLAGS = -std=c11 $(CFLAGS) -pthread $(WARNINGS) $(WERROR) $(HARDEN)
+ALL_LDFLAGS = $(LDFLAGS) -pthread $(HARDEN_LD) -Wl,--as-needed
+
+#
+# Building
+#
+
+Q = $(if $(V),,@)
+say = $(if $(V),,@echo '  $(1)  $@')
+
+all: $(addprefix $(BUILD)/,$(DAEMONS) $(DOUBLES))
+unit: $(UNIT_TESTS)
+
+# objects FOLDER: those of all its .c files but main.c.
+objects = $(patsubst %.c,$(BUILD)/obj/%.o, \
+    $(filter-out %/main.c,$(sort $(wildcard $(1)/*.c))))
+
+LIBRARY = $(BUILD)/libfollowup.a
+PARTS = $(BUILD)/libschedule.a $(BUILD)/libexecute.a $(BUILD)/liblistener.a
+
+$(LIBRARY): $(call objects,cgi/lib)
+$(BUILD)/libschedule.a: $(call objects,cgi/schedule)
+$(BUILD)/libexecute.a: $(call objects,cgi/execute)
+$(BUILD)/liblistener.a: $(call objects,listener)
+$(BUILD)/libemulator.a: $(call objects,tests/emulator)
+
+# An archive is made anew: a member whose source is gone must not stay in it.
+%.a: $(BUILD)/flags
+	$(call say,AR)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+
+define LINK
+$(call say,LD)
+$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+endef
+
+$(BUILD)/followup-schedule: $(BUILD)/obj/cgi/schedule/main.o \
+    $(BUILD)/libschedule.a $(LIBRARY)
+	$(LINK)
+$(BUILD)/followup-execute: $(BUILD)/obj/cgi/execute/main.o \
+    $(BUILD)/libexecute.a $(LIBRARY)
+	$(LINK)
+$(BUILD)/followup-listener: $(BUILD)/obj/listener/main.o \
+    $(BUILD)/liblistener.a $(LIBRARY)
+	$(LINK)
+$(BUILD)/cloud-tasks-emulator: $(BUILD)/obj/tests/emulator/main.o \
+    $(BUILD)/libemulator.a $(LIBRARY)
+	$(LINK) $(DOUBLE_LIBS)
+$(BUILD)/voice-agent: $(BUILD)/obj/tests/voice-agent/main.o \
+    $(call objects,tests/voice-agent) $(BUILD)/libemulator.a $(LIBRARY)
+	$(LINK) $(DOUBLE_LIBS)
+$(UNIT_TESTS): $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(PARTS) \
+    $(LIBRARY)
+	@mkdir -p $(@D)
+	$(LINK) $(TEST_LIBS)
+
+$(BUILD)/obj/tests/%.o: CPPFLAGS += $(TEST_CPPFLAGS)
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Written only when they differ, so that other flags rebuild everything.
+FLAGS = $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LIBS) $(TEST_LIBS)
+$(BUILD)/flags: always
+	@mkdir -p $(@D)
+	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+#
+# Running and testing
+#
+
+demo:
+	tests/deps demo
+	+$(MAKE) all
+	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/demo
+
+check:
+	tests/deps check
+	+MAKE='$(MAKE)' tests/check $(BUILD)
+
+SHELL_SCRIPTS = .ci/run sql/followup-trigger tests/stack tests/demo \
+    tests/deps tests/check tests/sql/run
+# Code that only a trap or bats calls is not unreachable.
+SHELL_NOISE = SC2317
+BATS_FILES = $(wildcard tests/*/*.bats tests/*/*.bash)
+C_FILES = $(wildcard cgi/*/*.c listener/*.c tests/*/*.c)
+# It reads no system headers: macros of theirs that look like statements.
+CPPCHECK_MACROS = --include=/usr/include/jansson.h \
+    --include=/usr/include/$(MACHINE)/sys/queue.h
+TIDY_FLAGS = $(CPPFLAGS) $(TEST_CPPFLAGS) -std=c11
+
+lint: lint-shell lint-cppcheck lint-tidy
+lint-shell:
+	shellcheck -x -e $(SHELL_NOISE) $(SHELL_SCRIPTS)
+	shellcheck -x -e $(SHELL_NOISE) -s bash $(BATS_FILES)
+lint-cppcheck:
+	cppcheck --quiet -j $$(nproc) --std=c11 --error-exitcode=1 \
+	    --enable=warning,performance,portability --inline-suppr \
+	    $(CPPCHECK_MACROS) -D_GNU_SOURCE -Icgi/lib $(TEST_CPPFLAGS) \
+	    $(C_FILES)
+lint-tidy:
+	printf '%s\n' $(C_FILES) | xargs -P $$(nproc) -n 1 \
+	    sh -c 'clang-tidy --quiet "$$1" -- $(TIDY_FLAGS)' tidy
+
+clean:
+	rm -rf $(BUILD)
+
+#
+# Installing
+#
+
+install: all
+	install -d $(SBIN) $(BIN) $(SHARE)/sql $(SHARE)/nginx $(UNITS)
+	install -m 755 $(addprefix $(BUILD)/,$(DAEMONS)) $(SBIN)
+	install -m 755 sql/followup-trigger $(BIN)
+	install -m 644 sql/*.sql $(SHARE)/sql
+	install -m 644 nginx/*.conf $(SHARE)/nginx
+	install -m 644 .env.example $(SHARE)
+	for unit in */*.service */*/*.service; do \
+	    sed 's,/usr/local/,$(PREFIX)/,' $$unit \
+	    >$(UNITS)/$${unit##*/} || exit 1; done
+
+uninstall:
+	rm -f $(addprefix $(SBIN)/,$(DAEMONS)) $(BIN)/followup-trigger
+	rm -f $(addprefix $(UNITS)/,$(addsuffix .service,$(DAEMONS)))
+	rm -rf $(SHARE)
+
+# The database is the one that psql finds: PGHOST and so on, or DATABASE_URL.
+# TRIGGER_FLAGS='--schema S --table T --grant-to ROLE' for other names.
+install-trigger:
+	sql/followup-trigger install \
+	    $${DATABASE_URL:+--dbname "$$DATABASE_URL"} $(TRIGGER_FLAGS)
+
+.PHONY: all unit demo check lint lint-shell lint-cppcheck lint-tidy clean \
+    install uninstall install-trigger always
+.DELETE_ON_ERROR:
