@@ -324,19 +324,26 @@ report_success(const struct delivery *e, const json_t *answer)
 		    reason != NULL ? reason : "no reason given");
 }
 
-/* The webhook itself is away: everything waits, one booking probes. */
+/*
+ * Nothing goes through for anybody: everything waits, one booking probes.
+ * ${asked} is how many seconds the answer asked to wait, or -1.
+ */
 static void
-webhook_away(struct forwarder *f, struct delivery *e, const char *why, long now)
+webhook_away(struct forwarder *f, struct delivery *e, const char *why,
+    long asked, long now)
 {
 	long wait;
 
 	f->failures++;
 	wait = backoff_ms(f->failures, PROBE_BASE_MS, PROBE_CAP_MS);
+	if (wait < asked * 1000)
+		wait = asked * 1000;
 	f->probe_at = now + wait;
 	if (f->failures == 1)
-		log_error(NULL, "the webhook cannot be reached: %s; %zu "
-		    "bookings wait until it can (is nginx running, and "
-		    "followup-schedule?)", why, f->ndeliveries);
+		log_error(NULL, "the webhook does not work: %s; %zu bookings "
+		    "wait until it does (are nginx and followup-schedule "
+		    "running, and what does /readyz say?)", why,
+		    f->ndeliveries);
 	TAILQ_INSERT_TAIL(&f->waiting, e, link);
 }
 
@@ -345,7 +352,7 @@ webhook_back(struct forwarder *f)
 {
 
 	if (f->failures > 0)
-		log_info(NULL, "the webhook answers again; %zu bookings "
+		log_info(NULL, "the webhook works again; %zu bookings "
 		    "go on", f->ndeliveries);
 	f->failures = 0;
 }
@@ -375,7 +382,7 @@ is_transient(long status)
 	return (status >= 500 || status == 408 || status == 429);
 }
 
-/* Is this the local API's own answer, and not one of a proxy in between? */
+/* Does the answer concern this booking, and not all of them alike? */
 static int
 is_about_booking(long status, const json_t *answer)
 {
@@ -399,7 +406,7 @@ finish(struct forwarder *f, struct slot *slot, int answered, long now)
 	e->in_flight = 0;
 	f->in_flight--;
 	if (!answered) {
-		webhook_away(f, e, http_error(slot->http), now);
+		webhook_away(f, e, http_error(slot->http), -1, now);
 		return;
 	}
 
@@ -410,7 +417,8 @@ finish(struct forwarder *f, struct slot *slot, int answered, long now)
 	if (detail == NULL)
 		detail = "no detail given";
 	if (is_transient(status) && !is_about_booking(status, answer)) {
-		webhook_away(f, e, detail, now);
+		webhook_away(f, e, detail,
+		    http_retry_after(slot->http, time(NULL)), now);
 		goto out;
 	}
 	webhook_back(f);

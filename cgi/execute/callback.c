@@ -100,8 +100,8 @@ authenticate(struct callback *c, struct request *request,
 		return (0);
 	case CALLBACK_UNDECIDED:
 		log_error(&about, "callback not decided: %s", why);
-		request_unavailable(request, 5, "the callback cannot be "
-		    "verified at the moment");
+		request_unavailable(request, PROBLEM_OUT_OF_SERVICE, 5,
+		    "the callback cannot be verified at the moment");
 		return (-1);
 	case CALLBACK_REFUSED:
 		break;
@@ -198,8 +198,8 @@ reply(struct request *request, const char *id,
 		    result->reason);
 		break;
 	case EXECUTE_LATER:
-		request_unavailable(request, result->retry_after, "%s",
-		    result->reason);
+		request_unavailable(request, PROBLEM_UNAVAILABLE,
+		    result->retry_after, "%s", result->reason);
 		break;
 	}
 }

@@ -174,10 +174,15 @@ work(const struct fcgi_server *server, int fd, const sigset_t *waiting)
 	return (0);
 }
 
-/* Start one worker; return its process id or -1. */
+struct worker {
+	pid_t pid;		/* or 0 if it does not run */
+	long started;		/* when, in ms */
+};
+
+/* Start one of ${workers}; return its process id or -1. */
 static pid_t
 start_worker(const struct fcgi_server *server, int fd,
-    const sigset_t *waiting)
+    const sigset_t *waiting, struct worker *workers)
 {
 	pid_t parent = getpid(), pid;
 
@@ -187,6 +192,9 @@ start_worker(const struct fcgi_server *server, int fd,
 			    strerror(errno));
 		return (pid);
 	}
+
+	/* The list of its siblings is none of its business. */
+	free(workers);
 
 	/* If the server dies the worker shall finish its request and leave. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -203,11 +211,6 @@ now_ms(void)
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (t.tv_sec * 1000 + t.tv_nsec / 1000000);
 }
-
-struct worker {
-	pid_t pid;		/* or 0 if it does not run */
-	long started;		/* when, in ms */
-};
 
 /* Take note of every worker that has ended. */
 static int
@@ -252,7 +255,8 @@ start_workers(const struct fcgi_server *server, int fd,
 		    workers[i].started + RESPAWN_MS - now;
 		if (left <= 0) {
 			workers[i].started = now;
-			workers[i].pid = start_worker(server, fd, waiting);
+			workers[i].pid = start_worker(server, fd, waiting,
+			    workers);
 			if (workers[i].pid > 0)
 				continue;
 			workers[i].pid = 0;

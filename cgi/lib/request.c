@@ -32,6 +32,8 @@ static const struct {
 	[PROBLEM_MEDIA_TYPE] = { 415, "media-type", "The body must be JSON" },
 	[PROBLEM_INTERNAL] = { 500, "internal", "Something is wrong here" },
 	[PROBLEM_UNAVAILABLE] = { 503, "unavailable", "Try again later" },
+	[PROBLEM_OUT_OF_SERVICE] = { 503, "out-of-service",
+	    "Nothing can be done for any booking now" },
 };
 
 static const char *
@@ -144,7 +146,8 @@ read_body(struct request *request, size_t *len)
 	}
 
 	if ((body = malloc((size_t)want)) == NULL) {
-		request_unavailable(request, 1, "out of memory");
+		request_unavailable(request, PROBLEM_UNAVAILABLE, 1,
+		    "out of memory");
 		return (NULL);
 	}
 	n = FCGX_GetStr(body, (int)want, request->fcgx->in);
@@ -299,12 +302,13 @@ request_problem(struct request *request, enum request_problem problem,
 }
 
 /**
- * request_unavailable(request, seconds, detail, ...):
- * Answer 503 with Retry-After: ${seconds}.
+ * request_unavailable(request, problem, seconds, detail, ...):
+ * Answer with ${problem}, one of the two with status 503, and
+ * Retry-After: ${seconds}.
  */
 void
-request_unavailable(struct request *request, long seconds, const char *fmt,
-    ...)
+request_unavailable(struct request *request, enum request_problem problem,
+    long seconds, const char *fmt, ...)
 {
 	char header[48];
 	va_list ap;
@@ -312,6 +316,6 @@ request_unavailable(struct request *request, long seconds, const char *fmt,
 	(void)snprintf(header, sizeof(header), "Retry-After: %ld",
 	    seconds > 0 ? seconds : 1);
 	va_start(ap, fmt);
-	vproblem(request, PROBLEM_UNAVAILABLE, header, fmt, ap);
+	vproblem(request, problem, header, fmt, ap);
 	va_end(ap);
 }

@@ -73,7 +73,8 @@ enum request_problem {
 	PROBLEM_TOO_LARGE,		/* 413 */
 	PROBLEM_MEDIA_TYPE,		/* 415 */
 	PROBLEM_INTERNAL,		/* 500 */
-	PROBLEM_UNAVAILABLE,		/* 503 */
+	PROBLEM_UNAVAILABLE,		/* 503: this booking, just now */
+	PROBLEM_OUT_OF_SERVICE,		/* 503: all bookings alike */
 };
 
 /**
@@ -85,10 +86,11 @@ void request_problem(struct request *, enum request_problem, const char *,
     const char *, ...) __attribute__((format(printf, 4, 5)));
 
 /**
- * request_unavailable(request, seconds, detail, ...):
- * Answer 503 with Retry-After: ${seconds}.
+ * request_unavailable(request, problem, seconds, detail, ...):
+ * Answer with ${problem}, one of the two with status 503, and
+ * Retry-After: ${seconds}.
  */
-void request_unavailable(struct request *, long, const char *, ...)
-    __attribute__((format(printf, 3, 4)));
+void request_unavailable(struct request *, enum request_problem, long,
+    const char *, ...) __attribute__((format(printf, 4, 5)));
 
 #endif /* !REQUEST_H_ */

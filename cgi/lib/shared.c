@@ -18,9 +18,33 @@ struct shared {
 	char data[];
 };
 
-/* Lock; a holder that died leaves a mutex that is repaired and taken over. */
-static void
-lock(pthread_mutex_t *mutex)
+/**
+ * shared_mutex_init(mutex):
+ * Make ${mutex}, in memory that processes share, a robust one: a process that
+ * is killed while it holds it does not lock out the others.  Return 0 or -1.
+ */
+int
+shared_mutex_init(pthread_mutex_t *mutex)
+{
+	pthread_mutexattr_t attr;
+	int rc = -1;
+
+	if (pthread_mutexattr_init(&attr) != 0)
+		return (-1);
+	if (pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) == 0 &&
+	    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) == 0 &&
+	    pthread_mutex_init(mutex, &attr) == 0)
+		rc = 0;
+	(void)pthread_mutexattr_destroy(&attr);
+	return (rc);
+}
+
+/**
+ * shared_mutex_lock(mutex):
+ * Lock ${mutex}, taking it over from a holder that died.
+ */
+void
+shared_mutex_lock(pthread_mutex_t *mutex)
 {
 
 	if (pthread_mutex_lock(mutex) == EOWNERDEAD)
@@ -46,7 +70,6 @@ try_lock(pthread_mutex_t *mutex)
 struct shared *
 shared_new(size_t size)
 {
-	pthread_mutexattr_t attr;
 	struct shared *shared;
 
 	shared = mmap(NULL, sizeof(*shared) + size, PROT_READ | PROT_WRITE,
@@ -56,22 +79,12 @@ shared_new(size_t size)
 	(void)madvise(shared, sizeof(*shared) + size, MADV_DONTDUMP);
 	shared->size = size;
 
-	/* Robust: a worker that is killed must not lock out the others. */
-	if (pthread_mutexattr_init(&attr) != 0)
-		goto err;
-	if (pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) != 0 ||
-	    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) != 0 ||
-	    pthread_mutex_init(&shared->content, &attr) != 0 ||
-	    pthread_mutex_init(&shared->renewal, &attr) != 0) {
-		(void)pthread_mutexattr_destroy(&attr);
-		goto err;
+	if (shared_mutex_init(&shared->content) != 0 ||
+	    shared_mutex_init(&shared->renewal) != 0) {
+		(void)munmap(shared, sizeof(*shared) + size);
+		return (NULL);
 	}
-	(void)pthread_mutexattr_destroy(&attr);
 	return (shared);
-
-err:
-	(void)munmap(shared, sizeof(*shared) + size);
-	return (NULL);
 }
 
 /**
@@ -83,7 +96,7 @@ shared_generation(struct shared *shared)
 {
 	uint64_t generation;
 
-	lock(&shared->content);
+	shared_mutex_lock(&shared->content);
 	generation = shared->generation;
 	(void)pthread_mutex_unlock(&shared->content);
 	return (generation);
@@ -98,7 +111,7 @@ shared_expires(struct shared *shared)
 {
 	time_t expires;
 
-	lock(&shared->content);
+	shared_mutex_lock(&shared->content);
 	expires = shared->expires;
 	(void)pthread_mutex_unlock(&shared->content);
 	return (expires);
@@ -114,7 +127,7 @@ shared_copy(struct shared *shared, size_t *len, uint64_t *generation)
 {
 	char *copy = NULL;
 
-	lock(&shared->content);
+	shared_mutex_lock(&shared->content);
 	if (shared->generation > 0 &&
 	    (copy = malloc(shared->len + 1)) != NULL) {
 		memcpy(copy, shared->data, shared->len);
@@ -145,7 +158,7 @@ shared_renewal_begin(struct shared *shared, enum shared_reason reason,
 	if (!try_lock(&shared->renewal)) {
 		if (!wait)
 			return (0);
-		lock(&shared->renewal);
+		shared_mutex_lock(&shared->renewal);
 	}
 
 	/* Who waited for the lock may find that the work is done. */
@@ -170,7 +183,7 @@ shared_renewal_end(struct shared *shared, const char *data, size_t len,
 {
 
 	if (data != NULL && len <= shared->size) {
-		lock(&shared->content);
+		shared_mutex_lock(&shared->content);
 		memcpy(shared->data, data, len);
 		shared->len = len;
 		shared->expires = expires;

@@ -1,6 +1,7 @@
 #ifndef SHARED_H_
 #define SHARED_H_
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -65,5 +66,18 @@ void shared_renewal_end(struct shared *, const char *, size_t, time_t);
  * Unmap the document from this process; NULL is fine.
  */
 void shared_free(struct shared *);
+
+/**
+ * shared_mutex_init(mutex):
+ * Make ${mutex}, in memory that processes share, a robust one: a process that
+ * is killed while it holds it does not lock out the others.  Return 0 or -1.
+ */
+int shared_mutex_init(pthread_mutex_t *);
+
+/**
+ * shared_mutex_lock(mutex):
+ * Lock ${mutex}, taking it over from a holder that died.
+ */
+void shared_mutex_lock(pthread_mutex_t *);
 
 #endif /* !SHARED_H_ */

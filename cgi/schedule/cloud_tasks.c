@@ -6,6 +6,7 @@
 #include <openssl/crypto.h>
 
 #include "base64.h"
+#include "breaker.h"
 #include "config.h"
 #include "google_auth.h"
 #include "http.h"
@@ -28,17 +29,29 @@
 struct cloud_tasks {
 	const struct config *conf;
 	struct google_auth *auth;
+	struct breaker *breaker;
 	struct http *http;
 	char base[512];			/* without a slash at its end */
 };
 
+static long
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (t.tv_sec * 1000 + t.tv_nsec / 1000000);
+}
+
 /**
- * cloud_tasks_new(conf, auth):
- * Return a client of the configured queue, calling with the credentials
- * ${auth}, or, for an emulator, without (NULL).  Both must outlive it.
+ * cloud_tasks_new(conf, auth, breaker):
+ * Return a client of the configured queue, calling through ${breaker} with
+ * the credentials ${auth}, or, for an emulator, without (NULL).  All must
+ * outlive it.
  */
 struct cloud_tasks *
-cloud_tasks_new(const struct config *conf, struct google_auth *auth)
+cloud_tasks_new(const struct config *conf, struct google_auth *auth,
+    struct breaker *breaker)
 {
 	struct cloud_tasks *tasks;
 	size_t len;
@@ -50,6 +63,7 @@ cloud_tasks_new(const struct config *conf, struct google_auth *auth)
 	}
 	tasks->conf = conf;
 	tasks->auth = auth;
+	tasks->breaker = breaker;
 	if (conf->emulator_host != NULL)
 		(void)snprintf(tasks->base, sizeof(tasks->base), "http://%s",
 		    conf->emulator_host);
@@ -77,6 +91,17 @@ cloud_tasks_name(const struct cloud_tasks *tasks, const char *id,
 	    "projects/%s/locations/%s/queues/%s/tasks/%s",
 	    tasks->conf->project_id, tasks->conf->location,
 	    tasks->conf->queue, id);
+}
+
+/* Write the URL of the queue, with ${suffix} behind it. */
+static void
+queue_url(const struct cloud_tasks *tasks, const char *suffix, char *url,
+    size_t len)
+{
+
+	(void)snprintf(url, len, "%s/v2/projects/%s/locations/%s/queues/%s%s",
+	    tasks->base, tasks->conf->project_id, tasks->conf->location,
+	    tasks->conf->queue, suffix);
 }
 
 /* Send one request with ${token} (or without); 0 if an answer came. */
@@ -230,6 +255,41 @@ judge(struct cloud_tasks *tasks, struct cloud_tasks_error *error)
 	return (outcome);
 }
 
+/*
+ * One call of the API through the breaker: send, judge, and tell the breaker
+ * what came of it.  ${missing} is what 404 means for this call.
+ */
+static enum cloud_tasks_outcome
+call(struct cloud_tasks *tasks, const char *method, const char *url,
+    const char *body, enum cloud_tasks_outcome missing,
+    struct cloud_tasks_error *error)
+{
+	enum cloud_tasks_outcome outcome;
+	char reason[BREAKER_REASON_LEN];
+	long wait;
+
+	if (!breaker_ask(tasks->breaker, now_ms(), &wait, reason)) {
+		error->http_status = 0;
+		error->retry_after = wait / 1000 + 1;
+		(void)snprintf(error->text, sizeof(error->text),
+		    "breaker open: %s", reason);
+		return (CLOUD_TASKS_OPEN);
+	}
+	outcome = exchange(tasks, method, url, body, error);
+	if (outcome == CLOUD_TASKS_OK && !is_object(tasks->http))
+		outcome = judge(tasks, error);
+	if (outcome == CLOUD_TASKS_GONE)
+		outcome = missing;
+
+	if (outcome == CLOUD_TASKS_TRANSIENT || outcome == CLOUD_TASKS_BLOCKED)
+		breaker_failed(tasks->breaker, now_ms(),
+		    outcome == CLOUD_TASKS_BLOCKED, error->retry_after,
+		    error->text);
+	else
+		breaker_succeeded(tasks->breaker);
+	return (outcome);
+}
+
 /* The task as the API takes it; NULL if it cannot be written as JSON. */
 static char *
 create_body(const struct cloud_tasks *tasks,
@@ -292,20 +352,12 @@ cloud_tasks_create(struct cloud_tasks *tasks,
 	cloud_tasks_name(tasks, task->id, name);
 	if ((body = create_body(tasks, task, name)) == NULL)
 		return (no_answer(error, "the task could not be written"));
-	(void)snprintf(url, sizeof(url),
-	    "%s/v2/projects/%s/locations/%s/queues/%s/tasks", tasks->base,
-	    tasks->conf->project_id, tasks->conf->location,
-	    tasks->conf->queue);
-	outcome = exchange(tasks, "POST", url, body, error);
-	OPENSSL_cleanse(body, strlen(body));
-	free(body);
-	if (outcome != CLOUD_TASKS_OK || is_object(tasks->http))
-		return (outcome);
+	queue_url(tasks, "/tasks", url, sizeof(url));
 
 	/* What a create does not find is the queue. */
-	outcome = judge(tasks, error);
-	if (outcome == CLOUD_TASKS_GONE)
-		outcome = CLOUD_TASKS_BLOCKED;
+	outcome = call(tasks, "POST", url, body, CLOUD_TASKS_BLOCKED, error);
+	OPENSSL_cleanse(body, strlen(body));
+	free(body);
 	return (outcome);
 }
 
@@ -330,7 +382,6 @@ static enum cloud_tasks_outcome
 by_name(struct cloud_tasks *tasks, const char *method, const char *name,
     struct cloud_tasks_error *error)
 {
-	enum cloud_tasks_outcome outcome;
 	char url[CLOUD_TASKS_NAME_LEN + 1024];
 
 	if (!is_task_name(name)) {
@@ -342,22 +393,71 @@ by_name(struct cloud_tasks *tasks, const char *method, const char *name,
 		return (CLOUD_TASKS_REFUSED);
 	}
 	(void)snprintf(url, sizeof(url), "%s/v2/%s", tasks->base, name);
-	outcome = exchange(tasks, method, url, NULL, error);
-	if (outcome != CLOUD_TASKS_OK || is_object(tasks->http))
-		return (outcome);
-	return (judge(tasks, error));
+	return (call(tasks, method, url, NULL, CLOUD_TASKS_GONE, error));
+}
+
+/* Read what the answer tells about a task. */
+static void
+read_info(const struct http *http, struct cloud_tasks_info *info)
+{
+	json_t *root, *attempt, *status, *count;
+	const char *message;
+
+	root = json_loadb(http_body(http), http_body_len(http), 0, NULL);
+	count = json_object_get(root, "dispatchCount");
+	attempt = json_object_get(root, "lastAttempt");
+	status = json_object_get(attempt, "responseStatus");
+	message = json_string_value(json_object_get(status, "message"));
+	info->dispatches = (int)json_integer_value(count);
+	(void)snprintf(info->last, sizeof(info->last), "%s",
+	    message != NULL ? message : "");
+	utf8_clean(info->last);
+	json_decref(root);
 }
 
 /**
- * cloud_tasks_get(tasks, name, error):
- * Ask whether the task with the full ${name} is there.
+ * cloud_tasks_get(tasks, name, info, error):
+ * Ask for the task with the full ${name}; ${info} may be NULL.
  */
 enum cloud_tasks_outcome
 cloud_tasks_get(struct cloud_tasks *tasks, const char *name,
-    struct cloud_tasks_error *error)
+    struct cloud_tasks_info *info, struct cloud_tasks_error *error)
 {
+	enum cloud_tasks_outcome outcome;
 
-	return (by_name(tasks, "GET", name, error));
+	outcome = by_name(tasks, "GET", name, error);
+	if (outcome == CLOUD_TASKS_OK && info != NULL)
+		read_info(tasks->http, info);
+	return (outcome);
+}
+
+/**
+ * cloud_tasks_is_paused(tasks):
+ * Ask whether the queue is paused (or disabled); 0 if that cannot be told.
+ */
+int
+cloud_tasks_is_paused(struct cloud_tasks *tasks)
+{
+	struct cloud_tasks_error error;
+	char url[CLOUD_TASKS_NAME_LEN + 512];
+	const char *state;
+	json_t *root;
+	int paused;
+
+	/*
+	 * The role to read queues may be missing; that must not open the
+	 * breaker, so this call goes around it.
+	 */
+	queue_url(tasks, "", url, sizeof(url));
+	if (exchange(tasks, "GET", url, NULL, &error) != CLOUD_TASKS_OK ||
+	    !is_object(tasks->http))
+		return (0);
+	root = json_loadb(http_body(tasks->http), http_body_len(tasks->http),
+	    0, NULL);
+	state = json_string_value(json_object_get(root, "state"));
+	paused = state != NULL && strcmp(state, "RUNNING") != 0;
+	json_decref(root);
+	return (paused);
 }
 
 /**

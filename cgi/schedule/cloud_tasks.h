@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <time.h>
 
+struct breaker;
 struct config;
 struct google_auth;
 
@@ -25,6 +26,7 @@ enum cloud_tasks_outcome {
 	CLOUD_TASKS_REFUSED,	/* this request is wrong, for good */
 	CLOUD_TASKS_BLOCKED,	/* every request is refused until an operator
 				   mends a role, the API or the queue */
+	CLOUD_TASKS_OPEN,	/* the breaker is open: nothing was sent */
 };
 
 struct cloud_tasks_error {
@@ -41,12 +43,13 @@ struct cloud_tasks_task {
 };
 
 /**
- * cloud_tasks_new(conf, auth):
- * Return a client of the configured queue, calling with the credentials
- * ${auth}, or, for an emulator, without (NULL).  Both must outlive it.
+ * cloud_tasks_new(conf, auth, breaker):
+ * Return a client of the configured queue, calling through ${breaker} with
+ * the credentials ${auth}, or, for an emulator, without (NULL).  All must
+ * outlive it.
  */
 struct cloud_tasks *cloud_tasks_new(const struct config *,
-    struct google_auth *);
+    struct google_auth *, struct breaker *);
 
 /**
  * cloud_tasks_name(tasks, id, name):
@@ -62,12 +65,24 @@ void cloud_tasks_name(const struct cloud_tasks *, const char *,
 enum cloud_tasks_outcome cloud_tasks_create(struct cloud_tasks *,
     const struct cloud_tasks_task *, struct cloud_tasks_error *);
 
+/* What the service tells about a task that is there. */
+struct cloud_tasks_info {
+	int dispatches;		/* so far */
+	char last[160];		/* what became of the last one; or empty */
+};
+
 /**
- * cloud_tasks_get(tasks, name, error):
- * Ask whether the task with the full ${name} is there.
+ * cloud_tasks_get(tasks, name, info, error):
+ * Ask for the task with the full ${name}; ${info} may be NULL.
  */
 enum cloud_tasks_outcome cloud_tasks_get(struct cloud_tasks *, const char *,
-    struct cloud_tasks_error *);
+    struct cloud_tasks_info *, struct cloud_tasks_error *);
+
+/**
+ * cloud_tasks_is_paused(tasks):
+ * Ask whether the queue is paused (or disabled); 0 if that cannot be told.
+ */
+int cloud_tasks_is_paused(struct cloud_tasks *);
 
 /**
  * cloud_tasks_delete(tasks, name, error):

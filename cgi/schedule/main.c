@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <jansson.h>
 
+#include "breaker.h"
 #include "config.h"
 #include "fcgi_server.h"
 #include "google_auth.h"
@@ -15,6 +16,7 @@
 struct service {
 	struct config conf;
 	struct google_auth *auth;	/* NULL for an emulator */
+	struct breaker *breaker;
 };
 
 /* Credentials that cannot be used are found at the start. */
@@ -38,7 +40,7 @@ start(void *cookie)
 
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return (NULL);
-	return (routes_new(&service->conf, service->auth));
+	return (routes_new(&service->conf, service->auth, service->breaker));
 }
 
 static void
@@ -86,7 +88,12 @@ main(int argc, char **argv)
 		log_error(NULL, "%s", why);
 		return (1);
 	}
+	if ((service.breaker = breaker_new()) == NULL) {
+		log_error(NULL, "out of memory");
+		return (1);
+	}
 	rc = fcgi_server_run(&server);
+	breaker_free(service.breaker);
 	google_auth_free(service.auth);
 	return (rc == 0 ? 0 : 1);
 }

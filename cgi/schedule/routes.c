@@ -1,11 +1,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <jansson.h>
 #include <openssl/crypto.h>
 
 #include "booking.h"
+#include "breaker.h"
 #include "cloud_tasks.h"
 #include "config.h"
 #include "db.h"
@@ -23,6 +25,7 @@
 
 struct routes {
 	const struct config *conf;
+	struct breaker *breaker;
 	struct db *db;
 	struct bookings *bookings;
 	struct cloud_tasks *tasks;
@@ -30,21 +33,23 @@ struct routes {
 };
 
 /**
- * routes_new(conf, auth):
+ * routes_new(conf, auth, breaker):
  * Return the state of a worker, calling Google with ${auth} (NULL for an
- * emulator); NULL when memory is short.
+ * emulator) through ${breaker}; NULL when memory is short.
  */
 struct routes *
-routes_new(const struct config *conf, struct google_auth *auth)
+routes_new(const struct config *conf, struct google_auth *auth,
+    struct breaker *breaker)
 {
 	struct routes *r;
 
 	if ((r = calloc(1, sizeof(*r))) == NULL)
 		return (NULL);
 	r->conf = conf;
+	r->breaker = breaker;
 	if ((r->db = db_new(conf, "followup-schedule")) == NULL ||
 	    (r->bookings = bookings_new(conf, r->db)) == NULL ||
-	    (r->tasks = cloud_tasks_new(conf, auth)) == NULL ||
+	    (r->tasks = cloud_tasks_new(conf, auth, breaker)) == NULL ||
 	    (r->schedule = schedule_new(conf, r->db, r->bookings,
 	    r->tasks)) == NULL) {
 		routes_free(r);
@@ -57,6 +62,15 @@ routes_new(const struct config *conf, struct google_auth *auth)
 	return (r);
 }
 
+static long
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (t.tv_sec * 1000 + t.tv_nsec / 1000000);
+}
+
 /* Answer for the database if it did not do it. */
 static int
 is_answered(struct routes *r, struct request *request,
@@ -66,11 +80,11 @@ is_answered(struct routes *r, struct request *request,
 	if (outcome == DB_OK)
 		return (0);
 	if (outcome == DB_LOCKED)
-		request_unavailable(request, 1, "another worker is busy with "
-		    "this booking");
+		request_unavailable(request, PROBLEM_UNAVAILABLE, 1,
+		    "another worker is busy with this booking");
 	else
-		request_unavailable(request, 1, "the database is not "
-		    "available: %s", db_error(r->db));
+		request_unavailable(request, PROBLEM_OUT_OF_SERVICE, 1,
+		    "the database is not available: %s", db_error(r->db));
 	return (1);
 }
 
@@ -135,8 +149,9 @@ reply_schedule(struct request *request, const char *id,
 		    result->reason);
 		break;
 	case SCHEDULE_LATER:
-		request_unavailable(request, result->retry_after, "%s",
-		    result->reason);
+		request_unavailable(request, result->everybody ?
+		    PROBLEM_OUT_OF_SERVICE : PROBLEM_UNAVAILABLE,
+		    result->retry_after, "%s", result->reason);
 		break;
 	}
 }
@@ -399,8 +414,10 @@ handle_alive(struct routes *r, struct request *request, const char *no_id)
 static void
 handle_ready(struct routes *r, struct request *request, const char *no_id)
 {
+	char missing[256], reason[BREAKER_REASON_LEN];
 	enum db_outcome outcome;
-	char missing[256];
+	const char *state;
+	long wait;
 
 	(void)no_id;
 	if ((outcome = db_ready(r->db)) == DB_OK)
@@ -408,11 +425,17 @@ handle_ready(struct routes *r, struct request *request, const char *no_id)
 		    sizeof(missing));
 	if (is_answered(r, request, outcome))
 		return;
+	state = breaker_state(r->breaker, now_ms(), &wait, reason);
 	if (*missing != '\0')
-		request_unavailable(request, 10, "%s", missing);
+		request_unavailable(request, PROBLEM_OUT_OF_SERVICE, 10, "%s",
+		    missing);
+	else if (strcmp(state, "closed") != 0)
+		request_unavailable(request, PROBLEM_OUT_OF_SERVICE,
+		    wait / 1000 + 1, "the breaker of Cloud Tasks is %s: %s",
+		    state, reason);
 	else
-		request_reply(request, 200, json_pack("{s:s}", "status",
-		    "ready"));
+		request_reply(request, 200, json_pack("{s:s, s:s}", "status",
+		    "ready", "breaker", state));
 }
 
 /*

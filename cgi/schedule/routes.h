@@ -1,6 +1,7 @@
 #ifndef ROUTES_H_
 #define ROUTES_H_
 
+struct breaker;
 struct config;
 struct google_auth;
 struct request;
@@ -12,11 +13,12 @@ struct request;
 struct routes;
 
 /**
- * routes_new(conf, auth):
+ * routes_new(conf, auth, breaker):
  * Return the state of a worker, calling Google with ${auth} (NULL for an
- * emulator); NULL when memory is short.
+ * emulator) through ${breaker}; NULL when memory is short.
  */
-struct routes *routes_new(const struct config *, struct google_auth *);
+struct routes *routes_new(const struct config *, struct google_auth *,
+    struct breaker *);
 
 /**
  * routes_handle(routes, request):

@@ -27,9 +27,6 @@
 #define BACKOFF_BASE_MS	1000
 #define BACKOFF_CAP_MS	300000
 
-/* While an operator is needed, in seconds. */
-#define BLOCKED_RETRY	30
-
 /* While the database is away or a booking is busy, in seconds. */
 #define BUSY_RETRY	1
 
@@ -75,9 +72,23 @@ database_failed(struct schedule *s, enum db_outcome outcome,
 	if (outcome == DB_LOCKED)
 		conclude(result, SCHEDULE_LATER,
 		    "another worker is busy with this booking");
-	else
+	else {
+		result->everybody = 1;
 		conclude(result, SCHEDULE_LATER,
 		    "the database is not available: %s", db_error(s->db));
+	}
+}
+
+/* Cloud Tasks does nothing for anybody now: no fault of this booking. */
+static void
+service_away(enum cloud_tasks_outcome outcome,
+    const struct cloud_tasks_error *error, struct schedule_result *result)
+{
+
+	result->everybody = 1;
+	result->retry_after = outcome == CLOUD_TASKS_OPEN ?
+	    error->retry_after : BUSY_RETRY;
+	conclude(result, SCHEDULE_LATER, "%s", error->text);
 }
 
 /**
@@ -114,10 +125,12 @@ delete_obsolete(struct schedule *s, const char *id, const char *name,
 	enum db_outcome outcome;
 
 	deleted = cloud_tasks_delete(s->tasks, name, &error);
-	if (deleted == CLOUD_TASKS_TRANSIENT ||
-	    deleted == CLOUD_TASKS_BLOCKED) {
-		result->retry_after = deleted == CLOUD_TASKS_BLOCKED ?
-		    BLOCKED_RETRY : error.retry_after > 0 ?
+	if (deleted == CLOUD_TASKS_OPEN || deleted == CLOUD_TASKS_BLOCKED) {
+		service_away(deleted, &error, result);
+		return (-1);
+	}
+	if (deleted == CLOUD_TASKS_TRANSIENT) {
+		result->retry_after = error.retry_after > 0 ?
 		    error.retry_after : BUSY_RETRY;
 		log_warning(&a, "an obsolete task could not be deleted and "
 		    "will be tried again: %s", error.text);
@@ -225,7 +238,7 @@ create_task(struct schedule *s, const struct booking *booking,
 		if (outcome == CLOUD_TASKS_EXISTS) {
 			/* There, or only the name burnt? */
 			outcome = cloud_tasks_get(s->tasks, result->task_name,
-			    error);
+			    NULL, error);
 			result->already_exists = outcome == CLOUD_TASKS_OK;
 		}
 	}
@@ -273,12 +286,8 @@ creation_failed(struct schedule *s, const struct booking *booking,
 	enum db_outcome outcome;
 	long wait_ms;
 
-	if (created == CLOUD_TASKS_BLOCKED) {
-		/* Not this booking's fault: all wait for the operator. */
-		log_error(&a, "no task can be created until this is mended: "
-		    "%s", error->text);
-		result->retry_after = BLOCKED_RETRY;
-		conclude(result, SCHEDULE_LATER, "%s", error->text);
+	if (created == CLOUD_TASKS_OPEN || created == CLOUD_TASKS_BLOCKED) {
+		service_away(created, error, result);
 		return;
 	}
 	if (created == CLOUD_TASKS_REFUSED ||

@@ -34,6 +34,7 @@ struct schedule_result {
 	char schedule_time[32];			/* likewise, ISO 8601 UTC */
 	int already_exists;			/* likewise: it was there */
 	long retry_after;			/* of SCHEDULE_LATER, seconds */
+	int everybody;				/* likewise: not only this one */
 };
 
 /**

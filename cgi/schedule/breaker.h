@@ -1,0 +1,62 @@
+#ifndef BREAKER_H_
+#define BREAKER_H_
+
+#include <stddef.h>
+
+/*
+ * The circuit breaker of the Cloud Tasks API, one for all workers.  Closed,
+ * everything goes through.  Failures in a row open it: nothing goes through,
+ * so that an outage costs no booking its attempts.  After a pause one worker
+ * at a time may try (half open); success closes it, failure makes the pause
+ * longer.
+ *
+ * Times are milliseconds of the monotonic clock.
+ */
+struct breaker;
+
+/* The longest reason, with its NUL. */
+#define BREAKER_REASON_LEN	320
+
+/**
+ * breaker_new():
+ * Return a closed breaker in memory that workers forked later share; NULL
+ * when memory is short.
+ */
+struct breaker *breaker_new(void);
+
+/**
+ * breaker_ask(breaker, now, wait, reason):
+ * May a request go out?  Return 1 if so; the caller then tells what came of
+ * it.  Otherwise return 0 and set ${wait} to the time until it is worth
+ * asking again, and ${reason} (BREAKER_REASON_LEN bytes) to why it is open.
+ */
+int breaker_ask(struct breaker *, long, long *, char *);
+
+/**
+ * breaker_succeeded(breaker):
+ * The service answered.
+ */
+void breaker_succeeded(struct breaker *);
+
+/**
+ * breaker_failed(breaker, now, at_once, retry_after, reason):
+ * The service failed, for ${reason}.  With ${at_once} set it will fail for
+ * everybody: open without waiting for more.  ${retry_after} is the pause that
+ * the service asked for in seconds, or -1.
+ */
+void breaker_failed(struct breaker *, long, int, long, const char *);
+
+/**
+ * breaker_state(breaker, now, wait, reason):
+ * Return "closed", "open" or "half-open"; ${wait} and ${reason} as above
+ * unless it is closed.
+ */
+const char *breaker_state(struct breaker *, long, long *, char *);
+
+/**
+ * breaker_free(breaker):
+ * Unmap ${breaker} from this process; NULL is fine.
+ */
+void breaker_free(struct breaker *);
+
+#endif /* !BREAKER_H_ */
