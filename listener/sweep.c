@@ -22,11 +22,17 @@
 #define NO_ROOM_MS	50
 #define BUSY_MS		10
 
+/* Scheduled bookings that are overdue are looked at this often, or sooner. */
+#define OVERDUE_MS	60000
+
 struct sweep {
 	char *sql;
 	char window[16];
 	char page[16];
+	char grace[16];
 	long interval;		/* ms */
+	long overdue_interval;	/* ms */
+	long next_overdue;	/* when to look at those next */
 	long due;		/* when the next page is asked for */
 	int asked;		/* a page is on its way */
 	int found;		/* new bookings in this sweep */
@@ -54,7 +60,11 @@ sweep_new(const struct config *conf)
 	(void)snprintf(s->window, sizeof(s->window), "%d",
 	    conf->sweep_window);
 	(void)snprintf(s->page, sizeof(s->page), "%d", FORWARDER_PAGE);
+	(void)snprintf(s->grace, sizeof(s->grace), "%d",
+	    conf->overdue_grace);
 	s->interval = conf->sweep_interval * 1000L;
+	s->overdue_interval = conf->overdue_grace * 1000L < OVERDUE_MS ?
+	    conf->overdue_grace * 1000L : OVERDUE_MS;
 	s->due = LONG_MAX;
 	s->again = AGAIN_MS;
 	return (s);
@@ -94,8 +104,9 @@ void
 sweep_step(struct sweep *s, struct notifications *n,
     const struct forwarder *f, long now)
 {
+	int overdue = now >= s->next_overdue;
 	const char *params[] = { s->window, s->paging ? s->place : NULL,
-	    s->paging ? s->id : NULL, s->page };
+	    s->paging ? s->id : NULL, s->page, overdue ? s->grace : NULL };
 
 	if (s->asked || now < s->due)
 		return;
@@ -105,12 +116,14 @@ sweep_step(struct sweep *s, struct notifications *n,
 	}
 
 	/* Busy with a heartbeat, which is a matter of milliseconds. */
-	if (notifications_query(n, s->sql, params, 4, now) != 0) {
+	if (notifications_query(n, s->sql, params, 5, now) != 0) {
 		s->due = now + BUSY_MS;
 		return;
 	}
 	s->asked = 1;
 	s->due = LONG_MAX;
+	if (overdue)
+		s->next_overdue = now + s->overdue_interval;
 }
 
 /* A sweep has ended: plan the next one. */

@@ -11,7 +11,8 @@ struct notifications;
  * Reading the table for what no notification told: bookings that were
  * inserted while nobody listened, or in a burst in which the trigger spared
  * the server a notification; that failed and are due for another attempt; that
- * have come within the horizon; and those with an obsolete task.
+ * have come within the horizon; those with an obsolete task; and, now and
+ * then, scheduled ones whose time has passed without a call.
  *
  * A sweep reads page by page while the forwarder has room.  The next one
  * follows at the configured interval, sooner after a notification, and sooner

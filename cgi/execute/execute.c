@@ -291,6 +291,14 @@ record_failure(struct execute *x, const struct booking *booking,
 	conclude(result, EXECUTE_LATER, "%s", error->text);
 }
 
+/* May a call whose outcome is not known be tried again? */
+static int
+may_retry_unknown(const struct execute *x)
+{
+
+	return (strcmp(x->conf->unknown_outcome, "retry") == 0);
+}
+
 /* A body that has a phone number, and it is empty, calls nobody. */
 static int
 has_phone_number(const json_t *body)
@@ -331,7 +339,28 @@ call(struct execute *x, const struct booking *booking,
 		record_executed(x, booking, callback, key, result);
 	} else
 		record_failure(x, booking, callback,
-		    outcome == VOICE_AGENT_REFUSED, &error, result);
+		    outcome == VOICE_AGENT_REFUSED ||
+		    (error.unknown && !may_retry_unknown(x)), &error, result);
+}
+
+/*
+ * An attempt before this one never came to its end: the process or the
+ * machine died.  Give up if the operator wants a person to decide.  Return 1
+ * if so, with ${result} set.
+ */
+static int
+give_up_unknown(struct execute *x, const struct booking *booking,
+    const struct execute_callback *callback, struct execute_result *result)
+{
+	struct voice_agent_error error = { .http_status = 0 };
+
+	if (!booking->outcome_unknown || may_retry_unknown(x))
+		return (0);
+	(void)snprintf(error.text, sizeof(error.text), "an attempt was begun "
+	    "and its outcome is not known: ask the voice agent whether the "
+	    "call was made, then retry or cancel");
+	record_failure(x, booking, callback, 1, &error, result);
+	return (1);
 }
 
 /*
@@ -355,7 +384,8 @@ execute_locked(struct execute *x, const struct execute_callback *callback,
 		conclude(result, EXECUTE_SKIPPED, "the booking was deleted");
 		return;
 	}
-	if (!needs_call(x, &booking, callback, result))
+	if (!needs_call(x, &booking, callback, result) ||
+	    give_up_unknown(x, &booking, callback, result))
 		goto out;
 
 	if (booking_call_request(x->bookings, booking.id, &body) != DB_OK ||

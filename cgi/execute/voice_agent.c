@@ -168,6 +168,7 @@ describe(const struct voice_agent *agent, int answered,
 
 	error->http_status = http_status(agent->http);
 	error->retry_after = -1;
+	error->unknown = !answered && http_was_sent(agent->http);
 	if (!answered) {
 		(void)snprintf(error->text, sizeof(error->text),
 		    "the voice agent did not answer: %s",
@@ -207,6 +208,7 @@ voice_agent_start(struct voice_agent *agent,
 	    add_headers(agent, &headers, call, body) != 0) {
 		error->http_status = 0;
 		error->retry_after = -1;
+		error->unknown = 0;
 		(void)snprintf(error->text, sizeof(error->text),
 		    "the call's request could not be written");
 		goto out;

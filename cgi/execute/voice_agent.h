@@ -31,6 +31,7 @@ struct voice_agent_call {
 struct voice_agent_error {
 	long http_status;	/* or 0 where no answer came */
 	long retry_after;	/* seconds, or -1 */
+	int unknown;		/* the call may have been started */
 	char text[512];		/* one line */
 };
 

@@ -24,7 +24,7 @@ enum column {
 	COL_IS_DELETED, COL_TASK_NAME, COL_TASK_SCHEDULED_AT, COL_EXECUTED_AT,
 	COL_EXECUTION_ATTEMPTS, COL_LAST_ERROR, COL_SCHEDULED_AT,
 	COL_TIMEZONE, COL_DUE, COL_DUE_MS, COL_DUE_US, COL_DUE_EPOCH,
-	COL_DUE_IN, COL_SCHEDULE_ATTEMPTS, COL_RETRY_IN,
+	COL_DUE_IN, COL_SCHEDULE_ATTEMPTS, COL_RETRY_IN, COL_OUTCOME_UNKNOWN,
 };
 
 static const char *const stage_names[] = {
@@ -171,8 +171,9 @@ bookings_warm_up(struct bookings *b)
  * Return the statement that finds bookings with something to do and no
  * notification to tell, as a string the caller frees.  Parameters: $1 the
  * sweep window in seconds; $2, $3 the place and id where the last page
- * ended, or NULL; $4 the length of a page.  Columns: id, tenant_id, and the
- * place, which is NULL for rows that do not belong to a page.
+ * ended, or NULL; $4 the length of a page; $5 the grace in seconds after
+ * which scheduled bookings are found too, or NULL.  Columns: id, tenant_id,
+ * and the place, which is NULL for rows that do not belong to a page.
  */
 char *
 bookings_sweep_sql(const struct config *conf)
@@ -358,6 +359,7 @@ fill(struct booking *booking, const char *id, PGresult *row)
 	booking->due_in = get_double(row, COL_DUE_IN);
 	booking->schedule_attempts = get_int(row, COL_SCHEDULE_ATTEMPTS);
 	booking->retry_in = get_double(row, COL_RETRY_IN);
+	booking->outcome_unknown = get_bool(row, COL_OUTCOME_UNKNOWN);
 }
 
 /**
@@ -548,6 +550,28 @@ booking_retry(struct bookings *b, const char *id, int *changed)
 	const char *params[] = { id };
 
 	return (query_changed(b, SQL_RETRY, params, 1, changed));
+}
+
+/**
+ * bookings_retry(bookings, stage, since, until, retried):
+ * Put all failed bookings back to pending whose dead letter is of ${stage}
+ * ("schedule", "execute", NULL for any) and died from ${since} to before
+ * ${until} (RFC 3339, NULL for no bound); ${retried} is set to their number.
+ */
+enum db_outcome
+bookings_retry(struct bookings *b, const char *stage, const char *since,
+    const char *until, long *retried)
+{
+	const char *params[] = { stage, since, until };
+	enum db_outcome outcome;
+	PGresult *result;
+
+	outcome = query(b, SQL_RETRY_ALL, params, 3, &result);
+	if (outcome == DB_OK) {
+		*retried = strtol(PQgetvalue(result, 0, 0), NULL, 10);
+		PQclear(result);
+	}
+	return (outcome);
 }
 
 /**

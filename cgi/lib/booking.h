@@ -70,6 +70,9 @@ struct booking {
 	/* Attempts to schedule that failed, since it last changed. */
 	int schedule_attempts;
 	double retry_in;		/* seconds until the next one may be */
+
+	/* An attempt to start the call began, and never ended. */
+	int outcome_unknown;
 };
 
 /* A failure, to be kept with its booking. */
@@ -105,8 +108,9 @@ enum db_outcome bookings_warm_up(struct bookings *);
  * Return the statement that finds bookings with something to do and no
  * notification to tell, as a string the caller frees.  Parameters: $1 the
  * sweep window in seconds; $2, $3 the place and id where the last page
- * ended, or NULL; $4 the length of a page.  Columns: id, tenant_id, and the
- * place, which is NULL for rows that do not belong to a page.
+ * ended, or NULL; $4 the length of a page; $5 the grace in seconds after
+ * which scheduled bookings are found too, or NULL.  Columns: id, tenant_id,
+ * and the place, which is NULL for rows that do not belong to a page.
  */
 char *bookings_sweep_sql(const struct config *);
 
@@ -222,6 +226,15 @@ enum db_outcome booking_cancel(struct bookings *, const struct booking *,
  * Put a failed booking back to pending and forget its failures.
  */
 enum db_outcome booking_retry(struct bookings *, const char *, int *);
+
+/**
+ * bookings_retry(bookings, stage, since, until, retried):
+ * Put all failed bookings back to pending whose dead letter is of ${stage}
+ * ("schedule", "execute", NULL for any) and died from ${since} to before
+ * ${until} (RFC 3339, NULL for no bound); ${retried} is set to their number.
+ */
+enum db_outcome bookings_retry(struct bookings *, const char *, const char *,
+    const char *, long *);
 
 /**
  * booking_obsolete_tasks(bookings, id, tasks):

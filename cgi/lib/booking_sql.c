@@ -20,8 +20,13 @@
 	"{S}.followup_is_followup_type(b.booking_type::text) "		\
 	"AND NOT coalesce((to_jsonb(b) ->> 'is_deleted')::boolean, false)"
 
+/* What the row says from the beginning of an attempt to its end. */
+#define OUTCOME_UNKNOWN							\
+	"'an attempt to start the call was begun, and its outcome is not "	\
+	"known'"
+
 /* Remember a failure $2..$6 of booking $1; attempts are counted here. */
-#define UPSERT_FAILURE(from, dead)					\
+#define UPSERT_FAILURE(dead, from)					\
 	"INSERT INTO {S}.followup_failures AS f (booking_id, stage, "	\
 	"tenant_id, attempts, next_attempt_at, http_status, error, dead_at) " \
 	"SELECT $1::uuid, $2, $3, 1, now() + $4::float8 * interval '1 s', " \
@@ -58,7 +63,8 @@ const char *const booking_sql[SQL_COUNT] = {
 	    "extract(epoch FROM x.due - now())::float8, "
 	    "coalesce(f.attempts, 0), "
 	    "greatest(extract(epoch FROM f.next_attempt_at - now()), 0)"
-	    "::float8 "
+	    "::float8, "
+	    "coalesce(b.last_execution_error = " OUTCOME_UNKNOWN ", false) "
 	    "FROM {T} b CROSS JOIN LATERAL (SELECT to_jsonb(b) AS j, "
 	    "{S}.followup_due_at(b) AS due OFFSET 0) x "
 	    "LEFT JOIN {S}.followup_failures f "
@@ -80,8 +86,7 @@ const char *const booking_sql[SQL_COUNT] = {
 	[SQL_EXECUTION_BEGUN] =
 	    "WITH changed AS (UPDATE {T} b "
 	    "SET execution_attempts = b.execution_attempts + 1, "
-	    "last_execution_error = 'an attempt to start the call was begun, "
-	    "and its outcome is not known' "
+	    "last_execution_error = " OUTCOME_UNKNOWN " "
 	    "WHERE b.id = $1::uuid "
 	    "AND b.task_status IN ('pending', 'scheduled') "
 	    "AND {S}.followup_due_at(b) = $2::timestamptz AND " IS_WANTED
@@ -171,6 +176,11 @@ const char *const booking_sql[SQL_COUNT] = {
 	[SQL_RETRY] =
 	    "SELECT CASE WHEN {S}.followup_retry($1::uuid) THEN 1 ELSE 0 END",
 
+	[SQL_RETRY_ALL] =
+	    "SELECT {S}.followup_retry_all($1, "
+	    "coalesce($2::timestamptz, '-infinity'), "
+	    "coalesce($3::timestamptz, 'infinity'))",
+
 	[SQL_OBSOLETE_TASKS] =
 	    "SELECT o.task_name FROM {S}.followup_obsolete_tasks o "
 	    "WHERE o.booking_id = $1::uuid ORDER BY o.obsolete_at",
@@ -224,7 +234,9 @@ const char *const booking_sql[SQL_COUNT] = {
 	/*
 	 * The range over the bare column is what the index serves; it is a
 	 * day wider on both sides because a timestamp without time zone may
-	 * be due up to that much earlier or later than it reads.
+	 * be due up to that much earlier or later than it reads.  Of those
+	 * that are overdue a page is drawn by lot, so that many that wait in
+	 * a paused queue do not keep others from being looked at.
 	 */
 	[SQL_SWEEP] =
 	    "WITH pending AS (SELECT b.id, b.tenant_id::text AS tenant_id, "
@@ -249,7 +261,19 @@ const char *const booking_sql[SQL_COUNT] = {
 	    "NULL::text AS tenant_id, NULL::text AS place "
 	    "FROM {S}.followup_obsolete_tasks o "
 	    "WHERE $2::timestamp IS NULL AND (o.next_attempt_at IS NULL "
-	    "OR o.next_attempt_at <= now()) LIMIT $4::int) "
+	    "OR o.next_attempt_at <= now()) LIMIT $4::int), "
+	    "overdue AS (SELECT b.id, b.tenant_id::text AS tenant_id "
+	    "FROM {T} b CROSS JOIN LATERAL "
+	    "(SELECT {S}.followup_due_at(b) AS due OFFSET 0) x "
+	    "WHERE $5::float8 IS NOT NULL AND $2::timestamp IS NULL "
+	    "AND b.task_status = 'scheduled' AND " IS_WANTED " "
+	    "AND b.scheduled_at > (now() AT TIME ZONE 'UTC') "
+	    "- $1::float8 * interval '1 s' - interval '1 day' "
+	    "AND (x.due BETWEEN now() - $1::float8 * interval '1 s' "
+	    "AND now() - $5::float8 * interval '1 s' "
+	    "OR x.due <> b.task_scheduled_at) "
+	    "ORDER BY random() LIMIT $4::int) "
 	    "SELECT id, tenant_id, place FROM obsolete UNION ALL "
+	    "SELECT id, tenant_id, NULL FROM overdue UNION ALL "
 	    "SELECT id, tenant_id, place FROM pending",
 };

@@ -34,6 +34,7 @@ enum type {
 	PATH,		/* absolute */
 	LEVEL,		/* debug, info, warning, error */
 	FORMAT,		/* text, json */
+	POLICY,		/* retry, dead-letter */
 };
 
 static const struct variable {
@@ -142,6 +143,12 @@ static const struct variable {
 	V("FOLLOWUP_SWEEP_WINDOW", DURATION, sweep_window,
 	    CONFIG_LISTENER | CONFIG_SCHEDULE, 0, "24h", 1, 31622400,
 	    "how far back an overdue booking is still picked up"),
+	V("FOLLOWUP_OVERDUE_GRACE", DURATION, overdue_grace,
+	    CONFIG_LISTENER | CONFIG_SCHEDULE, 0, "5m", 1, 86400,
+	    "how long after its time a scheduled booking's task is asked for"),
+	V("FOLLOWUP_UNKNOWN_OUTCOME", POLICY, unknown_outcome, CONFIG_EXECUTE,
+	    0, "retry", 0, 0, "when it is not known whether a call was "
+	    "started: retry (with the same idempotency key) or dead-letter"),
 	V("FOLLOWUP_RUNTIME_DIR", PATH, runtime_dir, ALL, 0,
 	    "/run/followup-scheduler", 0, 0, "sockets and counters"),
 	V("LOG_LEVEL", LEVEL, log_level, ALL, 0, "info", 0, 0,
@@ -318,6 +325,11 @@ check_text(const struct variable *v, const char *s, struct complaint *c)
 		if (strcmp(s, "text") != 0 && strcmp(s, "json") != 0)
 			return (complain(c, "%s must be text or json, not "
 			    "\"%.60s\"", v->name, s));
+		break;
+	case POLICY:
+		if (strcmp(s, "retry") != 0 && strcmp(s, "dead-letter") != 0)
+			return (complain(c, "%s must be retry or dead-letter, "
+			    "not \"%.60s\"", v->name, s));
 		break;
 	default:
 		break;

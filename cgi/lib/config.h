@@ -75,6 +75,8 @@ struct config {
 	int max_execution_attempts;
 	int sweep_interval;
 	int sweep_window;
+	int overdue_grace;
+	const char *unknown_outcome;
 	const char *runtime_dir;
 	const char *log_level;
 	const char *log_format;

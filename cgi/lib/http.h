@@ -85,6 +85,13 @@ const char *http_header(const struct http *, const char *);
 const char *http_error(const struct http *);
 
 /**
+ * http_was_sent(http):
+ * Return non-zero iff some of the request went out, so that the peer may have
+ * acted on it even though no answer came.
+ */
+int http_was_sent(const struct http *);
+
+/**
  * http_retry_after(http, now):
  * Return the seconds that the answer's Retry-After asks to wait (RFC 9110,
  * 10.2.3: a number, or a date, which is held against ${now}), at most one

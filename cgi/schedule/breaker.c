@@ -70,25 +70,27 @@ wait_of(const struct breaker *b, long now)
 
 /**
  * breaker_ask(breaker, now, wait, reason):
- * May a request go out?  Return 1 if so; the caller then tells what came of
- * it.  Otherwise return 0 and set ${wait} to the time until it is worth
- * asking again, and ${reason} (BREAKER_REASON_LEN bytes) to why it is open.
+ * May a request go out?  Unless the answer is BREAKER_GO, ${wait} is set to
+ * the time until it is worth asking again, and ${reason} (BREAKER_REASON_LEN
+ * bytes) to why the breaker is open.
  */
-int
+enum breaker_answer
 breaker_ask(struct breaker *b, long now, long *wait, char *reason)
 {
-	int go = 1;
+	enum breaker_answer answer = BREAKER_GO;
 
 	shared_mutex_lock(&b->mutex);
 	if (b->is_open) {
-		go = now >= b->next_probe && !is_probing(b, now);
-		if (go)
+		answer = BREAKER_REFUSED;
+		if (now >= b->next_probe && !is_probing(b, now)) {
+			answer = BREAKER_PROBE;
 			b->probing_until = now + PROBE_MS;
+		}
 		*wait = wait_of(b, now);
 		(void)snprintf(reason, BREAKER_REASON_LEN, "%s", b->reason);
 	}
 	(void)pthread_mutex_unlock(&b->mutex);
-	return (go);
+	return (answer);
 }
 
 /**

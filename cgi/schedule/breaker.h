@@ -24,13 +24,19 @@ struct breaker;
  */
 struct breaker *breaker_new(void);
 
+enum breaker_answer {
+	BREAKER_GO,	/* send it, and tell what came of it */
+	BREAKER_PROBE,	/* likewise, as the one probe of an open breaker */
+	BREAKER_REFUSED,
+};
+
 /**
  * breaker_ask(breaker, now, wait, reason):
- * May a request go out?  Return 1 if so; the caller then tells what came of
- * it.  Otherwise return 0 and set ${wait} to the time until it is worth
- * asking again, and ${reason} (BREAKER_REASON_LEN bytes) to why it is open.
+ * May a request go out?  Unless the answer is BREAKER_GO, ${wait} is set to
+ * the time until it is worth asking again, and ${reason} (BREAKER_REASON_LEN
+ * bytes) to why the breaker is open.
  */
-int breaker_ask(struct breaker *, long, long *, char *);
+enum breaker_answer breaker_ask(struct breaker *, long, long *, char *);
 
 /**
  * breaker_succeeded(breaker):

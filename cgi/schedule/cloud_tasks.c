@@ -264,11 +264,13 @@ call(struct cloud_tasks *tasks, const char *method, const char *url,
     const char *body, enum cloud_tasks_outcome missing,
     struct cloud_tasks_error *error)
 {
-	enum cloud_tasks_outcome outcome;
 	char reason[BREAKER_REASON_LEN];
+	enum cloud_tasks_outcome outcome;
+	enum breaker_answer answer;
 	long wait;
 
-	if (!breaker_ask(tasks->breaker, now_ms(), &wait, reason)) {
+	answer = breaker_ask(tasks->breaker, now_ms(), &wait, reason);
+	if (answer == BREAKER_REFUSED) {
 		error->http_status = 0;
 		error->retry_after = wait / 1000 + 1;
 		(void)snprintf(error->text, sizeof(error->text),
@@ -287,6 +289,13 @@ call(struct cloud_tasks *tasks, const char *method, const char *url,
 		    error->text);
 	else
 		breaker_succeeded(tasks->breaker);
+
+	/* That the service is still away says nothing about this booking. */
+	if (outcome == CLOUD_TASKS_TRANSIENT && answer == BREAKER_PROBE) {
+		outcome = CLOUD_TASKS_OPEN;
+		if (error->retry_after < 1)
+			error->retry_after = 1;
+	}
 	return (outcome);
 }
 

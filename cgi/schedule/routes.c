@@ -14,6 +14,7 @@
 #include "explain.h"
 #include "log.h"
 #include "request.h"
+#include "rfc3339.h"
 #include "schedule.h"
 #include "uuid.h"
 
@@ -348,10 +349,7 @@ parse_cursor(char *cursor, const char **time, char id[UUID_LEN])
 		return (-1);
 	*comma = '\0';
 	*time = cursor;
-
-	/* 2026-11-23T11:00:00.000000Z and nothing else goes into the SQL. */
-	return (strlen(cursor) == 27 &&
-	    strspn(cursor, "0123456789-T:.Z") == 27 ? 0 : -1);
+	return (rfc3339_check(cursor));
 }
 
 /* GET /dead-letters?limit=N&before=PLACE */
@@ -398,6 +396,54 @@ handle_dead_letters(struct routes *r, struct request *request,
 	}
 	request_reply(request, 200, json_pack("{s:o, s:s?}", "deadLetters",
 	    letters, "next", *next != '\0' ? next : NULL));
+}
+
+/* The text ${name} of ${json}; -1 if it is there and something else. */
+static int
+optional_text(const json_t *json, const char *name, const char **value)
+{
+	const json_t *member = json_object_get(json, name);
+
+	*value = json_string_value(member);
+	return (member == NULL || json_is_null(member) || *value != NULL ? 0 :
+	    -1);
+}
+
+/* POST /dead-letters/retry {"stage","since","until"}, all optional */
+static void
+handle_retry_all(struct routes *r, struct request *request, const char *no_id)
+{
+	const char *stage, *since, *until;
+	enum db_outcome outcome;
+	long retried = 0;
+	json_t *json;
+
+	(void)no_id;
+	if ((json = request_json(request)) == NULL)
+		return;
+	if (optional_text(json, "stage", &stage) != 0 ||
+	    (stage != NULL && strcmp(stage, "schedule") != 0 &&
+	    strcmp(stage, "execute") != 0) ||
+	    optional_text(json, "since", &since) != 0 ||
+	    (since != NULL && rfc3339_check(since) != 0) ||
+	    optional_text(json, "until", &until) != 0 ||
+	    (until != NULL && rfc3339_check(until) != 0)) {
+		request_problem(request, PROBLEM_INVALID, NULL, "stage must "
+		    "be \"schedule\" or \"execute\", since and until times as "
+		    "2026-11-23T11:00:00Z; all may be left out");
+		goto out;
+	}
+	if ((outcome = db_ready(r->db)) == DB_OK)
+		outcome = bookings_retry(r->bookings, stage, since, until,
+		    &retried);
+	if (is_answered(r, request, outcome))
+		goto out;
+	log_info(NULL, "%ld dead letters back to pending by request", retried);
+	request_reply(request, 200, json_pack("{s:b, s:I}", "success", 1,
+	    "retried", (json_int_t)retried));
+
+out:
+	json_decref(json);
 }
 
 /* GET /healthz: this process can answer. */
@@ -453,6 +499,7 @@ static const struct route {
 	{ "DELETE", "/followups/{id}", 0, handle_cancel },
 	{ "POST", "/followups/{id}/retry", 0, handle_retry },
 	{ "GET", "/dead-letters", 0, handle_dead_letters },
+	{ "POST", "/dead-letters/retry", 0, handle_retry_all },
 	{ "GET", "/healthz", 1, handle_alive },
 	{ "GET", "/readyz", 1, handle_ready },
 };

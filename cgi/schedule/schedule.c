@@ -313,6 +313,76 @@ creation_failed(struct schedule *s, const struct booking *booking,
 }
 
 /*
+ * A scheduled booking whose time has passed: if its task is gone (purged,
+ * expired, deleted by hand) it needs a new one; if it is there, say why it
+ * may be waiting.  Return as needs_task.
+ */
+static int
+check_overdue(struct schedule *s, const struct booking *booking,
+    struct schedule_result *result)
+{
+	struct log_about a = about(booking, booking->task_name);
+	struct cloud_tasks_info info;
+	struct cloud_tasks_error error;
+	enum cloud_tasks_outcome outcome;
+	int changed;
+
+	outcome = cloud_tasks_get(s->tasks, booking->task_name, &info, &error);
+	switch (outcome) {
+	case CLOUD_TASKS_OK:
+		conclude(result, SCHEDULE_NOTHING, "overdue by %.0f s, and "
+		    "its task is still in the queue%s: %d dispatches%s%s",
+		    -booking->due_in, cloud_tasks_is_paused(s->tasks) ?
+		    ", which is paused" : "", info.dispatches,
+		    *info.last != '\0' ? ", the last one: " : "", info.last);
+		log_warning(&a, "%s", result->reason);
+		return (0);
+	case CLOUD_TASKS_GONE:
+	case CLOUD_TASKS_REFUSED:
+		break;
+	case CLOUD_TASKS_OPEN:
+	case CLOUD_TASKS_BLOCKED:
+		service_away(outcome, &error, result);
+		return (0);
+	default:
+		result->retry_after = BUSY_RETRY;
+		conclude(result, SCHEDULE_LATER, "%s", error.text);
+		return (0);
+	}
+	log_warning(&a, "overdue by %.0f s, and its task is gone: making "
+	    "another one", -booking->due_in);
+	if (booking_unschedule(s->bookings, booking, &changed) == DB_OK)
+		return (-1);
+	database_failed(s, DB_LOST, result);
+	return (0);
+}
+
+/*
+ * The same, unless the call is just being started: then the task is gone
+ * because it is at work.
+ */
+static int
+check_overdue_unless_called(struct schedule *s, const struct booking *booking,
+    struct schedule_result *result)
+{
+	enum db_outcome outcome;
+	int locked, needs = 0;
+
+	outcome = booking_lock(s->bookings, BOOKING_EXECUTE, booking->id, 0,
+	    &locked);
+	if (outcome != DB_OK)
+		database_failed(s, outcome, result);
+	else if (!locked)
+		conclude(result, SCHEDULE_NOTHING,
+		    "its call is being started");
+	else {
+		needs = check_overdue(s, booking, result);
+		booking_unlock(s->bookings, BOOKING_EXECUTE, booking->id);
+	}
+	return (needs);
+}
+
+/*
  * Say whether ${booking} needs a task now.  Return 1 if so; 0 with ${result}
  * set to what is to be said about it; -1 if it has to be read again.
  */
@@ -335,6 +405,10 @@ needs_task(struct schedule *s, const struct booking *booking,
 		database_failed(s, outcome, result);
 		return (0);
 	}
+	if (booking->status == BOOKING_SCHEDULED &&
+	    booking->task_name != NULL && booking->due != NULL &&
+	    booking->due_in < -(double)s->conf->overdue_grace)
+		return (check_overdue_unless_called(s, booking, result));
 	if (booking->status != BOOKING_PENDING) {
 		conclude(result, SCHEDULE_NOTHING, "already %s",
 		    booking->status_text);
