@@ -42,7 +42,7 @@ struct delivery {
 	int attempts;			/* that failed */
 	int again;			/* told of while in flight */
 	int in_flight;
-	long retry_at;			/* while put off */
+	long retry_at;			/* while put off; otherwise 0 */
 	TAILQ_ENTRY(delivery) link;
 };
 TAILQ_HEAD(deliveries, delivery);
@@ -175,6 +175,7 @@ wake_up(struct forwarder *f, long now)
 		if (e->retry_at <= now) {
 			TAILQ_REMOVE(&f->put_off, e, link);
 			TAILQ_INSERT_TAIL(&f->waiting, e, link);
+			e->retry_at = 0;
 		} else if (earliest == 0 || e->retry_at < earliest)
 			earliest = e->retry_at;
 	}
@@ -288,7 +289,6 @@ start(struct forwarder *f, long now)
 		if ((e = TAILQ_FIRST(&f->waiting)) == NULL)
 			return;
 		TAILQ_REMOVE(&f->waiting, e, link);
-		e->retry_at = 0;
 		if (post(f, &f->slots[i], e) != 0)
 			put_off(f, e, now + BACKOFF_CAP_MS);
 	}

@@ -165,8 +165,7 @@ sweep_result(struct sweep *s, const PGresult *result, struct forwarder *f,
 	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
 		log_error(NULL, "the table could not be read: %s; is the "
 		    "trigger installed, and are the grants complete? "
-		    "(followup-trigger verify)",
-		    PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+		    "(followup-trigger verify)", PQresultErrorMessage(result));
 		s->found = 0;
 		plan_next(s, now);
 		return;

@@ -13,6 +13,7 @@
 #include "jwks.h"
 #include "log.h"
 #include "request.h"
+#include "rfc3339.h"
 #include "uuid.h"
 #include "voice_agent.h"
 
@@ -120,12 +121,16 @@ text(const json_t *body, const char *name)
 	return (json_string_value(json_object_get(body, name)));
 }
 
-/* Hold the body against what a task carries, and the id against the path. */
+/*
+ * Hold the body against what a task carries, and the id against the path;
+ * set ${scheduled_at} (ms since 1970) to the time that the task is for.
+ */
 static int
-check_body(struct request *request, const json_t *body, const char *id)
+check_body(struct request *request, const json_t *body, const char *id,
+    int64_t *scheduled_at)
 {
 	static const char *const texts[] = { "tenantId", "leadId",
-	    "assignedUserId" };
+	    "assignedUserId", "idempotencyKey" };
 	char body_id[UUID_LEN];
 	const json_t *value;
 	size_t i;
@@ -141,9 +146,10 @@ check_body(struct request *request, const json_t *body, const char *id)
 	}
 	if (text(body, "bookingId") == NULL ||
 	    text(body, "scheduledAt") == NULL ||
-	    text(body, "idempotencyKey") == NULL) {
-		request_problem(request, PROBLEM_INVALID, NULL, "bookingId, "
-		    "scheduledAt and idempotencyKey must be strings");
+	    rfc3339_parse(text(body, "scheduledAt"), scheduled_at) != 0) {
+		request_problem(request, PROBLEM_INVALID, NULL, "bookingId "
+		    "must be a string, and scheduledAt a time as "
+		    "2026-11-23T11:00:00.000Z");
 		return (-1);
 	}
 	if (uuid_parse(text(body, "bookingId"), body_id) != 0 ||
@@ -216,12 +222,11 @@ execute(struct callback *c, struct request *request, const char *id)
 
 	if ((body = request_json(request)) == NULL)
 		return;
-	if (check_body(request, body, id) != 0)
+	if (check_body(request, body, id, &callback.scheduled_at) != 0)
 		goto out;
 	(void)snprintf(callback.booking_id, sizeof(callback.booking_id), "%s",
 	    id);
 	callback.tenant_id = text(body, "tenantId");
-	callback.scheduled_at = text(body, "scheduledAt");
 	callback.task_id = request_param(request,
 	    "HTTP_X_CLOUDTASKS_TASKNAME");
 	callback.traceparent = request_param(request, "HTTP_TRACEPARENT");

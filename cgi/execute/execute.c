@@ -10,6 +10,7 @@
 #include "booking.h"
 #include "config.h"
 #include "log.h"
+#include "rfc3339.h"
 #include "utf8.h"
 #include "voice_agent.h"
 
@@ -154,8 +155,7 @@ supersede(struct execute *x, const struct booking *booking,
 		database_failed(x, result);
 		return;
 	}
-	log_info(&a, "superseded: the task was for %s, the booking is due %s%s",
-	    callback->scheduled_at,
+	log_info(&a, "superseded: the booking is due %s now%s",
 	    booking->due_ms != NULL ? booking->due_ms : "(unknown)",
 	    changed ? "; back to pending" : "");
 	conclude(result, EXECUTE_SKIPPED, "superseded: the booking is not due "
@@ -170,6 +170,7 @@ static int
 needs_call(struct execute *x, const struct booking *booking,
     const struct execute_callback *callback, struct execute_result *result)
 {
+	int64_t due;
 
 	if (booking->tenant_id != NULL && (callback->tenant_id == NULL ||
 	    strcmp(booking->tenant_id, callback->tenant_id) != 0)) {
@@ -202,7 +203,8 @@ needs_call(struct execute *x, const struct booking *booking,
 		return (0);
 	}
 	if (!booking->is_followup || booking->due == NULL ||
-	    strcmp(booking->due_ms, callback->scheduled_at) != 0 ||
+	    rfc3339_parse(booking->due_ms, &due) != 0 ||
+	    due != callback->scheduled_at ||
 	    !is_own_task(booking, callback)) {
 		supersede(x, booking, callback, result);
 		return (0);

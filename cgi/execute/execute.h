@@ -1,6 +1,8 @@
 #ifndef EXECUTE_H_
 #define EXECUTE_H_
 
+#include <stdint.h>
+
 #include "uuid.h"
 
 struct bookings;
@@ -21,7 +23,8 @@ struct execute;
 struct execute_callback {
 	char booking_id[UUID_LEN];
 	const char *tenant_id;		/* of the body; or NULL */
-	const char *scheduled_at;	/* of the body: when it was due */
+	int64_t scheduled_at;		/* of the body: when it was due, in
+					   milliseconds since 1970 */
 	const char *task_id;		/* X-CloudTasks-TaskName; or NULL */
 	const char *traceparent;	/* or NULL */
 };

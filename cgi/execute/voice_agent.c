@@ -198,7 +198,7 @@ voice_agent_start(struct voice_agent *agent,
 	struct http_request request = { .method = "POST",
 	    .url = agent->conf->call_url, .max_response = MAX_ANSWER,
 	    .timeout_ms = agent->conf->call_timeout * 1000L,
-	    .status_only = 1 };
+	    .status_only = 1, .fresh = 1 };
 	struct headers headers;
 	long status;
 	char *body;

@@ -167,6 +167,8 @@ http_prepare(struct http *http, const struct http_request *request)
 	SET(CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
 	SET(CURLOPT_HTTPHEADER, http->headers);
 	SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
+	SET(CURLOPT_FRESH_CONNECT, (long)request->fresh);
+	SET(CURLOPT_FORBID_REUSE, (long)request->fresh);
 	SET(CURLOPT_MAXFILESIZE_LARGE, request->status_only ? (curl_off_t)0 :
 	    (curl_off_t)request->max_response);
 

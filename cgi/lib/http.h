@@ -25,6 +25,8 @@ struct http_request {
 	size_t body_len;
 	long timeout_ms;		/* for everything; > 0 */
 	size_t max_response;		/* bytes of body that are accepted */
+	int fresh;			/* over a connection of its own, so
+					   that curl never sends it twice */
 	int status_only;		/* an answer counts from its status on,
 					   even if the body is cut off */
 };

@@ -109,7 +109,7 @@ teardown() {
 
 @test "too many requests from one address are told 429 and when to return" {
 	shipped public
-	sed -i 's/rate=1000r/rate=1r/; s/burst=2000/burst=1/' \
+	sed -i 's/rate=4000r/rate=1r/; s/burst=4000/burst=1/' \
 	    "$prefix/conf.d/public.conf"
 	nginx -p "$prefix" -c "$prefix/nginx.conf"
 	for _ in 1 2 3; do
