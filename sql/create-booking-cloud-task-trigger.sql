@@ -400,7 +400,7 @@ SELECT format('CREATE OR REPLACE VIEW %1$I.followup_dead_letters AS '
         'FROM %1$I.followup_failures WHERE dead_at IS NOT NULL',
         :'schema') AS followup_view,
     format('CREATE INDEX CONCURRENTLY followup_bookings_due_idx '
-        'ON %1$I.%2$I (scheduled_at) '
+        'ON %1$I.%2$I (task_status, scheduled_at) '
         'WHERE task_status IN (''pending'', ''scheduled'') '
         'AND %1$I.followup_is_followup_type(booking_type)',
         :'schema', :'table') AS followup_index,

@@ -15,10 +15,11 @@
 	"to_char(" time " AT TIME ZONE 'UTC', "				\
 	"'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
-/* A row b that is a follow-up booking which somebody still wants. */
+/* A row b that is a follow-up booking; and which somebody still wants. */
+#define IS_FOLLOWUP							\
+	"{S}.followup_is_followup_type(b.booking_type::text)"
 #define IS_WANTED							\
-	"{S}.followup_is_followup_type(b.booking_type::text) "		\
-	"AND NOT coalesce((to_jsonb(b) ->> 'is_deleted')::boolean, false)"
+	IS_FOLLOWUP " AND NOT coalesce((to_jsonb(b) ->> 'is_deleted')::boolean, false)"
 
 /* What the row says from the beginning of an attempt to its end. */
 #define OUTCOME_UNKNOWN							\
@@ -266,7 +267,7 @@ const char *const booking_sql[SQL_COUNT] = {
 	    "FROM {T} b CROSS JOIN LATERAL "
 	    "(SELECT {S}.followup_due_at(b) AS due OFFSET 0) x "
 	    "WHERE $5::float8 IS NOT NULL AND $2::timestamp IS NULL "
-	    "AND b.task_status = 'scheduled' AND " IS_WANTED " "
+	    "AND b.task_status = 'scheduled' AND " IS_FOLLOWUP " "
 	    "AND b.scheduled_at > (now() AT TIME ZONE 'UTC') "
 	    "- $1::float8 * interval '1 s' - interval '1 day' "
 	    "AND (x.due BETWEEN now() - $1::float8 * interval '1 s' "

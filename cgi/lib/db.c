@@ -119,12 +119,19 @@ db_session_sql(void)
 	 * Nothing of ours is found by search_path; times are written in UTC.
 	 * The server ends what we gave up, and drops a client that vanished,
 	 * together with its locks, within seconds.
+	 *
+	 * Every statement finds its rows by a key or by the sweep's index.  A
+	 * plan that was made while the table was small must not go on to scan
+	 * it when it has grown (measured: 140 ms instead of 3 ms a booking
+	 * with 100 000 rows, until the next ANALYZE).
 	 */
 	return ("SET search_path = pg_catalog; "
 	    "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; "
 	    "SET standard_conforming_strings = on; "
 	    "SET statement_timeout = '9s'; SET lock_timeout = '3s'; "
 	    "SET idle_in_transaction_session_timeout = '10s'; "
+	    "SET enable_seqscan = off; SET jit = off; "
+	    "SET max_parallel_workers_per_gather = 0; "
 	    "SET tcp_keepalives_idle = 3; SET tcp_keepalives_interval = 1; "
 	    "SET tcp_keepalives_count = 3; SET tcp_user_timeout = 6000; "
 	    "SELECT pg_catalog.pg_backend_pid()");
