@@ -210,6 +210,17 @@ reply(struct request *request, const char *id,
 	}
 }
 
+/* The short name of the task, whether the header has that or the full one. */
+static const char *
+task_id(const struct request *request)
+{
+	const char *name = request_param(request,
+	    "HTTP_X_CLOUDTASKS_TASKNAME");
+	const char *slash = name != NULL ? strrchr(name, '/') : NULL;
+
+	return (slash != NULL ? slash + 1 : name);
+}
+
 /* Act on a callback that is ours. */
 static void
 execute(struct callback *c, struct request *request, const char *id)
@@ -227,8 +238,7 @@ execute(struct callback *c, struct request *request, const char *id)
 	(void)snprintf(callback.booking_id, sizeof(callback.booking_id), "%s",
 	    id);
 	callback.tenant_id = text(body, "tenantId");
-	callback.task_id = request_param(request,
-	    "HTTP_X_CLOUDTASKS_TASKNAME");
+	callback.task_id = task_id(request);
 	callback.traceparent = request_param(request, "HTTP_TRACEPARENT");
 	about.tenant_id = callback.tenant_id;
 	about.task_name = callback.task_id;

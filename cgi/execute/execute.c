@@ -19,6 +19,9 @@
 /* While the database is away, in seconds. */
 #define BUSY_RETRY	1
 
+/* Between attempts of a call, in seconds, at most. */
+#define RETRY_CAP	256
+
 /* How often what is known of a call is written again while that fails. */
 #define WRITE_ATTEMPTS	20
 #define WRITE_PAUSE_MS	250
@@ -252,6 +255,21 @@ record_executed(struct execute *x, const struct booking *booking,
 	database_failed(x, result);
 }
 
+/*
+ * After how many seconds the next attempt shall come, at the earliest: twice
+ * as long each time, so that an outage of minutes does not use up the attempts
+ * in seconds; not before the voice agent ${asked} for it.
+ */
+static long
+retry_after(int attempts, long asked)
+{
+	long wait = 1;
+
+	while (--attempts > 0 && wait < RETRY_CAP)
+		wait *= 2;
+	return (wait > asked ? wait : asked);
+}
+
 /* The call was not started: another attempt, or a dead letter. */
 static void
 record_failure(struct execute *x, const struct booking *booking,
@@ -288,8 +306,7 @@ record_failure(struct execute *x, const struct booking *booking,
 	}
 	log_warning(&a, "attempt %d of %d to start the call failed: %s",
 	    attempts, x->conf->max_execution_attempts, error->text);
-	result->retry_after = error->retry_after > 0 ? error->retry_after :
-	    BUSY_RETRY;
+	result->retry_after = retry_after(attempts, error->retry_after);
 	conclude(result, EXECUTE_LATER, "%s", error->text);
 }
 

@@ -25,7 +25,7 @@ struct execute_callback {
 	const char *tenant_id;		/* of the body; or NULL */
 	int64_t scheduled_at;		/* of the body: when it was due, in
 					   milliseconds since 1970 */
-	const char *task_id;		/* X-CloudTasks-TaskName; or NULL */
+	const char *task_id;		/* short name of the task; or NULL */
 	const char *traceparent;	/* or NULL */
 };
 
