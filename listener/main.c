@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
@@ -15,6 +14,7 @@
 #include "config.h"
 #include "forwarder.h"
 #include "log.h"
+#include "monotime.h"
 #include "notifications.h"
 #include "sweep.h"
 #include "uuid.h"
@@ -32,15 +32,6 @@ struct listener {
 	int failed;
 	long drain_until;
 };
-
-static long
-now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (t.tv_sec * 1000 + t.tv_nsec / 1000000);
-}
 
 /* The text ${name} of a payload, or NULL. */
 static const char *
@@ -176,7 +167,7 @@ run(struct listener *l)
 	long now;
 
 	for (;;) {
-		now = now_ms();
+		now = monotime_ms();
 		check_signals(l, now);
 		handle_notifications(l, now);
 		if (!l->stopping)

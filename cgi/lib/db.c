@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "config.h"
+#include "monotime.h"
 
 #include "db.h"
 
@@ -25,15 +25,6 @@ struct db {
 	char error[512];
 };
 
-static long
-now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (t.tv_sec * 1000 + t.tv_nsec / 1000000);
-}
-
 /* Wait until the socket is ready for ${events}; 0, or -1 past ${deadline}. */
 static int
 wait_socket(PGconn *conn, short events, long deadline)
@@ -45,7 +36,7 @@ wait_socket(PGconn *conn, short events, long deadline)
 	for (;;) {
 		pfd.fd = PQsocket(conn);
 		pfd.events = events;
-		if (pfd.fd < 0 || (left = deadline - now_ms()) <= 0)
+		if (pfd.fd < 0 || (left = deadline - monotime_ms()) <= 0)
 			return (-1);
 		n = poll(&pfd, 1, (int)left);
 		if (n > 0)
@@ -256,7 +247,7 @@ connect_db(struct db *db)
 		take_error(db);
 		goto err;
 	}
-	if (connect_poll(db, now_ms() + CONNECT_DEADLINE_MS) != 0)
+	if (connect_poll(db, monotime_ms() + CONNECT_DEADLINE_MS) != 0)
 		goto err;
 
 	/* Make it a session as we want it. */
@@ -265,7 +256,7 @@ connect_db(struct db *db)
 		take_error(db);
 		goto err;
 	}
-	if ((result = last_result(db, now_ms() + QUERY_DEADLINE_MS)) == NULL)
+	if ((result = last_result(db, monotime_ms() + QUERY_DEADLINE_MS)) == NULL)
 		goto err;
 	why = db_session_check(db->conn, result);
 	PQclear(result);
@@ -319,7 +310,7 @@ finish(struct db *db, int sent, PGresult **result)
 		take_error(db);
 		goto lost;
 	}
-	if ((r = last_result(db, now_ms() + QUERY_DEADLINE_MS)) == NULL)
+	if ((r = last_result(db, monotime_ms() + QUERY_DEADLINE_MS)) == NULL)
 		goto lost;
 	if (PQresultStatus(r) == PGRES_COMMAND_OK ||
 	    PQresultStatus(r) == PGRES_TUPLES_OK) {

@@ -17,6 +17,7 @@
 #include <fcgiapp.h>
 
 #include "log.h"
+#include "monotime.h"
 #include "request.h"
 
 #include "fcgi_server.h"
@@ -203,15 +204,6 @@ start_worker(const struct fcgi_server *server, int fd,
 	exit(work(server, fd, waiting));
 }
 
-static long
-now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (t.tv_sec * 1000 + t.tv_nsec / 1000000);
-}
-
 /* Take note of every worker that has ended. */
 static int
 reap(struct worker *workers, int n)
@@ -245,7 +237,7 @@ static long
 start_workers(const struct fcgi_server *server, int fd,
     const sigset_t *waiting, struct worker *workers)
 {
-	long now = now_ms(), wait = -1, left;
+	long now = monotime_ms(), wait = -1, left;
 	int i;
 
 	for (i = 0; i < server->workers; i++) {

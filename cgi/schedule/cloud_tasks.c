@@ -10,6 +10,7 @@
 #include "config.h"
 #include "google_auth.h"
 #include "http.h"
+#include "monotime.h"
 #include "utf8.h"
 
 #include "cloud_tasks.h"
@@ -33,15 +34,6 @@ struct cloud_tasks {
 	struct http *http;
 	char base[512];			/* without a slash at its end */
 };
-
-static long
-now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (t.tv_sec * 1000 + t.tv_nsec / 1000000);
-}
 
 /**
  * cloud_tasks_new(conf, auth, breaker):
@@ -269,7 +261,7 @@ call(struct cloud_tasks *tasks, const char *method, const char *url,
 	enum breaker_answer answer;
 	long wait;
 
-	answer = breaker_ask(tasks->breaker, now_ms(), &wait, reason);
+	answer = breaker_ask(tasks->breaker, monotime_ms(), &wait, reason);
 	if (answer == BREAKER_REFUSED) {
 		error->http_status = 0;
 		error->retry_after = wait / 1000 + 1;
@@ -284,7 +276,7 @@ call(struct cloud_tasks *tasks, const char *method, const char *url,
 		outcome = missing;
 
 	if (outcome == CLOUD_TASKS_TRANSIENT || outcome == CLOUD_TASKS_BLOCKED)
-		breaker_failed(tasks->breaker, now_ms(),
+		breaker_failed(tasks->breaker, monotime_ms(),
 		    outcome == CLOUD_TASKS_BLOCKED, error->retry_after,
 		    error->text);
 	else

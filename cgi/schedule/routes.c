@@ -1,7 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <jansson.h>
 #include <openssl/crypto.h>
@@ -13,6 +12,7 @@
 #include "db.h"
 #include "explain.h"
 #include "log.h"
+#include "monotime.h"
 #include "request.h"
 #include "rfc3339.h"
 #include "schedule.h"
@@ -61,15 +61,6 @@ routes_new(const struct config *conf, struct google_auth *auth,
 		log_warning(NULL, "the database is not ready yet: %s",
 		    db_error(r->db));
 	return (r);
-}
-
-static long
-now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (t.tv_sec * 1000 + t.tv_nsec / 1000000);
 }
 
 /* Answer for the database if it did not do it. */
@@ -480,7 +471,7 @@ handle_ready(struct routes *r, struct request *request, const char *no_id)
 		    sizeof(missing));
 	if (is_answered(r, request, outcome))
 		return;
-	state = breaker_state(r->breaker, now_ms(), &wait, reason);
+	state = breaker_state(r->breaker, monotime_ms(), &wait, reason);
 	if (*missing != '\0')
 		request_unavailable(request, PROBLEM_OUT_OF_SERVICE, 10, "%s",
 		    missing);
