@@ -1,0 +1,531 @@
+# README.md says what is true: its examples run, its tables agree with the
+# programs, and what it names is there.
+#
+# A block of code stands behind a comment of its own: "test: NAME" is run by a
+# test here, and its output held against the block "answer: NAME", if there is
+# one; "syntax: NAME" needs a machine of its own and is only read by the shell;
+# of "gcloud: NAME" the commands and flags are looked up; "file: NAME" is a file.
+#
+# Lists are split into words, and the backquotes are those of the page:
+# shellcheck disable=SC2013,SC2016
+
+load lib
+
+setup_file() {
+	load lib
+	stack_up
+}
+
+teardown_file() {
+	load lib
+	stack_down
+}
+
+setup() {
+	stack_env
+	export no_proxy='*' NO_PROXY='*' CLOUDSDK_CORE_DISABLE_PROMPTS=1
+	DEST=$BATS_TEST_TMPDIR/dest
+	export BUILD DEST STACK
+}
+
+#
+# Blocks of the README
+#
+
+# block KIND NAME: print it.
+block() {
+	awk -v mark="<!-- $1: $2 -->" '
+	    $0 == mark { found = 1; next }
+	    found && /^```/ { if (inside) exit; inside = 1; next }
+	    inside' README.md | grep .
+}
+
+# names KIND: of all blocks of a kind.
+names() {
+	sed -n "s/^<!-- $1: \(.*\) -->\$/\1/p" README.md
+}
+
+# run_block NAME [SED-EXPRESSION]...: run a block in a shell of its own, which
+# knows the functions that are exported.  ${output} is what it printed.
+run_block() {
+	local args=() expression
+	for expression in "${@:2}"; do args+=(-e "$expression"); done
+	block test "$1" | sed -e '' "${args[@]}" >"$BATS_TEST_TMPDIR/block"
+	output=$(bash -eu -o pipefail "$BATS_TEST_TMPDIR/block" 2>&1) || {
+		echo "$1 ended with status $?: $output" >&2
+		return 1
+	}
+}
+
+# No line of ${output} matches $1.
+nowhere() { ! grep -E -- "$1" <<<"$output"; }
+
+# What differs from one run to the next is made the same.
+same() {
+	jq -Sc . | sed -E \
+	    -e 's/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-[0-9]{10})?/ID/g' \
+	    -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z/TIME/g' \
+	    -e 's/ in [0-9]+ (s|min|h|days)\./ in SPAN./g'
+}
+
+# run_example NAME: run a block, whose output must be its answer.
+run_example() {
+	run_block "$1"
+	diff <(block answer "$1" | same) <(same <<<"$output")
+}
+
+# Find programs in $1 first.
+run_from() { PATH=$1:$PATH; }
+
+# Leave a booking that the voice agent has refused in ${ID}.
+dead_letter() {
+	agent '{"status":422,"count":1,"body":"no such campaign"}'
+	ID=$(book '0 seconds')
+	becomes "$ID" failed
+	export ID
+}
+
+# Leave a booking that nobody has scheduled in ${ID}.
+pending() {
+	ID=$(book)
+	export ID
+}
+
+# Leave in ${ID} what the block just run has inserted.
+inserted() {
+	ID=$(sed -n 's/.*Notification sent for follow-up booking: //p' \
+	    <<<"$output")
+	[ -n "$ID" ]
+}
+
+# Leave a booking that is scheduled in ${ID}.
+scheduled() {
+	ID=$(book '605 seconds')
+	becomes "$ID" scheduled
+	export ID
+}
+
+#
+# Stand-ins for what changes a machine
+#
+
+sudo() { "$@"; }
+
+# Installs below DEST what is built already; what would build is only read.
+make() {
+	unset MAKEFLAGS MFLAGS MAKELEVEL
+	case " $* " in
+	*install*) command make -s -o all BUILD="$BUILD" DESTDIR="$DEST" "$@" ;;
+	*) command make -n BUILD="$BUILD" "$@" >/dev/null ;;
+	esac
+}
+
+systemctl() { echo "systemctl $*"; }
+
+# The log of a unit, or of all.
+journalctl() {
+	case $2 in
+	'followup-*') cat "$STACK"/log/*.log ;;
+	*) cat "$STACK/log/${2#followup-}.log" ;;
+	esac
+}
+
+# Test the files in DEST/etc/nginx; only paths and addresses are others.
+nginx() {
+	local prefix=$DEST/nginx
+	mkdir -p "$prefix/conf.d" "$prefix/tls" "$prefix/tmp"
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
+	    -keyout "$prefix/tls/privkey.pem" \
+	    -out "$prefix/tls/fullchain.pem" 2>/dev/null
+	for file in "$DEST"/etc/nginx/conf.d/*.conf; do
+		sed -e "s,/run/followup-scheduler/,$prefix/," \
+		    -e "s,/etc/followup-scheduler/,$prefix/," \
+		    -e "s,/var/log/nginx/,$prefix/," \
+		    -e "s,listen 127.0.0.1:8080,listen unix:$prefix/tcp.sock," \
+		    -e "s,listen 443,listen unix:$prefix/tls.sock," \
+		    "$file" >"$prefix/conf.d/${file##*/}"
+	done
+	{
+		echo "pid $prefix/nginx.pid; error_log $prefix/error.log;"
+		echo 'events { } http {'
+		for kind in client_body fastcgi proxy scgi uwsgi; do
+			echo "${kind}_temp_path $prefix/tmp/$kind;"
+		done
+		echo "include $prefix/conf.d/*.conf; }"
+	} >"$prefix/nginx.conf"
+	command nginx "$@" -p "$prefix" -c "$prefix/nginx.conf"
+}
+
+# Look the command and its flags up in its help.
+look_up() {
+	local words=() flags=() word help
+	for word in "$@"; do
+		case $word in
+		--*) flags+=("${word%%=*}") ;;
+		*) words+=("$word") ;;
+		esac
+	done
+	help=$(gcloud "${words[@]}" --help 2>/dev/null) ||
+	    { echo "no such command: gcloud ${words[*]}"; return 1; }
+	for word in "${flags[@]}"; do
+		grep -qE -- "$word([^a-z-]|\$)" <<<"$help" ||
+		    { echo "gcloud ${words[*]}: no $word"; return 1; }
+	done
+}
+
+# gcloud asks the emulator, for project $1, and has a configuration of its own.
+gcloud_here() {
+	command -v gcloud >/dev/null || skip 'gcloud is not installed'
+	export CLOUDSDK_CONFIG=$BATS_TEST_TMPDIR/gcloud CLOUDSDK_CORE_PROJECT=$1
+	export CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true
+	export CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDTASKS=$EMULATOR_URL/
+}
+
+#
+# The page itself
+#
+
+@test "every shell block has a mark, and every marked one is tested here" {
+	run awk '/^```sh$/ && last !~ /^<!-- (test|syntax|gcloud): .* -->$/ {
+	    print FILENAME ":" FNR; bad = 1 } { last = $0 } END { exit bad }' \
+	    README.md
+	echo "$output"
+	[ "$status" = 0 ]
+	for name in $(names test); do
+		grep -Eq "run_(block|example) $name( |\$)" "$BATS_TEST_FILENAME" ||
+		    { echo "no test of $name"; return 1; }
+	done
+	for name in $(names answer); do
+		grep -Eq "run_example $name\$" "$BATS_TEST_FILENAME" ||
+		    { echo "no test of the answer $name"; return 1; }
+	done
+}
+
+@test "blocks that need a machine of their own are good shell" {
+	for name in $(names syntax) ; do
+		block syntax "$name" >"$BATS_TEST_TMPDIR/block"
+		sh -n "$BATS_TEST_TMPDIR/block"
+	done
+	# What is installed for building is what the tests install.
+	for package in $(block syntax packages | grep -o '[a-z0-9-]*-dev'); do
+		grep -qw -- "$package" tests/deps
+	done
+	for user in $(sed -n 's/^User=//p' ./*/*.service ./*/*/*.service); do
+		block syntax users | grep -qE "adduser .* $user\$"
+	done
+}
+
+@test "the table of variables is that of -h" {
+	for name in listener schedule execute; do
+		echo "@$name"
+		"$BUILD/followup-$name" -h
+	done | awk '
+	    /^@/ { who = substr($0, 2) }
+	    /^  [A-Z]/ {
+		name = $1
+		rest = substr($0, length(name) + 4)
+		fallback[name] = "–"
+		if (rest == "(required)")
+			fallback[name] = "required"
+		else if (rest != "")
+			fallback[name] = "`" substr(rest, 2, length(rest) - 2) "`"
+		readers[name] = readers[name] (name in help ? ", " : "") who
+		getline
+		sub(/^ */, "")
+		help[name] = $0
+	    }
+	    END {
+		for (name in help) {
+			if (readers[name] == "listener, schedule, execute")
+				readers[name] = "all"
+			print "| `" name "` | " fallback[name] " | " \
+			    readers[name] " | " help[name] " |"
+		}
+	    }' | sort >"$BATS_TEST_TMPDIR/help"
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/help")" -gt 30 ]
+	grep -E '^\| `[A-Z_]+` \| ' README.md | sort |
+	    diff "$BATS_TEST_TMPDIR/help" -
+}
+
+@test "every variable that the page names is in that table" {
+	for name in $(grep -oE \
+	    '\b(FOLLOWUP|POSTGRES|GCP|CLOUD_TASKS|OIDC|LOG|GOOGLE)_[A-Z_]*[A-Z]\b' \
+	    README.md | sort -u); do
+		grep -q "^| \`$name\` | " README.md ||
+		    { echo "no variable $name"; return 1; }
+	done
+}
+
+@test "every request of the local API, and no other, is in its table" {
+	sed -n 's/^\t{ "\([A-Z]*\)", "\([^"]*\)".*/`\1 \2`/p' \
+	    cgi/schedule/routes.c | sort >"$BATS_TEST_TMPDIR/routes"
+	[ -s "$BATS_TEST_TMPDIR/routes" ]
+	sed -n '/^## Local API/,/^## Callback/p' README.md |
+	    sed -n 's/^| \(`[A-Z]* \/[^`]*`\) |.*/\1/p' | sort |
+	    diff "$BATS_TEST_TMPDIR/routes" -
+}
+
+@test "every make target is named, and every one that is named exists" {
+	targets=$(sed -n '/^\.PHONY:/,/[^\\]$/p' Makefile | tr -d '\134' |
+	    sed 's/^\.PHONY://' | tr -s ' \t\n' ' ' | sed 's/ always / /')
+	for target in $targets; do
+		grep -Eq "\`(make )?$target\`" README.md ||
+		    { echo "make $target is not named"; return 1; }
+	done
+	for target in $(grep -oE '`(sudo )?make [a-z-]+' README.md |
+	    sed 's/.* //' | sort -u); do
+		[[ " $targets " == *" $target "* ]] ||
+		    { echo "there is no make $target"; return 1; }
+	done
+}
+
+@test "every file and folder that is named exists" {
+	for path in $(grep -oE '`(cgi|listener|nginx|sql|tests)/[^` ]*`' \
+	    README.md | tr -d '`' | sort -u); do
+		[ -e "$path" ] || { echo "there is no $path"; return 1; }
+	done
+}
+
+# The messages in the tables of failures and symptoms, without numbers.
+messages() {
+	awk -F ' \\| ' '/^\| what failed /{ c = 3 } /^\| symptom /{ c = 1 }
+	    !/^\|/ { c = 0 } c && !/^\|--/ { print $c }' README.md |
+	    grep -o '`[^`]*`' | tr -d '`' | sed 's/: /\n/g; s/ *…/\n/g' |
+	    sed -E 's/[0-9]+/#/g' | grep -E '[a-z]' | sort -u
+}
+
+@test "the messages in the tables of failures and symptoms are real" {
+	cat ./*/*.c ./*/*/*.c nginx/* sql/* | tr '\n' ' ' |
+	    sed -E 's/" *[\t ]*"//g; s/%(\.[0-9]+)?(ld|d|s|zu)/#/g; s/[0-9]+/#/g' \
+	    >"$BATS_TEST_TMPDIR/source"
+	[ "$(messages | wc -l)" -gt 20 ]
+	while read -r message; do
+		grep -qF -- "$message" "$BATS_TEST_TMPDIR/source" ||
+		    { echo "nobody says '$message'"; return 1; }
+	done < <(messages)
+}
+
+@test "each program takes -h, -V and -t" {
+	for name in listener schedule execute; do
+		"$BUILD/followup-$name" -h | grep -q "^usage: followup-$name "
+		"$BUILD/followup-$name" -V | grep -Eq "^followup-$name [0-9.]+\$"
+		in_stack "$BUILD/followup-$name" -t | grep -q 'is good'
+	done
+	run in_stack env -u FOLLOWUP_CALL_URL "$BUILD/followup-execute" -t
+	[ "$status" = 1 ]
+	grep -q FOLLOWUP_CALL_URL <<<"$output"
+}
+
+#
+# The local API and the callback
+#
+
+@test "examples: schedule a booking, and again" {
+	stack stop listener
+	pending
+	run_example webhook
+	run_example webhook-again
+	stack start listener
+}
+
+@test "examples: show and cancel" {
+	scheduled
+	run_example show
+	run_example cancel
+	has_status "$ID" cancelled
+}
+
+@test "examples: list the dead letters, and try one again" {
+	dead_letter
+	run_example dead-letters
+	run_example retry
+	becomes "$ID" executed
+	dead_letter
+	run_example retry-many
+	becomes "$ID" executed
+}
+
+@test "examples: health, no such booking" {
+	run_example health
+	run_example no-such-booking
+}
+
+@test "examples: the callback is for the queue only" {
+	scheduled
+	run_example callback
+	has_status "$ID" scheduled
+}
+
+#
+# Deployment
+#
+
+@test "deployment: make install, and everything that the page expects of it" {
+	export -f sudo make
+	run_block install
+	for path in $(grep -oE '/usr/local/[A-Za-z0-9./_-]+' README.md | sort -u); do
+		[ -e "$DEST$path" ] || { echo "no $path"; return 1; }
+	done
+	for name in listener schedule execute; do
+		"$DEST/usr/local/sbin/followup-$name" -V
+	done
+	[ -f "$DEST/usr/local/share/followup-scheduler/.env.example" ]
+}
+
+@test "deployment: the installed units are good" {
+	command -v systemd-analyze >/dev/null ||
+	    skip 'systemd-analyze is not installed'
+	make install
+	for unit in "$DEST"/usr/local/lib/systemd/system/*.service; do
+		sed -i "s,/usr/local/sbin/,$DEST&," "$unit"
+	done
+	# Of other units there may be none here.
+	run systemd-analyze verify --man=no \
+	    "$DEST"/usr/local/lib/systemd/system/*.service
+	echo "$output"
+	nowhere '(^|/)followup-[a-z]+\.service:'
+}
+
+@test "deployment: the settings are all that the programs need" {
+	openssl genrsa -out "$BATS_TEST_TMPDIR/key.pem" 2048 2>/dev/null
+	jq -n --rawfile key "$BATS_TEST_TMPDIR/key.pem" '{type: "service_account",
+	    client_email: "followup-creator@my-project.iam.gserviceaccount.com",
+	    private_key_id: "1", private_key: $key}' \
+	    >"$BATS_TEST_TMPDIR/google.json"
+	for name in listener schedule execute; do
+		{
+			block file common.env
+			[ "$name" = listener ] || block file "$name.env"
+		} | sed "s,/etc/followup-scheduler/,$BATS_TEST_TMPDIR/," \
+		    >"$BATS_TEST_TMPDIR/env"
+		xargs -a "$BATS_TEST_TMPDIR/env" sh -c \
+		    'exec env -i "$@" "$0" -t' "$BUILD/followup-$name"
+	done
+}
+
+@test "deployment and rollback: the database" {
+	make install
+	run_from "$DEST/usr/local/bin"
+	sql 'CREATE DATABASE readme'
+	export PGDATABASE=readme
+	psql -Xq -f tests/schema.sql
+	shape="SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute
+	    WHERE attrelid = 'lad_dev.lead_bookings'::regclass AND attnum > 0
+	    AND NOT attisdropped"
+	before=$(sql "$shape")
+
+	run_block database
+	grep -q 'trigger_schedule_followup_cloud_task *| INSERT' <<<"$output"
+	nowhere '^not ok'
+	make install-trigger >/dev/null
+	run_block disable
+	grep -q 'are disabled' <<<"$output"
+	grep -q 'are enabled' <<<"$output"
+	followup-trigger verify --grant-to followup_daemons
+
+	export -f sudo make
+	run_block uninstall
+	[ "$(sql "$shape")" = "$before" ]
+	[ -z "$(find "$DEST" -type f)" ]
+}
+
+@test "deployment: the queue is made as the page says" {
+	gcloud_here my-project
+	run_block queue
+	curl -s "$EMULATOR_URL/v2/${QUEUE/demo-project/my-project}" |
+	    jq -e '.retryConfig.maxAttempts == 100 and
+	    .retryConfig.minBackoff == "10s" and
+	    .retryConfig.maxBackoff == "600s" and
+	    .rateLimits.maxConcurrentDispatches == 8'
+}
+
+# The sums that the choice of the queue's numbers rests on.
+@test "deployment: how long the attempts last" {
+	# pauses ATTEMPTS FIRST: all the pauses between them, in seconds.
+	pauses() {
+		awk -v n="$1" -v pause="$2" 'BEGIN { while (--n) { sum += pause
+		    pause = pause * 2 < 600 ? pause * 2 : 600 }
+		    print int(sum + 0.5) }'
+	}
+	in_stack "$BUILD/followup-execute" -h |
+	    grep -qF 'FOLLOWUP_MAX_EXECUTION_ATTEMPTS [8]'
+	[ $((($(pauses 8 10) + 30) / 60)) = 21 ]
+	grep -q 'these last 20 minutes' README.md
+	[ "$(pauses 8 0.1)" = 13 ]
+	[ $((($(pauses 100 10) + 1800) / 3600)) = 16 ]
+}
+
+@test "deployment: gcloud has the commands for accounts and roles" {
+	gcloud_here my-project
+	for name in $(names gcloud); do
+		block gcloud "$name" >"$BATS_TEST_TMPDIR/block"
+		sed 's/gcloud /look_up /' "$BATS_TEST_TMPDIR/block" \
+		    >"$BATS_TEST_TMPDIR/looked-up"
+		# shellcheck disable=SC1091 # made above
+		(set -eu; . "$BATS_TEST_TMPDIR/looked-up")
+	done
+}
+
+@test "deployment: nginx takes the installed files" {
+	make install
+	mkdir -p "$DEST/etc/nginx/conf.d"
+	export -f sudo systemctl nginx
+	run_block nginx "s, /usr/local/, $DEST&,; s,$DEST ,$DEST," \
+	    "s, /etc/, $DEST&,g; s,$DEST ,$DEST,g" \
+	    "s,http://127.0.0.1:8080,$LOCAL_URL,"
+	echo "$output"
+	grep -q 'test is successful' <<<"$output"
+	grep -q '"status":"ready"' <<<"$output"
+	[ -f "$DEST/etc/systemd/system/nginx.service.d/followup.conf" ]
+}
+
+@test "end to end: the application's INSERT is scheduled" {
+	run_block insert-application
+	inserted
+	becomes "$ID" scheduled
+}
+
+@test "end to end: an INSERT by psql is scheduled, and gcloud lists it" {
+	run_block insert-psql
+	inserted
+	becomes "$ID" scheduled
+	gcloud_here demo-project
+	run_block tasks-list
+	grep -q "followup-$ID-" <<<"$output"
+}
+
+#
+# Operation
+#
+
+@test "operation: status" {
+	run_from "$ROOT/sql"
+	run_block status
+	grep -q '^scheduling on lad_dev.lead_bookings: enabled' <<<"$output"
+	grep -q '^oldest overdue pending booking' <<<"$output"
+}
+
+@test "operation: the lines to look for are in the logs" {
+	scheduled
+	dead_letter
+	logged execute 'dead letter.*booking_id='
+	export -f journalctl
+	run_block logs
+}
+
+@test "operation: bookings are moved, cancelled and called again by SQL" {
+	scheduled
+	first=$(tasks "$ID" '.[0].name')
+	run_block sql
+	[ "$(grep -c 'UPDATE 1' <<<"$output")" = 4 ]
+	becomes "$ID" scheduled
+	wait_for 15 has_tasks "$ID" 1
+	[ "$(tasks "$ID" '.[0].name')" != "$first" ]
+}
+
+@test "operation: all dead letters go on" {
+	dead_letter
+	run_block retry-all
+	grep -q "$ID | execute .* no such campaign" <<<"$output"
+	becomes "$ID" executed
+}
