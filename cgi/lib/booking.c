@@ -536,8 +536,12 @@ booking_cancel(struct bookings *b, const struct booking *booking,
     int *changed)
 {
 	const char *params[] = { booking->id };
+	enum db_outcome outcome;
 
-	return (query_changed(b, SQL_CANCEL, params, 1, changed));
+	outcome = query_changed(b, SQL_CANCEL, params, 1, changed);
+	if (outcome == DB_OK && *changed)
+		outcome = query_void(b, SQL_FORGET_FAILURES, params, 1);
+	return (outcome);
 }
 
 /**

@@ -169,10 +169,16 @@ const char *const booking_sql[SQL_COUNT] = {
 	    "obsolete AS (INSERT INTO {S}.followup_obsolete_tasks "
 	    "(task_name, booking_id) SELECT before.task_name, before.id "
 	    "FROM before JOIN changed USING (id) "
-	    "WHERE before.task_name IS NOT NULL ON CONFLICT DO NOTHING), "
-	    "forgotten AS (DELETE FROM {S}.followup_failures f "
-	    "USING changed WHERE f.booking_id = changed.id) "
+	    "WHERE before.task_name IS NOT NULL ON CONFLICT DO NOTHING) "
 	    "SELECT count(*) FROM changed",
+
+	/*
+	 * A statement of its own: the trigger has deleted them as part of the
+	 * cancellation, and a row is not deleted twice in one statement.
+	 */
+	[SQL_FORGET_FAILURES] =
+	    "DELETE FROM {S}.followup_failures f "
+	    "WHERE f.booking_id = $1::uuid",
 
 	[SQL_RETRY] =
 	    "SELECT CASE WHEN {S}.followup_retry($1::uuid) THEN 1 ELSE 0 END",

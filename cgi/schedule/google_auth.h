@@ -8,17 +8,9 @@ struct config;
 struct http;
 
 /*
- * Who we are towards Google: Application Default Credentials, found in the
- * order Google's libraries use:
- *
- * 1. the file that GOOGLE_APPLICATION_CREDENTIALS names (which must exist);
- * 2. application_default_credentials.json in CLOUDSDK_CONFIG, or else in
- *    ~/.config/gcloud;
- * 3. the metadata server.
- *
- * A service account signs its tokens itself (https://google.aip.dev/auth/4111)
- * and asks nobody; an authorized user and the metadata server are asked for
- * tokens, by one worker at a time, for all of them.
+ * The access token with which Google is called, got with the credentials of
+ * google_credentials.h and kept for its lifetime: fetched by one worker at a
+ * time, for all of them; renewed early; kept in use while a renewal fails.
  */
 struct google_auth;
 

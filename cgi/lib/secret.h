@@ -1,0 +1,38 @@
+#ifndef SECRET_H_
+#define SECRET_H_
+
+#include <stddef.h>
+
+#include <jansson.h>
+
+/*
+ * Secrets are read once and wiped when they are not needed any more.  This
+ * covers our own copies; what libraries copied meanwhile is theirs.
+ */
+
+/**
+ * secret_read(fd, max, len):
+ * Read the open file ${fd} whole, at most ${max} bytes.  Return a buffer of
+ * ${len} bytes, to be given to secret_free, or NULL.
+ */
+char *secret_read(int, size_t, size_t *);
+
+/**
+ * secret_free(secret, len):
+ * Overwrite and free ${len} bytes at ${secret}; NULL is fine.
+ */
+void secret_free(char *, size_t);
+
+/**
+ * secret_wipe_json(json):
+ * Overwrite all texts in ${json}; NULL is fine.
+ */
+void secret_wipe_json(json_t *);
+
+/**
+ * secret_free_json(json):
+ * Likewise, and drop the reference, which must be the last one.
+ */
+void secret_free_json(json_t *);
+
+#endif /* !SECRET_H_ */

@@ -1,0 +1,167 @@
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "booking.h"
+#include "log.h"
+#include "request.h"
+#include "rfc3339.h"
+#include "uuid.h"
+
+#include "routes_internal.h"
+
+/* Dead letters a page: if not said, and at most. */
+#define PAGE_DEFAULT	50
+#define PAGE_MAX	500
+
+/*
+ * Find the value of ${name} in the query string and write it, decoded, to
+ * ${value}.  Return 1 if it is there, 0 if not, -1 if it is too long.
+ */
+static int
+query_value(const char *query, const char *name, char *value, size_t len)
+{
+	size_t n = strlen(name), i = 0;
+	unsigned int byte;
+	const char *p;
+
+	for (p = query; p != NULL; p = strchr(p, '&')) {
+		if (*p == '&')
+			p++;
+		if (strncmp(p, name, n) == 0 && p[n] == '=')
+			break;
+	}
+	if (p == NULL)
+		return (0);
+	for (p += n + 1; *p != '\0' && *p != '&'; p++) {
+		if (i + 1 >= len)
+			return (-1);
+		if (*p == '%' && sscanf(p + 1, "%2x", &byte) == 1 &&
+		    p[1] != '\0' && p[2] != '\0') {
+			value[i++] = (char)byte;
+			p += 2;
+		} else
+			value[i++] = *p;
+	}
+	value[i] = '\0';
+	return (1);
+}
+
+/* Nothing but a time goes into the SQL as one. */
+static int
+is_time(const char *s)
+{
+	int64_t ms;
+
+	return (rfc3339_parse(s, &ms) == 0);
+}
+
+/* Take the place "time,id" apart; -1 if it is not one of ours. */
+static int
+parse_cursor(char *cursor, const char **time, char id[UUID_LEN])
+{
+	char *comma = strchr(cursor, ',');
+
+	if (comma == NULL || uuid_parse(comma + 1, id) != 0)
+		return (-1);
+	*comma = '\0';
+	*time = cursor;
+	return (is_time(cursor) ? 0 : -1);
+}
+
+/* GET /dead-letters?limit=N&before=PLACE */
+void
+routes_dead_letters(struct routes *r, struct request *request,
+    const char *no_id)
+{
+	char limit[8] = "", cursor[80], id[UUID_LEN], next[96];
+	const char *time = NULL;
+	enum db_outcome outcome;
+	json_t *letters, *last;
+	int n = PAGE_DEFAULT, has;
+
+	(void)no_id;
+	has = query_value(request->query, "limit", limit, sizeof(limit));
+	if (has != 0 && (has < 0 || (n = atoi(limit)) < 1 || n > PAGE_MAX ||
+	    strspn(limit, "0123456789") != strlen(limit))) {
+		request_problem(request, PROBLEM_INVALID, NULL,
+		    "limit must be a number from 1 to %d", PAGE_MAX);
+		return;
+	}
+	has = query_value(request->query, "before", cursor, sizeof(cursor));
+	if (has != 0 && (has < 0 || parse_cursor(cursor, &time, id) != 0)) {
+		request_problem(request, PROBLEM_INVALID, NULL,
+		    "before must be taken from \"next\" of the page before");
+		return;
+	}
+
+	/* One more than a page shows whether there is another page. */
+	(void)snprintf(limit, sizeof(limit), "%d", n + 1);
+	if ((outcome = db_ready(r->db)) == DB_OK)
+		outcome = bookings_dead_letters(r->bookings, time,
+		    time != NULL ? id : NULL, limit, &letters);
+	if (routes_answered(r, request, outcome))
+		return;
+	*next = '\0';
+	if (json_array_size(letters) > (size_t)n) {
+		(void)json_array_remove(letters, (size_t)n);
+		last = json_array_get(letters, (size_t)n - 1);
+		(void)snprintf(next, sizeof(next), "/dead-letters?limit=%d&"
+		    "before=%s,%s", n,
+		    json_string_value(json_object_get(last, "diedAt")),
+		    json_string_value(json_object_get(last, "bookingId")));
+	}
+	request_reply(request, 200, json_pack("{s:o, s:s?}", "deadLetters",
+	    letters, "next", *next != '\0' ? next : NULL));
+}
+
+/* The text ${name} of ${json}; -1 if it is there and something else. */
+static int
+optional_text(const json_t *json, const char *name, const char **value)
+{
+	const json_t *member = json_object_get(json, name);
+
+	*value = json_string_value(member);
+	return (member == NULL || json_is_null(member) || *value != NULL ? 0 :
+	    -1);
+}
+
+/* POST /dead-letters/retry {"stage","since","until"}, all optional */
+void
+routes_retry_all(struct routes *r, struct request *request, const char *no_id)
+{
+	const char *stage, *since, *until;
+	enum db_outcome outcome;
+	long retried = 0;
+	json_t *json;
+
+	(void)no_id;
+	if ((json = request_json(request)) == NULL)
+		return;
+	if (optional_text(json, "stage", &stage) != 0 ||
+	    (stage != NULL && strcmp(stage, "schedule") != 0 &&
+	    strcmp(stage, "execute") != 0) ||
+	    optional_text(json, "since", &since) != 0 ||
+	    (since != NULL && !is_time(since)) ||
+	    optional_text(json, "until", &until) != 0 ||
+	    (until != NULL && !is_time(until))) {
+		request_problem(request, PROBLEM_INVALID, NULL, "stage must "
+		    "be \"schedule\" or \"execute\", since and until times as "
+		    "2026-11-23T11:00:00Z; all may be left out");
+		goto out;
+	}
+	if ((outcome = db_ready(r->db)) == DB_OK)
+		outcome = bookings_retry(r->bookings, stage, since, until,
+		    &retried);
+	if (routes_answered(r, request, outcome))
+		goto out;
+	log_info(NULL, "%ld dead letters back to pending by request", retried);
+	request_reply(request, 200, json_pack("{s:b, s:I}", "success", 1,
+	    "retried", (json_int_t)retried));
+
+out:
+	json_decref(json);
+}

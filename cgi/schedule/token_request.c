@@ -1,0 +1,222 @@
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <curl/curl.h>
+#include <openssl/crypto.h>
+
+#include "backoff.h"
+#include "base64.h"
+#include "http.h"
+#include "secret.h"
+
+#include "token_request.h"
+
+#define ATTEMPTS	3
+#define BACKOFF_BASE_MS	200
+#define BACKOFF_CAP_MS	1000
+#define TIMEOUT_MS	5000
+#define MAX_ANSWER	65536
+
+static void
+pause_ms(long ms)
+{
+	struct timespec t = { .tv_sec = ms / 1000,
+	    .tv_nsec = ms % 1000 * 1000000 };
+
+	(void)nanosleep(&t, NULL);
+}
+
+static int
+is_transient(long status)
+{
+
+	return (status == 0 || status == 408 || status == 429 ||
+	    status >= 500);
+}
+
+/**
+ * token_request_send(http, request, from, why, whylen):
+ * Send ${request} (its timeout and bound are set here) to the one called
+ * ${from} in messages; after 408, 429, 5xx or no answer again, three times in
+ * all.  Return 0 when the answer is 200; otherwise -1 and one line in ${why}.
+ */
+int
+token_request_send(struct http *http, const struct http_request *request,
+    const char *from, char *why, size_t whylen)
+{
+	struct http_request r = *request;
+	int attempt;
+
+	r.timeout_ms = TIMEOUT_MS;
+	r.max_response = MAX_ANSWER;
+	for (attempt = 1; attempt <= ATTEMPTS; attempt++) {
+		if (attempt > 1)
+			pause_ms(backoff_ms(attempt - 1, BACKOFF_BASE_MS,
+			    BACKOFF_CAP_MS));
+		if (http_prepare(http, &r) != 0)
+			break;
+		(void)http_perform(http);
+		if (http_status(http) == 200)
+			return (0);
+		if (!is_transient(http_status(http)))
+			break;
+	}
+	if (http_status(http) == 0)
+		(void)snprintf(why, whylen, "the %s did not answer: %s", from,
+		    http_error(http));
+	else
+		(void)snprintf(why, whylen, "the %s gave no token: status %ld",
+		    from, http_status(http));
+	http_wipe(http);
+	return (-1);
+}
+
+/**
+ * token_request_perform(http, request, from, why, whylen):
+ * Likewise, and return the answer as a JSON object, to be given to
+ * secret_free_json; the answer's text is wiped.
+ */
+json_t *
+token_request_perform(struct http *http, const struct http_request *request,
+    const char *from, char *why, size_t whylen)
+{
+	json_t *answer;
+
+	if (token_request_send(http, request, from, why, whylen) != 0)
+		return (NULL);
+	answer = json_loadb(http_body(http), http_body_len(http),
+	    JSON_REJECT_DUPLICATES, NULL);
+	http_wipe(http);
+	if (!json_is_object(answer)) {
+		json_decref(answer);
+		(void)snprintf(why, whylen, "the %s did not answer with a "
+		    "JSON object", from);
+		return (NULL);
+	}
+	return (answer);
+}
+
+/**
+ * token_form_begin(form), token_form_add(form, name, value):
+ * Begin ${form}; add ${name}=${value}, percent-encoded.
+ */
+void
+token_form_begin(struct token_form *form)
+{
+
+	form->text = NULL;
+	form->len = 0;
+	form->f = open_memstream(&form->text, &form->len);
+}
+
+void
+token_form_add(struct token_form *form, const char *name, const char *value)
+{
+	char *encoded;
+
+	if (form->f == NULL ||
+	    (encoded = curl_easy_escape(NULL, value, 0)) == NULL)
+		return;
+	(void)fprintf(form->f, "%s%s=%s", ftell(form->f) > 0 ? "&" : "", name,
+	    encoded);
+	OPENSSL_cleanse(encoded, strlen(encoded));
+	curl_free(encoded);
+}
+
+/**
+ * token_form_end(form, text, len):
+ * Set ${text} and ${len} to the whole form, which lives until it is freed.
+ * Return 0, or -1 when memory was short.
+ */
+int
+token_form_end(struct token_form *form, const char **text, size_t *len)
+{
+	int rc;
+
+	if (form->f == NULL)
+		return (-1);
+	rc = fclose(form->f);
+	form->f = NULL;
+	if (rc != 0)
+		return (-1);
+	*text = form->text;
+	*len = form->len;
+	return (0);
+}
+
+/**
+ * token_form_free(form):
+ * Wipe and free ${form}.
+ */
+void
+token_form_free(struct token_form *form)
+{
+
+	if (form->f != NULL)
+		(void)fclose(form->f);
+	secret_free(form->text, form->len);
+}
+
+/**
+ * token_headers_from(headers, object):
+ * Fill ${headers} from ${object}, which may be NULL.  Return 0, or -1 if it
+ * is not an object of a few texts.  To be freed either way.
+ */
+int
+token_headers_from(struct token_headers *headers, json_t *object)
+{
+	const char *name;
+	json_t *value;
+
+	memset(headers, 0, sizeof(*headers));
+	if (object != NULL && !json_is_object(object))
+		return (-1);
+	json_object_foreach(object, name, value) {
+		if (!json_is_string(value) || headers->n == TOKEN_HEADERS_MAX)
+			return (-1);
+		if (asprintf(&headers->lines[headers->n], "%s: %s", name,
+		    json_string_value(value)) < 0) {
+			headers->lines[headers->n] = NULL;
+			return (-1);
+		}
+		headers->list[headers->n] = headers->lines[headers->n];
+		headers->n++;
+	}
+	return (0);
+}
+
+/**
+ * token_headers_free(headers):
+ * Wipe and free the lines.
+ */
+void
+token_headers_free(struct token_headers *headers)
+{
+	size_t i;
+
+	for (i = 0; i < headers->n; i++)
+		secret_free(headers->lines[i], strlen(headers->lines[i]));
+}
+
+/**
+ * token_basic_authorization(id, secret):
+ * Return the header line of HTTP Basic authentication (RFC 7617), to be given
+ * to secret_free; NULL when memory is short.
+ */
+char *
+token_basic_authorization(const char *id, const char *secret)
+{
+	char *pair, *encoded, *line = NULL;
+
+	if (asprintf(&pair, "%s:%s", id, secret) < 0)
+		return (NULL);
+	encoded = base64_encode(pair, strlen(pair));
+	secret_free(pair, strlen(pair));
+	if (encoded == NULL)
+		return (NULL);
+	if (asprintf(&line, "Authorization: Basic %s", encoded) < 0)
+		line = NULL;
+	secret_free(encoded, strlen(encoded));
+	return (line);
+}
