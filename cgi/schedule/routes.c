@@ -60,6 +60,9 @@ routes_answered(struct routes *r, struct request *request,
 	if (outcome == DB_LOCKED)
 		request_unavailable(request, PROBLEM_UNAVAILABLE, 1,
 		    "another worker is busy with this booking");
+	else if (outcome == DB_FAILED)
+		request_unavailable(request, PROBLEM_UNAVAILABLE, 10,
+		    "the database refuses: %s", db_error(r->db));
 	else
 		request_unavailable(request, PROBLEM_OUT_OF_SERVICE, 1,
 		    "the database is not available: %s", db_error(r->db));

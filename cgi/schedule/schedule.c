@@ -72,6 +72,9 @@ database_failed(struct schedule *s, enum db_outcome outcome,
 	if (outcome == DB_LOCKED)
 		conclude(result, SCHEDULE_LATER,
 		    "another worker is busy with this booking");
+	else if (outcome == DB_FAILED)
+		conclude(result, SCHEDULE_LATER,
+		    "the database refuses: %s", db_error(s->db));
 	else {
 		result->everybody = 1;
 		conclude(result, SCHEDULE_LATER,
