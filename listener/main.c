@@ -16,8 +16,8 @@
 #include "log.h"
 #include "monotime.h"
 #include "notifications.h"
+#include "payload.h"
 #include "sweep.h"
-#include "uuid.h"
 
 /* How long what is in flight may take at the end, in milliseconds. */
 #define DRAIN_MS	20000
@@ -33,55 +33,33 @@ struct listener {
 	long drain_until;
 };
 
-/* The text ${name} of a payload, or NULL. */
-static const char *
-text(const json_t *payload, const char *name)
-{
-
-	return (json_string_value(json_object_get(payload, name)));
-}
-
-/*
- * A notification came.  Anybody who can connect to the database can send one,
- * so it is no more than a hint to look at a row.
- */
+/* A notification came. */
 static void
-on_notify(struct listener *l, const char *payload, long now)
+on_notify(struct listener *l, const char *text, long now)
 {
-	struct log_about about = { .booking_id = NULL };
-	const char *schema;
-	json_t *json;
-	char id[UUID_LEN];
+	struct payload payload;
+	struct log_about about = { .booking_id = payload.id };
+	const char *why;
 
-	json = json_loads(payload, JSON_REJECT_DUPLICATES, NULL);
-	if (!json_is_object(json)) {
-		log_warning(NULL, "Ignored a notification that is not a JSON "
-		    "object: \"%.200s\"", payload);
-		goto out;
+	switch (payload_parse(text, l->conf.schema, &payload, &why)) {
+	case PAYLOAD_BAD:
+		log_warning(NULL, "Ignored a notification %s: \"%.200s\"",
+		    why, text);
+		return;
+	case PAYLOAD_FOREIGN:
+		log_debug(NULL, "passed over a notification for another "
+		    "schema");
+		return;
+	case PAYLOAD_BOOKING:
+		break;
 	}
-	if (text(json, "booking_id") == NULL ||
-	    uuid_parse(text(json, "booking_id"), id) != 0) {
-		log_warning(NULL, "Ignored a notification whose booking_id is "
-		    "not a UUID: \"%.200s\"", payload);
-		goto out;
-	}
-	schema = text(json, "schema");
-	if (schema != NULL && strcmp(schema, l->conf.schema) != 0) {
-		log_debug(NULL, "passed over a notification of schema "
-		    "\"%.63s\"", schema);
-		goto out;
-	}
-
-	about.booking_id = id;
-	about.tenant_id = text(json, "tenant_id");
+	if (*payload.tenant_id != '\0')
+		about.tenant_id = payload.tenant_id;
 	log_info(&about, "Received booking notification");
-	(void)forwarder_add(l->forwarder, id, about.tenant_id, payload);
+	(void)forwarder_add(l->forwarder, payload.id, about.tenant_id, text);
 
 	/* What did not fit is found by this, as is what was not notified. */
 	sweep_notified(l->sweep, now);
-
-out:
-	json_decref(json);
 }
 
 /* Handle what the database connection has to say. */

@@ -170,9 +170,8 @@ read_body(struct request *request, size_t *len)
 json_t *
 request_json(struct request *request)
 {
-	json_error_t error;
+	char *body, why[256];
 	json_t *json;
-	char *body;
 	size_t len;
 
 	if (!is_json_type(request->content_type)) {
@@ -182,18 +181,34 @@ request_json(struct request *request)
 	}
 	if ((body = read_body(request, &len)) == NULL)
 		return (NULL);
-	json = json_loadb(body, len, JSON_REJECT_DUPLICATES, &error);
+	json = request_parse_json(body, len, why, sizeof(why));
 	free(body);
+	if (json == NULL)
+		request_problem(request, PROBLEM_NOT_JSON, NULL, "%s", why);
+	return (json);
+}
+
+/**
+ * request_parse_json(buf, len, why, whylen):
+ * Parse ${len} bytes as a JSON object of unique names.  Return a reference
+ * that the caller drops, or NULL and one line in ${why}.
+ */
+json_t *
+request_parse_json(const char *buf, size_t len, char *why, size_t whylen)
+{
+	json_error_t error;
+	json_t *json;
+
+	json = json_loadb(buf, len, JSON_REJECT_DUPLICATES, &error);
 	if (json == NULL) {
-		request_problem(request, PROBLEM_NOT_JSON, NULL,
-		    "line %d, column %d: %s", error.line, error.column,
-		    error.text);
+		(void)snprintf(why, whylen, "line %d, column %d: %s",
+		    error.line, error.column, error.text);
 		return (NULL);
 	}
 	if (!json_is_object(json)) {
 		json_decref(json);
-		request_problem(request, PROBLEM_NOT_JSON, NULL,
-		    "the body is JSON, but not an object {...}");
+		(void)snprintf(why, whylen, "the body is JSON, but not an "
+		    "object {...}");
 		return (NULL);
 	}
 	return (json);

@@ -52,6 +52,13 @@ const char *request_bearer(const struct request *);
 json_t *request_json(struct request *);
 
 /**
+ * request_parse_json(buf, len, why, whylen):
+ * Parse ${len} bytes as a JSON object of unique names.  Return a reference
+ * that the caller drops, or NULL and one line in ${why}.
+ */
+json_t *request_parse_json(const char *, size_t, char *, size_t);
+
+/**
  * request_reply(request, status, body):
  * Answer with ${status} and ${body}, whose reference is taken over.
  */
