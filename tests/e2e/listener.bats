@@ -1,0 +1,287 @@
+# The listener, with every part it depends on taken away and given back.
+
+# shellcheck disable=SC2030,SC2031,SC2153
+# (every test is a subshell of its own, and lib.bash sets the names in capitals)
+
+load lib
+
+setup_file() {
+	load lib
+	stack_up FOLLOWUP_SWEEP_INTERVAL=2s
+}
+
+teardown_file() {
+	load lib
+	stack_down
+}
+
+setup() {
+	stack_env
+}
+
+teardown() {
+	[[ -z ${OTHER-} ]] || kill -KILL "$OTHER" 2>/dev/null || true
+	[[ -z ${FROZEN-} ]] || kill -CONT "$FROZEN" 2>/dev/null || true
+	stack_reset
+}
+
+# notify PAYLOAD
+notify() {
+	sql "SELECT pg_notify('booking_followup_created', :'payload')" >/dev/null \
+	    2>&1 || echo "SELECT pg_notify('booking_followup_created',
+	    :'payload')" | psql -Xq -v "payload=$1" >/dev/null
+}
+
+posts() {
+	grep -c 'POST /webhooks' "$STACK/log/followup-local.access.log" || true
+}
+
+# posted_more_than N
+posted_more_than() {
+	(($(posts) > $1))
+}
+
+# The server process that serves the listener.
+backend() {
+	sql "SELECT pid FROM pg_stat_activity
+	    WHERE application_name = 'followup-listener'"
+}
+
+# lines_since N: the listener has written N lines since mark.
+lines_since() {
+	(($(wc -l <"$STACK/log/listener.log") - MARK >= $1))
+}
+
+# A listener of our own beside the stack's; its log is ${OTHER_LOG}.
+start_other() {
+	OTHER_LOG=$STACK/log/other-listener.log
+	: >"$OTHER_LOG"
+	env "$@" "$ROOT/tests/stack" exec "$STACK" "$BUILD/followup-listener" \
+	    >"$OTHER_LOG" 2>&1 3>&- &
+	OTHER=$!
+}
+
+# other_ends STATUS: within the time a transfer may take.
+other_ends() {
+	local status=0
+	wait_for 20 not kill -0 "$OTHER" 2>/dev/null
+	wait "$OTHER" || status=$?
+	OTHER=
+	[[ $status == "$1" ]]
+}
+
+@test "a payload that makes no sense gives one line, no request, no sweep" {
+	sql "ALTER ROLE followup SET log_statement = 'all'"
+	restart listener FOLLOWUP_SWEEP_INTERVAL=60s LOG_LEVEL=debug
+	sweeps() { log_lines postgres 'followup-listener.*WITH pending AS'; }
+	wait_for 5 logged postgres 'followup-listener.*WITH pending AS'
+	sweeps=$(sweeps) posts=$(posts)
+
+	for payload in 'no JSON' '{"booking_id":"test-123"}' '[1,2]' 42 '' \
+	    '{"booking_id":42}' '{"schema":"lad_dev"}' \
+	    '{"booking_id":"44444444-4444-4444-8444-444444444444","schema":"other"}'; do
+		mark listener
+		notify "$payload"
+		wait_for 1 lines_since 1
+	done
+
+	# What comes after them is the proof that nothing else came of them.
+	mark listener
+	id=$(book)
+	becomes "$id" scheduled 2
+	[[ $(log_lines listener 'Ignored a notification that is not a JSON') == 4 ]]
+	[[ $(log_lines listener 'Ignored a notification whose booking_id') == 3 ]]
+	[[ $(log_lines listener 'passed over a notification of schema "other"') == 1 ]]
+	(($(posts) == posts + 1))
+	[[ $(grep -c 44444444 "$STACK/log/schedule.log") == 0 ]]
+
+	# The sweeps are those of the booking, and end.
+	(($(sweeps) <= sweeps + 3))
+	sql 'ALTER ROLE followup RESET log_statement'
+}
+
+@test "what is inserted while the listener is down is scheduled when it is up" {
+	stack stop listener
+	book_many 50
+	sql_is 50 "SELECT count(*) FROM lad_dev.lead_bookings
+	    WHERE task_status = 'pending'"
+	stack start listener
+	all_scheduled 10
+}
+
+@test "the server crashes (kill -9 of its process): reconnected, caught up" {
+	mark listener
+	kill -KILL "$(backend)"
+	wait_for 20 sql 'SELECT 1'
+	id=$(book)
+	becomes "$id" scheduled
+	logged_since listener 'no database connection'
+	logged_since listener 'Started listening'
+}
+
+@test "the server is down for a while: reconnected, caught up" {
+	stack kill postgres
+	mark listener
+	wait_for 10 logged_since listener 'no database connection'
+	stack start postgres
+	book_many 20
+	all_scheduled
+	logged_since listener 'Started listening'
+}
+
+@test "nginx is down, then up: everything is scheduled" {
+	stack stop nginx
+	mark listener
+	book_many 20
+	wait_for 5 logged_since listener 'bookings wait until'
+	stack start nginx
+	all_scheduled
+	logged_since listener 'the webhook works again'
+	# One line says that it is away, not one a booking.
+	[[ $(logged_since listener 'bookings wait until' | wc -l) == 1 ]]
+}
+
+@test "followup-schedule is down, then up: everything is scheduled" {
+	stack kill schedule
+	mark listener
+	book_many 20
+	wait_for 5 logged_since listener 'bookings wait until'
+	stack start schedule
+	all_scheduled
+}
+
+@test "a burst of 500 inserts by 8 clients: everything is scheduled" {
+	before=$(log_lines listener 'Received booking notification')
+	for _ in {1..8}; do
+		book_many 63 3>&- &
+		clients+=($!)
+	done
+	wait "${clients[@]}"
+	all_scheduled 20
+	sql_is 0 "SELECT count(*) FROM lad_dev.lead_bookings
+	    WHERE task_status <> 'scheduled' AND booking_type = 'auto_followup'"
+	echo "$(($(log_lines listener 'Received booking notification') -
+	    before)) of 504 were notified"
+}
+
+@test "a second listener stands by and takes over within ten seconds" {
+	start_other
+	wait_for 5 grep -q 'another listener is active; standing by' "$OTHER_LOG"
+	id=$(book)
+	becomes "$id" scheduled
+	not grep -q "$id" "$OTHER_LOG"
+
+	stack kill listener
+	id=$(book)
+	becomes "$id" scheduled 10
+	grep -q 'Started listening' "$OTHER_LOG"
+	kill -TERM "$OTHER"
+	other_ends 0
+}
+
+@test "SIGTERM while it is busy: what is in flight is finished, exit 0" {
+	stack stop listener
+	faults '{"operation": "createTask", "delayMs": 1500, "count": 3}'
+	start_other
+	wait_for 5 grep -q 'Started listening' "$OTHER_LOG"
+	for _ in 1 2 3; do
+		ids+=("$(book)")
+	done
+	delayed() {
+		curl -s --noproxy '*' "$EMULATOR_URL/admin/faults" |
+		    jq -e '[.. | objects | .hits // empty] | add == 3'
+	}
+	wait_for 5 delayed
+	kill -TERM "$OTHER"
+	other_ends 0
+	grep -q 'stopping: 3 bookings in flight' "$OTHER_LOG"
+	for id in "${ids[@]}"; do
+		has_status "$id" scheduled
+		grep -q "Successfully scheduled Cloud Task booking_id=$id" "$OTHER_LOG"
+	done
+}
+
+@test "a server that froze is noticed, and caught up with when it thaws" {
+	mark listener
+	FROZEN=$(backend)
+	kill -STOP "$FROZEN"
+	id=$(book)
+	wait_for 15 logged_since listener 'the server does not answer'
+	kill -CONT "$FROZEN"
+	becomes "$id" scheduled
+	logged_since listener 'Started listening'
+}
+
+@test "a pooler in transaction mode is named at the start" {
+	command -v pgbouncer >/dev/null || skip 'pgbouncer is not installed'
+	port=$(perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(
+	    Listen => 1, LocalAddr => "127.0.0.1")->sockport()')
+	cat >"$BATS_TEST_TMPDIR/pgbouncer.ini" <<-EOT
+	[databases]
+	* = host=127.0.0.1 port=$PGPORT user=followup
+	[pgbouncer]
+	listen_addr = 127.0.0.1
+	listen_port = $port
+	unix_socket_dir =
+	auth_type = any
+	pool_mode = transaction
+	ignore_startup_parameters = extra_float_digits
+	EOT
+	as=()
+	[[ $(id -u) != 0 ]] || as=(-u nobody)
+	pgbouncer "${as[@]}" "$BATS_TEST_TMPDIR/pgbouncer.ini" \
+	    >"$BATS_TEST_TMPDIR/pgbouncer.log" 2>&1 3>&- &
+	pooler=$!
+	wait_for 5 psql -XAtq -h 127.0.0.1 -p "$port" -U followup -c 'SELECT 1'
+	start_other POSTGRES_PORT="$port"
+	other_ends 1
+	kill "$pooler"
+	wait "$pooler" || true
+	cat "$OTHER_LOG"
+	grep -qi 'pool' "$OTHER_LOG"
+}
+
+@test "with FOLLOWUP_WEBHOOK_TOKEN nobody else is let in" {
+	restart schedule FOLLOWUP_WEBHOOK_TOKEN=canary-webhook-token
+	restart listener FOLLOWUP_WEBHOOK_TOKEN=canary-webhook-token
+	id=$(book)
+	becomes "$id" scheduled
+	webhook "{\"booking_id\":\"$id\"}"
+	problem 401 unauthorized
+	header WWW-Authenticate: Bearer
+	webhook "{\"booking_id\":\"$id\"}" -H 'Authorization: Bearer wrong'
+	problem 401 unauthorized
+	webhook "{\"booking_id\":\"$id\"}" \
+	    -H 'Authorization: Bearer canary-webhook-token'
+	expect 200 '.reason == "already scheduled"'
+	api GET /healthz
+	expect 200
+	not in_any_log canary-webhook-token
+}
+
+@test "a forged notification of a booking that was called calls nobody" {
+	id=$(book '-1 second')
+	becomes "$id" executed
+	posts=$(posts)
+	mark listener
+	notify "{\"booking_id\":\"$id\",\"scheduled_at\":\"2020-01-01\"}"
+	wait_for 5 logged_since listener "Nothing to schedule: already executed.*$id"
+	posted_more_than "$posts"
+	called "$id" 1
+	has_status "$id" executed
+}
+
+@test "a flood of 20000 junk notifications costs neither memory nor bookings" {
+	mark listener
+	sql "SELECT count(pg_notify('booking_followup_created', CASE n % 3
+	    WHEN 0 THEN repeat('x', 3000) || n
+	    WHEN 1 THEN '{\"booking_id\":\"test-' || n || '\"}'
+	    ELSE '[' || n || ']' END)) FROM generate_series(1, 20000) n" >/dev/null
+	id=$(book)
+	becomes "$id" scheduled
+	wait_for 20 lines_since 20000
+	sql_is t 'SELECT pg_notification_queue_usage() < 0.01'
+	rss=$(awk '/^VmHWM/ { print $2 }' "/proc/$(cat "$STACK/run/listener.pid")/status")
+	echo "$rss kB at most"
+	sanitized || ((rss < 32768))
+}
