@@ -26,7 +26,7 @@ enum type {
 	NAME,		/* an SQL identifier: 1 to 63 bytes */
 	ID,		/* [A-Za-z0-9._:-]+, goes into resource names */
 	EMAIL,		/* something@something */
-	URL,		/* http or https */
+	BASE_URL,	/* http or https, a path is put behind it */
 	SAFE_URL,	/* https, or http to a loopback address */
 	HOSTPORT,	/* host:port */
 	COUNT,		/* a whole number from min to max */
@@ -75,7 +75,7 @@ static const struct variable {
 	    "follow-up-voag-calls", 0, 0, "name of the queue"),
 	V("GCP_CLOUD_TASKS_SERVICE_ACCOUNT", EMAIL, service_account, CGI, 0,
 	    NULL, 0, 0, "e-mail of the service account that signs callbacks"),
-	V("FOLLOWUP_EXECUTION_ENDPOINT", URL, execution_endpoint, CGI,
+	V("FOLLOWUP_EXECUTION_ENDPOINT", BASE_URL, execution_endpoint, CGI,
 	    CGI, NULL, 0, 0, "base URL of the callbacks: a task "
 	    "calls {it}/{booking_id}/execute-followup; https (http only with "
 	    "the emulator)"),
@@ -293,11 +293,14 @@ check_text(const struct variable *v, const char *s, struct complaint *c)
 			return (complain(c, "%s must be an e-mail address, "
 			    "not \"%.60s\"", v->name, s));
 		break;
-	case URL:
+	case BASE_URL:
 	case SAFE_URL:
 		if ((why = url_check(s)) != NULL)
 			return (complain(c, "%s must be a URL: \"%.120s\" %s",
 			    v->name, s, why));
+		if (v->type == BASE_URL && strchr(s, '?') != NULL)
+			return (complain(c, "%s must be a URL without a query "
+			    "(?...), not \"%.120s\"", v->name, s));
 		if (v->type == SAFE_URL && !url_is_safe(s))
 			return (complain(c, "%s must begin with https:// "
 			    "(plain http only to a loopback address), not "
@@ -362,7 +365,7 @@ load_variable(const struct variable *v, enum config_program program,
 		return (-1);
 
 	/* A base URL goes without the slash at its end. */
-	if (v->type == URL && s[strlen(s) - 1] == '/') {
+	if (v->type == BASE_URL && s[strlen(s) - 1] == '/') {
 		if ((url = strdup(s)) == NULL)
 			return (complain(c, "out of memory"));
 		while (*url != '\0' && url[strlen(url) - 1] == '/')

@@ -22,7 +22,7 @@ enum config_program {
 /*
  * The values, checked.  Strings point into the environment or to constants
  * and live as long as the process; those without a default are NULL when not
- * set.  Times are in seconds.  Base URLs have no slash at their end.
+ * set.  Times are in seconds.  The execution endpoint has no slash at its end.
  */
 struct config {
 	/* The database. */

@@ -16,6 +16,7 @@ struct http {
 	size_t body_size;	/* allocated */
 	size_t max_response;
 	int too_large;
+	int headers_end;	/* the empty line behind them has come */
 	int status_only;
 	long status;
 	char error[CURL_ERROR_SIZE];
@@ -52,6 +53,17 @@ collect(char *data, size_t one, size_t len, void *cookie)
 	return (len);
 }
 
+/* Watch for the end of the headers: an answer cut off before it is none. */
+static size_t
+watch_headers(char *line, size_t one, size_t len, void *cookie)
+{
+	struct http *http = cookie;
+
+	(void)one;
+	http->headers_end = len > 0 && (line[0] == '\r' || line[0] == '\n');
+	return (len);
+}
+
 /* Set what is the same for every request. */
 static int
 set_defaults(struct http *http)
@@ -76,6 +88,8 @@ set_defaults(struct http *http)
 	SET(CURLOPT_ERRORBUFFER, http->error);
 	SET(CURLOPT_WRITEFUNCTION, collect);
 	SET(CURLOPT_WRITEDATA, http);
+	SET(CURLOPT_HEADERFUNCTION, watch_headers);
+	SET(CURLOPT_HEADERDATA, http);
 #undef SET
 	return (0);
 }
@@ -151,6 +165,7 @@ http_prepare(struct http *http, const struct http_request *request)
 	/* Forget the answer before. */
 	http->body_len = 0;
 	http->too_large = 0;
+	http->headers_end = 0;
 	http->status = 0;
 	http->max_response = request->max_response;
 	http->status_only = request->status_only;
@@ -216,8 +231,8 @@ int
 http_done(struct http *http, CURLcode result)
 {
 
-	if ((result == CURLE_OK || http->status_only) &&
-	    curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE,
+	if (((result == CURLE_OK && http->headers_end) ||
+	    http->status_only) && curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE,
 	    &http->status) == CURLE_OK && http->status >= 200)
 		return (0);
 
@@ -225,6 +240,9 @@ http_done(struct http *http, CURLcode result)
 	if (http->too_large || result == CURLE_FILESIZE_EXCEEDED)
 		(void)snprintf(http->error, sizeof(http->error),
 		    "the answer is longer than %zu bytes", http->max_response);
+	else if (result == CURLE_OK)
+		(void)snprintf(http->error, sizeof(http->error),
+		    "the answer ended within its headers");
 	else if (http->error[0] == '\0')
 		(void)snprintf(http->error, sizeof(http->error), "%s",
 		    curl_easy_strerror(result));
@@ -275,7 +293,9 @@ http_header(const struct http *http, const char *name)
 	if (count > 1 && curl_easy_header(http->easy, name, count - 1,
 	    CURLH_HEADER, -1, &h) != CURLHE_OK)
 		return (NULL);
-	return (h->value);
+
+	/* For an empty one curl gives the end of its line. */
+	return (*h->value == '\r' ? "" : h->value);
 }
 
 /**

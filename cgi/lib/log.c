@@ -13,8 +13,13 @@
 /* A pipe takes up to this many bytes (PIPE_BUF) in one piece. */
 #define LINE_MAX_LEN	4096
 
-/* What a message may take of it, so that the ids behind it still fit. */
-#define MESSAGE_MAX_LEN	2560
+/*
+ * What a message and the ids may take of it, so that all fit together: an id
+ * is a UUID, a task's full name has a few hundred bytes.
+ */
+#define MESSAGE_MAX_LEN		2560
+#define ID_MAX_LEN		72
+#define TASK_NAME_MAX_LEN	1000
 
 static const char *component = NULL;
 static enum log_level lowest = LOG_INFO;
@@ -89,8 +94,9 @@ put_escaped(struct line *l, const char *s, size_t end)
 	}
 }
 
+/* Append an id, of which at most ${max} bytes are shown. */
 static void
-put_about(struct line *l, const char *name, const char *value)
+put_about(struct line *l, const char *name, const char *value, size_t max)
 {
 
 	if (value == NULL)
@@ -98,7 +104,7 @@ put_about(struct line *l, const char *name, const char *value)
 	puts_line(l, as_json ? ",\"" : " ");
 	puts_line(l, name);
 	puts_line(l, as_json ? "\":\"" : "=");
-	put_escaped(l, value, sizeof(l->buf) - 3);
+	put_escaped(l, value, l->len + max);
 	if (as_json)
 		puts_line(l, "\"");
 }
@@ -152,10 +158,10 @@ write_line(enum log_level level, const struct log_about *about,
 	put_escaped(&l, message, MESSAGE_MAX_LEN);
 	if (as_json)
 		puts_line(&l, "\"");
-	put_about(&l, "booking_id", about->booking_id);
-	put_about(&l, "tenant_id", about->tenant_id);
-	put_about(&l, "task_name", about->task_name);
-	put_about(&l, "request_id", about->request_id);
+	put_about(&l, "booking_id", about->booking_id, ID_MAX_LEN);
+	put_about(&l, "tenant_id", about->tenant_id, ID_MAX_LEN);
+	put_about(&l, "task_name", about->task_name, TASK_NAME_MAX_LEN);
+	put_about(&l, "request_id", about->request_id, ID_MAX_LEN);
 
 	if (as_json)
 		l.buf[l.len++] = '}';

@@ -5,6 +5,29 @@
 
 #include "retry_after.h"
 
+/*
+ * An HTTP date (RFC 9110, 5.6.7) begins with the name of a day and ends in
+ * GMT, or, in its oldest form, in the year; curl would take more.
+ */
+static int
+is_http_date(const char *s)
+{
+	static const char *const days[] = { "Mon", "Tue", "Wed", "Thu", "Fri",
+	    "Sat", "Sun" };
+	size_t len = strlen(s), i;
+
+	if (len < 24 || len > 40)
+		return (0);
+	if (strcmp(&s[len - 4], " GMT") != 0 &&
+	    strspn(&s[len - 4], "0123456789") != 4)
+		return (0);
+	for (i = 0; i < sizeof(days) / sizeof(days[0]); i++) {
+		if (strncmp(s, days[i], 3) == 0)
+			return (1);
+	}
+	return (0);
+}
+
 /**
  * retry_after_parse(value, now):
  * Return how many seconds the Retry-After header ${value} (RFC 9110, 10.2.3)
@@ -28,8 +51,7 @@ retry_after_parse(const char *value, time_t now)
 		return (*p == '\0' ? n : -1);
 	}
 
-	/* An HTTP date begins with the name of a day and ends in GMT. */
-	if (!isalpha((unsigned char)*value) || strchr(value, ':') == NULL)
+	if (!is_http_date(value))
 		return (-1);
 	if ((at = curl_getdate(value, NULL)) == (time_t)-1)
 		return (-1);

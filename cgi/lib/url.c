@@ -49,16 +49,17 @@ url_check(const char *url)
 	for (p = url; *p != '\0'; p++) {
 		if ((unsigned char)*p <= ' ' || *p == 0x7f)
 			return ("has a blank or a control character");
+		if (*p == '#')
+			return ("has a fragment (#...)");
 	}
 	if (strncasecmp(url, "http://", 7) != 0 &&
 	    strncasecmp(url, "https://", 8) != 0)
 		return ("does not begin with https:// (or http://)");
-	if ((u = parse(url)) == NULL)
-		return ("is not a URL");
+	if (strncmp(strchr(url, ':'), ":///", 4) == 0 ||
+	    (u = parse(url)) == NULL)
+		return ("is not a URL with a host");
 	if (has_part(u, CURLUPART_USER) || has_part(u, CURLUPART_PASSWORD))
 		why = "has a user name in it";
-	else if (has_part(u, CURLUPART_FRAGMENT))
-		why = "has a fragment (#...)";
 	curl_url_cleanup(u);
 	return (why);
 }
@@ -110,5 +111,6 @@ int
 url_is_safe(const char *url)
 {
 
-	return (url_is_https(url) || url_is_loopback(url));
+	return (url_is_https(url) || (strncasecmp(url, "http://", 7) == 0 &&
+	    url_is_loopback(url)));
 }

@@ -79,7 +79,11 @@ explain_booking(const struct config *conf, const struct booking *b,
 		explain_pending(conf, b, buf, len);
 		break;
 	case BOOKING_SCHEDULED:
-		if (b->due_in >= 0)
+		if (b->due == NULL)
+			(void)snprintf(buf, len, "Its task is in the queue, "
+			    "but it cannot be told any more when it is due: "
+			    "correct the booking's scheduled_at or timezone.");
+		else if (b->due_in >= 0)
 			(void)snprintf(buf, len, "Its task is in the queue; "
 			    "the call is started in %s.", span(b->due_in, s));
 		else if (b->execution_attempts > 0)
@@ -99,9 +103,8 @@ explain_booking(const struct config *conf, const struct booking *b,
 		    b->executed_at != NULL ? b->executed_at : "(unknown)");
 		break;
 	case BOOKING_CANCELLED:
-		(void)snprintf(buf, len, "It is cancelled: it is not called. "
-		    "Set task_status to 'pending' to have it called after "
-		    "all.");
+		(void)snprintf(buf, len, "It is cancelled, and not called "
+		    "unless task_status is set to 'pending' again.");
 		break;
 	case BOOKING_FAILED:
 		(void)snprintf(buf, len, "It is a dead letter (%.200s): mend "

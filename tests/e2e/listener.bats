@@ -91,7 +91,7 @@ other_ends() {
 	becomes "$id" scheduled 2
 	[[ $(log_lines listener 'Ignored a notification that is not a JSON') == 4 ]]
 	[[ $(log_lines listener 'Ignored a notification whose booking_id') == 3 ]]
-	[[ $(log_lines listener 'passed over a notification of schema "other"') == 1 ]]
+	[[ $(log_lines listener 'passed over a notification for another schema') == 1 ]]
 	(($(posts) == posts + 1))
 	[[ $(grep -c 44444444 "$STACK/log/schedule.log") == 0 ]]
 

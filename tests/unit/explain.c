@@ -1,0 +1,177 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "booking.h"
+#include "config.h"
+#include "explain.h"
+#include "utf8.h"
+
+#include "unit.h"
+
+#define ID	"0a1b2c3d-4e5f-6789-abcd-ef0123456789"
+#define MINUTE	60.0
+#define HOUR	3600.0
+#define DAY	86400.0
+
+static const struct config conf = {
+	.sweep_window = 86400,
+	.max_schedule_attempts = 10,
+	.overdue_grace = 300,
+};
+
+/* A booking in each state, and what the operator must find in the text. */
+static const struct {
+	const char *name;
+	struct booking booking;
+	const char *says[3];
+} rows[] = {
+	{ "pending", { .status = BOOKING_PENDING, .is_followup = 1,
+	    .due = "x", .due_in = 90 }, { "waits for its task", "sweep" } },
+	{ "pending and due", { .status = BOOKING_PENDING, .is_followup = 1,
+	    .due = "x", .due_in = -90 }, { "waits for its task" } },
+	{ "at the end of the window", { .status = BOOKING_PENDING,
+	    .is_followup = 1, .due = "x", .due_in = -86399 },
+	    { "waits for its task" } },
+	{ "deleted", { .status = BOOKING_PENDING, .is_followup = 1,
+	    .is_deleted = 1, .due = "x" }, { "deleted", "not called" } },
+	{ "another type", { .status = BOOKING_PENDING, .due = "x",
+	    .booking_type = "demo" }, { "\"demo\"", "not a follow-up" } },
+	{ "no type", { .status = BOOKING_PENDING, .due = "x" },
+	    { "\"\"", "not a follow-up" } },
+	{ "no such time zone", { .status = BOOKING_PENDING, .is_followup = 1,
+	    .scheduled_at = "2026-11-23 11:00:00", .timezone = "Mars/Base" },
+	    { "\"2026-11-23 11:00:00\"", "\"Mars/Base\"", "correct" } },
+	{ "no time at all", { .status = BOOKING_PENDING, .is_followup = 1 },
+	    { "correct the booking's scheduled_at" } },
+	{ "beyond the horizon", { .status = BOOKING_PENDING,
+	    .is_followup = 1, .due = "x", .due_in = 40 * DAY },
+	    { "40 days", "30 days", "by itself" } },
+	{ "just within the horizon", { .status = BOOKING_PENDING,
+	    .is_followup = 1, .due = "x", .due_in = BOOKING_HORIZON },
+	    { "waits for its task" } },
+	{ "long overdue", { .status = BOOKING_PENDING, .is_followup = 1,
+	    .due = "x", .due_in = -30 * HOUR },
+	    { "30 h", "FOLLOWUP_SWEEP_WINDOW",
+	    "/webhooks/booking-followup" } },
+	{ "attempts failed", { .status = BOOKING_PENDING, .is_followup = 1,
+	    .due = "x", .due_in = 90, .schedule_attempts = 3,
+	    .last_error = "403 PERMISSION_DENIED", .retry_in = 5 * MINUTE },
+	    { "Attempt 3 of 10", "(403 PERMISSION_DENIED)", "5 min" } },
+	{ "attempts failed, nobody knows why", { .status = BOOKING_PENDING,
+	    .is_followup = 1, .due = "x", .schedule_attempts = 1,
+	    .retry_in = 8 }, { "Attempt 1 of 10", "see the log", "8 s" } },
+
+	{ "scheduled", { .status = BOOKING_SCHEDULED, .due = "x",
+	    .due_in = 3 * HOUR }, { "in the queue", "3 h" } },
+	{ "scheduled and late", { .status = BOOKING_SCHEDULED, .due = "x",
+	    .due_in = -10 * MINUTE }, { "10 min ago", "callback", "queue" } },
+	{ "scheduled, calls failed", { .status = BOOKING_SCHEDULED,
+	    .due = "x", .due_in = -90, .execution_attempts = 2,
+	    .last_error = "answered 503" },
+	    { "90 s ago", "2 attempts", "(answered 503)" } },
+	{ "executed", { .status = BOOKING_EXECUTED,
+	    .executed_at = "2026-11-23T11:00:00.000Z" },
+	    { "started at 2026-11-23T11:00:00.000Z" } },
+	{ "executed, nobody knows when", { .status = BOOKING_EXECUTED },
+	    { "(unknown)" } },
+	{ "cancelled", { .status = BOOKING_CANCELLED },
+	    { "cancelled", "not called", "'pending'" } },
+	{ "failed", { .id = ID, .status = BOOKING_FAILED,
+	    .last_error = "no phone number" },
+	    { "dead letter (no phone number)",
+	    "POST /followups/" ID "/retry" } },
+	{ "failed, nobody knows why", { .id = ID, .status = BOOKING_FAILED },
+	    { "see /dead-letters", "/retry" } },
+	{ "a status of somebody else", { .status = BOOKING_OTHER,
+	    .status_text = "on_hold" }, { "\"on_hold\"", "left alone" } },
+	{ "no status", { .status = BOOKING_OTHER }, { "left alone" } },
+};
+
+static void
+test_states(void **state)
+{
+	char text[512];
+	size_t i, j, len;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		memset(text, 0x5a, sizeof(text));
+		explain_booking(&conf, &rows[i].booking, text, sizeof(text));
+		for (j = 0; j < NITEMS(rows[i].says); j++) {
+			if (rows[i].says[j] != NULL &&
+			    strstr(text, rows[i].says[j]) == NULL)
+				fail_msg("%s: \"%s\" lacks \"%s\"",
+				    rows[i].name, text, rows[i].says[j]);
+		}
+
+		/* A sentence on one line, whole, and of real words. */
+		len = strlen(text);
+		ASSERT_ROW(text[0] >= 'A' && text[0] <= 'Z', rows[i].name);
+		ASSERT_ROW(strchr(".?", text[len - 1]) != NULL, rows[i].name);
+		ASSERT_ROW(strchr(text, '\n') == NULL, rows[i].name);
+		ASSERT_ROW(strstr(text, "null") == NULL, rows[i].name);
+	}
+}
+
+/* Each unit up to twice the next one. */
+static void
+test_spans(void **state)
+{
+	static const struct {
+		double seconds;
+		const char *want;
+	} spans[] = {
+		{ 0, "in 0 s." }, { 1, "in 1 s." }, { 119, "in 119 s." },
+		{ 2 * MINUTE, "in 2 min." }, { 119 * MINUTE, "in 119 min." },
+		{ 2 * HOUR, "in 2 h." }, { 47 * HOUR, "in 47 h." },
+		{ 2 * DAY, "in 2 days." }, { 29 * DAY, "in 29 days." },
+	};
+	struct booking booking = { .status = BOOKING_SCHEDULED, .due = "x" };
+	char text[512];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(spans); i++) {
+		booking.due_in = spans[i].seconds;
+		explain_booking(&conf, &booking, text, sizeof(text));
+		ASSERT_ROW(strstr(text, spans[i].want) != NULL, text);
+	}
+}
+
+/* However long a text from the database is, the sentence stays UTF-8. */
+static void
+test_long_texts(void **state)
+{
+	struct booking booking = { .id = ID, .status = BOOKING_FAILED };
+	char error[3001], text[512];
+	size_t i, size;
+
+	(void)state;
+	for (i = 0; i + 3 < sizeof(error); i += 3)
+		memcpy(&error[i], "\xe2\x82\xac", 3);
+	error[i] = '\0';
+	booking.last_error = error;
+	explain_booking(&conf, &booking, text, sizeof(text));
+	assert_true(utf8_valid(text, strlen(text)));
+	assert_non_null(strstr(text, "POST /followups/" ID "/retry"));
+
+	for (size = 1; size < sizeof(text); size++) {
+		memset(text, 0x5a, sizeof(text));
+		explain_booking(&conf, &booking, text, size);
+		assert_true(strlen(text) < size);
+		assert_true(utf8_valid(text, strlen(text)));
+		assert_int_equal(text[size], 0x5a);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_states),
+		cmocka_unit_test(test_spans),
+		cmocka_unit_test(test_long_texts),
+	};
+
+	return (cmocka_run_group_tests_name("explain", tests, NULL, NULL));
+}
