@@ -19,7 +19,7 @@ is_http_date(const char *s)
 	if (len < 24 || len > 40)
 		return (0);
 	if (strcmp(&s[len - 4], " GMT") != 0 &&
-	    strspn(&s[len - 4], "0123456789") != 4)
+	    (s[len - 5] != ' ' || strspn(&s[len - 4], "0123456789") != 4))
 		return (0);
 	for (i = 0; i < sizeof(days) / sizeof(days[0]); i++) {
 		if (strncmp(s, days[i], 3) == 0)

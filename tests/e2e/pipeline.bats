@@ -1,6 +1,9 @@
 # A booking becomes one call at the right minute, whatever happens to it on
 # the way.
 
+# shellcheck disable=SC2030,SC2031,SC2153
+# (every test is a subshell of its own, and lib.bash sets the names in capitals)
+
 load lib
 
 setup_file() {
@@ -99,9 +102,8 @@ fence() {
 	sql "CREATE ROLE application LOGIN;
 	    GRANT USAGE ON SCHEMA lad_dev TO application;
 	    GRANT INSERT, SELECT ON lad_dev.lead_bookings TO application"
-	PGUSER=application
-	id=$(book)
-	PGUSER=postgres
+	id=$(PGUSER=application book)
+	[[ -n $id ]]
 	becomes "$id" scheduled 2
 	has_tasks "$id" 1
 }
@@ -181,7 +183,7 @@ fence() {
 }
 
 @test "cancelled, soft-deleted or deleted: the task goes and nobody is called" {
-	for way in cancel soft delete; do
+	for _ in cancel soft delete; do
 		ids+=("$(book '4 seconds')")
 	done
 	for id in "${ids[@]}"; do
@@ -299,7 +301,7 @@ release_schedule() {
 @test "a booking that is posted many times at once gets one task" {
 	stack stop listener
 	id=$(book)
-	for i in {1..20}; do
+	for _ in {1..20}; do
 		urls+=("$LOCAL_URL/webhooks/booking-followup")
 	done
 	answers=$(curl -sZ --parallel-immediate -m 30 --noproxy '*' -w '\n' \

@@ -219,6 +219,8 @@ static const struct {
 	    "user name" },
 	{ CONFIG_SCHEDULE,
 	    "FOLLOWUP_EXECUTION_ENDPOINT=https://example.com/#x", "fragment" },
+	{ CONFIG_SCHEDULE,
+	    "FOLLOWUP_EXECUTION_ENDPOINT=https://example.com/?x", "query" },
 	{ CONFIG_SCHEDULE, "CLOUD_TASKS_ENDPOINT=http://example.com",
 	    "loopback" },
 	{ CONFIG_SCHEDULE, "CLOUD_TASKS_ENDPOINT=localhost:8123",
