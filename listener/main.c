@@ -17,6 +17,7 @@
 #include "monotime.h"
 #include "notifications.h"
 #include "payload.h"
+#include "supervisor.h"
 #include "sweep.h"
 
 /* How long what is in flight may take at the end, in milliseconds. */
@@ -97,7 +98,7 @@ static void
 wait_for_something(struct listener *l, long now)
 {
 	struct curl_waitfd fds[2];
-	long deadline, sweep = sweep_deadline(l->sweep);
+	long alive, deadline, sweep = sweep_deadline(l->sweep);
 	short events;
 	int fd;
 
@@ -110,6 +111,9 @@ wait_for_something(struct listener *l, long now)
 	    ((events & POLLOUT) ? CURL_WAIT_POLLOUT : 0));
 	if (!l->stopping && sweep < deadline)
 		deadline = sweep;
+	alive = supervisor_alive(now);
+	if (alive >= 0 && now + alive < deadline)
+		deadline = now + alive;
 	if (l->stopping && l->drain_until < deadline)
 		deadline = l->drain_until;
 	forwarder_wait(l->forwarder, fds, fd >= 0 ? 2 : 1, now, deadline);
@@ -126,6 +130,7 @@ check_signals(struct listener *l, long now)
 		return;
 	log_info(NULL, "stopping: %d bookings in flight",
 	    forwarder_in_flight(l->forwarder));
+	supervisor_stopping();
 	l->stopping = 1;
 	l->drain_until = now + DRAIN_MS;
 	forwarder_stop(l->forwarder);
@@ -198,6 +203,8 @@ main(int argc, char **argv)
 		return (1);
 	}
 
+	/* A database that is away is no reason to be started again. */
+	supervisor_ready();
 	run(&l);
 
 	log_info(NULL, "stopped");

@@ -19,6 +19,7 @@
 #include "log.h"
 #include "monotime.h"
 #include "request.h"
+#include "supervisor.h"
 
 #include "fcgi_server.h"
 
@@ -271,7 +272,7 @@ fcgi_server_run(const struct fcgi_server *server)
 	struct worker *workers;
 	struct timespec timeout;
 	sigset_t waiting;
-	long wait;
+	long wait, alive;
 	int fd, i, running;
 
 	if ((workers = calloc((size_t)server->workers, sizeof(*workers))) ==
@@ -286,13 +287,19 @@ fcgi_server_run(const struct fcgi_server *server)
 	/* Keep the workers running. */
 	log_info(NULL, "ready: %d workers on %s", server->workers,
 	    server->socket_path);
+	supervisor_ready();
 	while (!stopping) {
 		wait = start_workers(server, fd, &waiting, workers);
+		alive = supervisor_alive(monotime_ms());
+		if (alive >= 0 && (wait < 0 || alive < wait))
+			wait = alive;
 		timeout.tv_sec = wait / 1000;
 		timeout.tv_nsec = wait % 1000 * 1000000;
 		(void)ppoll(NULL, 0, wait < 0 ? NULL : &timeout, &waiting);
 		(void)reap(workers, server->workers);
 	}
+
+	supervisor_stopping();
 
 	/* Tell them to leave, and wait for the last. */
 	for (i = 0, running = 0; i < server->workers; i++) {
