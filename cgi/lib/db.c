@@ -57,8 +57,10 @@ db_message(const PGconn *conn, char *buf, size_t buflen)
 
 	(void)snprintf(buf, buflen, "%s", PQerrorMessage(conn));
 	for (p = buf; *p != '\0'; p++) {
-		if (*p == '\n')
-			*p = p[1] == '\0' ? '\0' : ' ';
+		if (*p == '\n' && p[1] == '\0')
+			*p = '\0';
+		else if (*p == '\n' || *p == '\t')
+			*p = ' ';
 	}
 	return (buf);
 }
