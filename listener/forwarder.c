@@ -341,9 +341,10 @@ webhook_away(struct forwarder *f, struct delivery *e, const char *why,
 	f->probe_at = now + wait;
 	if (f->failures == 1)
 		log_error(NULL, "the webhook does not work: %s; %zu bookings "
-		    "wait until it does (are nginx and followup-schedule "
+		    "wait until it does (%s; are nginx and followup-schedule "
 		    "running, and what does /readyz say?)", why,
-		    f->ndeliveries);
+		    f->ndeliveries, f->conf->webhook_socket != NULL ?
+		    f->conf->webhook_socket : f->conf->webhook_url);
 	TAILQ_INSERT_TAIL(&f->waiting, e, link);
 }
 

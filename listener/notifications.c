@@ -43,6 +43,8 @@ struct notifications {
 	long wake;		/* when to act, or to lose patience */
 	int failures;		/* connections in a row that failed */
 	int announced;		/* standing by has been logged */
+	int leading;		/* this session has the lock */
+	int leader;		/* process id of ours that had it last, or 0 */
 	int fatal;
 	PGnotify *notify;	/* the one last given out */
 	PGresult *result;	/* of the query at hand */
@@ -82,6 +84,7 @@ lose(struct notifications *n, long now, const char *reason)
 	n->result = NULL;
 	PQfinish(n->conn);
 	n->conn = NULL;
+	n->leading = 0;
 	n->state = DISCONNECTED;
 	n->wake = now + wait;
 	return (NOTIFICATIONS_LOST);
@@ -146,6 +149,24 @@ continue_connection(struct notifications *n, long now)
 	return (NOTIFICATIONS_NONE);
 }
 
+/*
+ * May this session be the active listener?  If it has the lock; or if nobody
+ * else has but an earlier session of ours, which the server has not noticed
+ * to be dead, or which has frozen with its server process.
+ */
+static int
+may_lead(struct notifications *n)
+{
+
+	if (*PQgetvalue(n->result, 0, 0) == 't') {
+		n->leading = 1;
+		n->leader = PQbackendPID(n->conn);
+		return (1);
+	}
+	return (n->leader != 0 &&
+	    atoi(PQgetvalue(n->result, 0, 1)) == n->leader);
+}
+
 /* The answer to the query at hand is there: what it means for the state. */
 static enum notifications_event
 act_on_result(struct notifications *n, long now)
@@ -166,7 +187,7 @@ act_on_result(struct notifications *n, long now)
 	case ELECTING:
 		if (PQresultStatus(n->result) != PGRES_TUPLES_OK)
 			return (lose(n, now, NULL));
-		if (*PQgetvalue(n->result, 0, 0) == 't')
+		if (may_lead(n))
 			return (ask(n, SUBSCRIBING, "LISTEN " CHANNEL, NULL,
 			    now));
 		if (!n->announced)
@@ -188,10 +209,16 @@ act_on_result(struct notifications *n, long now)
 		n->wake = now + HEARTBEAT_MS;
 		return (NOTIFICATIONS_LISTENING);
 	case QUERYING:
+		/* An answer is as good as a heartbeat, but gives no lock. */
 		n->state = IDLE;
-		n->wake = now + HEARTBEAT_MS;
+		n->wake = n->leading ? now + HEARTBEAT_MS : now;
 		return (NOTIFICATIONS_RESULT);
 	default:
+		/* Another one has the lock by now: let it. */
+		if (!n->leading && !may_lead(n)) {
+			n->leader = 0;
+			return (lose(n, now, "another listener took over"));
+		}
 		n->state = IDLE;
 		n->wake = now + HEARTBEAT_MS;
 		return (NOTIFICATIONS_NONE);
@@ -243,7 +270,10 @@ act_on_time(struct notifications *n, long now)
 		return (ask(n, ELECTING, bookings_leader_sql(),
 		    n->conf->schema, now));
 	case IDLE:
-		return (ask(n, BEATING, "SELECT 1", NULL, now));
+		/* Who leads without the lock goes on asking for it. */
+		return (n->leading ? ask(n, BEATING, "SELECT 1", NULL, now) :
+		    ask(n, BEATING, bookings_leader_sql(), n->conf->schema,
+		    now));
 	default:
 		return (lose(n, now, "the server does not answer"));
 	}

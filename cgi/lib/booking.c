@@ -190,13 +190,19 @@ bookings_sweep_sql(const struct config *conf)
 /**
  * bookings_leader_sql():
  * Return the statement that tries to become the one listener of schema $1 in
- * this database, as long as the session lasts: 't' or 'f'.
+ * this database, as long as the session lasts.  Columns: 't' or 'f'; the
+ * process id of the session that is, or NULL.
  */
 const char *
 bookings_leader_sql(void)
 {
 
-	return ("SELECT pg_try_advisory_lock(1181707340, hashtext($1))");
+	return ("SELECT pg_try_advisory_lock(1181707340, hashtext($1)), "
+	    "(SELECT l.pid FROM pg_locks l WHERE l.locktype = 'advisory' "
+	    "AND l.classid = 1181707340 AND l.objsubid = 2 AND l.granted "
+	    "AND l.objid = (hashtext($1)::bigint & 4294967295)::oid "
+	    "AND l.database = (SELECT d.oid FROM pg_database d "
+	    "WHERE d.datname = current_database()))");
 }
 
 /* Run a statement and log what the database refused. */
@@ -699,7 +705,15 @@ bookings_check(struct bookings *b, char *missing, size_t len)
 	PGresult *result;
 
 	*missing = '\0';
-	if ((outcome = query(b, SQL_CHECK, params, 3, &result)) != DB_OK)
+	outcome = query(b, SQL_CHECK, params, 3, &result);
+	if (outcome == DB_FAILED) {
+		/* To be refused already here says as much. */
+		(void)snprintf(missing, len, "%s: run followup-trigger "
+		    "install --grant-to with the role of the daemons",
+		    db_error(b->db));
+		return (DB_OK);
+	}
+	if (outcome != DB_OK)
 		return (outcome);
 	(void)snprintf(missing, len, "%s", PQgetvalue(result, 0, 0));
 	PQclear(result);

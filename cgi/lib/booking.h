@@ -117,7 +117,8 @@ char *bookings_sweep_sql(const struct config *);
 /**
  * bookings_leader_sql():
  * Return the statement that tries to become the one listener of schema $1 in
- * this database, as long as the session lasts: 't' or 'f'.
+ * this database, as long as the session lasts.  Columns: 't' or 'f'; the
+ * process id of the session that is, or NULL.
  */
 const char *bookings_leader_sql(void);
 

@@ -285,3 +285,18 @@ other_ends() {
 	echo "$rss kB at most"
 	sanitized || ((rss < 32768))
 }
+
+@test "a frozen server process is replaced, although it still holds the lock" {
+	pid=$(sql "SELECT pid FROM pg_stat_activity
+	    WHERE application_name = 'followup-listener'")
+	kill -STOP "$pid"
+	id=$(book)
+	becomes "$id" scheduled 15
+	kill -CONT "$pid"
+	# The lock goes to the session that works.
+	wait_for 15 sql_is 1 "SELECT count(*) FROM pg_locks l
+	    JOIN pg_stat_activity a USING (pid)
+	    WHERE l.locktype = 'advisory' AND l.classid = 1181707340
+	    AND l.granted AND a.application_name = 'followup-listener'
+	    AND a.pid <> $pid"
+}
