@@ -143,8 +143,14 @@ check:
 	tests/deps check
 	+MAKE='$(MAKE)' tests/check $(BUILD)
 
+# SEED=, BOOKINGS=, SPAN= and the rest: see tests/chaos/run.
+chaos:
+	tests/deps check
+	+$(MAKE) all
+	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/chaos/run
+
 SHELL_SCRIPTS = .ci/run sql/followup-trigger tests/stack tests/demo \
-    tests/deps tests/check tests/sql/run
+    tests/deps tests/check tests/sql/run tests/chaos/run
 # Code that only a trap or bats calls is not unreachable.
 SHELL_NOISE = SC2317
 BATS_FILES = $(wildcard tests/*/*.bats tests/*/*.bash)
@@ -196,6 +202,6 @@ install-trigger:
 	sql/followup-trigger install \
 	    $${DATABASE_URL:+--dbname "$$DATABASE_URL"} $(TRIGGER_FLAGS)
 
-.PHONY: all unit demo check lint lint-shell lint-cppcheck lint-tidy clean \
+.PHONY: all unit demo check chaos lint lint-shell lint-cppcheck lint-tidy clean \
     install uninstall install-trigger always
 .DELETE_ON_ERROR:

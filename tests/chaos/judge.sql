@@ -1,0 +1,97 @@
+-- The verdict on a chaos run: reads the calls (lines "key, time, started",
+-- tab-separated) from stdin and makes the views that the driver prints.
+
+\set ON_ERROR_STOP on
+\copy chaos.calls FROM pstdin
+
+-- The calls that began, with the parts of their key.
+CREATE TABLE chaos.started AS
+SELECT key, at, (string_to_array(key, ':'))[3]::uuid AS booking,
+	substring(key FROM '^followup:[^:]*:[^:]*:(.*)$')::timestamptz AS due
+FROM chaos.calls WHERE started;
+CREATE INDEX ON chaos.started (booking);
+
+-- What was committed, and when; next_at is when something else took its place.
+CREATE TABLE chaos.history AS
+SELECT p.booking, p.seq, p.operation, p.due, p.type,
+	pg_xact_commit_timestamp(d.xmin) AS committed_at,
+	lead(pg_xact_commit_timestamp(d.xmin)) OVER w AS next_at,
+	lead(p.operation) OVER w AS next_operation
+FROM chaos.plan p JOIN chaos.done d USING (seq)
+WHERE NOT d.too_late
+WINDOW w AS (PARTITION BY p.booking ORDER BY p.seq);
+CREATE INDEX ON chaos.history (booking);
+
+-- The times for which a booking may be called: those that still stood when
+-- they were reached.  must: nothing else took its place.
+CREATE TABLE chaos.right_times AS
+SELECT booking, due, next_at IS NULL AS must
+FROM chaos.history
+WHERE operation IN ('insert', 'move')
+	AND lad_dev.followup_is_followup_type(type)
+	AND (next_at IS NULL OR next_at >= due);
+CREATE INDEX ON chaos.right_times (booking);
+
+-- Calls without a right time; given_up: because nobody wanted one any more.
+CREATE TABLE chaos.wrongly_called AS
+SELECT s.booking, NOT EXISTS (SELECT FROM chaos.right_times r
+		WHERE r.booking = s.booking)
+	AND EXISTS (SELECT FROM chaos.history h WHERE h.booking = s.booking
+		AND h.operation IN ('cancel', 'hide', 'delete')) AS given_up
+FROM chaos.started s
+WHERE s.at < s.due OR NOT EXISTS (SELECT FROM chaos.right_times r
+	WHERE r.booking = s.booking
+	AND date_trunc('milliseconds', r.due) = s.due);
+
+CREATE VIEW chaos.findings AS
+SELECT 1 AS place, 'not inserted or changed as planned' AS what, booking
+FROM chaos.plan WHERE seq NOT IN (SELECT seq FROM chaos.done)
+UNION
+SELECT 2, 'called twice', booking FROM chaos.started
+GROUP BY booking HAVING count(DISTINCT key) > 1
+UNION
+SELECT 3, 'called although cancelled before its due minute', booking
+FROM chaos.wrongly_called WHERE given_up
+UNION
+SELECT 4, 'called for another time than the booking''s, or too early', booking
+FROM chaos.wrongly_called WHERE NOT given_up
+UNION
+SELECT 5, 'not called and no dead letter', r.booking
+FROM chaos.right_times r
+LEFT JOIN lad_dev.lead_bookings b ON b.id = r.booking
+WHERE r.must AND NOT EXISTS (SELECT FROM lad_dev.followup_dead_letters d
+	WHERE d.booking_id = r.booking)
+	AND NOT (coalesce(b.task_status = 'executed', false) AND EXISTS
+	(SELECT FROM chaos.started s WHERE s.booking = r.booking))
+UNION
+SELECT 6, 'stuck pending or scheduled', id FROM chaos.unfinished
+WHERE what <> 'obsolete task'
+UNION
+SELECT 7, 'with a task that nobody deleted', id FROM chaos.unfinished
+WHERE what = 'obsolete task';
+
+-- The lines of the table, but for the faults injected.
+CREATE VIEW chaos.verdict AS
+SELECT 0.1 AS place, 'bookings' AS what, count(DISTINCT booking) AS n,
+	NULL::int AS wanted
+FROM chaos.history WHERE operation = 'insert'
+UNION ALL
+SELECT 0.2, 'changes by writers: ' || o.operation, count(h.seq), NULL
+FROM (VALUES ('move'), ('cancel'), ('hide'), ('delete')) AS o (operation)
+LEFT JOIN chaos.history h USING (operation) GROUP BY o.operation
+UNION ALL
+SELECT 0.3, 'calls', count(DISTINCT key), NULL FROM chaos.started
+UNION ALL
+SELECT 0.4, 'repeats with the same key (the agent can tell)',
+	count(*) - count(DISTINCT key), NULL FROM chaos.started
+UNION ALL
+SELECT 0.5, 'dead letters', count(*), NULL FROM lad_dev.followup_dead_letters
+UNION ALL
+SELECT c.place, c.what, count(f.booking), 0
+FROM (VALUES (1, 'not inserted or changed as planned'), (2, 'called twice'),
+	(3, 'called although cancelled before its due minute'),
+	(4, 'called for another time than the booking''s, or too early'),
+	(5, 'not called and no dead letter'),
+	(6, 'stuck pending or scheduled'),
+	(7, 'with a task that nobody deleted')) AS c (place, what)
+LEFT JOIN chaos.findings f USING (place) GROUP BY c.place, c.what;
