@@ -163,7 +163,10 @@ stop() {
 	signal=TERM
 	[ "$1" != postgres ] || signal=INT
 	kill -"$signal" "$pid" 2>/dev/null || true
-	kill -CONT "$pid" 2>/dev/null || true
+	# Only one that is frozen: another one may be at its end, and SIGCONT
+	# undoes the SIGSTOP by which a leak check stops its threads, for ever.
+	! grep -q ') T ' "/proc/$pid/stat" 2>/dev/null ||
+	    kill -CONT "$pid" 2>/dev/null || true
 	main=$pid
 	if ! wait_for 60 gone "$1" "$main"; then
 		say "$1 does not stop in 60 seconds: killing it"

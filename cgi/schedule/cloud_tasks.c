@@ -247,6 +247,16 @@ judge(struct cloud_tasks *tasks, struct cloud_tasks_error *error)
 	return (outcome);
 }
 
+/* Append ${hint} to the text of ${error}, as far as it fits. */
+static void
+append(struct cloud_tasks_error *error, const char *hint)
+{
+	size_t len = strlen(error->text);
+
+	(void)snprintf(&error->text[len], sizeof(error->text) - len, "%s",
+	    hint);
+}
+
 /*
  * One call of the API through the breaker: send, judge, and tell the breaker
  * what came of it.  ${missing} is what 404 means for this call.
@@ -272,8 +282,11 @@ call(struct cloud_tasks *tasks, const char *method, const char *url,
 	outcome = exchange(tasks, method, url, body, error);
 	if (outcome == CLOUD_TASKS_OK && !is_object(tasks->http))
 		outcome = judge(tasks, error);
-	if (outcome == CLOUD_TASKS_GONE)
+	if (outcome == CLOUD_TASKS_GONE && missing == CLOUD_TASKS_BLOCKED) {
 		outcome = missing;
+		append(error, "; does the queue FOLLOWUP_QUEUE_NAME exist in "
+		    "GCP_LOCATION of GCP_PROJECT_ID?");
+	}
 
 	if (outcome == CLOUD_TASKS_TRANSIENT || outcome == CLOUD_TASKS_BLOCKED)
 		breaker_failed(tasks->breaker, monotime_ms(),

@@ -80,7 +80,7 @@ routes_dead_letters(struct routes *r, struct request *request,
 	char limit[8] = "", cursor[80], id[UUID_LEN], next[96];
 	const char *time = NULL;
 	enum db_outcome outcome;
-	json_t *letters, *last;
+	json_t *letters = NULL, *last;
 	int n = PAGE_DEFAULT, has;
 
 	(void)no_id;

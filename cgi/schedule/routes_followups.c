@@ -120,7 +120,7 @@ read_booking(struct routes *r, struct request *request, const char *id,
     struct booking *booking)
 {
 	enum db_outcome outcome;
-	int found;
+	int found = 0;
 
 	if ((outcome = db_ready(r->db)) == DB_OK)
 		outcome = booking_read(r->bookings, id, booking, &found);

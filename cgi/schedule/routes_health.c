@@ -23,7 +23,7 @@ routes_alive(struct routes *r, struct request *request, const char *no_id)
 void
 routes_ready(struct routes *r, struct request *request, const char *no_id)
 {
-	char missing[256], reason[BREAKER_REASON_LEN];
+	char missing[256] = "", reason[BREAKER_REASON_LEN];
 	enum db_outcome outcome;
 	const char *state;
 	long wait;

@@ -34,7 +34,7 @@ teardown() {
 raw() {
 	local port=${LOCAL_URL##*:} fd
 	exec {fd}<>"/dev/tcp/127.0.0.1/$port"
-	(trap '' PIPE; printf '%b' "$1" >&"$fd" 2>/dev/null) || true
+	(trap '' PIPE; printf '%b' "$1" >&"$fd") 2>/dev/null || true
 	ANSWER=$(timeout 15 cat <&"$fd" 2>/dev/null | tr -d '\r') || true
 	exec {fd}>&-
 	STATUS=$(sed -n '1s/^[^ ]* \([0-9]*\).*/\1/p' <<<"$ANSWER")

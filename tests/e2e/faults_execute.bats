@@ -1,0 +1,297 @@
+# The lines of the README's table of failures, as far as starting a call goes:
+# each fault is brought about, and mended, and then everybody was called, with
+# one key a booking.
+# shellcheck disable=SC2030,SC2031,SC2153
+
+load lib
+load faults-lib
+
+setup_file() {
+	load lib
+	stack_up FOLLOWUP_SWEEP_INTERVAL=1s FOLLOWUP_CALL_TIMEOUT=5s
+}
+
+teardown_file() {
+	load lib
+	stack_down
+}
+
+setup() {
+	faults_setup
+}
+
+teardown() {
+	faults_reset
+}
+
+# executed_with ID N: after N calls with one key, and the task is spent.
+executed_with() {
+	becomes "$1" executed 20
+	one_key "$1" "$2"
+	wait_for 5 has_tasks "$1" 0
+	[[ $(column "$1" 'last_execution_error IS NULL') == t ]]
+}
+
+# failed_with ID N: after N calls it is a dead letter, and the queue has heard
+# that it need not come back.
+failed_with() {
+	becomes "$1" failed 20
+	called "$1" "$2"
+	wait_for 5 has_tasks "$1" 0
+	logged emulator "attempt [1-9][0-9]*: .*200.*done.*$1"
+	logged execute "dead letter: the call could not be started.*$1"
+}
+
+# answered ID STATUS: the public server has answered a callback so.
+answered() {
+	grep -q "/$1/execute-followup[^ ]* $2 " <(sed 's/" / /; s/ HTTP[^ ]*//' \
+	    "$STACK/log/followup-public.access.log")
+}
+
+# being_called: a booking whose call is being started; sets id.  It takes as
+# many milliseconds.
+being_called() {
+	agent "{\"delayMs\": $1}"
+	id=$(book '-1 second')
+	wait_for 10 called "$id" 1
+	has_status "$id" scheduled
+}
+
+# fence DUE: one that is due then has been called.
+fence() {
+	local fence
+	fence=$(book "$1")
+	becomes "$fence" executed
+}
+
+@test "the voice agent: 503, 500, 429 with Retry-After, no answer in time" {
+	restart execute FOLLOWUP_CALL_TIMEOUT=1s
+	agent '[{"status": 503}, {"status": 500}, {"delayMs": 2500},
+	    {"status": 429, "headers": {"Retry-After": "3"}}]'
+	for _ in 1 2 3 4; do
+		ids+=("$(book '-1 second')")
+	done
+	for id in "${ids[@]}"; do
+		executed_with "$id" 2
+		[[ $(column "$id" execution_attempts) == 2 ]]
+		statuses+=" $(calls "$id" '.[0].status')"
+		logged execute "attempt 1 of 8 to start the call failed: .*$id"
+		if [[ $statuses == *429 ]]; then
+			gap=$(calls "$id" 'map(.time | (.[:19] + "Z" | fromdate) +
+			    (.[20:23] | tonumber) / 1000) | .[1] - .[0]')
+		fi
+	done
+	jq -e '. >= 3' <<<"$gap"
+	[[ $(tr ' ' '\n' <<<"$statuses" | sort | xargs) == '200 429 500 503' ]]
+	logged execute 'the voice agent did not answer: .*timed out'
+}
+
+@test "the voice agent: it does not run, then it does" {
+	stack kill voice-agent
+	id=$(book '-1 second')
+	tried() { (($(column "$id" execution_attempts) >= 1)); }
+	wait_for 10 tried
+	has_status "$id" scheduled
+	[[ $(column "$id" last_execution_error) == *'did not answer'* ]]
+	api GET "/followups/$id"
+	expect 200 '.explanation | test("Cloud Tasks tries again")'
+	stack start voice-agent
+	executed_with "$id" 1
+	(($(column "$id" execution_attempts) >= 2))
+}
+
+@test "nobody knows: the answer was lost; retry: the same key again" {
+	agent '{"reset": "after"}'
+	id=$(book '-1 second')
+	executed_with "$id" 2
+	[[ $(calls "$id" 'map(.status, .duplicate)') == '[null,false,200,true]' ]]
+	[[ $(calls "$id" 'map(.callId) | unique | length') == 1 ]]
+	[[ $(column "$id" execution_attempts) == 2 ]]
+}
+
+@test "nobody knows: the answer was lost; dead-letter: a person decides" {
+	restart execute FOLLOWUP_UNKNOWN_OUTCOME=dead-letter
+	agent '{"reset": "after"}'
+	id=$(book '-1 second')
+	failed_with "$id" 1
+	dead_letter "$id" '.stage == "execute"' '.attempts == 1' \
+	    '.error | test("did not answer")'
+
+	# What is known not to have been started is tried again all the same.
+	agent '{"status": 503}'
+	id=$(book '-1 second')
+	executed_with "$id" 2
+	stack stop voice-agent
+	id=$(book '-1 second')
+	tried() { (($(column "$id" execution_attempts) >= 1)); }
+	wait_for 10 tried
+	has_status "$id" scheduled
+	stack start voice-agent
+	executed_with "$id" 1
+}
+
+@test "nobody knows: followup-execute was killed; retry: the same key again" {
+	being_called 1500
+	stack kill execute
+	has_status "$id" scheduled
+	[[ $(column "$id" last_execution_error) == *'outcome is not known'* ]]
+	stack start execute
+	executed_with "$id" 2
+	[[ $(calls "$id" 'map(.duplicate)') == '[false,true]' ]]
+}
+
+@test "nobody knows: followup-execute was killed; dead-letter: a person decides" {
+	restart execute FOLLOWUP_UNKNOWN_OUTCOME=dead-letter
+	being_called 1500
+	stack kill execute
+	FOLLOWUP_UNKNOWN_OUTCOME=dead-letter stack start execute
+	failed_with "$id" 1
+	dead_letter "$id" '.stage == "execute"' \
+	    '.error | test("its outcome is not known: ask the voice agent")'
+	retry "$id"
+	executed_with "$id" 2
+}
+
+@test "dispatched twice at once: one 409, one call" {
+	# The queue forgets that the first one is on its way.
+	being_called 3000
+	stack kill emulator
+	stack start emulator
+	wait_for 5 answered "$id" 409
+	called "$id" 1
+	has_status "$id" scheduled
+	executed_with "$id" 1
+	[[ $(column "$id" execution_attempts) == 1 ]]
+	logged execute "another attempt at this call is running.*$id"
+}
+
+@test "moved while the call is being started: it stays executed" {
+	# Far away: its new task is deleted.
+	being_called 1500
+	old=$(column "$id" task_name)
+	change "$id" "scheduled_at = now() + interval '1 hour'"
+	new_task() { [[ $(column "$id" task_name) == "$QUEUE"*[0-9] &&
+	    $(column "$id" task_name) != "$old" ]]; }
+	wait_for 3 new_task
+	executed_with "$id" 1
+	[[ $(column "$id" task_name) == "$old" ]]
+	sql_is 0 'SELECT count(*) FROM lad_dev.followup_obsolete_tasks'
+
+	# At once: its new task meets the call, and then finds that it was made.
+	being_called 1500
+	old=$(column "$id" task_name)
+	change "$id" 'scheduled_at = now()'
+	wait_for 3 answered "$id" 409
+	executed_with "$id" 1
+	[[ $(column "$id" task_name) == "$old" ]]
+}
+
+@test "cancelled while the call is being started: it ends executed" {
+	being_called 1500
+	change "$id" "task_status = 'cancelled'"
+	becomes "$id" executed
+	called "$id" 1
+	wait_for 5 has_tasks "$id" 0
+	fence '1 second'
+	called "$id" 1
+	has_status "$id" executed
+	sql_is 0 'SELECT count(*) FROM lad_dev.followup_obsolete_tasks'
+}
+
+@test "started, but that could not be written: PostgreSQL is killed meanwhile" {
+	being_called 1500
+	stack kill postgres
+	[[ $(calls "$id" length) == 1 ]]
+	stack start postgres
+	becomes "$id" executed 30
+	[[ $(calls "$id" 'map(.idempotencyKey) | unique | length') == 1 ]]
+	wait_for 10 has_tasks "$id" 0
+	has_status "$id" executed
+}
+
+@test "the voice agent: attempts used up, a dead letter, retried by the API" {
+	restart execute FOLLOWUP_MAX_EXECUTION_ATTEMPTS=2
+	agent '{"status": 503, "count": 2, "body": "no line is free"}'
+	id=$(book '-1 second')
+	failed_with "$id" 2
+	dead_letter "$id" '.stage == "execute"' '.attempts == 2' \
+	    '.httpStatus == 503' '.error | test("no line is free")' \
+	    '.firstFailedAt < .lastFailedAt'
+	retry "$id"
+	executed_with "$id" 3
+	[[ $(column "$id" execution_attempts) == 1 ]]
+	[[ -z $(failure "$id" attempts) ]]
+}
+
+@test "the voice agent refuses: 400, 302; or there is no phone number" {
+	agent "[{\"status\": 400, \"body\": \"no such campaign\"},
+	    {\"status\": 302, \"headers\": {\"Location\":
+	    \"$VOICE_AGENT_URL/elsewhere\"}}]"
+	lead=$(sql "INSERT INTO lad_dev.leads (tenant_id, first_name, phone)
+	    VALUES ('$TENANT', 'Nameless', ' ') RETURNING id")
+	mute=$(book '-1 second' auto_followup "$lead")
+	failed_with "$mute" 0
+	dead_letter "$mute" '.stage == "execute"' '.httpStatus == null' \
+	    '.error | test("no phone number")'
+	refused=$(book '-1 second')
+	failed_with "$refused" 1
+	dead_letter "$refused" '.attempts == 1' '.httpStatus == 400' \
+	    '.error | test("no such campaign")'
+	moved=$(book '-1 second')
+	failed_with "$moved" 1
+	dead_letter "$moved" '.attempts == 1' '.httpStatus == 302'
+	[[ $(calls "$moved" 'map(.path)') == '["/calls"]' ]]
+
+	# All are mended, and replayed together.
+	sql "UPDATE lad_dev.leads SET phone = '+15550100009' WHERE id = '$lead'"
+	api POST /dead-letters/retry -H 'Content-Type: application/json' \
+	    -d '{"stage": "execute"}'
+	expect 200 .success '.retried >= 3'
+	for id in "$mute" "$refused" "$moved"; do
+		becomes "$id" executed
+	done
+	[[ $(calls "$mute" '.[0].body | fromjson | .phoneNumber') == +15550100009 ]]
+	called "$mute" 1
+	called "$refused" 2
+	called "$moved" 2
+}
+
+@test "the keys of the tokens are away when a task fires: 503, called later" {
+	agent '{"method": "GET", "status": 503, "count": -1}'
+	restart execute OIDC_JWKS_URL="$VOICE_AGENT_URL/certs"
+	id=$(book '-1 second')
+	wait_for 10 answered "$id" 503
+	called "$id" 0
+	[[ $(column "$id" 'task_status, execution_attempts') == 'scheduled|0' ]]
+	logged execute 'keys of callback tokens could not be fetched'
+	agent "$(curl -sf --noproxy '*' "$EMULATOR_URL/oauth2/v3/certs" |
+	    jq -c '{method: "GET", status: 200, count: -1, body: tojson}')"
+	executed_with "$id" 1
+	[[ $(column "$id" execution_attempts) == 1 ]]
+}
+
+@test "nginx and followup-execute are down when a task fires: called later" {
+	for name in nginx execute; do
+		id=$(book '2 seconds')
+		becomes "$id" scheduled
+		stack stop "$name"
+		wait_for 10 logged emulator "attempt 1: .*again in.*$id"
+		called "$id" 0
+		[[ $(column "$id" 'task_status, execution_attempts') == \
+		    'scheduled|0' ]]
+		stack start "$name"
+		executed_with "$id" 1
+		[[ $(column "$id" execution_attempts) == 1 ]]
+	done
+}
+
+@test "PostgreSQL is down when a task fires: called once it is back" {
+	id=$(book '2 seconds')
+	becomes "$id" scheduled
+	stack kill postgres
+	wait_for 10 answered "$id" 503
+	called "$id" 0
+	stack start postgres
+	executed_with "$id" 1
+	[[ $(column "$id" execution_attempts) == 1 ]]
+}
