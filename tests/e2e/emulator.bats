@@ -240,7 +240,7 @@ teardown() {
 	local due
 	start_emulator
 	start_agent
-	due=$(in_seconds 1)
+	due=$(in_seconds 4)
 	create a ".scheduleTime = \"$due\""
 	expect 200 ".scheduleTime == \"$due\""
 	wait_for 10 called 1
