@@ -96,7 +96,9 @@ db_connect_start(const struct config *conf, const char *application_name)
 			values[i] = NULL;
 	}
 
-	return (PQconnectStartParams(keywords, values, 1));
+	/* Only DATABASE_URL is more than the name of a database. */
+	return (PQconnectStartParams(keywords, values,
+	    conf->database_url != NULL));
 }
 
 /**
