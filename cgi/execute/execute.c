@@ -242,7 +242,7 @@ record_executed(struct execute *x, const struct booking *booking,
 			pause_ms(WRITE_PAUSE_MS);
 		if (db_ready(x->db) == DB_OK)
 			outcome = booking_executed(x->bookings, booking,
-			    booking->task_name, key);
+			    callback->task_id, key);
 	}
 	if (outcome == DB_OK) {
 		log_info(&a, "executed");

@@ -448,16 +448,16 @@ booking_execution_begun(struct bookings *b, const struct booking *booking,
 }
 
 /**
- * booking_executed(bookings, booking, task_name, idempotency_key):
+ * booking_executed(bookings, booking, task_id, idempotency_key):
  * The call of ${booking} was started: whatever became of the row meanwhile,
- * it is executed, under ${task_name} (NULL if that is not known); a task made
- * meanwhile for another time is obsolete.
+ * it is executed, by the task with the short name ${task_id} (NULL if that is
+ * not known); a task made meanwhile for another time is obsolete.
  */
 enum db_outcome
 booking_executed(struct bookings *b, const struct booking *booking,
-    const char *task_name, const char *idempotency_key)
+    const char *task_id, const char *idempotency_key)
 {
-	const char *params[] = { booking->id, task_name, booking->due,
+	const char *params[] = { booking->id, task_id, booking->due,
 	    idempotency_key };
 
 	return (query_void(b, SQL_EXECUTED, params, 4));

@@ -177,10 +177,10 @@ enum db_outcome booking_execution_begun(struct bookings *,
     const struct booking *, int *);
 
 /**
- * booking_executed(bookings, booking, task_name, idempotency_key):
+ * booking_executed(bookings, booking, task_id, idempotency_key):
  * The call of ${booking} was started: whatever became of the row meanwhile,
- * it is executed, under ${task_name} (NULL if that is not known); a task made
- * meanwhile for another time is obsolete.
+ * it is executed, by the task with the short name ${task_id} (NULL if that is
+ * not known); a task made meanwhile for another time is obsolete.
  */
 enum db_outcome booking_executed(struct bookings *, const struct booking *,
     const char *, const char *);

@@ -98,21 +98,24 @@ const char *const booking_sql[SQL_COUNT] = {
 	 * Reading the row first, and updating from what was read, keeps the
 	 * two in order within the statement.
 	 *
-	 * A task that the row was given meanwhile, for another time, must not
-	 * be left in the queue; it would find the row executed.
+	 * The task that made the call has the id $2; its full name is that of
+	 * any other task of the queue up to the id.  A task that the row was
+	 * given meanwhile, for another time, must not be left in the queue;
+	 * it would find the row executed.
 	 */
 	[SQL_EXECUTED] =
-	    "WITH before AS (SELECT b.id, b.task_name FROM {T} b "
-	    "WHERE b.id = $1::uuid FOR UPDATE), "
+	    "WITH before AS (SELECT b.id, b.task_name AS old, "
+	    "coalesce(regexp_replace(b.task_name, '[^/]*$', $2), b.task_name) "
+	    "AS name FROM {T} b WHERE b.id = $1::uuid FOR UPDATE), "
 	    "changed AS (UPDATE {T} b SET task_status = 'executed', "
 	    "executed_at = now(), last_execution_error = NULL, "
-	    "task_name = coalesce($2, b.task_name), "
+	    "task_name = before.name, "
 	    "task_scheduled_at = $3::timestamptz, idempotency_key = $4 "
 	    "FROM before WHERE b.id = before.id "
 	    "AND b.task_status <> 'executed' RETURNING b.id), "
 	    "obsolete AS (INSERT INTO {S}.followup_obsolete_tasks "
-	    "(task_name, booking_id) SELECT before.task_name, before.id "
-	    "FROM before WHERE before.task_name <> $2 "
+	    "(task_name, booking_id) SELECT before.old, before.id "
+	    "FROM before WHERE before.old <> before.name "
 	    "ON CONFLICT DO NOTHING), "
 	    "forgotten AS (DELETE FROM {S}.followup_failures f "
 	    "USING changed WHERE f.booking_id = changed.id) "
