@@ -24,6 +24,8 @@ DAEMONS = followup-listener followup-schedule followup-execute
 DOUBLES = cloud-tasks-emulator voice-agent
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%, \
     $(sort $(wildcard tests/unit/*.c)))
+FUZZ_TARGETS = $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%, \
+    $(filter-out %/replay.c,$(sort $(wildcard tests/fuzz/*.c))))
 
 #
 # Flags
@@ -72,6 +74,7 @@ say = $(if $(V),,@echo '  $(1)  $@')
 
 all: $(addprefix $(BUILD)/,$(DAEMONS) $(DOUBLES))
 unit: $(UNIT_TESTS)
+fuzz-targets: $(FUZZ_TARGETS)
 
 # objects FOLDER: those of all its .c files but main.c.
 objects = $(patsubst %.c,$(BUILD)/obj/%.o, \
@@ -116,6 +119,16 @@ $(UNIT_TESTS): $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(PARTS) \
 	@mkdir -p $(@D)
 	$(LINK) $(TEST_LIBS)
 
+# A fuzz target gets its main function from libFuzzer, or runs the inputs that
+# it is given.
+FUZZ_MAIN = $(if $(findstring fuzzer,$(SANITIZE)),, \
+    $(BUILD)/obj/tests/fuzz/replay.o)
+FUZZ_LIBS = $(DOUBLE_LIBS) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer)
+$(FUZZ_TARGETS): $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o \
+    $(FUZZ_MAIN) $(PARTS) $(BUILD)/libemulator.a $(LIBRARY)
+	@mkdir -p $(@D)
+	$(LINK) $(FUZZ_LIBS)
+
 $(BUILD)/obj/tests/%.o: CPPFLAGS += $(TEST_CPPFLAGS)
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -149,8 +162,17 @@ chaos:
 	+$(MAKE) all
 	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/chaos/run
 
+# How long each fuzz target runs.
+SECONDS = 60
+fuzz:
+	tests/deps check
+	+$(MAKE) CC=clang BUILD=$(BUILD)/fuzz \
+	    SANITIZE=fuzzer-no-link,address,undefined,float-cast-overflow \
+	    fuzz-targets
+	tests/fuzz/run fuzz $(BUILD)/fuzz $(SECONDS)
+
 SHELL_SCRIPTS = .ci/run sql/followup-trigger tests/stack tests/demo \
-    tests/deps tests/check tests/sql/run tests/chaos/run
+    tests/deps tests/check tests/sql/run tests/fuzz/run tests/chaos/run
 # Code that only a trap or bats calls is not unreachable.
 SHELL_NOISE = SC2317
 BATS_FILES = $(wildcard tests/*/*.bats tests/*/*.bash)
@@ -202,6 +224,7 @@ install-trigger:
 	sql/followup-trigger install \
 	    $${DATABASE_URL:+--dbname "$$DATABASE_URL"} $(TRIGGER_FLAGS)
 
-.PHONY: all unit demo check chaos lint lint-shell lint-cppcheck lint-tidy clean \
+.PHONY: all unit fuzz-targets fuzz demo check chaos lint lint-shell \
+    lint-cppcheck lint-tidy clean \
     install uninstall install-trigger always
 .DELETE_ON_ERROR:

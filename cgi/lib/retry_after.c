@@ -6,26 +6,45 @@
 #include "retry_after.h"
 
 /*
- * An HTTP date (RFC 9110, 5.6.7) begins with the name of a day and ends in
- * GMT, or, in its oldest form, in the year; curl would take more.
+ * Does the text have this form?  In it 'a' stands for a letter, '0' for a
+ * digit, '_' for a digit or a blank, anything else for itself.
+ */
+static int
+has_form(const char *s, const char *form)
+{
+
+	for (; *form != '\0'; s++, form++) {
+		if (*form == 'a' ? !isalpha((unsigned char)*s) :
+		    *form == '0' ? !isdigit((unsigned char)*s) :
+		    *form == '_' ? *s != ' ' && !isdigit((unsigned char)*s) :
+		    *s != *form)
+			return (0);
+	}
+	return (*s == '\0');
+}
+
+/*
+ * An HTTP date (RFC 9110, 5.6.7) has one of three forms; curl, which knows
+ * the names in them, would take more.
  */
 static int
 is_http_date(const char *s)
 {
 	static const char *const days[] = { "Mon", "Tue", "Wed", "Thu", "Fri",
 	    "Sat", "Sun" };
-	size_t len = strlen(s), i;
+	const char *comma = strchr(s, ',');
+	size_t i;
 
-	if (len < 24 || len > 40)
-		return (0);
-	if (strcmp(&s[len - 4], " GMT") != 0 &&
-	    (s[len - 5] != ' ' || strspn(&s[len - 4], "0123456789") != 4))
-		return (0);
 	for (i = 0; i < sizeof(days) / sizeof(days[0]); i++) {
 		if (strncmp(s, days[i], 3) == 0)
-			return (1);
+			break;
 	}
-	return (0);
+	if (i == sizeof(days) / sizeof(days[0]))
+		return (0);
+	return (has_form(s, "aaa, 00 aaa 0000 00:00:00 GMT") ||
+	    has_form(s, "aaa aaa _0 00:00:00 0000") ||
+	    (comma != NULL && strcspn(s, "0123456789") > strlen("Monday") &&
+	    has_form(comma, ", 00-aaa-00 00:00:00 GMT")));
 }
 
 /**

@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #include "jwt.h"
 #include "secret.h"
 #include "url.h"
+#include "utf8.h"
 
 #include "google_credentials.h"
 
@@ -32,10 +34,18 @@ static int
 complain(char *why, size_t whylen, const char *fmt, ...)
 {
 	va_list ap;
+	char *p;
 
 	va_start(ap, fmt);
 	(void)vsnprintf(why, whylen, fmt, ap);
 	va_end(ap);
+
+	/* What the file says and we quote must not break the line. */
+	for (p = why; *p != '\0'; p++) {
+		if (iscntrl((unsigned char)*p))
+			*p = '?';
+	}
+	utf8_clean(why);
 	return (-1);
 }
 

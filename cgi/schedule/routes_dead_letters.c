@@ -50,13 +50,19 @@ query_value(const char *query, const char *name, char *value, size_t len)
 	return (1);
 }
 
-/* Nothing but a time goes into the SQL as one. */
+/*
+ * Nothing but a time goes into the SQL as one; and none with an offset that
+ * PostgreSQL would refuse, from sixteen hours on.
+ */
 static int
 is_time(const char *s)
 {
+	size_t len = strlen(s);
 	int64_t ms;
 
-	return (rfc3339_parse(s, &ms) == 0);
+	if (rfc3339_parse(s, &ms) != 0)
+		return (0);
+	return (s[len - 1] == 'Z' || strncmp(&s[len - 5], "16", 2) < 0);
 }
 
 /* Take the place "time,id" apart; -1 if it is not one of ours. */

@@ -51,6 +51,10 @@ choose(struct queue *queue, int64_t now, int64_t *next)
 	if (queue->tokens < 1) {
 		wait = (1 - queue->tokens) / queue->config.rate *
 		    (double)TIMES_SECOND;
+
+		/* With a rate of next to nothing no int64_t would hold it. */
+		if (wait > (double)RETENTION)
+			wait = (double)RETENTION;
 		if (now + (int64_t)wait + 1 < *next)
 			*next = now + (int64_t)wait + 1;
 		return (NULL);

@@ -149,7 +149,11 @@ times_format_stamp(int64_t stamp, char *buf)
 		micros += TIMES_SECOND;
 	t = (time_t)((stamp - micros) / TIMES_SECOND);
 	gmtime_r(&t, &tm);
-	buf[strftime(buf, TIMES_LEN, "%Y-%m-%dT%H:%M:%S", &tm)] = '\0';
+
+	/* strftime would write the year 999 with three digits. */
+	snprintf(buf, TIMES_LEN, "%04d-%02d-%02dT%02d:%02d:%02d",
+	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+	    tm.tm_min, tm.tm_sec);
 	append_fraction(buf, micros);
 	strncat(buf, "Z", TIMES_LEN - strlen(buf) - 1);
 

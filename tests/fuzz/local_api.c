@@ -1,0 +1,145 @@
+#include <strings.h>
+
+#include <jansson.h>
+
+#include "breaker.h"
+#include "config.h"
+#include "fcgi_memory.h"
+#include "fuzz.h"
+#include "log.h"
+#include "request.h"
+#include "routes.h"
+#include "schedule.h"
+
+/*
+ * Requests to followup-schedule, up to the point where a booking would be
+ * looked at: the scheduler is replaced by the four functions below, and there
+ * is no database.
+ */
+
+#define SCHEMA	"lad_dev"
+
+static const struct config conf = {
+	.schema = SCHEMA,
+	.table = "lead_bookings",
+	.postgres_host = "/nonexistent",
+	.postgres_db = "nowhere",
+	.project_id = "p",
+	.location = "us-central1",
+	.queue = "q",
+	.execution_endpoint = "http://127.0.0.1:1/bookings",
+	.execution_audience = "http://127.0.0.1:1/bookings",
+	.emulator_host = "127.0.0.1:1",
+};
+
+static struct routes *routes;
+static const struct request *current;
+static int scheduled;
+
+struct schedule *
+schedule_new(const struct config *c, struct db *db, struct bookings *bookings,
+    struct cloud_tasks *tasks)
+{
+
+	FUZZ_REQUIRE(c == &conf && db != NULL && bookings != NULL &&
+	    tasks != NULL);
+	return (malloc(1));
+}
+
+void
+schedule_booking(struct schedule *s, const char *id,
+    struct schedule_result *result)
+{
+
+	FUZZ_REQUIRE(s != NULL && !scheduled);
+	scheduled = 1;
+	FUZZ_REQUIRE(strcmp(current->method, "POST") == 0 &&
+	    strcmp(current->path, "/webhooks/booking-followup") == 0 &&
+	    strncasecmp(current->content_type, "application/json",
+	    strlen("application/json")) == 0);
+	FUZZ_REQUIRE(fuzz_is_uuid(id));
+
+	/* Any outcome, decided by the input. */
+	memset(result, 0, sizeof(*result));
+	result->outcome = (enum schedule_outcome)((unsigned char)id[0] %
+	    (SCHEDULE_LATER + 1));
+	(void)snprintf(result->reason, sizeof(result->reason), "a reason");
+	result->retry_after = id[1] - 'a';
+	result->everybody = id[2] == '0';
+}
+
+int
+schedule_delete_obsolete(struct schedule *s, const char *id,
+    struct schedule_result *result)
+{
+
+	/* Not without a database. */
+	FUZZ_REQUIRE(s == NULL && id == NULL && result == NULL);
+	return (-1);
+}
+
+void
+schedule_free(struct schedule *s)
+{
+
+	free(s);
+}
+
+/* A second opinion: is the body about a booking of ours? */
+static int
+is_good_body(const struct fcgi_memory *m)
+{
+	static const char *const names[] = { "tenant_id", "lead_id",
+	    "assigned_user_id", "scheduled_at", "timezone", "booking_type",
+	    "created_at", "schema" };
+	const char *id, *schema;
+	json_t *body, *value;
+	size_t i;
+	int good;
+
+	body = json_loadb((const char *)m->body, m->len,
+	    JSON_REJECT_DUPLICATES, NULL);
+	id = json_string_value(json_object_get(body, "booking_id"));
+	schema = json_string_value(json_object_get(body, "schema"));
+	good = id != NULL && strlen(id) == 36 &&
+	    (schema == NULL || strcmp(schema, SCHEMA) == 0);
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		value = json_object_get(body, names[i]);
+		good &= value == NULL || json_is_null(value) ||
+		    json_is_string(value);
+	}
+	json_decref(body);
+	return (good);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	struct request request;
+	struct breaker *breaker;
+	struct fcgi_memory m;
+	const char *length;
+	int status;
+
+	if (routes == NULL) {
+		log_init("fuzz", LOG_ERROR, 0);
+		FUZZ_REQUIRE((breaker = breaker_new()) != NULL);
+		routes = routes_new(&conf, NULL, breaker);
+		FUZZ_REQUIRE(routes != NULL);
+	}
+
+	fcgi_memory_init(&m, &request, data, len);
+	current = &request;
+	scheduled = 0;
+	routes_handle(routes, &request);
+	status = fcgi_memory_check(&m, &request);
+	FUZZ_REQUIRE(status == 200 || status == 400 || status == 404 ||
+	    status == 405 || status == 413 || status == 415 || status == 503);
+
+	/* A body that is shorter than announced was not looked at. */
+	length = request_param(&request, "CONTENT_LENGTH");
+	if (scheduled)
+		FUZZ_REQUIRE(atol(length) < (long)m.len || is_good_body(&m));
+	fcgi_memory_free(&m);
+	return (0);
+}
