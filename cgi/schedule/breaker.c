@@ -132,14 +132,15 @@ open_until(struct breaker *b, long now, long retry_after)
 }
 
 /**
- * breaker_failed(breaker, now, at_once, retry_after, reason):
- * The service failed, for ${reason}.  With ${at_once} set it will fail for
- * everybody: open without waiting for more.  ${retry_after} is the pause that
- * the service asked for in seconds, or -1.
+ * breaker_failed(breaker, now, answer, at_once, retry_after, reason):
+ * The service failed a request that had the ${answer} of breaker_ask, for
+ * ${reason}.  With ${at_once} set it will fail for everybody: open without
+ * waiting for more.  ${retry_after} is the pause that the service asked for
+ * in seconds, or -1.
  */
 void
-breaker_failed(struct breaker *b, long now, int at_once, long retry_after,
-    const char *reason)
+breaker_failed(struct breaker *b, long now, enum breaker_answer answer,
+    int at_once, long retry_after, const char *reason)
 {
 	int opened = 0;
 
@@ -149,7 +150,7 @@ breaker_failed(struct breaker *b, long now, int at_once, long retry_after,
 	utf8_clean(b->reason);
 	if (b->is_open) {
 		/* What was on its way when it opened tells nothing new. */
-		if (is_probing(b, now)) {
+		if (answer == BREAKER_PROBE) {
 			b->probes++;
 			open_until(b, now, retry_after);
 		}

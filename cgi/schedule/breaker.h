@@ -45,12 +45,14 @@ enum breaker_answer breaker_ask(struct breaker *, long, long *, char *);
 void breaker_succeeded(struct breaker *);
 
 /**
- * breaker_failed(breaker, now, at_once, retry_after, reason):
- * The service failed, for ${reason}.  With ${at_once} set it will fail for
- * everybody: open without waiting for more.  ${retry_after} is the pause that
- * the service asked for in seconds, or -1.
+ * breaker_failed(breaker, now, answer, at_once, retry_after, reason):
+ * The service failed a request that had the ${answer} of breaker_ask, for
+ * ${reason}.  With ${at_once} set it will fail for everybody: open without
+ * waiting for more.  ${retry_after} is the pause that the service asked for
+ * in seconds, or -1.
  */
-void breaker_failed(struct breaker *, long, int, long, const char *);
+void breaker_failed(struct breaker *, long, enum breaker_answer, int, long,
+    const char *);
 
 /**
  * breaker_state(breaker, now, wait, reason):

@@ -289,7 +289,7 @@ call(struct cloud_tasks *tasks, const char *method, const char *url,
 	}
 
 	if (outcome == CLOUD_TASKS_TRANSIENT || outcome == CLOUD_TASKS_BLOCKED)
-		breaker_failed(tasks->breaker, monotime_ms(),
+		breaker_failed(tasks->breaker, monotime_ms(), answer,
 		    outcome == CLOUD_TASKS_BLOCKED, error->retry_after,
 		    error->text);
 	else

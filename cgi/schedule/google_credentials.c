@@ -85,6 +85,24 @@ check_url(const struct google_credentials *c, const char *name, char *why,
 	return (0);
 }
 
+/* If there is a ${name}, it consists of letters, digits and ${more}. */
+static int
+check_name(const struct google_credentials *c, const char *name,
+    const char *more, char *why, size_t whylen)
+{
+	const char *value = member(c, name), *p;
+
+	if (json_object_get(c->file, name) == NULL)
+		return (0);
+	for (p = value; p != NULL && *p != '\0'; p++) {
+		if (!isalnum((unsigned char)*p) && strchr(more, *p) == NULL)
+			break;
+	}
+	if (p == NULL || p == value || *p != '\0')
+		return (complain(why, whylen, "%s is not one", name));
+	return (0);
+}
+
 /* Take the private key out of the file, so that it is held once only. */
 static int
 parse_service_account(struct google_credentials *c, char *why, size_t whylen)
@@ -141,6 +159,9 @@ parse_external(struct google_credentials *c, char *why, size_t whylen)
 	const json_t *source = json_object_get(c->file, "credential_source");
 	const char *url = json_string_value(json_object_get(source, "url"));
 
+	if (json_object_get(source, "environment_id") != NULL)
+		return (complain(why, whylen, "credential_source is of AWS, "
+		    "which is not supported"));
 	if (require(c, names, why, whylen) != 0 ||
 	    check_url(c, "token_url", why, whylen) != 0 ||
 	    check_url(c, "service_account_impersonation_url", why,
@@ -173,9 +194,15 @@ parse(const struct config *conf, json_t *file, int depth, char *why,
 	c->conf = conf;
 	c->file = file;
 	type = member(c, "type");
-	if (type == NULL || depth > MAX_DEPTH) {
+	if (depth > MAX_DEPTH) {
+		rc = complain(why, whylen, "source_credentials are nested too "
+		    "deep");
+	} else if (type == NULL) {
 		rc = complain(why, whylen, "it is not a JSON object with a "
 		    "type");
+	} else if (check_name(c, "universe_domain", ".-", why, whylen) != 0 ||
+	    check_name(c, "quota_project_id", ".:_-", why, whylen) != 0) {
+		rc = -1;
 	} else if (strcmp(type, "service_account") == 0) {
 		c->kind = GOOGLE_SERVICE_ACCOUNT;
 		rc = parse_service_account(c, why, whylen);

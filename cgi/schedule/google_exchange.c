@@ -24,6 +24,9 @@
 /* How long a token lives that we sign ourselves or ask for, in seconds. */
 #define LIFETIME	3600
 
+/* No token is kept for longer, whatever its giver says, in seconds. */
+#define MAX_LIFETIME	86400
+
 /* The most a file with a subject token may have, in bytes. */
 #define MAX_FILE	65536
 
@@ -48,6 +51,17 @@ member(const struct google_credentials *c, const char *name)
 	return (json_string_value(json_object_get(c->file, name)));
 }
 
+/* Can ${text} be a bearer token (RFC 6750, 2.1)?  It goes into a header. */
+static int
+is_token(const char *text)
+{
+	const char *p;
+
+	for (p = text; *p > ' ' && *p < 0x7f; p++)
+		continue;
+	return (p > text && *p == '\0');
+}
+
 /* Put "access_token" and "expires_in" of ${answer} into ${token}. */
 static int
 take_token(const json_t *answer, time_t now, struct google_token *token,
@@ -57,12 +71,16 @@ take_token(const json_t *answer, time_t now, struct google_token *token,
 	    "access_token"));
 	const json_t *lifetime = json_object_get(answer, "expires_in");
 
-	if (text == NULL || !json_is_number(lifetime))
+	double seconds = json_number_value(lifetime);
+
+	if (text == NULL || !is_token(text) || !json_is_number(lifetime) ||
+	    !(seconds > 0))
 		return (complain(why, whylen, "the %s gave an answer without "
 		    "access_token and expires_in", from));
 	if ((token->text = strdup(text)) == NULL)
 		return (complain(why, whylen, "out of memory"));
-	token->expires = now + (time_t)json_number_value(lifetime);
+	token->expires = now + (time_t)(seconds < MAX_LIFETIME ? seconds :
+	    MAX_LIFETIME);
 	return (0);
 }
 
@@ -230,7 +248,7 @@ impersonate(const struct google_credentials *c, struct http *http,
 		goto out;
 	text = json_string_value(json_object_get(answer, "accessToken"));
 	expires = json_string_value(json_object_get(answer, "expireTime"));
-	if (text == NULL || expires == NULL ||
+	if (text == NULL || !is_token(text) || expires == NULL ||
 	    rfc3339_parse(expires, &ms) != 0 ||
 	    (token->text = strdup(text)) == NULL)
 		(void)complain(why, whylen, "the service that impersonates "
@@ -267,7 +285,7 @@ pick_subject(const struct google_credentials *c, const char *text, size_t len)
 			len--;
 		return (len > 0 ? strndup(text, len) : NULL);
 	}
-	root = json_loadb(text, len, 0, NULL);
+	root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
 	value = json_string_value(json_object_get(root,
 	    field != NULL ? field : ""));
 	if (value != NULL)

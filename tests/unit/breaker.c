@@ -1,0 +1,478 @@
+#include <sys/wait.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "breaker.h"
+#include "log.h"
+#include "monotime.h"
+#include "utf8.h"
+
+#include "unit.h"
+
+/* What breaker.h promises, in numbers. */
+#define THRESHOLD	5
+#define PAUSE_BASE_MS	500
+#define PAUSE_CAP_MS	15000
+#define PROBE_MS	30000
+
+/* Any time will do; this one is not near 0. */
+#define START	1000000
+
+static struct breaker *b;
+static long wait_ms;
+static char reason[BREAKER_REASON_LEN];
+
+/* Before each test: a new breaker; only errors are logged. */
+static int
+begin(void **state)
+{
+
+	(void)state;
+	log_init(NULL, LOG_ERROR, 0);
+	return ((b = breaker_new()) != NULL ? 0 : -1);
+}
+
+static int
+end(void **state)
+{
+
+	(void)state;
+	breaker_free(b);
+	return (0);
+}
+
+/* What the request that fails had been answered; see test_bystander. */
+static enum breaker_answer answered = BREAKER_PROBE;
+
+/* Tell ${b} of a failure.  Return how many lines were logged of it. */
+static int
+failed(long now, int at_once, long retry_after, const char *why)
+{
+	char line[1024];
+	FILE *f = tmpfile();
+	int saved = dup(STDERR_FILENO), n = 0;
+
+	assert_non_null(f);
+	assert_true(saved >= 0);
+	assert_true(dup2(fileno(f), STDERR_FILENO) >= 0);
+	breaker_failed(b, now, answered, at_once, retry_after, why);
+	assert_true(dup2(saved, STDERR_FILENO) >= 0);
+	(void)close(saved);
+	rewind(f);
+	while (fgets(line, sizeof(line), f) != NULL) {
+		assert_non_null(strstr(line, "breaker open"));
+		n++;
+	}
+	(void)fclose(f);
+	return (n);
+}
+
+/* Ask ${b}, with what it may set wiped before. */
+static enum breaker_answer
+ask(long now)
+{
+
+	wait_ms = -1;
+	reason[0] = '\0';
+	return (breaker_ask(b, now, &wait_ms, reason));
+}
+
+/* Open ${b} at ${now}.  Return when it is worth asking again. */
+static long
+open_at(long now, long retry_after)
+{
+
+	assert_int_equal(failed(now, 1, retry_after, "down"), 1);
+	assert_int_equal(ask(now), BREAKER_REFUSED);
+	assert_true(wait_ms > 0);
+	return (now + wait_ms);
+}
+
+static void
+check_state(long now, const char *want)
+{
+
+	wait_ms = -1;
+	assert_string_equal(breaker_state(b, now, &wait_ms, reason), want);
+}
+
+/* So many failures in a row open it, and no others. */
+static void
+test_threshold(void **state)
+{
+	int i, round;
+
+	(void)state;
+	for (round = 0; round < 3; round++) {
+		for (i = 1; i < THRESHOLD; i++) {
+			assert_int_equal(failed(START + i, 0, -1, "503"), 0);
+			assert_int_equal(ask(START + i), BREAKER_GO);
+			check_state(START + i, "closed");
+		}
+		/* One success, and counting begins anew. */
+		breaker_succeeded(b);
+	}
+	for (i = 1; i < THRESHOLD; i++)
+		assert_int_equal(failed(START, 0, -1, "early"), 0);
+	assert_int_equal(failed(START, 0, -1, "the fifth"), 1);
+	assert_int_equal(ask(START), BREAKER_REFUSED);
+	assert_string_equal(reason, "the fifth");
+	check_state(START, "open");
+
+	/* More of them, from requests that were on their way, is no news. */
+	assert_int_equal(failed(START, 0, -1, "late"), 0);
+	assert_int_equal(failed(START, 1, -1, "late"), 0);
+}
+
+static void
+test_at_once(void **state)
+{
+	long next;
+
+	(void)state;
+	next = open_at(START, -1);
+	assert_string_equal(reason, "down");
+	check_state(START, "open");
+	assert_int_equal(wait_ms, next - START);
+
+	/* Closed again, it takes as many failures as ever. */
+	breaker_succeeded(b);
+	check_state(START, "closed");
+	assert_int_equal(failed(START, 0, -1, "503"), 0);
+	assert_int_equal(ask(START), BREAKER_GO);
+}
+
+/* Open: refused until the pause is over, then one probe. */
+static void
+test_probe(void **state)
+{
+	long next = open_at(START, -1);
+
+	(void)state;
+	assert_int_equal(ask(next - 1), BREAKER_REFUSED);
+	assert_int_equal(wait_ms, 1);
+	check_state(next - 1, "open");
+	check_state(next, "half-open");
+	assert_int_equal(wait_ms, 0);
+
+	assert_int_equal(ask(next), BREAKER_PROBE);
+	assert_string_equal(reason, "down");
+	check_state(next, "half-open");
+	assert_int_equal(ask(next), BREAKER_REFUSED);
+	assert_true(wait_ms > 0 && wait_ms <= PAUSE_BASE_MS);
+	assert_int_equal(ask(next + PROBE_MS - 1), BREAKER_REFUSED);
+
+	/* It succeeded: everybody may go. */
+	breaker_succeeded(b);
+	assert_int_equal(ask(next), BREAKER_GO);
+	assert_int_equal(ask(next), BREAKER_GO);
+	assert_int_equal(wait_ms, -1);
+	assert_string_equal(reason, "");
+}
+
+static void
+test_probe_failed(void **state)
+{
+	long next = open_at(START, -1), later;
+
+	(void)state;
+	assert_int_equal(ask(next), BREAKER_PROBE);
+	assert_int_equal(failed(next + 20, 0, -1, "still down"), 0);
+	assert_int_equal(ask(next + 20), BREAKER_REFUSED);
+	assert_string_equal(reason, "still down");
+	check_state(next + 20, "open");
+
+	/* The pause counts from the failure, and the next one may try. */
+	later = next + 20 + wait_ms;
+	assert_in_range(wait_ms, PAUSE_BASE_MS, 2 * PAUSE_BASE_MS);
+	assert_int_equal(ask(later - 1), BREAKER_REFUSED);
+	assert_int_equal(ask(later), BREAKER_PROBE);
+}
+
+/* What fails while it is open, without being the probe, moves nothing. */
+static void
+test_late_failures(void **state)
+{
+	long next = open_at(START, -1);
+	int i;
+
+	(void)state;
+	for (i = 0; i < 20; i++)
+		assert_int_equal(failed(START + i, i % 2, 600, "late"), 0);
+	assert_int_equal(ask(START), BREAKER_REFUSED);
+	assert_int_equal(wait_ms, next - START);
+	assert_string_equal(reason, "late");
+	assert_int_equal(ask(next), BREAKER_PROBE);
+}
+
+/* The pause doubles up to its cap, and keeps to half of that or more. */
+static void
+test_backoff(void **state)
+{
+	long now, top, low[2] = { PAUSE_CAP_MS, PAUSE_CAP_MS };
+	long high[2] = { 0, 0 };
+	int round, probes;
+
+	(void)state;
+	for (round = 0; round < 100; round++) {
+		now = open_at(START, -1) - wait_ms;
+		for (probes = 0; probes < 9; probes++) {
+			top = (long)PAUSE_BASE_MS << probes;
+			if (top > PAUSE_CAP_MS)
+				top = PAUSE_CAP_MS;
+			assert_in_range(wait_ms, top / 2, top);
+			if (probes % 8 == 0) {
+				low[probes / 8] = wait_ms < low[probes / 8] ?
+				    wait_ms : low[probes / 8];
+				high[probes / 8] = wait_ms > high[probes / 8] ?
+				    wait_ms : high[probes / 8];
+			}
+			now += wait_ms;
+			assert_int_equal(ask(now), BREAKER_PROBE);
+			assert_int_equal(failed(now, 0, -1, "down"), 0);
+			assert_int_equal(ask(now), BREAKER_REFUSED);
+		}
+		/* A success forgets how long it was. */
+		breaker_succeeded(b);
+	}
+
+	/* The jitter uses the room it has: 100 draws miss a fifth rarely. */
+	assert_true(low[0] < 300 && high[0] > 450);
+	assert_true(low[1] < 9000 && high[1] > 13500);
+}
+
+/* Retry-After makes a pause longer, never shorter. */
+static void
+test_retry_after(void **state)
+{
+	static const struct {
+		long seconds;
+		long low, high;
+	} rows[] = {
+		{ -1, PAUSE_BASE_MS / 2, PAUSE_BASE_MS },
+		{ 0, PAUSE_BASE_MS / 2, PAUSE_BASE_MS },
+		{ 1, 1000, 1000 },
+		{ 60, 60000, 60000 },
+		{ 3600, 3600000, 3600000 },
+	};
+	long now;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		(void)open_at(START, rows[i].seconds);
+		assert_in_range(wait_ms, rows[i].low, rows[i].high);
+		breaker_succeeded(b);
+	}
+
+	/* Also after a probe; and not beyond the pause it was given for. */
+	now = open_at(START, -1);
+	assert_int_equal(ask(now), BREAKER_PROBE);
+	assert_int_equal(failed(now, 0, 90, "busy"), 0);
+	assert_int_equal(ask(now), BREAKER_REFUSED);
+	assert_int_equal(wait_ms, 90000);
+	now += 90000;
+	assert_int_equal(ask(now), BREAKER_PROBE);
+	assert_int_equal(failed(now, 0, -1, "busy"), 0);
+	assert_int_equal(ask(now), BREAKER_REFUSED);
+	assert_in_range(wait_ms, 2 * PAUSE_BASE_MS, 4 * PAUSE_BASE_MS);
+}
+
+/* A reason of any length and any bytes is kept as text that is whole. */
+static void
+test_reason(void **state)
+{
+	char longest[2 * BREAKER_REASON_LEN];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i + 2 < sizeof(longest); i += 2)
+		memcpy(&longest[i], "\xc3\xa9", 3);
+	memmove(longest + 1, longest, sizeof(longest) - 2);
+	longest[0] = 'x';
+	longest[sizeof(longest) - 1] = '\0';
+	(void)failed(START, 1, -1, longest);
+	(void)ask(START);
+	assert_int_equal(strlen(reason), BREAKER_REASON_LEN - 1);
+	assert_true(utf8_valid(reason, strlen(reason)));
+	assert_memory_equal(reason, longest, BREAKER_REASON_LEN - 2);
+
+	(void)failed(START, 0, -1, "bad \xff byte");
+	(void)ask(START);
+	assert_string_equal(reason, "bad ? byte");
+}
+
+/* A worker that asks once, at ${now}, when ${gate} is shut. */
+static pid_t
+asking_worker(int gate, int other_end_of_gate, long now)
+{
+	pid_t pid = fork();
+	char c;
+
+	if (pid == 0) {
+		(void)close(other_end_of_gate);
+		(void)!read(gate, &c, 1);
+		_exit((int)breaker_ask(b, now, &wait_ms, reason));
+	}
+	assert_true(pid > 0);
+	return (pid);
+}
+
+static int
+exit_status(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return (WEXITSTATUS(status));
+}
+
+/*
+ * A request that was on its way before the breaker opened, and fails while a
+ * probe is out, says nothing about the probe.
+ */
+static void
+test_bystander(void **state)
+{
+	long next = open_at(START, -1);
+
+	(void)state;
+	assert_int_equal(ask(next), BREAKER_PROBE);
+	answered = BREAKER_GO;
+	assert_int_equal(failed(next, 0, -1, "late"), 0);
+	answered = BREAKER_PROBE;
+	assert_int_equal(ask(next + 600), BREAKER_REFUSED);
+	assert_int_equal(ask(next + 20000), BREAKER_REFUSED);
+}
+
+/* Of many workers that ask at the same time, exactly one is the probe. */
+static void
+test_one_probe(void **state)
+{
+	pid_t pids[8];
+	long next = open_at(START, -1);
+	int gate[2], round, probes;
+	size_t i;
+
+	(void)state;
+	for (round = 0; round < 20; round++) {
+		assert_int_equal(pipe(gate), 0);
+		for (i = 0; i < NITEMS(pids); i++)
+			pids[i] = asking_worker(gate[0], gate[1], next);
+		(void)close(gate[0]);
+		(void)close(gate[1]);
+		for (i = 0, probes = 0; i < NITEMS(pids); i++) {
+			switch (exit_status(pids[i])) {
+			case BREAKER_PROBE:
+				probes++;
+				break;
+			case BREAKER_REFUSED:
+				break;
+			default:
+				fail_msg("a worker went through");
+			}
+		}
+		assert_int_equal(probes, 1);
+		assert_int_equal(failed(next, 0, -1, "down"), 0);
+		(void)ask(next);
+		next += wait_ms;
+	}
+
+	/* What one worker learns, all know. */
+	if ((pids[0] = fork()) == 0) {
+		breaker_succeeded(b);
+		_exit(0);
+	}
+	assert_int_equal(exit_status(pids[0]), 0);
+	assert_int_equal(ask(next), BREAKER_GO);
+}
+
+/* A worker that is killed while it probes holds up the others for a while. */
+static void
+test_killed_probe(void **state)
+{
+	long next = open_at(START, -1);
+	int status;
+	pid_t pid;
+
+	(void)state;
+	if ((pid = fork()) == 0) {
+		if (breaker_ask(b, next, &wait_ms, reason) == BREAKER_PROBE)
+			(void)raise(SIGKILL);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+
+	assert_int_equal(ask(next + 1), BREAKER_REFUSED);
+	assert_int_equal(ask(next + PROBE_MS - 1), BREAKER_REFUSED);
+	check_state(next + PROBE_MS - 1, "half-open");
+	assert_int_equal(ask(next + PROBE_MS), BREAKER_PROBE);
+
+	/* The one that took over holds it as long again. */
+	assert_int_equal(ask(next + PROBE_MS), BREAKER_REFUSED);
+	assert_int_equal(ask(next + 2 * PROBE_MS - 1), BREAKER_REFUSED);
+	assert_int_equal(ask(next + 2 * PROBE_MS), BREAKER_PROBE);
+	breaker_succeeded(b);
+	assert_int_equal(ask(next), BREAKER_GO);
+}
+
+/* Wherever a worker is killed, the breaker is not locked for the others. */
+static void
+test_killed_anywhere(void **state)
+{
+	long until, now;
+	int i, status;
+	pid_t pid;
+
+	(void)state;
+	/* A lock that is never given back ends the test, not the night. */
+	(void)alarm(60);
+	for (i = 0; i < 50; i++) {
+		if ((pid = fork()) == 0) {
+			for (now = START;; now++) {
+				breaker_succeeded(b);
+				(void)breaker_ask(b, now, &wait_ms, reason);
+			}
+		}
+		assert_true(pid > 0);
+		/* Contend with it for a moment that differs each time. */
+		until = monotime_ms() + 1 + i % 5;
+		while (monotime_ms() < until)
+			assert_int_equal(ask(START), BREAKER_GO);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(ask(START), BREAKER_GO);
+		check_state(START, "closed");
+	}
+	(void)alarm(0);
+	breaker_free(NULL);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_threshold, begin, end),
+		cmocka_unit_test_setup_teardown(test_at_once, begin, end),
+		cmocka_unit_test_setup_teardown(test_probe, begin, end),
+		cmocka_unit_test_setup_teardown(test_probe_failed, begin, end),
+		cmocka_unit_test_setup_teardown(test_late_failures, begin,
+		    end),
+		cmocka_unit_test_setup_teardown(test_backoff, begin, end),
+		cmocka_unit_test_setup_teardown(test_retry_after, begin, end),
+		cmocka_unit_test_setup_teardown(test_reason, begin, end),
+		cmocka_unit_test_setup_teardown(test_bystander, begin, end),
+		cmocka_unit_test_setup_teardown(test_one_probe, begin, end),
+		cmocka_unit_test_setup_teardown(test_killed_probe, begin, end),
+		cmocka_unit_test_setup_teardown(test_killed_anywhere, begin,
+		    end),
+	};
+
+	return (cmocka_run_group_tests_name("breaker", tests, NULL, NULL));
+}
