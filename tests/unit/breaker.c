@@ -201,8 +201,10 @@ test_late_failures(void **state)
 	int i;
 
 	(void)state;
+	answered = BREAKER_GO;
 	for (i = 0; i < 20; i++)
 		assert_int_equal(failed(START + i, i % 2, 600, "late"), 0);
+	answered = BREAKER_PROBE;
 	assert_int_equal(ask(START), BREAKER_REFUSED);
 	assert_int_equal(wait_ms, next - START);
 	assert_string_equal(reason, "late");
