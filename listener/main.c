@@ -23,6 +23,9 @@
 /* How long what is in flight may take at the end, in milliseconds. */
 #define DRAIN_MS	20000
 
+/* So many notifications are handled at once, before others get a turn. */
+#define MAX_EVENTS	256
+
 struct listener {
 	struct config conf;
 	struct notifications *notifications;
@@ -63,16 +66,20 @@ on_notify(struct listener *l, const char *text, long now)
 	sweep_notified(l->sweep, now);
 }
 
-/* Handle what the database connection has to say. */
-static void
+/*
+ * Handle what the database connection has to say, but not so much of it that
+ * nothing else is done.  Return non-zero iff there may be more.
+ */
+static int
 handle_notifications(struct listener *l, long now)
 {
 	struct notifications_data data;
+	int i;
 
-	for (;;) {
+	for (i = 0; i < MAX_EVENTS; i++) {
 		switch (notifications_next(l->notifications, now, &data)) {
 		case NOTIFICATIONS_NONE:
-			return;
+			return (0);
 		case NOTIFICATIONS_LISTENING:
 			sweep_request(l->sweep, now);
 			break;
@@ -88,14 +95,15 @@ handle_notifications(struct listener *l, long now)
 			break;
 		case NOTIFICATIONS_FATAL:
 			l->failed = 1;
-			return;
+			return (0);
 		}
 	}
+	return (1);
 }
 
-/* Wait for whatever happens next. */
+/* Wait for whatever happens next; if there is ${more} to do, just look. */
 static void
-wait_for_something(struct listener *l, long now)
+wait_for_something(struct listener *l, long now, int more)
 {
 	struct curl_waitfd fds[2];
 	long alive, deadline, sweep = sweep_deadline(l->sweep);
@@ -109,6 +117,8 @@ wait_for_something(struct listener *l, long now)
 	fds[1].fd = fd;
 	fds[1].events = (short)(((events & POLLIN) ? CURL_WAIT_POLLIN : 0) |
 	    ((events & POLLOUT) ? CURL_WAIT_POLLOUT : 0));
+	if (more)
+		deadline = now;
 	if (!l->stopping && sweep < deadline)
 		deadline = sweep;
 	alive = supervisor_alive(now);
@@ -148,18 +158,19 @@ static void
 run(struct listener *l)
 {
 	long now;
+	int more;
 
 	for (;;) {
 		now = monotime_ms();
 		check_signals(l, now);
-		handle_notifications(l, now);
+		more = handle_notifications(l, now);
 		if (!l->stopping)
 			sweep_step(l->sweep, l->notifications, l->forwarder,
 			    now);
 		forwarder_step(l->forwarder, now);
 		if (is_finished(l, now))
 			return;
-		wait_for_something(l, now);
+		wait_for_something(l, now, more);
 	}
 }
 

@@ -301,7 +301,16 @@ notifications_next(struct notifications *n, long now,
 		return (NOTIFICATIONS_FATAL);
 
 	if (n->conn != NULL && n->state != CONNECTING) {
-		/* Read whatever is there; a dead connection shows here. */
+		/*
+		 * What has been read goes first: libpq would pile up in
+		 * memory what comes in faster than it is taken.
+		 */
+		if ((n->notify = PQnotifies(n->conn)) != NULL) {
+			data->payload = n->notify->extra;
+			return (NOTIFICATIONS_NOTIFY);
+		}
+
+		/* Read what is there; a dead connection shows here. */
 		if (PQconsumeInput(n->conn) == 0 || PQflush(n->conn) < 0)
 			return (lose(n, now, NULL));
 		if (is_awaiting(n)) {
