@@ -171,8 +171,15 @@ fuzz:
 	    fuzz-targets
 	tests/fuzz/run fuzz $(BUILD)/fuzz $(SECONDS)
 
+# SECONDS=, RATE= and the rest: see tests/bench/callback-flood.
+bench:
+	tests/deps check
+	+$(MAKE) all
+	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/bench/callback-flood
+
 SHELL_SCRIPTS = .ci/run sql/followup-trigger tests/stack tests/demo \
-    tests/deps tests/check tests/sql/run tests/fuzz/run tests/chaos/run
+    tests/deps tests/check tests/sql/run tests/fuzz/run tests/chaos/run \
+    tests/bench/callback-flood
 # Code that only a trap or bats calls is not unreachable.
 SHELL_NOISE = SC2317
 BATS_FILES = $(wildcard tests/*/*.bats tests/*/*.bash)
@@ -224,7 +231,7 @@ install-trigger:
 	sql/followup-trigger install \
 	    $${DATABASE_URL:+--dbname "$$DATABASE_URL"} $(TRIGGER_FLAGS)
 
-.PHONY: all unit fuzz-targets fuzz demo check chaos lint lint-shell \
+.PHONY: all unit fuzz-targets fuzz demo check chaos bench lint lint-shell \
     lint-cppcheck lint-tidy clean \
     install uninstall install-trigger always
 .DELETE_ON_ERROR:

@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "http.h"
+#include "secret.h"
 #include "utf8.h"
 #include "webhook_signature.h"
 
@@ -164,7 +165,7 @@ static void
 describe(const struct voice_agent *agent, int answered,
     struct voice_agent_error *error)
 {
-	char *p;
+	char *body, *p;
 
 	error->http_status = http_status(agent->http);
 	error->retry_after = -1;
@@ -175,9 +176,14 @@ describe(const struct voice_agent *agent, int answered,
 		    http_error(agent->http));
 	} else {
 		error->retry_after = http_retry_after(agent->http, time(NULL));
+		/* It may quote the token that it does not like. */
+		body = strdup(http_body(agent->http));
+		if (body != NULL && agent->conf->call_token != NULL)
+			secret_hide(body, agent->conf->call_token);
 		(void)snprintf(error->text, sizeof(error->text),
 		    "the voice agent answered %ld: %.300s",
-		    error->http_status, http_body(agent->http));
+		    error->http_status, body != NULL ? body : "");
+		free(body);
 	}
 	for (p = error->text; *p != '\0'; p++) {
 		if ((unsigned char)*p < ' ')

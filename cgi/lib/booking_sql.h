@@ -2,8 +2,8 @@
 #define BOOKING_SQL_H_
 
 /*
- * The statements of booking.c, as templates: {S} is the schema and {T} the
- * bookings table, both quoted.  Private to booking.c.
+ * The statements of booking.c and bookings.c, as templates: {S} is the schema
+ * and {T} the bookings table, both quoted, {H} the horizon.  Private to them.
  */
 
 enum booking_sql {

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <libpq-fe.h>
+
 #include "log.h"
 #include "url.h"
 #include "utf8.h"
@@ -22,6 +24,7 @@
 enum type {
 	TEXT,		/* anything without control characters */
 	SECRET,		/* likewise, and never printed */
+	CONNINFO,	/* likewise, and libpq can read it */
 	PORT,		/* 1 to 65535 */
 	NAME,		/* an SQL identifier: 1 to 63 bytes */
 	ID,		/* [A-Za-z0-9._:-]+, goes into resource names */
@@ -50,7 +53,7 @@ static const struct variable {
 #define V(name, type, member, programs, required, fallback, min, max, help) \
 	{ name, type, offsetof(struct config, member), programs, required, \
 	    fallback, min, max, help }
-	V("DATABASE_URL", SECRET, database_url, ALL, 0, NULL, 0, 0,
+	V("DATABASE_URL", CONNINFO, database_url, ALL, 0, NULL, 0, 0,
 	    "database as a postgresql:// URL or libpq connection string; "
 	    "or POSTGRES_*; or libpq's own PG* variables"),
 	V("POSTGRES_HOST", TEXT, postgres_host, ALL, 0, NULL, 0, 0,
@@ -254,6 +257,43 @@ parse_duration(const struct variable *v, const char *s, int *out,
 	    v->max, s));
 }
 
+/* Has libpq taken a part of the password for the host, or for the port? */
+static int
+is_misread(const PQconninfoOption *options)
+{
+	const char *val;
+
+	for (; options->keyword != NULL; options++) {
+		if ((val = options->val) == NULL)
+			continue;
+		if (strcmp(options->keyword, "host") == 0 && *val != '/' &&
+		    *val != '@' && strchr(val, '@') != NULL)
+			return (1);
+		if (strcmp(options->keyword, "port") == 0 &&
+		    strspn(val, "0123456789,") != strlen(val))
+			return (1);
+	}
+	return (0);
+}
+
+/*
+ * libpq quotes what it cannot read, which may be the password: it must not
+ * come to that when it connects, and its own words are not for the log.
+ */
+static int
+check_conninfo(const struct variable *v, const char *s, struct complaint *c)
+{
+	PQconninfoOption *options = PQconninfoParse(s, NULL);
+	int good = options != NULL && !is_misread(options);
+
+	PQconninfoFree(options);
+	if (good)
+		return (0);
+	return (complain(c, "%s must be a postgresql:// URL or a libpq "
+	    "connection string; in a URL, write @ / : %% in the password as "
+	    "%%40 %%2F %%3A %%25", v->name));
+}
+
 /* Say what is wrong with the text ${s}, or return 0. */
 static int
 check_text(const struct variable *v, const char *s, struct complaint *c)
@@ -269,6 +309,8 @@ check_text(const struct variable *v, const char *s, struct complaint *c)
 	}
 
 	switch (v->type) {
+	case CONNINFO:
+		return (check_conninfo(v, s, c));
 	case PORT:
 		if (parse_number(s, &end, &n) != 0 || *end != '\0' ||
 		    n < 1 || n > 65535)
@@ -295,7 +337,11 @@ check_text(const struct variable *v, const char *s, struct complaint *c)
 		break;
 	case BASE_URL:
 	case SAFE_URL:
-		if ((why = url_check(s)) != NULL)
+		/* Before an @ there may be a password. */
+		if ((why = url_check(s)) != NULL && strchr(s, '@') != NULL)
+			return (complain(c, "%s must be a URL: this one %s",
+			    v->name, why));
+		if (why != NULL)
 			return (complain(c, "%s must be a URL: \"%.120s\" %s",
 			    v->name, s, why));
 		if (v->type == BASE_URL && strchr(s, '?') != NULL)

@@ -48,6 +48,20 @@ secret_free(char *secret, size_t len)
 }
 
 /**
+ * secret_hide(text, secret):
+ * Overwrite every ${secret} in ${text} with asterisks, before it is logged.
+ */
+void
+secret_hide(char *text, const char *secret)
+{
+	size_t len = strlen(secret);
+	char *p;
+
+	for (p = text; len > 0 && (p = strstr(p, secret)) != NULL; p += len)
+		memset(p, '*', len);
+}
+
+/**
  * secret_wipe_json(json):
  * Overwrite all texts in ${json}; NULL is fine.
  */

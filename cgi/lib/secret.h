@@ -24,6 +24,12 @@ char *secret_read(int, size_t, size_t *);
 void secret_free(char *, size_t);
 
 /**
+ * secret_hide(text, secret):
+ * Overwrite every ${secret} in ${text} with asterisks, before it is logged.
+ */
+void secret_hide(char *, const char *);
+
+/**
  * secret_wipe_json(json):
  * Overwrite all texts in ${json}; NULL is fine.
  */

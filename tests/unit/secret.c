@@ -181,10 +181,26 @@ test_nothing(void **state)
 	secret_free_json(NULL);
 }
 
+/* Every occurrence goes, and nothing else. */
+static void
+test_hide(void **state)
+{
+	char text[] = "token abc, again abcabc, not ab";
+	char none[] = "nothing here";
+
+	(void)state;
+	secret_hide(text, "abc");
+	assert_string_equal(text, "token ***, again ******, not ab");
+	secret_hide(none, "");
+	secret_hide(none, "abc");
+	assert_string_equal(none, "nothing here");
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_hide),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_no_file),
 		cmocka_unit_test(test_interrupted),

@@ -18,15 +18,21 @@
  */
 static long now;
 
-static char dir[] = "/tmp/supervisor.XXXXXX";
-static char path[64];
+static char dir[56];
+static char path[80];
 static int fd = -1;
 
 static int
 setup(void **state)
 {
 
+	const char *tmp = getenv("TMPDIR");
+
 	(void)state;
+
+	/* The path of a socket is short. */
+	(void)snprintf(dir, sizeof(dir), "%s/supervisor.XXXXXX",
+	    tmp != NULL && strlen(tmp) < 32 ? tmp : "/tmp");
 	return (mkdtemp(dir) != NULL ? 0 : -1);
 }
 
