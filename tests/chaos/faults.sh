@@ -40,7 +40,11 @@ thaw() {
 }
 
 # The sessions of the programs in $1 end, as with a firewall that forgot them.
+# followup-schedule has none while it has had nothing to do since it lost them:
+# give it a reason.
 disconnect() {
+	[ "$1" != schedule ] ||
+	    curl -s -o /dev/null -m 2 --noproxy '*' "$LOCAL_URL/readyz" || true
 	ended=$(psql -XAtq -v ON_ERROR_STOP=1 -c "SELECT count(*)
 	    FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 	    WHERE application_name = 'followup-$1') AS t") && [ "$ended" != 0 ]
