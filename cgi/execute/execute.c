@@ -364,8 +364,9 @@ call(struct execute *x, const struct booking *booking,
 
 /*
  * An attempt before this one never came to its end: the process or the
- * machine died.  Give up if the operator wants a person to decide.  Return 1
- * if so, with ${result} set.
+ * machine died.  Give up if the operator wants a person to decide, or if that
+ * has happened until no attempts are left.  Return 1 if so, with ${result}
+ * set.
  */
 static int
 give_up_unknown(struct execute *x, const struct booking *booking,
@@ -373,7 +374,8 @@ give_up_unknown(struct execute *x, const struct booking *booking,
 {
 	struct voice_agent_error error = { .http_status = 0 };
 
-	if (!booking->outcome_unknown || may_retry_unknown(x))
+	if (!booking->outcome_unknown || (may_retry_unknown(x) &&
+	    booking->execution_attempts < x->conf->max_execution_attempts))
 		return (0);
 	(void)snprintf(error.text, sizeof(error.text), "an attempt was begun "
 	    "and its outcome is not known: ask the voice agent whether the "

@@ -295,3 +295,16 @@ fence() {
 	executed_with "$id" 1
 	[[ $(column "$id" execution_attempts) == 1 ]]
 }
+
+@test "started, but every attempt died: a dead letter when none is left" {
+	id=$(book '2 seconds')
+	becomes "$id" scheduled
+	# As the row is when the program has died in the middle of each attempt.
+	most=$(in_stack printenv FOLLOWUP_MAX_EXECUTION_ATTEMPTS || echo 8)
+	change "$id" "execution_attempts = $most, last_execution_error =
+	    'an attempt to start the call was begun, and its outcome is not known'"
+	becomes "$id" failed 15
+	called "$id" 0
+	sql_is execute "SELECT stage FROM lad_dev.followup_dead_letters
+	    WHERE booking_id = '$id'"
+}
