@@ -130,20 +130,11 @@ check_body(struct request *request, const json_t *body, const char *id,
     int64_t *scheduled_at)
 {
 	static const char *const texts[] = { "tenantId", "leadId",
-	    "assignedUserId", "idempotencyKey" };
+	    "assignedUserId", "idempotencyKey", NULL };
 	char body_id[UUID_LEN];
-	const json_t *value;
-	size_t i;
 
-	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		value = json_object_get(body, texts[i]);
-		if (value == NULL || json_is_null(value) ||
-		    json_is_string(value))
-			continue;
-		request_problem(request, PROBLEM_INVALID, NULL,
-		    "%s must be a string or null", texts[i]);
+	if (request_check_texts(request, body, texts) != 0)
 		return (-1);
-	}
 	if (text(body, "bookingId") == NULL ||
 	    text(body, "scheduledAt") == NULL ||
 	    rfc3339_parse(text(body, "scheduledAt"), scheduled_at) != 0) {

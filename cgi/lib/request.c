@@ -214,6 +214,30 @@ request_parse_json(const char *buf, size_t len, char *why, size_t whylen)
 	return (json);
 }
 
+/**
+ * request_check_texts(request, json, names):
+ * Each member of ${json} that ${names} (NULL at the end) names must be a text
+ * or null, if it is there.  Return 0; or -1, when the request has been
+ * answered.
+ */
+int
+request_check_texts(struct request *request, const json_t *json,
+    const char *const *names)
+{
+	const json_t *value;
+
+	for (; *names != NULL; names++) {
+		value = json_object_get(json, *names);
+		if (value == NULL || json_is_null(value) ||
+		    json_is_string(value))
+			continue;
+		request_problem(request, PROBLEM_INVALID, NULL,
+		    "%s must be a string or null", *names);
+		return (-1);
+	}
+	return (0);
+}
+
 /* The reason phrase of ${status} (RFC 9110, section 15). */
 static const char *
 phrase(int status)

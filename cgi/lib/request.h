@@ -59,6 +59,15 @@ json_t *request_json(struct request *);
 json_t *request_parse_json(const char *, size_t, char *, size_t);
 
 /**
+ * request_check_texts(request, json, names):
+ * Each member of ${json} that ${names} (NULL at the end) names must be a text
+ * or null, if it is there.  Return 0; or -1, when the request has been
+ * answered.
+ */
+int request_check_texts(struct request *, const json_t *,
+    const char *const *);
+
+/**
  * request_reply(request, status, body):
  * Answer with ${status} and ${body}, whose reference is taken over.
  */

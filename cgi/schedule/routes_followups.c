@@ -18,25 +18,14 @@ check_payload(struct request *request, const json_t *payload)
 {
 	static const char *const texts[] = { "tenant_id", "lead_id",
 	    "assigned_user_id", "scheduled_at", "timezone", "booking_type",
-	    "created_at", "schema" };
-	const json_t *value;
-	size_t i;
+	    "created_at", "schema", NULL };
 
 	if (!json_is_string(json_object_get(payload, "booking_id"))) {
 		request_problem(request, PROBLEM_INVALID, NULL,
 		    "booking_id must be a string, the UUID of a booking");
 		return (-1);
 	}
-	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		value = json_object_get(payload, texts[i]);
-		if (value == NULL || json_is_null(value) ||
-		    json_is_string(value))
-			continue;
-		request_problem(request, PROBLEM_INVALID, NULL,
-		    "%s must be a string or null", texts[i]);
-		return (-1);
-	}
-	return (0);
+	return (request_check_texts(request, payload, texts));
 }
 
 static json_t *

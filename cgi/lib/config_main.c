@@ -1,0 +1,67 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "version.h"
+
+#include "config.h"
+
+/**
+ * config_main(daemon, argc, argv, conf):
+ * What every daemon does before it starts: handle -h, -V and -t, load the
+ * configuration, have it checked and set up the log.  Returns only if the
+ * program shall run; prints and exits otherwise.
+ */
+void
+config_main(const struct config_daemon *daemon, int argc, char **argv,
+    struct config *conf)
+{
+	enum log_level level = LOG_INFO;
+	const char *name = daemon->name;
+	char why[512];
+	int ch, test = 0;
+
+	while ((ch = getopt(argc, argv, "hVt")) != -1) {
+		switch (ch) {
+		case 'h':
+			(void)printf("usage: %s [-h | -V | -t]\n\n%s\n\n"
+			    "  -h  show this help\n  -V  show the version\n"
+			    "  -t  check the configuration and exit\n\n"
+			    "environment, with [defaults]:\n", name,
+			    daemon->synopsis);
+			config_print_help(stdout, daemon->program);
+			exit(0);
+		case 'V':
+			(void)printf("%s %s\n", name, FOLLOWUP_VERSION);
+			exit(0);
+		case 't':
+			test = 1;
+			break;
+		default:
+			(void)fprintf(stderr, "try '%s -h'\n", name);
+			exit(1);
+		}
+	}
+	if (optind != argc) {
+		(void)fprintf(stderr, "%s: takes no arguments; try '%s -h'\n",
+		    name, name);
+		exit(1);
+	}
+
+	if (config_load(daemon->program, conf, why, sizeof(why)) != 0 ||
+	    (daemon->check != NULL &&
+	    daemon->check(conf, why, sizeof(why)) != 0)) {
+		(void)fprintf(stderr, "%s: %s\n", name, why);
+		exit(1);
+	}
+	if (test) {
+		(void)printf("%s: the configuration is good\n", name);
+		exit(0);
+	}
+
+	(void)log_level_parse(conf->log_level, &level);
+	log_init(daemon->component, level,
+	    strcmp(conf->log_format, "json") == 0);
+}
