@@ -292,6 +292,12 @@ record_failure(struct execute *x, const struct booking *booking,
 			database_failed(x, result);
 			return;
 		}
+		if (!changed) {
+			/* Moved or cancelled meanwhile: it is not given up. */
+			conclude(result, EXECUTE_SKIPPED, "the booking "
+			    "changed while its call failed: %s", error->text);
+			return;
+		}
 		log_error(&a, "dead letter: the call could not be started "
 		    "(attempt %d): %s; mend it, then POST "
 		    "/followups/%s/retry", attempts, error->text,

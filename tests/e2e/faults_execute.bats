@@ -308,3 +308,16 @@ fence() {
 	sql_is execute "SELECT stage FROM lad_dev.followup_dead_letters
 	    WHERE booking_id = '$id'"
 }
+
+@test "cancelled while its call is being refused: no dead letter" {
+	agent '{"status": 400, "delayMs": 1000, "count": 1}'
+	id=$(book '-1 second')
+	wait_for 10 called "$id" 1
+	has_status "$id" scheduled
+	change "$id" "task_status = 'cancelled'"
+	wait_for 10 logged execute "changed while its call failed.*$id"
+	has_status "$id" cancelled
+	sql_is 0 "SELECT count(*) FROM lad_dev.followup_dead_letters
+	    WHERE booking_id = '$id'"
+	! logged execute "dead letter.*$id" || return 1
+}
