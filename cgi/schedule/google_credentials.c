@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -225,13 +227,42 @@ parse(const struct config *conf, json_t *file, int depth, char *why,
 	return (c);
 }
 
+/* Workload identity has a secret only where it also names a client. */
+static int
+holds_secret(const struct google_credentials *c)
+{
+
+	while (c->source != NULL)
+		c = c->source;
+	return (c->kind != GOOGLE_EXTERNAL ||
+	    json_object_get(c->file, "client_secret") != NULL);
+}
+
+/* Nobody else may know the secrets, nor say where our tokens come from. */
+static int
+check_mode(const struct google_credentials *c, int fd, const char *path,
+    char *why, size_t whylen)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return (complain(why, whylen, "%s", strerror(errno)));
+	if ((st.st_mode & S_IWOTH) != 0 ||
+	    ((st.st_mode & S_IROTH) != 0 && holds_secret(c)))
+		return (complain(why, whylen, "every user of this machine can "
+		    "%s it: run chmod o-rwx %s, and replace the key if one "
+		    "may have", (st.st_mode & S_IWOTH) != 0 ? "change" :
+		    "read", path));
+	return (0);
+}
+
 /* Read the open file ${fd} and make credentials of it. */
 static struct google_credentials *
 load(const struct config *conf, int fd, const char *path, char *why,
     size_t whylen)
 {
 	struct google_credentials *c = NULL;
-	char *text, problem[256] = "it cannot be read, or is too long";
+	char *text, problem[1024] = "it cannot be read, or is too long";
 	json_t *file;
 	size_t len;
 
@@ -239,6 +270,11 @@ load(const struct config *conf, int fd, const char *path, char *why,
 		file = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
 		secret_free(text, len);
 		c = parse(conf, file, 0, problem, sizeof(problem));
+	}
+	if (c != NULL &&
+	    check_mode(c, fd, path, problem, sizeof(problem)) != 0) {
+		google_credentials_free(c);
+		c = NULL;
 	}
 	if (c == NULL)
 		(void)complain(why, whylen, "the credentials file %s: %s",

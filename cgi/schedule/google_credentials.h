@@ -27,6 +27,9 @@ struct http;
  *     exchanged for one of the service account.
  * external_account: a token of another provider, from a file or a URL, is
  *     exchanged at token_url (RFC 8693), and then perhaps as above.
+ *
+ * A file that everybody may write is refused, and so is one that everybody may
+ * read unless there is no secret in it, as in most of the last type.
  */
 struct google_credentials;
 

@@ -389,6 +389,25 @@ make_credentials() {
 	    private_key_id: "key-1", private_key: $key,
 	    client_email: "scheduler@demo-project.iam.gserviceaccount.com",
 	    token_uri: "https://oauth2.googleapis.com/token"}' >"$CREDENTIALS"
+	chmod 400 "$CREDENTIALS"
+}
+
+@test "a key that everybody can read stops the program, which says the way out" {
+	make_credentials
+	chmod 644 "$CREDENTIALS"
+	google() {
+		run in_stack env CLOUD_TASKS_EMULATOR_HOST= \
+		    CLOUD_TASKS_ENDPOINT="$EMULATOR_URL" \
+		    GOOGLE_APPLICATION_CREDENTIALS="$CREDENTIALS" \
+		    timeout 10 "$BUILD/followup-schedule" -t
+		echo "$output"
+	}
+	google
+	[[ $status == 1 && ${#lines[@]} == 1 ]]
+	[[ $output =~ (chmod o-rwx .*credentials.json), ]]
+	eval "${BASH_REMATCH[1]}"
+	google
+	[[ $status == 0 ]]
 }
 
 @test "with CLOUD_TASKS_ENDPOINT and a service account it works end to end" {

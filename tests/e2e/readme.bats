@@ -392,6 +392,7 @@ messages() {
 	    client_email: "followup-creator@my-project.iam.gserviceaccount.com",
 	    private_key_id: "1", private_key: $key}' \
 	    >"$BATS_TEST_TMPDIR/google.json"
+	chmod 400 "$BATS_TEST_TMPDIR/google.json"
 	for name in listener schedule execute; do
 		{
 			block file common.env

@@ -1,4 +1,5 @@
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <unistd.h>
 
@@ -89,7 +90,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	/* The file has no name, but a path. */
 	if (file == -1) {
 		FUZZ_REQUIRE((file = memfd_create("credentials",
-		    MFD_CLOEXEC)) != -1);
+		    MFD_CLOEXEC)) != -1 && fchmod(file, 0600) == 0);
 		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 		conf.application_credentials = path;
 	}

@@ -48,6 +48,8 @@ setup(void **state)
 	(void)state;
 	/* A failed renewal is warned of; not here. */
 	log_init(NULL, LOG_ERROR, 0);
+	/* What is written here is for nobody else to read. */
+	(void)umask(077);
 	if (mkdtemp(dir) == NULL || (http = http_new()) == NULL)
 		return (-1);
 	(void)snprintf(file, sizeof(file), "%s/key.json", dir);

@@ -57,6 +57,52 @@ test_quota_and_universe(void **state)
 	google_credentials_free(NULL);
 }
 
+/* The group is the owner's choice; "others" are not. */
+static void
+test_modes(void **state)
+{
+	static const struct {
+		mode_t mode;
+		int good;	/* 1: any file, 0: what has no secret */
+	} rows[] = {
+		{ 0600, 1 }, { 0400, 1 }, { 0640, 1 }, { 0660, 1 },
+		{ 0701, 1 }, { 0604, 0 }, { 0644, 0 }, { 0664, 0 },
+		{ 0602, -1 }, { 0606, -1 }, { 0666, -1 }, { 0777, -1 },
+	};
+	static const char source[] = "{\"url\":\"http://127.0.0.1/\"}";
+	json_t *jsons[] = { account(NULL), user(NULL),
+	    impersonated("https://iam.example.com/x", user(NULL)),
+	    external("https://sts.example.com/", source),
+	    external("https://sts.example.com/", source),
+	    impersonated("https://iam.example.com/x",
+	    external("https://sts.example.com/", source)) };
+	struct google_credentials *c;
+	char fix[128], name[32];
+	size_t i, j;
+	int good;
+
+	(void)state;
+	(void)snprintf(fix, sizeof(fix), "chmod o-rwx %s", file);
+	(void)json_object_set_new(jsons[3], "client_id", json_string("id"));
+	(void)json_object_set_new(jsons[3], "client_secret",
+	    json_string(SECRET));
+	for (i = 0; i < NITEMS(jsons); i++) {
+		google_credentials_free(find_good(json_incref(jsons[i])));
+		for (j = 0; j < NITEMS(rows); j++) {
+			(void)snprintf(name, sizeof(name), "file %zu, %o", i,
+			    rows[j].mode);
+			good = rows[j].good + (i > 3) > 0;
+			assert_int_equal(chmod(file, rows[j].mode), 0);
+			c = google_credentials_find(&conf, why, sizeof(why));
+			ASSERT_ROW((c != NULL) == good, name);
+			if (c == NULL)
+				check_why(fix, name);
+			google_credentials_free(c);
+		}
+		json_decref(jsons[i]);
+	}
+}
+
 /* A file of the type that ${i} counts, and what it cannot do without. */
 static json_t *
 base(size_t i)
@@ -186,7 +232,7 @@ static void
 test_sources(void **state)
 {
 	static const char *const bad[] = { "{}", "{\"file\":1}",
-	    "{\"url\":1}", "{\"url\":\"" SECRET "\"}", "{\"url\":\"\"}",
+	    "{\"url\":1}", ("{\"url\":\"" SECRET "\"}"), "{\"url\":\"\"}",
 	    "{\"url\":\"file:///etc/passwd\"}",
 	    "{\"executable\":{\"command\":\"/bin/true\"}}",
 	    "{\"certificate\":{}}" };
@@ -322,6 +368,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_quota_and_universe),
+		cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_required),
 		cmocka_unit_test(test_urls),
 		cmocka_unit_test(test_sources),
