@@ -179,6 +179,7 @@ out_of_service() {
 	    client_id: "client", client_secret: "canary-client-secret",
 	    refresh_token: "canary-refresh", token_uri: $uri}' \
 	    >"$BATS_TEST_TMPDIR/credentials.json"
+	chmod 400 "$BATS_TEST_TMPDIR/credentials.json"
 	restart schedule CLOUD_TASKS_ENDPOINT="$VOICE_AGENT_URL/api" \
 	    GOOGLE_APPLICATION_CREDENTIALS="$BATS_TEST_TMPDIR/credentials.json"
 	stack stop listener
@@ -383,7 +384,12 @@ api Bearer canary-two" ]]
 		sql "SELECT pid FROM pg_stat_activity
 		    WHERE application_name = 'followup-$1' LIMIT 1"
 	}
+	has_backend() {
+		[[ -n $(backend "$1") ]]
+	}
 	mark listener
+	wait_for 30 has_backend listener
+	wait_for 30 has_backend schedule
 	listener=$(backend listener)
 	freeze "$(backend schedule)"
 	book_many 8
