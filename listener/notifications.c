@@ -163,8 +163,7 @@ may_lead(struct notifications *n)
 		n->leader = PQbackendPID(n->conn);
 		return (1);
 	}
-	return (n->leader != 0 &&
-	    atoi(PQgetvalue(n->result, 0, 1)) == n->leader);
+	return (n->leader != 0 && db_int(n->result, 0, 1) == n->leader);
 }
 
 /* The answer to the query at hand is there: what it means for the state. */

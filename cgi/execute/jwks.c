@@ -17,7 +17,7 @@
 #include "jwks.h"
 
 /* The longest key set, in bytes, and the most keys that are taken from it. */
-#define MAX_DOCUMENT	(256 * 1024)
+#define MAX_DOCUMENT	((size_t)256 * 1024)
 #define MAX_KEYS	64
 
 /* For how long a key set is kept, in seconds. */

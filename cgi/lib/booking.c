@@ -94,9 +94,8 @@ get_double(const PGresult *row, enum column column)
 static int
 get_int(const PGresult *row, enum column column)
 {
-	const char *text = get(row, column);
 
-	return (text != NULL ? atoi(text) : 0);
+	return ((int)db_int(row, 0, (int)column));
 }
 
 static int
@@ -110,7 +109,6 @@ get_bool(const PGresult *row, enum column column)
 static void
 fill(struct booking *booking, const char *id, PGresult *row)
 {
-	const char *epoch = get(row, COL_DUE_EPOCH);
 
 	booking->row = row;
 	(void)snprintf(booking->id, sizeof(booking->id), "%s", id);
@@ -132,7 +130,7 @@ fill(struct booking *booking, const char *id, PGresult *row)
 	booking->due = get(row, COL_DUE);
 	booking->due_ms = get(row, COL_DUE_MS);
 	booking->due_us = get(row, COL_DUE_US);
-	booking->due_epoch = epoch != NULL ? strtoll(epoch, NULL, 10) : 0;
+	booking->due_epoch = db_int(row, 0, COL_DUE_EPOCH);
 	booking->due_in = get_double(row, COL_DUE_IN);
 	booking->schedule_attempts = get_int(row, COL_SCHEDULE_ATTEMPTS);
 	booking->retry_in = get_double(row, COL_RETRY_IN);

@@ -215,7 +215,7 @@ bookings_query_changed(struct bookings *b, enum booking_sql sql,
 
 	outcome = bookings_query(b, sql, params, nparams, &result);
 	if (outcome == DB_OK) {
-		*changed = atoi(PQgetvalue(result, 0, 0)) > 0;
+		*changed = db_int(result, 0, 0) > 0;
 		PQclear(result);
 	}
 	return (outcome);
@@ -253,7 +253,7 @@ bookings_retry(struct bookings *b, const char *stage, const char *since,
 
 	outcome = bookings_query(b, SQL_RETRY_ALL, params, 3, &result);
 	if (outcome == DB_OK) {
-		*retried = strtol(PQgetvalue(result, 0, 0), NULL, 10);
+		*retried = (long)db_int(result, 0, 0);
 		PQclear(result);
 	}
 	return (outcome);
@@ -265,14 +265,14 @@ dead_letter(const PGresult *r, int row)
 {
 #define TEXT(column)							\
 	(PQgetisnull(r, row, column) ? NULL : PQgetvalue(r, row, column))
-	const char *status = TEXT(6);
 
 	return (json_pack("{s:s?, s:s?, s:s?, s:i, s:s?, s:s?, s:o, s:s?, "
 	    "s:s?}", "bookingId", TEXT(0), "tenantId", TEXT(1),
-	    "stage", TEXT(2), "attempts", atoi(PQgetvalue(r, row, 3)),
+	    "stage", TEXT(2), "attempts", (int)db_int(r, row, 3),
 	    "firstFailedAt", TEXT(4), "lastFailedAt", TEXT(5),
-	    "httpStatus", status != NULL ? json_integer(atoi(status)) :
-	    json_null(), "error", TEXT(7), "diedAt", TEXT(8)));
+	    "httpStatus", PQgetisnull(r, row, 6) ? json_null() :
+	    json_integer(db_int(r, row, 6)), "error", TEXT(7),
+	    "diedAt", TEXT(8)));
 #undef TEXT
 }
 

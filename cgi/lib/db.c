@@ -147,7 +147,7 @@ db_session_check(PGconn *conn, const PGresult *result)
 		return ("the session could not be set up");
 
 	/* A pooler tells its clients another process id than the server's. */
-	if (atoi(PQgetvalue(result, 0, 0)) != PQbackendPID(conn))
+	if (db_int(result, 0, 0) != PQbackendPID(conn))
 		return ("the connection goes through a connection pooler, "
 		    "where LISTEN and session locks do not hold: connect "
 		    "DATABASE_URL or POSTGRES_HOST to the server itself");
@@ -406,6 +406,19 @@ db_query(struct db *db, const struct db_statement *statement,
 		return (outcome);
 	return (finish(db, PQsendQueryPrepared(db->conn, statement->name,
 	    nparams, params, NULL, NULL, 0), result));
+}
+
+/**
+ * db_int(result, row, column):
+ * Return the integer that is there, or 0 for SQL's NULL.  The statement sees
+ * to it that the column is of an integer type.
+ */
+int64_t
+db_int(const PGresult *result, int row, int column)
+{
+
+	/* libpq's value of a NULL is the empty text. */
+	return (strtoll(PQgetvalue(result, row, column), NULL, 10));
 }
 
 /**

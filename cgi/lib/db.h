@@ -2,6 +2,7 @@
 #define DB_H_
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <libpq-fe.h>
 
@@ -57,6 +58,13 @@ enum db_outcome db_prepare(struct db *, const struct db_statement *);
  */
 enum db_outcome db_query(struct db *, const struct db_statement *,
     const char *const *, int, PGresult **);
+
+/**
+ * db_int(result, row, column):
+ * Return the integer that is there, or 0 for SQL's NULL.  The statement sees
+ * to it that the column is of an integer type.
+ */
+int64_t db_int(const PGresult *, int, int);
 
 /**
  * db_error(db):

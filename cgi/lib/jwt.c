@@ -10,6 +10,9 @@
 
 #include "jwt.h"
 
+/* The most that a private key may have, in bytes of PEM. */
+#define MAX_PEM	65536
+
 struct jwt {
 	const char *signing_input;	/* header "." payload, as received */
 	size_t signing_input_len;
@@ -289,7 +292,7 @@ jwt_key_parse(const char *pem, size_t len, const char **why)
 	BIO *bio;
 
 	*why = "the private key is not an unencrypted RSA key in PEM";
-	if (len > 64 * 1024 || (bio = BIO_new_mem_buf(pem, (int)len)) == NULL)
+	if (len > MAX_PEM || (bio = BIO_new_mem_buf(pem, (int)len)) == NULL)
 		return (NULL);
 	key = PEM_read_bio_PrivateKey(bio, NULL, no_pass_phrase, NULL);
 	BIO_free(bio);

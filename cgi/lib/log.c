@@ -118,7 +118,7 @@ put_time(struct line *l)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
-	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+	(void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
 	(void)snprintf(ms, sizeof(ms), ".%03ldZ", now.tv_nsec / 1000000);
 	puts_line(l, date);
 	puts_line(l, ms);

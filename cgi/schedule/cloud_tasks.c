@@ -19,7 +19,7 @@
 #define TIMEOUT_MS	10000
 
 /* The longest answer that is read, in bytes; a task has less. */
-#define MAX_ANSWER	(256 * 1024)
+#define MAX_ANSWER	((size_t)256 * 1024)
 
 /*
  * How long one dispatch may take before Cloud Tasks counts it as failed:
@@ -218,7 +218,8 @@ judge(struct cloud_tasks *tasks, struct cloud_tasks_error *error)
 	if (message == NULL)
 		message = "the answer was not in the API's format";
 
-	if (is_transient(code, status))
+	/* A 2xx or 3xx was somebody else's answer in the service's place. */
+	if (is_transient(code, status) || (code >= 200 && code < 400))
 		outcome = CLOUD_TASKS_TRANSIENT;
 	else if (code == 409)
 		outcome = CLOUD_TASKS_EXISTS;
@@ -233,9 +234,7 @@ judge(struct cloud_tasks *tasks, struct cloud_tasks_error *error)
 		    "have roles/cloudtasks.enqueuer, .viewer and .taskDeleter "
 		    "on the queue and roles/iam.serviceAccountUser on "
 		    "GCP_CLOUD_TASKS_SERVICE_ACCOUNT?";
-	} else if (code >= 200 && code < 400)
-		/* Somebody else answered in the service's place. */
-		outcome = CLOUD_TASKS_TRANSIENT;
+	}
 
 	error->http_status = code;
 	error->retry_after = http_retry_after(tasks->http, time(NULL));

@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,15 +18,27 @@
 #define PAGE_DEFAULT	50
 #define PAGE_MAX	500
 
+/* The byte that the escape "%XX" at ${p} stands for; 0 if it is none. */
+static char
+unescape(const char *p)
+{
+	char hex[3] = "";
+
+	if (!isxdigit((unsigned char)p[1]) || !isxdigit((unsigned char)p[2]))
+		return ('\0');
+	memcpy(hex, &p[1], 2);
+	return ((char)strtoul(hex, NULL, 16));
+}
+
 /*
  * Find the value of ${name} in the query string and write it, decoded, to
- * ${value}.  Return 1 if it is there, 0 if not, -1 if it is too long.
+ * ${value}.  Return 1 if it is there, 0 if not, -1 if it is too long or not
+ * encoded as a text.
  */
 static int
 query_value(const char *query, const char *name, char *value, size_t len)
 {
 	size_t n = strlen(name), i = 0;
-	unsigned int byte;
 	const char *p;
 
 	for (p = query; p != NULL; p = strchr(p, '&')) {
@@ -39,12 +52,12 @@ query_value(const char *query, const char *name, char *value, size_t len)
 	for (p += n + 1; *p != '\0' && *p != '&'; p++) {
 		if (i + 1 >= len)
 			return (-1);
-		if (*p == '%' && sscanf(p + 1, "%2x", &byte) == 1 &&
-		    p[1] != '\0' && p[2] != '\0') {
-			value[i++] = (char)byte;
-			p += 2;
-		} else
+		if (*p != '%')
 			value[i++] = *p;
+		else if ((value[i++] = unescape(p)) == '\0')
+			return (-1);
+		else
+			p += 2;
 	}
 	value[i] = '\0';
 	return (1);
@@ -83,16 +96,18 @@ void
 routes_dead_letters(struct routes *r, struct request *request,
     const char *no_id)
 {
-	char limit[8] = "", cursor[80], id[UUID_LEN], next[96];
+	char limit[8] = "", *end, cursor[80], id[UUID_LEN], next[96];
 	const char *time = NULL;
 	enum db_outcome outcome;
 	json_t *letters = NULL, *last;
-	int n = PAGE_DEFAULT, has;
+	long n = PAGE_DEFAULT;
+	int has;
 
 	(void)no_id;
 	has = query_value(request->query, "limit", limit, sizeof(limit));
-	if (has != 0 && (has < 0 || (n = atoi(limit)) < 1 || n > PAGE_MAX ||
-	    strspn(limit, "0123456789") != strlen(limit))) {
+	if (has != 0 && (has < 0 || !isdigit((unsigned char)*limit) ||
+	    (n = strtol(limit, &end, 10)) < 1 || n > PAGE_MAX ||
+	    *end != '\0')) {
 		request_problem(request, PROBLEM_INVALID, NULL,
 		    "limit must be a number from 1 to %d", PAGE_MAX);
 		return;
@@ -105,7 +120,7 @@ routes_dead_letters(struct routes *r, struct request *request,
 	}
 
 	/* One more than a page shows whether there is another page. */
-	(void)snprintf(limit, sizeof(limit), "%d", n + 1);
+	(void)snprintf(limit, sizeof(limit), "%ld", n + 1);
 	if ((outcome = db_ready(r->db)) == DB_OK)
 		outcome = bookings_dead_letters(r->bookings, time,
 		    time != NULL ? id : NULL, limit, &letters);
@@ -115,7 +130,7 @@ routes_dead_letters(struct routes *r, struct request *request,
 	if (json_array_size(letters) > (size_t)n) {
 		(void)json_array_remove(letters, (size_t)n);
 		last = json_array_get(letters, (size_t)n - 1);
-		(void)snprintf(next, sizeof(next), "/dead-letters?limit=%d&"
+		(void)snprintf(next, sizeof(next), "/dead-letters?limit=%ld&"
 		    "before=%s,%s", n,
 		    json_string_value(json_object_get(last, "diedAt")),
 		    json_string_value(json_object_get(last, "bookingId")));

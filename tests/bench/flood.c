@@ -102,9 +102,11 @@ static int
 read_kinds(struct flood *f)
 {
 	struct kind *k = f->kinds;
+	char weight[8];
 
-	while (f->nkinds < MAX_KINDS && scanf("%63s %u %4095s", k->name,
-	    &k->weight, k->token) == 3) {
+	while (f->nkinds < MAX_KINDS && scanf("%63s %7s %4095s", k->name,
+	    weight, k->token) == 3) {
+		k->weight = (unsigned int)strtoul(weight, NULL, 10);
 		f->weights += k->weight;
 		f->nkinds++;
 		k++;
@@ -312,14 +314,15 @@ main(int argc, char **argv)
 	if (argc != 4 || (rate = strtol(argv[2], NULL, 10)) <= 0 ||
 	    rate > 100000 || (seconds = strtol(argv[3], NULL, 10)) <= 0 ||
 	    seconds > 86400) {
-		fprintf(stderr, "usage: flood URL RATE SECONDS <TOKENS\n");
+		(void)fputs("usage: flood URL RATE SECONDS <TOKENS\n",
+		    stderr);
 		return (2);
 	}
 	f.random = (uint64_t)now_us() | 1;
 	f.size = (size_t)(rate * seconds);
 	if (read_kinds(&f) != 0) {
-		fprintf(stderr, "flood: no tokens on standard input: lines of "
-		    "a kind, a weight and a token\n");
+		(void)fputs("flood: no tokens on standard input: lines of a "
+		    "kind, a weight and a token\n", stderr);
 		return (2);
 	}
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
@@ -333,8 +336,8 @@ main(int argc, char **argv)
 		print_results(&f);
 		rc = 0;
 	} else {
-		fprintf(stderr, "flood: stopped: out of memory, or libcurl "
-		    "failed\n");
+		(void)fputs("flood: stopped: out of memory, or libcurl "
+		    "failed\n", stderr);
 	}
 
 	close_slots(&f);

@@ -267,7 +267,8 @@ make_dead_letters() {
 	done
 	[[ ${#pages[@]} == 2 ]]
 	[[ $(jq -sc add <<<"${pages[*]}") == "$all" ]]
-	for query in limit=0 limit=501 limit=-1 limit=x limit= before=x \
+	for query in limit=0 limit=501 limit=-1 limit=x limit= limit=+5 \
+	    limit=5%00 limit=5% limit=%35%2 limit=5%+5 limit=5%0x before=x \
 	    'before=2026-11-23T11:00:00.000000Z,x'; do
 		api GET "/dead-letters?$query"
 		problem 400 invalid

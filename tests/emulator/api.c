@@ -292,7 +292,8 @@ handle_discovery(const struct api *api, struct httpd_request *request)
 	const char *host = json_string_value(json_object_get(headers, "host"));
 	char base[300];
 
-	snprintf(base, sizeof(base), "http://%s", host != NULL ? host : "");
+	(void)snprintf(base, sizeof(base), "http://%s",
+	    host != NULL ? host : "");
 	reply(request, 200, oidc_discovery(api->oidc, base));
 	json_decref(headers);
 }

@@ -49,7 +49,7 @@ add_number(struct callback *callback, const char *name, int64_t number)
 {
 	char value[24];
 
-	snprintf(value, sizeof(value), "%" PRId64, number);
+	(void)snprintf(value, sizeof(value), "%" PRId64, number);
 	return (add_header(callback, name, value));
 }
 
@@ -62,7 +62,7 @@ add_own_headers(struct callback *callback)
 	const struct dispatch *dispatch = callback->dispatch;
 	char eta[40];
 
-	snprintf(eta, sizeof(eta), "%" PRId64 ".%06" PRId64,
+	(void)snprintf(eta, sizeof(eta), "%" PRId64 ".%06" PRId64,
 	    dispatch->eta / TIMES_SECOND, dispatch->eta % TIMES_SECOND);
 	if (add_header(callback, "X-CloudTasks-QueueName",
 	    dispatch->queue_id) ||
@@ -142,7 +142,7 @@ add_task_headers(struct callback *callback, int authorized)
 	for (i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++) {
 		if (has[i])
 			continue;
-		snprintf(line, sizeof(line), "%s:", unwanted[i]);
+		(void)snprintf(line, sizeof(line), "%s:", unwanted[i]);
 		longer = curl_slist_append(callback->headers, line);
 		if (longer == NULL)
 			return (-1);
@@ -276,13 +276,13 @@ callback_outcome(struct callback *callback, CURLcode result,
 	outcome->text = callback->text;
 	if (result == CURLE_OPERATION_TIMEDOUT) {
 		outcome->kind = OUTCOME_TIMEOUT;
-		snprintf(callback->text, sizeof(callback->text),
+		(void)snprintf(callback->text, sizeof(callback->text),
 		    "no answer within the dispatchDeadline");
 		return;
 	}
 	if (result != CURLE_OK) {
 		outcome->kind = OUTCOME_UNREACHABLE;
-		snprintf(callback->text, sizeof(callback->text),
+		(void)snprintf(callback->text, sizeof(callback->text),
 		    "cannot reach the target: %s", callback->error[0] != '\0' ?
 		    callback->error : curl_easy_strerror(result));
 		return;
@@ -294,7 +294,7 @@ callback_outcome(struct callback *callback, CURLcode result,
 	outcome->http = (int)status;
 	if (wait > 0 && wait < INT64_MAX / TIMES_SECOND)
 		outcome->retry_after = wait * TIMES_SECOND;
-	snprintf(callback->text, sizeof(callback->text),
+	(void)snprintf(callback->text, sizeof(callback->text),
 	    "answered with status %ld", status);
 }
 

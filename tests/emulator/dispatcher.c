@@ -210,7 +210,7 @@ dispatcher_start(struct store *store, const struct oidc *oidc, char *why,
 
 	if ((dispatcher = calloc(1, sizeof(*dispatcher))) == NULL ||
 	    (dispatcher->multi = curl_multi_init()) == NULL) {
-		snprintf(why, whylen, "out of memory");
+		(void)snprintf(why, whylen, "out of memory");
 		goto err0;
 	}
 	dispatcher->store = store;
@@ -218,7 +218,7 @@ dispatcher_start(struct store *store, const struct oidc *oidc, char *why,
 	dispatcher->timer = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK |
 	    TFD_CLOEXEC);
 	if (dispatcher->timer == -1) {
-		snprintf(why, whylen, "cannot make a timer: %s",
+		(void)snprintf(why, whylen, "cannot make a timer: %s",
 		    strerror(errno));
 		goto err1;
 	}
@@ -227,7 +227,7 @@ dispatcher_start(struct store *store, const struct oidc *oidc, char *why,
 	store_unlock(store);
 	if ((errno = pthread_create(&dispatcher->thread, NULL, run,
 	    dispatcher)) != 0) {
-		snprintf(why, whylen, "cannot start the dispatcher: %s",
+		(void)snprintf(why, whylen, "cannot start the dispatcher: %s",
 		    strerror(errno));
 		goto err2;
 	}

@@ -55,7 +55,7 @@ failure_set(struct failure *failure, enum failure_status status,
 
 	failure->status = status;
 	va_start(ap, fmt);
-	vsnprintf(failure->message, sizeof(failure->message), fmt, ap);
+	(void)vsnprintf(failure->message, sizeof(failure->message), fmt, ap);
 	va_end(ap);
 
 	/* What was cut within a character could not be written as JSON. */

@@ -58,6 +58,7 @@ heap_reserve(struct heap *heap, size_t n)
 		return (0);
 	if (n < 2 * heap->size)
 		n = 2 * heap->size;
+	/* They are pointers.  NOLINTNEXTLINE(bugprone-sizeof-expression) */
 	if ((tasks = reallocarray(heap->tasks, n, sizeof(*tasks))) == NULL)
 		return (-1);
 	heap->tasks = tasks;

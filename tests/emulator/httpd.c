@@ -176,7 +176,7 @@ listen_on(const char *address, char *why, size_t whylen)
 	int fd = -1, on = 1, rc;
 
 	if ((colon = strrchr(address, ':')) == NULL || colon[1] == '\0') {
-		snprintf(why, whylen, "%s is not HOST:PORT", address);
+		(void)snprintf(why, whylen, "%s is not HOST:PORT", address);
 		return (-1);
 	}
 	len = (size_t)(colon - address);
@@ -184,12 +184,12 @@ listen_on(const char *address, char *why, size_t whylen)
 		from++;
 		len -= 2;
 	}
-	snprintf(host, sizeof(host), "%.*s", (int)len, from);
+	(void)snprintf(host, sizeof(host), "%.*s", (int)len, from);
 
 	rc = getaddrinfo(host[0] != '\0' ? host : NULL, colon + 1, &hints,
 	    &found);
 	if (rc != 0) {
-		snprintf(why, whylen, "cannot listen on %s: %s", address,
+		(void)snprintf(why, whylen, "cannot listen on %s: %s", address,
 		    gai_strerror(rc));
 		return (-1);
 	}
@@ -207,7 +207,7 @@ listen_on(const char *address, char *why, size_t whylen)
 		}
 	}
 	if (fd == -1)
-		snprintf(why, whylen, "cannot listen on %s: %s", address,
+		(void)snprintf(why, whylen, "cannot listen on %s: %s", address,
 		    strerror(errno));
 	freeaddrinfo(found);
 
@@ -224,7 +224,7 @@ name_address(struct httpd *httpd, int fd)
 	getsockname(fd, (struct sockaddr *)&ss, &len);
 	getnameinfo((struct sockaddr *)&ss, len, host, sizeof(host), port,
 	    sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
-	snprintf(httpd->address, sizeof(httpd->address),
+	(void)snprintf(httpd->address, sizeof(httpd->address),
 	    strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
 }
 
@@ -249,7 +249,7 @@ httpd_start(const char *address, size_t maxbody,
 	if ((fd = listen_on(address, why, whylen)) == -1)
 		goto err0;
 	if ((httpd = calloc(1, sizeof(*httpd))) == NULL) {
-		snprintf(why, whylen, "out of memory");
+		(void)snprintf(why, whylen, "out of memory");
 		goto err1;
 	}
 	httpd->maxbody = maxbody;
@@ -272,7 +272,7 @@ httpd_start(const char *address, size_t maxbody,
 	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES,
 	    MHD_OPTION_END);
 	if (httpd->mhd == NULL) {
-		snprintf(why, whylen, "cannot serve on %s: %s", address,
+		(void)snprintf(why, whylen, "cannot serve on %s: %s", address,
 		    strerror(errno));
 		goto err2;
 	}

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 #include "log.h"
 
 /* What has to be appended before a rewrite is thought of, in bytes. */
-#define GROWTH_MIN	(64 * 1024 * 1024)
+#define GROWTH_MIN	(INT64_C(64) * 1024 * 1024)
 
 struct journal {
 	char *path;
@@ -31,13 +32,13 @@ open_locked(const char *path, int flags, char *why, size_t whylen)
 
 	fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | flags, 0600);
 	if (fd == -1) {
-		snprintf(why, whylen, "cannot open %s: %s", path,
+		(void)snprintf(why, whylen, "cannot open %s: %s", path,
 		    strerror(errno));
 		return (-1);
 	}
 	if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
-		snprintf(why, whylen, "%s is in use by another process; stop "
-		    "that one or name another file", path);
+		(void)snprintf(why, whylen, "%s is in use by another process; "
+		    "stop that one or name another file", path);
 		close(fd);
 		return (-1);
 	}
@@ -61,7 +62,7 @@ replay(struct journal *journal, int (*apply)(void *, const json_t *),
 
 	if ((fd = dup(journal->fd)) == -1 ||
 	    (file = fdopen(fd, "r")) == NULL) {
-		snprintf(why, whylen, "cannot read %s: %s", journal->path,
+		(void)snprintf(why, whylen, "cannot read %s: %s", journal->path,
 		    strerror(errno));
 		goto out;
 	}
@@ -72,15 +73,15 @@ replay(struct journal *journal, int (*apply)(void *, const json_t *),
 		refused = record == NULL || apply(cookie, record) != 0;
 		json_decref(record);
 		if (refused) {
-			snprintf(why, whylen, "%s, line %zu is not a record of "
-			    "this program; mend it or start with another file",
-			    journal->path, n);
+			(void)snprintf(why, whylen, "%s, line %zu is not a "
+			    "record of this program; mend it or start with "
+			    "another file", journal->path, n);
 			goto out;
 		}
 		journal->size += len;
 	}
 	if (ferror(file)) {
-		snprintf(why, whylen, "cannot read %s: %s", journal->path,
+		(void)snprintf(why, whylen, "cannot read %s: %s", journal->path,
 		    strerror(errno));
 		goto out;
 	}
@@ -88,7 +89,7 @@ replay(struct journal *journal, int (*apply)(void *, const json_t *),
 		log_warning(NULL, "%s ends in the middle of a line: cut off",
 		    journal->path);
 		if (ftruncate(journal->fd, journal->size) == -1) {
-			snprintf(why, whylen, "cannot cut %s: %s",
+			(void)snprintf(why, whylen, "cannot cut %s: %s",
 			    journal->path, strerror(errno));
 			goto out;
 		}
@@ -98,7 +99,7 @@ replay(struct journal *journal, int (*apply)(void *, const json_t *),
 out:
 	free(line);
 	if (file != NULL)
-		fclose(file);
+		(void)fclose(file);
 	else if (fd != -1)
 		close(fd);
 	return (rc);
@@ -120,7 +121,7 @@ journal_open(const char *path, int (*apply)(void *, const json_t *),
 
 	if ((journal = calloc(1, sizeof(*journal))) == NULL ||
 	    (journal->path = strdup(path)) == NULL) {
-		snprintf(why, whylen, "out of memory");
+		(void)snprintf(why, whylen, "out of memory");
 		goto err0;
 	}
 	if ((journal->fd = open_locked(path, 0, why, whylen)) == -1)

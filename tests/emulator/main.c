@@ -27,7 +27,7 @@
 #define MAX_OPERATIONS	32
 
 /* The longest request body: a task of 1 MiB in base64, and then some. */
-#define MAX_BODY	(4 * 1024 * 1024)
+#define MAX_BODY	((size_t)4 * 1024 * 1024)
 
 struct options {
 	const char *listen;
@@ -110,7 +110,7 @@ static int
 wrong(const char *what, const char *value)
 {
 
-	fprintf(stderr, NAME ": %s: %s (try -h)\n", value, what);
+	(void)fprintf(stderr, NAME ": %s: %s (try -h)\n", value, what);
 	return (-1);
 }
 
@@ -127,7 +127,7 @@ default_queue(struct options *options)
 
 	if (project == NULL || location == NULL || queue == NULL)
 		return (0);
-	snprintf(name, sizeof(name), "projects/%s/locations/%s/queues/%s",
+	(void)snprintf(name, sizeof(name), "projects/%s/locations/%s/queues/%s",
 	    project, location, queue);
 	if (!names_queue(name))
 		return (wrong("GCP_PROJECT_ID, GCP_LOCATION and "
@@ -218,7 +218,7 @@ parse(int argc, char *argv[], struct options *options)
 			options->admin = 1;
 			break;
 		default:
-			fprintf(stderr, "try " NAME " -h\n");
+			(void)fprintf(stderr, "try " NAME " -h\n");
 			return (-1);
 		}
 	}
@@ -316,7 +316,7 @@ serve(const struct options *options, const sigset_t *ends)
 		goto out;
 
 	printf(NAME ": ready on http://%s\n", httpd_address(httpd));
-	fflush(stdout);
+	(void)fflush(stdout);
 	sigwait(ends, &sig);
 	log_info(NULL, "ended by signal %d", sig);
 	rc = 0;
@@ -344,7 +344,7 @@ main(int argc, char *argv[])
 		return (rc == 1 ? 0 : 2);
 
 	/* All threads inherit that these signals wait for sigwait. */
-	signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGTERM);
 	sigaddset(&ends, SIGINT);

@@ -38,13 +38,13 @@ read_key(int fd, const char *path, char *why, size_t whylen)
 	ssize_t n;
 
 	if ((n = read(fd, pem, sizeof(pem))) == -1) {
-		snprintf(why, whylen, "cannot read %s: %s", path,
+		(void)snprintf(why, whylen, "cannot read %s: %s", path,
 		    strerror(errno));
 		return (NULL);
 	}
 	if ((key = jwt_key_parse(pem, (size_t)n, &reason)) == NULL)
-		snprintf(why, whylen, "%s holds no usable key: %s; remove it "
-		    "to have one made", path, reason);
+		(void)snprintf(why, whylen, "%s holds no usable key: %s; "
+		    "remove it to have one made", path, reason);
 	OPENSSL_cleanse(pem, sizeof(pem));
 
 	return (key);
@@ -61,7 +61,7 @@ save_key(EVP_PKEY *key, const char *path, char *why, size_t whylen)
 	int fd = -1, ok;
 
 	if (asprintf(&fresh, "%s.new", path) == -1) {
-		snprintf(why, whylen, "out of memory");
+		(void)snprintf(why, whylen, "out of memory");
 		return (-1);
 	}
 	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -100,12 +100,12 @@ find_key(const char *path, char *why, size_t whylen)
 		return (key);
 	}
 	if (path != NULL && errno != ENOENT) {
-		snprintf(why, whylen, "cannot open %s: %s", path,
+		(void)snprintf(why, whylen, "cannot open %s: %s", path,
 		    strerror(errno));
 		return (NULL);
 	}
 	if ((key = EVP_RSA_gen(KEY_BITS)) == NULL) {
-		snprintf(why, whylen, "cannot make an RSA key");
+		(void)snprintf(why, whylen, "cannot make an RSA key");
 		return (NULL);
 	}
 	if (path != NULL && save_key(key, path, why, whylen) == -1) {
@@ -123,7 +123,8 @@ static int
 name_key(struct oidc *oidc)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE], *der = NULL;
-	int len, ok, i;
+	size_t i;
+	int len, ok;
 
 	if ((len = i2d_PUBKEY(oidc->key, &der)) <= 0)
 		return (-1);
@@ -134,7 +135,7 @@ name_key(struct oidc *oidc)
 
 	/* 40 hexadecimal digits, as Google's have. */
 	for (i = 0; i < 20; i++)
-		snprintf(oidc->kid + 2 * i, 3, "%02x", digest[i]);
+		(void)snprintf(&oidc->kid[2 * i], 3, "%02x", digest[i]);
 
 	return (0);
 }
@@ -154,13 +155,13 @@ oidc_open(const char *issuer, const char *path, char *why, size_t whylen)
 
 	if ((oidc = calloc(1, sizeof(*oidc))) == NULL ||
 	    (oidc->issuer = strdup(issuer)) == NULL) {
-		snprintf(why, whylen, "out of memory");
+		(void)snprintf(why, whylen, "out of memory");
 		goto err;
 	}
 	if ((oidc->key = find_key(path, why, whylen)) == NULL)
 		goto err;
 	if (name_key(oidc) == -1) {
-		snprintf(why, whylen, "cannot derive the id of the key");
+		(void)snprintf(why, whylen, "cannot derive the id of the key");
 		goto err;
 	}
 
@@ -211,11 +212,11 @@ oidc_token(const struct oidc *oidc, const char *email, const char *audience,
 	    NULL) != 1)
 		return (NULL);
 	memcpy(&number, digest, sizeof(number));
-	snprintf(subject, sizeof(subject), "1%020" PRIu64, number);
+	(void)snprintf(subject, sizeof(subject), "1%020" PRIu64, number);
 
 	claims = json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:s, s:s}", "aud",
 	    audience, "azp", subject, "email", email, "email_verified", 1,
-	    "exp", (json_int_t)(now + TOKEN_SECONDS), "iat", (json_int_t)now,
+	    "exp", (json_int_t)now + TOKEN_SECONDS, "iat", (json_int_t)now,
 	    "iss", oidc->issuer, "sub", subject);
 	if (claims == NULL)
 		return (NULL);

@@ -288,7 +288,8 @@ list_queues(const struct operation_call *call, json_t **answer,
 	queues = json_array();
 	TAILQ_FOREACH(queue, store_queues(call->store), link) {
 		if (++n <= after || queue->gone_until != 0 ||
-		    strncmp(queue->name, call->parent, strlen(call->parent)) ||
+		    strncmp(queue->name, call->parent,
+		    strlen(call->parent)) != 0 ||
 		    queue->name[strlen(call->parent)] != '/')
 			continue;
 		if (size-- == 0) {

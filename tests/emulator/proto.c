@@ -164,7 +164,7 @@ read_enum(const json_t *json, const struct proto_field *field,
 	int n;
 
 	if (json_is_integer(json)) {
-		snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT,
+		(void)snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT,
 		    json_integer_value(json));
 		text = number;
 	}

@@ -7,7 +7,7 @@
 #include "times.h"
 
 /* A task that is older than this is dropped. */
-#define RETENTION	(31 * 24 * TIMES_HOUR)
+#define RETENTION	(INT64_C(31) * 24 * TIMES_HOUR)
 
 /* The longest Retry-After that is considered. */
 #define RETRY_AFTER_MAX	TIMES_HOUR

@@ -247,7 +247,7 @@ store_open(const struct store_options *options, char *why, size_t whylen)
 	struct store *store;
 
 	if ((store = calloc(1, sizeof(*store))) == NULL) {
-		snprintf(why, whylen, "out of memory");
+		(void)snprintf(why, whylen, "out of memory");
 		return (NULL);
 	}
 	pthread_mutex_init(&store->lock, NULL);
@@ -255,7 +255,7 @@ store_open(const struct store_options *options, char *why, size_t whylen)
 	TAILQ_INIT(&store->forced);
 	store->burn = options->burn;
 	if ((store->burnt = burnt_new()) == NULL) {
-		snprintf(why, whylen, "out of memory");
+		(void)snprintf(why, whylen, "out of memory");
 		goto err;
 	}
 	if (options->journal != NULL) {
@@ -266,7 +266,7 @@ store_open(const struct store_options *options, char *why, size_t whylen)
 
 		/* What was changed a hundred times needs only one line. */
 		if (journal_rewrite(store->journal, dump, store) != 0) {
-			snprintf(why, whylen, "cannot rewrite %s",
+			(void)snprintf(why, whylen, "cannot rewrite %s",
 			    options->journal);
 			goto err;
 		}

@@ -61,10 +61,11 @@ append_fraction(char *buf, int64_t micros)
 	if (micros == 0)
 		return;
 	if (micros % 1000 == 0)
-		snprintf(buf + len, TIMES_LEN - len, ".%03" PRId64,
+		(void)snprintf(buf + len, TIMES_LEN - len, ".%03" PRId64,
 		    micros / 1000);
 	else
-		snprintf(buf + len, TIMES_LEN - len, ".%06" PRId64, micros);
+		(void)snprintf(buf + len, TIMES_LEN - len, ".%06" PRId64,
+		    micros);
 }
 
 /**
@@ -151,7 +152,7 @@ times_format_stamp(int64_t stamp, char *buf)
 	gmtime_r(&t, &tm);
 
 	/* strftime would write the year 999 with three digits. */
-	snprintf(buf, TIMES_LEN, "%04d-%02d-%02dT%02d:%02d:%02d",
+	(void)snprintf(buf, TIMES_LEN, "%04d-%02d-%02dT%02d:%02d:%02d",
 	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
 	    tm.tm_min, tm.tm_sec);
 	append_fraction(buf, micros);
@@ -199,7 +200,7 @@ times_format_span(int64_t span, char *buf)
 {
 	int64_t length = span < 0 ? -span : span;
 
-	snprintf(buf, TIMES_LEN, "%s%" PRId64, span < 0 ? "-" : "",
+	(void)snprintf(buf, TIMES_LEN, "%s%" PRId64, span < 0 ? "-" : "",
 	    length / TIMES_SECOND);
 	append_fraction(buf, length % TIMES_SECOND);
 	strncat(buf, "s", TIMES_LEN - strlen(buf) - 1);

@@ -14,11 +14,11 @@
 #include "validate.h"
 
 #define URL_MAX		2083
-#define HEADERS_MAX	(80 * 1024)
-#define TASK_MAX	(1024 * 1024)
+#define HEADERS_MAX	((size_t)80 * 1024)
+#define TASK_MAX	((size_t)1024 * 1024)
 #define DEADLINE_MIN	(15 * TIMES_SECOND)
-#define DEADLINE_MAX	(30 * 60 * TIMES_SECOND)
-#define DEADLINE	(10 * 60 * TIMES_SECOND)
+#define DEADLINE_MAX	(INT64_C(30) * 60 * TIMES_SECOND)
+#define DEADLINE	(INT64_C(10) * 60 * TIMES_SECOND)
 
 static const char *const methods[] = { "HTTP_METHOD_UNSPECIFIED", "POST",
     "GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", NULL };
@@ -111,7 +111,7 @@ check_name(const char *name, const char *queue, struct failure *failure)
 	const char *tasks = strstr(name, "/tasks/");
 	char owner[512];
 
-	snprintf(owner, sizeof(owner), "%.*s", tasks != NULL ?
+	(void)snprintf(owner, sizeof(owner), "%.*s", tasks != NULL ?
 	    (int)(tasks - name) : 0, name);
 	if (tasks == NULL || !names_queue(owner))
 		return (invalid(failure, "Task name must be formatted: "
@@ -334,7 +334,7 @@ check_times(const json_t *json, struct task *task, int64_t now,
 	}
 	if (task->schedule - now > horizon) {
 		if (horizon % TIMES_HOUR == 0)
-			snprintf(span, sizeof(span), "%" PRId64 "h",
+			(void)snprintf(span, sizeof(span), "%" PRId64 "h",
 			    horizon / TIMES_HOUR);
 		else
 			times_format_span(horizon, span);

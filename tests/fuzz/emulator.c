@@ -130,7 +130,7 @@ dispatch(struct store *store, const struct queue *queue)
 		if ((d = schedule_take(store, now, &next)) == NULL) {
 			/* There is nothing to do before that. */
 			FUZZ_REQUIRE(next > now);
-			if (next > now + 31 * 24 * TIMES_HOUR)
+			if (next > now + INT64_C(31) * 24 * TIMES_HOUR)
 				return;
 			now = next;
 			continue;

@@ -139,7 +139,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	/* A body that is shorter than announced was not looked at. */
 	length = request_param(&request, "CONTENT_LENGTH");
 	if (scheduled)
-		FUZZ_REQUIRE(atol(length) < (long)m.len || is_good_body(&m));
+		FUZZ_REQUIRE(strtol(length, NULL, 10) < (long)m.len ||
+		    is_good_body(&m));
 	fcgi_memory_free(&m);
 	return (0);
 }

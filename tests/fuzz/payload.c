@@ -20,8 +20,8 @@ uuid_in(const json_t *json, const char *name, char lower[UUID_LEN])
 	if (text == NULL || strlen(text) != UUID_LEN - 1)
 		return (NULL);
 	for (i = 0; i < UUID_LEN; i++)
-		lower[i] = text[i] >= 'A' && text[i] <= 'Z' ?
-		    (char)(text[i] + 'a' - 'A') : text[i];
+		lower[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ?
+		    text[i] + 'a' - 'A' : text[i]);
 	return (fuzz_is_uuid(lower) ? lower : NULL);
 }
 

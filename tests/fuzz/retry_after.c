@@ -29,7 +29,8 @@ judge_seconds(const char *text)
 	if (n == 0 || text[n] != '\0')
 		return (-1);
 	text += strspn(text, "0");
-	return (strlen(text) > 9 ? RETRY_AFTER_MAX : capped(atoll(text)));
+	return (strlen(text) > 9 ? RETRY_AFTER_MAX :
+	    capped(strtoll(text, NULL, 10)));
 }
 
 /*

@@ -17,7 +17,7 @@
 #define THRESHOLD	5
 #define PAUSE_BASE_MS	500
 #define PAUSE_CAP_MS	15000
-#define PROBE_MS	30000
+#define PROBE_MS	INT64_C(30000)
 
 /* Any time will do; this one is not near 0. */
 #define START	1000000

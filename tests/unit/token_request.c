@@ -91,7 +91,7 @@ test_tried_again(void **state)
 	(void)state;
 	for (i = 0; i < NITEMS(rows); i++) {
 		s = scripted_server_start(SCRIPT(rows[i].answer,
-		    rows[i].answer, rows[i].answer, OK("{\"a\":1}")));
+		    rows[i].answer, rows[i].answer, (OK("{\"a\":1}"))));
 		ASSERT_ROW(perform(s) == NULL, rows[i].answer);
 		ASSERT_ROW(scripted_server_stop(s) == 3, rows[i].answer);
 		check_failure(rows[i].says, rows[i].answer);

@@ -58,7 +58,7 @@ load(struct calls *calls, const char *path, char *why, size_t whylen)
 
 	if ((calls->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC,
 	    0600)) == -1 || (file = fopen(path, "re")) == NULL) {
-		snprintf(why, whylen, "cannot open %s: %s", path,
+		(void)snprintf(why, whylen, "cannot open %s: %s", path,
 		    strerror(errno));
 		goto out;
 	}
@@ -67,8 +67,8 @@ load(struct calls *calls, const char *path, char *why, size_t whylen)
 		call = json_loadb(line, (size_t)len, 0, NULL);
 		if (!json_is_object(call)) {
 			json_decref(call);
-			snprintf(why, whylen, "%s holds a line that is no "
-			    "call; name another file", path);
+			(void)snprintf(why, whylen, "%s holds a line that is "
+			    "no call; name another file", path);
 			goto out;
 		}
 		remember(calls, call);
@@ -78,7 +78,7 @@ load(struct calls *calls, const char *path, char *why, size_t whylen)
 
 	/* A line that was not finished must not meet the next one. */
 	if (ftruncate(calls->fd, end) == -1) {
-		snprintf(why, whylen, "cannot cut %s: %s", path,
+		(void)snprintf(why, whylen, "cannot cut %s: %s", path,
 		    strerror(errno));
 		goto out;
 	}
@@ -87,7 +87,7 @@ load(struct calls *calls, const char *path, char *why, size_t whylen)
 out:
 	free(line);
 	if (file != NULL)
-		fclose(file);
+		(void)fclose(file);
 	return (rc);
 }
 
@@ -102,7 +102,7 @@ calls_open(const char *path, char *why, size_t whylen)
 {
 	struct calls *calls;
 
-	snprintf(why, whylen, "out of memory");
+	(void)snprintf(why, whylen, "out of memory");
 	if ((calls = calloc(1, sizeof(*calls))) == NULL)
 		return (NULL);
 	pthread_mutex_init(&calls->lock, NULL);
@@ -148,7 +148,7 @@ now_json(void)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
 
 	return (json_sprintf("%s.%03ldZ", text, now.tv_nsec / 1000000));
 }

@@ -14,7 +14,7 @@
 #include "version.h"
 
 #define NAME		"voice-agent"
-#define MAX_BODY	(1024 * 1024)
+#define MAX_BODY	((size_t)1024 * 1024)
 
 struct agent {
 	struct calls *calls;
@@ -175,7 +175,7 @@ serve(const char *address, const char *data, const sigset_t *ends)
 		goto out;
 
 	printf(NAME ": ready on http://%s\n", httpd_address(httpd));
-	fflush(stdout);
+	(void)fflush(stdout);
 	sigwait(ends, &sig);
 	log_info(NULL, "ended by signal %d", sig);
 	rc = 0;
@@ -219,18 +219,18 @@ main(int argc, char *argv[])
 			data = optarg;
 			break;
 		default:
-			fprintf(stderr, "try " NAME " -h\n");
+			(void)fprintf(stderr, "try " NAME " -h\n");
 			return (2);
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, NAME ": %s: there are no operands (try -h)\n",
-		    argv[optind]);
+		(void)fprintf(stderr, NAME ": %s: there are no operands "
+		    "(try -h)\n", argv[optind]);
 		return (2);
 	}
 
 	/* All threads inherit that these signals wait for sigwait. */
-	signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGTERM);
 	sigaddset(&ends, SIGINT);
