@@ -56,7 +56,7 @@ PKG_CFLAGS := $(call packages,--cflags,libpq libcurl jansson libcrypto) \
     $(call packages,--cflags,libmicrohttpd) $(call packages,--cflags,cmocka)
 LIBS := $(call packages,--libs,libpq libcurl jansson libcrypto) -lfcgi
 DOUBLE_LIBS := $(call packages,--libs,libmicrohttpd)
-TEST_LIBS := $(DOUBLE_LIBS) $(call packages,--libs,cmocka)
+TEST_LIBS := $(DOUBLE_LIBS) $(call packages,--libs,cmocka libssl)
 
 # A program sees its own folder and the library's; tests see all of them.
 CPPFLAGS += -D_GNU_SOURCE -Icgi/lib $(PKG_CFLAGS)

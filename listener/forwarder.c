@@ -100,7 +100,7 @@ forwarder_new(const struct config *conf)
 	    NULL || (f->multi = curl_multi_init()) == NULL)
 		goto err;
 	for (i = 0; i < f->nslots; i++) {
-		if ((f->slots[i].http = http_new()) == NULL)
+		if ((f->slots[i].http = http_new(NULL)) == NULL)
 			goto err;
 	}
 	if (conf->webhook_token != NULL &&

@@ -69,7 +69,7 @@ jwks_new(const struct config *conf, struct shared *shared)
 	struct jwks *jwks;
 
 	if ((jwks = calloc(1, sizeof(*jwks))) == NULL ||
-	    (jwks->http = http_new()) == NULL) {
+	    (jwks->http = http_new(conf->proxy)) == NULL) {
 		free(jwks);
 		return (NULL);
 	}

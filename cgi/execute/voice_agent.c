@@ -58,7 +58,7 @@ voice_agent_new(const struct config *conf)
 	struct voice_agent *agent;
 
 	if ((agent = calloc(1, sizeof(*agent))) == NULL ||
-	    (agent->http = http_new()) == NULL) {
+	    (agent->http = http_new(conf->proxy)) == NULL) {
 		free(agent);
 		return (NULL);
 	}

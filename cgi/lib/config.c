@@ -150,6 +150,9 @@ static const struct variable {
 	V("FOLLOWUP_UNKNOWN_OUTCOME", POLICY, unknown_outcome, CONFIG_EXECUTE,
 	    0, "retry", 0, 0, "when it is not known whether a call was "
 	    "started: retry (with the same idempotency key) or dead-letter"),
+	V("FOLLOWUP_PROXY", HOSTPORT, proxy, CGI, 0, NULL, 0, 0,
+	    "host:port of the HTTP proxy for https to other machines; those "
+	    "of http_proxy and so on are not used"),
 	V("FOLLOWUP_RUNTIME_DIR", PATH, runtime_dir, ALL, 0,
 	    "/run/followup-scheduler", 0, 0, "sockets and counters"),
 	V("LOG_LEVEL", LEVEL, log_level, ALL, 0, "info", 0, 0,

@@ -77,6 +77,7 @@ struct config {
 	int sweep_window;
 	int overdue_grace;
 	const char *unknown_outcome;
+	const char *proxy;
 	const char *runtime_dir;
 	const char *log_level;
 	const char *log_format;

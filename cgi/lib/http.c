@@ -4,12 +4,14 @@
 #include <openssl/crypto.h>
 
 #include "retry_after.h"
+#include "url.h"
 #include "version.h"
 
 #include "http.h"
 
 struct http {
 	CURL *easy;
+	const char *proxy;
 	struct curl_slist *headers;
 	char *body;
 	size_t body_len;
@@ -77,9 +79,11 @@ set_defaults(struct http *http)
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_REDIR_PROTOCOLS_STR, "https");
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(CURLOPT_SSL_VERIFYHOST, 2L);
-	SET(CURLOPT_PROXY, "");
+	SET(CURLOPT_NOPROXY, "");
+	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, 5000L);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
@@ -129,11 +133,12 @@ set_headers(struct http *http, const char *const *headers)
 }
 
 /**
- * http_new():
- * Return a new handle, or NULL.
+ * http_new(proxy):
+ * Return a new handle, or NULL.  https to other machines goes through the HTTP
+ * proxy ${proxy} (host:port), which must live as long; NULL: directly.
  */
 struct http *
-http_new(void)
+http_new(const char *proxy)
 {
 	struct http *http;
 
@@ -141,6 +146,7 @@ http_new(void)
 		return (NULL);
 	if ((http->easy = curl_easy_init()) == NULL)
 		goto err;
+	http->proxy = proxy;
 	if (set_defaults(http) != 0)
 		goto err;
 	return (http);
@@ -161,6 +167,8 @@ http_prepare(struct http *http, const struct http_request *request)
 {
 	CURL *e = http->easy;
 	int has_body = request->body != NULL;
+	int has_proxy = http->proxy != NULL && url_is_https(request->url) &&
+	    !url_is_loopback(request->url);
 
 	/* Forget the answer before. */
 	http->body_len = 0;
@@ -179,6 +187,7 @@ http_prepare(struct http *http, const struct http_request *request)
 	if (curl_easy_setopt(e, option, value) != CURLE_OK)		\
 		return (-1)
 	SET(CURLOPT_URL, request->url);
+	SET(CURLOPT_PROXY, has_proxy ? http->proxy : "");
 	SET(CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
 	SET(CURLOPT_HTTPHEADER, http->headers);
 	SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
@@ -312,15 +321,22 @@ http_error(const struct http *http)
 /**
  * http_was_sent(http):
  * Return non-zero iff some of the request went out, so that the peer may have
- * acted on it even though no answer came.
+ * acted on it even though no answer came.  What a proxy was asked, and TLS'
+ * own handshake, are not of the request.
  */
 int
 http_was_sent(const struct http *http)
 {
+	curl_off_t ready = 0;
 	long bytes = 0;
 
-	return (curl_easy_getinfo(http->easy, CURLINFO_REQUEST_SIZE, &bytes) !=
-	    CURLE_OK || bytes > 0);
+	/* The bytes are also those for a proxy, before the way is ready. */
+	if (curl_easy_getinfo(http->easy, CURLINFO_PRETRANSFER_TIME_T,
+	    &ready) != CURLE_OK ||
+	    curl_easy_getinfo(http->easy, CURLINFO_REQUEST_SIZE, &bytes) !=
+	    CURLE_OK)
+		return (1);
+	return (ready > 0 && bytes > 0);
 }
 
 /**

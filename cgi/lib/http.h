@@ -8,7 +8,8 @@
 /*
  * Outgoing HTTP over libcurl, with every default set that a program with
  * secrets wants: http and https only, TLS verified, no redirects, no proxy
- * from the environment, no signals, times and sizes bounded.
+ * from the environment, no signals, times and sizes bounded.  A proxy that is
+ * configured gets https only: it learns where to, and sees nothing of it.
  *
  * One struct http is one request at a time over a connection that is kept
  * alive.  Use it alone (http_perform), or hand http_easy to a multi handle
@@ -32,10 +33,11 @@ struct http_request {
 };
 
 /**
- * http_new():
- * Return a new handle, or NULL.
+ * http_new(proxy):
+ * Return a new handle, or NULL.  https to other machines goes through the HTTP
+ * proxy ${proxy} (host:port), which must live as long; NULL: directly.
  */
-struct http *http_new(void);
+struct http *http_new(const char *);
 
 /**
  * http_prepare(http, request):
@@ -89,7 +91,8 @@ const char *http_error(const struct http *);
 /**
  * http_was_sent(http):
  * Return non-zero iff some of the request went out, so that the peer may have
- * acted on it even though no answer came.
+ * acted on it even though no answer came.  What a proxy was asked, and TLS'
+ * own handshake, are not of the request.
  */
 int http_was_sent(const struct http *);
 

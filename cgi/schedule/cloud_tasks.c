@@ -49,7 +49,7 @@ cloud_tasks_new(const struct config *conf, struct google_auth *auth,
 	size_t len;
 
 	if ((tasks = calloc(1, sizeof(*tasks))) == NULL ||
-	    (tasks->http = http_new()) == NULL) {
+	    (tasks->http = http_new(conf->proxy)) == NULL) {
 		free(tasks);
 		return (NULL);
 	}

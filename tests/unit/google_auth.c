@@ -50,7 +50,7 @@ setup(void **state)
 	log_init(NULL, LOG_ERROR, 0);
 	/* What is written here is for nobody else to read. */
 	(void)umask(077);
-	if (mkdtemp(dir) == NULL || (http = http_new()) == NULL)
+	if (mkdtemp(dir) == NULL || (http = http_new(NULL)) == NULL)
 		return (-1);
 	(void)snprintf(file, sizeof(file), "%s/key.json", dir);
 	(void)snprintf(gcloud, sizeof(gcloud), "%s/gcloud", dir);
@@ -459,7 +459,7 @@ test_workers_share(void **state)
 	conf.metadata_host = host;
 	auth = open_auth();
 	if ((pid = fork()) == 0) {
-		own = http_new();
+		own = http_new(NULL);
 		token = google_auth_token(auth, own, NOW, 0, why,
 		    sizeof(why));
 		status = token != NULL && strcmp(token, "shared") == 0 ? 0 : 1;

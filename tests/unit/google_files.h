@@ -38,7 +38,7 @@ setup(void **state)
 	(void)state;
 	/* Whatever is written here is for nobody else to read. */
 	(void)umask(077);
-	if (mkdtemp(dir) == NULL || (http = http_new()) == NULL)
+	if (mkdtemp(dir) == NULL || (http = http_new(NULL)) == NULL)
 		return (-1);
 	(void)snprintf(file, sizeof(file), "%s/key.json", dir);
 	(void)snprintf(subject, sizeof(subject), "%s/subject", dir);

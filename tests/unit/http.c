@@ -18,7 +18,7 @@ setup(void **state)
 {
 
 	(void)state;
-	http = http_new();
+	http = http_new(NULL);
 	return (http != NULL ? 0 : -1);
 }
 

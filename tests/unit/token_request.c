@@ -24,7 +24,7 @@ setup(void **state)
 {
 
 	(void)state;
-	return ((http = http_new()) != NULL ? 0 : -1);
+	return ((http = http_new(NULL)) != NULL ? 0 : -1);
 }
 
 static int
