@@ -170,6 +170,15 @@ forget_keys(struct jwks *jwks)
 	}
 }
 
+/* The key of the member ${jwk}, if it is one that a token can name. */
+static EVP_PKEY *
+parse_named_key(const json_t *jwk, const char **kid)
+{
+
+	*kid = json_string_value(json_object_get(jwk, "kid"));
+	return (*kid != NULL ? jwks_parse_key(jwk) : NULL);
+}
+
 /* Take the usable keys of the set ${root}; the others are passed over. */
 static void
 take_keys(struct jwks *jwks, const json_t *root)
@@ -184,8 +193,7 @@ take_keys(struct jwks *jwks, const json_t *root)
 		if (jwks->nkeys == MAX_KEYS)
 			break;
 		k = &jwks->keys[jwks->nkeys];
-		kid = json_string_value(json_object_get(jwk, "kid"));
-		if (kid == NULL || (k->key = jwks_parse_key(jwk)) == NULL)
+		if ((k->key = parse_named_key(jwk, &kid)) == NULL)
 			continue;
 		if ((k->kid = strdup(kid)) == NULL) {
 			EVP_PKEY_free(k->key);
@@ -208,8 +216,12 @@ sync_keys(struct jwks *jwks)
 	    (text = shared_copy(jwks->shared, &len, &generation)) == NULL)
 		return;
 	root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
-	take_keys(jwks, root);
-	jwks->generation = generation;
+
+	/* It was parsed when it came: now it fails only for want of memory. */
+	if (root != NULL) {
+		take_keys(jwks, root);
+		jwks->generation = generation;
+	}
 	json_decref(root);
 	free(text);
 }
@@ -244,6 +256,7 @@ static int
 has_keys(const struct http *http)
 {
 	const json_t *jwk;
+	const char *kid;
 	EVP_PKEY *key = NULL;
 	json_t *root;
 	size_t i;
@@ -251,7 +264,7 @@ has_keys(const struct http *http)
 	root = json_loadb(http_body(http), http_body_len(http),
 	    JSON_REJECT_DUPLICATES, NULL);
 	json_array_foreach(json_object_get(root, "keys"), i, jwk) {
-		if ((key = jwks_parse_key(jwk)) != NULL)
+		if ((key = parse_named_key(jwk, &kid)) != NULL)
 			break;
 	}
 	EVP_PKEY_free(key);
@@ -275,7 +288,8 @@ fetch(struct jwks *jwks, time_t now)
 	else if (http_status(jwks->http) != 200)
 		why = "the answer was not 200";
 	else if (!has_keys(jwks->http))
-		why = "the answer has no RSA key that could be used";
+		why = "the answer has no RSA key with a kid that "
+		    "could be used";
 	if (why != NULL) {
 		shared_renewal_end(jwks->shared, NULL, 0, 0);
 		log_warning(NULL, "the keys of callback tokens could not be "

@@ -314,6 +314,8 @@ test_bad_documents(void **state)
 	    HEAD "", HEAD "<html>", HEAD "[]", HEAD "{}", HEAD "{\"keys\":[]}",
 	    HEAD "{\"keys\":{}}", HEAD "{\"keys\":[1,null,{}]}",
 	    HEAD "{\"keys\":[{\"kid\":\"x\",\"kty\":\"EC\"}]}",
+	    HEAD "{\"keys\":[{" KEY "}]}",
+	    HEAD "{\"keys\":[{\"kid\":1," KEY "}]}",
 	    HEAD SET_OF("x") "x",
 	    HEAD "{\"keys\":[],\"keys\":[{\"kid\":\"x\"," KEY "}]}",
 	    "HTTP/1.1 500 Error\r\nConnection: close\r\n\r\n" SET_OF("x"),
