@@ -62,6 +62,15 @@ is_token(const char *text)
 	return (p > text && *p == '\0');
 }
 
+/* The end of a token that its giver says lives for ${seconds} from ${now}. */
+static time_t
+end_of(time_t now, double seconds)
+{
+
+	return (now + (time_t)(seconds < MAX_LIFETIME ? seconds :
+	    MAX_LIFETIME));
+}
+
 /* Put "access_token" and "expires_in" of ${answer} into ${token}. */
 static int
 take_token(const json_t *answer, time_t now, struct google_token *token,
@@ -79,8 +88,7 @@ take_token(const json_t *answer, time_t now, struct google_token *token,
 		    "access_token and expires_in", from));
 	if ((token->text = strdup(text)) == NULL)
 		return (complain(why, whylen, "out of memory"));
-	token->expires = now + (time_t)(seconds < MAX_LIFETIME ? seconds :
-	    MAX_LIFETIME);
+	token->expires = end_of(now, seconds);
 	return (0);
 }
 
@@ -211,20 +219,44 @@ fetch_metadata(const struct google_credentials *c, struct http *http,
 	return (0);
 }
 
+/* Put "accessToken" and "expireTime" of ${answer} into ${token}. */
+static int
+take_impersonated(const json_t *answer, time_t now, struct google_token *token,
+    char *why, size_t whylen)
+{
+	const char *text = json_string_value(json_object_get(answer,
+	    "accessToken"));
+	const char *expires = json_string_value(json_object_get(answer,
+	    "expireTime"));
+	int64_t ms;
+	time_t end;
+
+	if (text == NULL || !is_token(text) || expires == NULL ||
+	    rfc3339_parse(expires, &ms) != 0)
+		return (complain(why, whylen, "the service that impersonates "
+		    "gave an answer without accessToken and expireTime"));
+	end = (time_t)(ms / 1000);
+	if (end <= now)
+		return (complain(why, whylen, "the service that impersonates "
+		    "gave a token that has ended: is the clock right?"));
+	if ((token->text = strdup(text)) == NULL)
+		return (complain(why, whylen, "out of memory"));
+	token->expires = end_of(now, (double)(end - now));
+	return (0);
+}
+
 /* Exchange ${token} for one of the service account of ${url}. */
 static int
 impersonate(const struct google_credentials *c, struct http *http,
-    struct google_token *token, char *why, size_t whylen)
+    time_t now, struct google_token *token, char *why, size_t whylen)
 {
 	json_t *delegates = json_object_get(c->file, "delegates");
 	const char *headers[3] = { "Content-Type: application/json" };
 	struct http_request request = { .method = "POST",
 	    .url = member(c, "service_account_impersonation_url"),
 	    .headers = headers };
-	const char *text, *expires;
 	json_t *body, *answer;
 	char *bearer = NULL, *json = NULL;
-	int64_t ms;
 	int rc = -1;
 
 	delegates = json_is_array(delegates) ? json_incref(delegates) :
@@ -246,17 +278,7 @@ impersonate(const struct google_credentials *c, struct http *http,
 	    "service that impersonates", why, whylen);
 	if (answer == NULL)
 		goto out;
-	text = json_string_value(json_object_get(answer, "accessToken"));
-	expires = json_string_value(json_object_get(answer, "expireTime"));
-	if (text == NULL || !is_token(text) || expires == NULL ||
-	    rfc3339_parse(expires, &ms) != 0 ||
-	    (token->text = strdup(text)) == NULL)
-		(void)complain(why, whylen, "the service that impersonates "
-		    "gave an answer without accessToken and expireTime");
-	else {
-		token->expires = (time_t)(ms / 1000);
-		rc = 0;
-	}
+	rc = take_impersonated(answer, now, token, why, whylen);
 	secret_free_json(answer);
 
 out:
@@ -379,7 +401,7 @@ fetch_external(const struct google_credentials *c, struct http *http,
 	if (authorization != NULL)
 		secret_free(authorization, strlen(authorization));
 	if (rc == 0 && member(c, "service_account_impersonation_url") != NULL)
-		rc = impersonate(c, http, token, why, whylen);
+		rc = impersonate(c, http, now, token, why, whylen);
 	return (rc);
 }
 
@@ -413,7 +435,7 @@ google_credentials_fetch(const struct google_credentials *c,
 	if (google_credentials_fetch(c->source, http, now, token, why,
 	    whylen) != 0)
 		return (-1);
-	return (impersonate(c, http, token, why, whylen));
+	return (impersonate(c, http, now, token, why, whylen));
 }
 
 /**

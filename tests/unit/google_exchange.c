@@ -358,14 +358,18 @@ test_expire_time(void **state)
 {
 	static const struct {
 		const char *members;
-		time_t expires;		/* 0: no token */
+		time_t expires;		/* 0: no token; 1: one that has ended */
 	} rows[] = {
 		{ "\"expireTime\":\"2027-01-15T08:45:00Z\"", 1800002700 },
 		{ "\"expireTime\":\"2027-01-15T08:45:00.999999999Z\"",
 		    1800002700 },
 		{ "\"expireTime\":\"2027-01-15T10:45:00+02:00\"",
 		    1800002700 },
-		{ "\"expireTime\":\"2014-10-02T15:01:23Z\"", 1412262083 },
+		{ "\"expireTime\":\"2027-01-16T08:00:00Z\"", 1800086400 },
+		{ "\"expireTime\":\"9999-12-31T23:59:59Z\"", 1800086400 },
+		{ "\"expireTime\":\"2027-01-15T08:00:01Z\"", 1800000001 },
+		{ "\"expireTime\":\"2027-01-15T08:00:00Z\"", 1 },
+		{ "\"expireTime\":\"2014-10-02T15:01:23Z\"", 1 },
 		{ "\"x\":1", 0 },
 		{ "\"expireTime\":null", 0 },
 		{ "\"expireTime\":1800002700", 0 },
@@ -388,11 +392,12 @@ test_expire_time(void **state)
 		    strstr(rows[i].members, "accessToken") != NULL ? "" :
 		    ",\"accessToken\":\"" SECRET "\"");
 		serve(SCRIPT(answer));
-		if (rows[i].expires != 0)
+		if (rows[i].expires > 1)
 			check_token(impersonated(iam_url, account(NULL)),
 			    SECRET, rows[i].expires);
 		else
 			check_no_token(impersonated(iam_url, account(NULL)),
+			    rows[i].expires == 1 ? "is the clock right?" :
 			    "without accessToken and expireTime",
 			    rows[i].members);
 		served(1);
