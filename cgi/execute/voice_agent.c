@@ -160,9 +160,20 @@ add_headers(struct voice_agent *agent, struct headers *h,
 	return (0);
 }
 
+/* What the agent answered may quote the number: logs have none. */
+static void
+hide_number(char *text, const json_t *call)
+{
+	const char *number = json_string_value(json_object_get(call,
+	    "phoneNumber"));
+
+	if (number != NULL)
+		secret_hide(text, number + (*number == '+'));
+}
+
 /* Put an answer that is not 2xx, or none at all, into words. */
 static void
-describe(const struct voice_agent *agent, int answered,
+describe(const struct voice_agent *agent, const json_t *call, int answered,
     struct voice_agent_error *error)
 {
 	char *body, *p;
@@ -176,10 +187,9 @@ describe(const struct voice_agent *agent, int answered,
 		    http_error(agent->http));
 	} else {
 		error->retry_after = http_retry_after(agent->http, time(NULL));
-		/* It may quote the token that it does not like. */
 		body = strdup(http_body(agent->http));
-		if (body != NULL && agent->conf->call_token != NULL)
-			secret_hide(body, agent->conf->call_token);
+		if (body != NULL)
+			hide_number(body, call);
 		(void)snprintf(error->text, sizeof(error->text),
 		    "the voice agent answered %ld: %.300s",
 		    error->http_status, body != NULL ? body : "");
@@ -233,7 +243,7 @@ voice_agent_start(struct voice_agent *agent,
 	if (answered && status != 408 && status != 425 && status != 429 &&
 	    status < 500)
 		outcome = VOICE_AGENT_REFUSED;
-	describe(agent, answered, error);
+	describe(agent, call->body, answered, error);
 
 out:
 	OPENSSL_cleanse(&headers, sizeof(headers));

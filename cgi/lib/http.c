@@ -1,9 +1,11 @@
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <openssl/crypto.h>
 
 #include "retry_after.h"
+#include "secret.h"
 #include "url.h"
 #include "version.h"
 
@@ -110,13 +112,43 @@ is_clean(const char *header)
 	return (1);
 }
 
+/* Wipe and free the headers, among which are tokens. */
+static void
+drop_headers(struct http *http)
+{
+	struct curl_slist *h;
+
+	(void)curl_easy_setopt(http->easy, CURLOPT_HTTPHEADER, NULL);
+	for (h = http->headers; h != NULL; h = h->next)
+		OPENSSL_cleanse(h->data, strlen(h->data));
+	curl_slist_free_all(http->headers);
+	http->headers = NULL;
+}
+
+/*
+ * The answer to a token may be what is wrong with it, token included, and is
+ * quoted in errors: hide what we sent as the credentials of a scheme.
+ */
+static void
+hide_credentials(struct http *http)
+{
+	static const char name[] = "Authorization: ";
+	const struct curl_slist *h;
+	const char *blank;
+
+	for (h = http->headers; h != NULL && http->body_len > 0; h = h->next) {
+		if (strncasecmp(h->data, name, sizeof(name) - 1) == 0 &&
+		    (blank = strchr(h->data + sizeof(name) - 1, ' ')) != NULL)
+			secret_hide(http->body, blank + 1);
+	}
+}
+
 static int
 set_headers(struct http *http, const char *const *headers)
 {
 	struct curl_slist *next;
 
-	curl_slist_free_all(http->headers);
-	http->headers = NULL;
+	drop_headers(http);
 
 	/* No 100-continue: it costs a round trip and nobody here needs it. */
 	if ((http->headers = curl_slist_append(NULL, "Expect:")) == NULL)
@@ -240,9 +272,16 @@ int
 http_done(struct http *http, CURLcode result)
 {
 
+	(void)curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE,
+	    &http->status);
+
+	/* What is no success is what gets quoted. */
+	if (http->status < 200 || http->status > 299)
+		hide_credentials(http);
+	drop_headers(http);
+
 	if (((result == CURLE_OK && http->headers_end) ||
-	    http->status_only) && curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE,
-	    &http->status) == CURLE_OK && http->status >= 200)
+	    http->status_only) && http->status >= 200)
 		return (0);
 
 	http->status = 0;
@@ -377,8 +416,8 @@ http_free(struct http *http)
 	if (http == NULL)
 		return;
 	http_wipe(http);
+	drop_headers(http);
 	curl_easy_cleanup(http->easy);
-	curl_slist_free_all(http->headers);
 	free(http->body);
 	free(http);
 }

@@ -11,6 +11,7 @@
 #include "google_auth.h"
 #include "http.h"
 #include "monotime.h"
+#include "secret.h"
 #include "utf8.h"
 
 #include "cloud_tasks.h"
@@ -203,10 +204,11 @@ static enum cloud_tasks_outcome
 judge(struct cloud_tasks *tasks, struct cloud_tasks_error *error)
 {
 	const char *body = http_body(tasks->http), *status, *message;
-	const char *hint = "";
+	const char *hint = "", *secret = tasks->conf->cloud_tasks_secret;
 	enum cloud_tasks_outcome outcome = CLOUD_TASKS_REFUSED;
 	long code = http_status(tasks->http);
 	json_t *root, *e;
+	char *quoted;
 
 	/* A front end may answer HTML, which has neither. */
 	root = json_loadb(body, http_body_len(tasks->http), 0, NULL);
@@ -236,12 +238,16 @@ judge(struct cloud_tasks *tasks, struct cloud_tasks_error *error)
 		    "GCP_CLOUD_TASKS_SERVICE_ACCOUNT?";
 	}
 
+	/* The secret is in the tasks: what they are refused for may quote it. */
+	if ((quoted = strdup(message)) != NULL && secret != NULL)
+		secret_hide(quoted, secret);
 	error->http_status = code;
 	error->retry_after = http_retry_after(tasks->http, time(NULL));
 	(void)snprintf(error->text, sizeof(error->text),
-	    "Cloud Tasks answered %ld %.40s: %.240s%s", code, status, message,
-	    hint);
+	    "Cloud Tasks answered %ld %.40s: %.240s%s", code, status,
+	    quoted != NULL ? quoted : "", hint);
 	utf8_clean(error->text);
+	free(quoted);
 	json_decref(root);
 	return (outcome);
 }

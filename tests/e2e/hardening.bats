@@ -828,13 +828,38 @@ cloud_tasks_fails() {
 	done
 }
 
-@test "the voice agent's answer does not bring the token it got into the log" {
-	agent "{\"status\": 401, \"body\": \"no such token: $CALL_TOKEN\"}"
-	id=$(book '-1 second')
-	becomes "$id" failed
-	[[ $(column "$id" last_execution_error) == *'answered 401'* ]]
-	[[ $(column "$id" last_execution_error) != *"$CALL_TOKEN"* ]]
+@test "the voice agent's answer brings neither token nor number into the log" {
+	number=$(sql "SELECT phone FROM lad_dev.leads WHERE id = '$LEAD'")
+	for body in "no such token: $CALL_TOKEN" "not a number: $number" \
+	    "not a number: ${number#+}"; do
+		agent "{\"status\": 401, \"body\": \"$body\"}"
+		id=$(book '-1 second')
+		becomes "$id" failed
+		[[ $(column "$id" last_execution_error) == *"401: ${body%%:*}: "*'**'* ]]
+		[[ $(column "$id" last_execution_error) != *"${body##* }"* ]]
+	done
 	not in_any_log "$CALL_TOKEN"
+	not grep -F -- "${number#+}" "$STACK"/log/{schedule,execute,listener}.log
+}
+
+@test "Cloud Tasks' answer brings neither token nor secret into the log" {
+	start_metadata
+	restart schedule CLOUD_TASKS_ENDPOINT="$EMULATOR_URL" \
+	    GCE_METADATA_HOST="$METADATA" CLOUDSDK_CONFIG="$BATS_TEST_TMPDIR" \
+	    CLOUD_TASKS_SECRET="$TASKS_SECRET"
+	body=$(jq -n --arg text "no: $METADATA_TOKEN $TASKS_SECRET" '{error:
+	    {code: 400, status: "INVALID_ARGUMENT", message: $text}} |
+	    tojson')
+	faults "{\"operation\": \"createTask\", \"status\": 400,
+	    \"body\": $body, \"count\": -1}"
+	id=$(book)
+	becomes "$id" failed
+	ask_about "$id"
+	grep -qF 'INVALID_ARGUMENT: no: ***' "$ANSWERS"
+	for secret in "$METADATA_TOKEN" "$TASKS_SECRET"; do
+		not grep -F -- "$secret" "$ANSWERS"
+		not in_any_log "$secret"
+	done
 }
 
 #

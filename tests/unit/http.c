@@ -373,6 +373,47 @@ test_retry_after(void **state)
 	}
 }
 
+/* Who does not like our token may say so: it is not quoted then. */
+static void
+test_credentials_hidden(void **state)
+{
+	static const struct {
+		const char *header;
+		const char *status;
+		const char *body;
+	} rows[] = {
+		{ "Authorization: Bearer se.cret-1", "401 No",
+		    "no *********: *********" },
+		{ "authorization: Bearer se.cret-1", "500 No",
+		    "no *********: *********" },
+		{ "Authorization: Basic se.cret-1", "302 No",
+		    "no *********: *********" },
+		{ "Authorization: Bearer se.cret-10", "401 No",
+		    "no se.cret-1: se.cret-1" },
+		{ "Authorization: Bearer", "401 No",
+		    "no se.cret-1: se.cret-1" },
+		{ "X-Authorization: Bearer se.cret-1", "401 No",
+		    "no se.cret-1: se.cret-1" },
+		{ "Authorization: Bearer se.cret-1", "200 OK",
+		    "no se.cret-1: se.cret-1" },
+	};
+	const char *headers[] = { "X-First: 1", NULL, "X-Last: 1", NULL };
+	struct http_request request = { .headers = headers };
+	char answer[256];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		headers[1] = rows[i].header;
+		(void)snprintf(answer, sizeof(answer), "HTTP/1.1 %s\r\n"
+		    "Connection: close\r\n\r\nno se.cret-1: se.cret-1",
+		    rows[i].status);
+		assert_int_equal(ask(answer, request), 0);
+		ASSERT_ROW(strcmp(http_body(http), rows[i].body) == 0,
+		    rows[i].header);
+	}
+}
+
 /* A body that was wiped is gone, from memory too. */
 static void
 test_wipe(void **state)
@@ -404,6 +445,7 @@ main(void)
 		cmocka_unit_test(test_no_answer),
 		cmocka_unit_test(test_headers),
 		cmocka_unit_test(test_retry_after),
+		cmocka_unit_test(test_credentials_hidden),
 		cmocka_unit_test(test_wipe),
 	};
 
