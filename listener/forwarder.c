@@ -13,6 +13,7 @@
 #include "config.h"
 #include "http.h"
 #include "log.h"
+#include "secret.h"
 #include "uuid.h"
 
 #include "forwarder.h"
@@ -104,8 +105,8 @@ forwarder_new(const struct config *conf)
 			goto err;
 	}
 	if (conf->webhook_token != NULL &&
-	    asprintf(&f->authorization, "Authorization: Bearer %s",
-	    conf->webhook_token) < 0) {
+	    (f->authorization = secret_concat(SECRET_TEXTS(
+	    "Authorization: Bearer ", conf->webhook_token))) == NULL) {
 		f->authorization = NULL;
 		goto err;
 	}

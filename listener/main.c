@@ -19,6 +19,7 @@
 #include "payload.h"
 #include "supervisor.h"
 #include "sweep.h"
+#include "wiping.h"
 
 /* How long what is in flight may take at the end, in milliseconds. */
 #define DRAIN_MS	20000
@@ -204,7 +205,7 @@ main(int argc, char **argv)
 
 	config_main(&daemon, argc, argv, &l.conf);
 	json_object_seed(0);
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
+	if (wiping_curl_init() != 0 ||
 	    (l.signals = open_signals()) < 0 ||
 	    (l.notifications = notifications_new(&l.conf)) == NULL ||
 	    (l.forwarder = forwarder_new(&l.conf)) == NULL ||

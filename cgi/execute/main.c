@@ -12,6 +12,7 @@
 #include "request.h"
 #include "shared.h"
 #include "voice_agent.h"
+#include "wiping.h"
 
 /* What the workers have in common. */
 struct service {
@@ -35,7 +36,7 @@ start(void *cookie)
 {
 	struct service *service = cookie;
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	if (wiping_curl_init() != 0)
 		return (NULL);
 	return (callback_new(&service->conf, service->keys));
 }

@@ -5,6 +5,7 @@
 
 #include "log.h"
 #include "version.h"
+#include "wiping.h"
 
 #include "config.h"
 
@@ -23,6 +24,7 @@ config_main(const struct config_daemon *daemon, int argc, char **argv,
 	char why[512];
 	int ch, test = 0;
 
+	wiping_begin();
 	while ((ch = getopt(argc, argv, "hVt")) != -1) {
 		switch (ch) {
 		case 'h':

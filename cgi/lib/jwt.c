@@ -59,6 +59,8 @@ sign_encoded(const char *input, EVP_PKEY *key)
 
 out:
 	ERR_clear_error();
+	if (sig != NULL)
+		OPENSSL_cleanse(sig, len);
 	free(sig);
 	EVP_MD_CTX_free(ctx);
 	return (encoded);
@@ -107,6 +109,8 @@ jwt_sign(const char *kid, const json_t *claims, EVP_PKEY *key)
 	token = NULL;
 
 out:
+	if (s != NULL)
+		OPENSSL_cleanse(s, strlen(s));
 	free(s);
 	free(p);
 	free(h);

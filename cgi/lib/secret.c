@@ -48,6 +48,30 @@ secret_free(char *secret, size_t len)
 }
 
 /**
+ * secret_concat(texts):
+ * Return the ${texts}, up to a NULL, in one, to be given to secret_free; NULL
+ * when memory is short.  Unlike asprintf(3) it leaves no part of them
+ * elsewhere.
+ */
+char *
+secret_concat(const char *const *texts)
+{
+	size_t i, n, len = 0;
+	char *all;
+
+	for (i = 0; texts[i] != NULL; i++)
+		len += strlen(texts[i]);
+	if ((all = malloc(len + 1)) == NULL)
+		return (NULL);
+	for (i = 0, len = 0; texts[i] != NULL; i++, len += n) {
+		n = strlen(texts[i]);
+		memcpy(&all[len], texts[i], n);
+	}
+	all[len] = '\0';
+	return (all);
+}
+
+/**
  * secret_hide(text, secret):
  * Overwrite every ${secret} in ${text} with asterisks, before it is logged.
  */

@@ -7,7 +7,7 @@
 
 /*
  * Secrets are read once and wiped when they are not needed any more.  This
- * covers our own copies; what libraries copied meanwhile is theirs.
+ * covers our own copies; wiping.h those of libraries.
  */
 
 /**
@@ -22,6 +22,17 @@ char *secret_read(int, size_t, size_t *);
  * Overwrite and free ${len} bytes at ${secret}; NULL is fine.
  */
 void secret_free(char *, size_t);
+
+/**
+ * secret_concat(texts):
+ * Return the ${texts}, up to a NULL, in one, to be given to secret_free; NULL
+ * when memory is short.  Unlike asprintf(3) it leaves no part of them
+ * elsewhere.
+ */
+char *secret_concat(const char *const *);
+
+/* The texts of secret_concat, in their order. */
+#define SECRET_TEXTS(...)	((const char *const []){ __VA_ARGS__, NULL })
 
 /**
  * secret_hide(text, secret):

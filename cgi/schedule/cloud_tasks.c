@@ -114,7 +114,9 @@ send_once(struct cloud_tasks *tasks, const char *method, const char *url,
 	if (body != NULL)
 		headers[n++] = "Content-Type: application/json";
 	if (token != NULL) {
-		if (asprintf(&bearer, "Authorization: Bearer %s", token) < 0)
+		bearer = secret_concat(SECRET_TEXTS("Authorization: Bearer ",
+		    token));
+		if (bearer == NULL)
 			return (-1);
 		headers[n++] = bearer;
 		quota = google_auth_quota_project(tasks->auth);
@@ -331,8 +333,8 @@ create_body(const struct cloud_tasks *tasks,
 		(void)json_object_set_new(headers, "X-CloudTasks-Secret",
 		    json_string(conf->cloud_tasks_secret));
 		if (conf->service_account == NULL &&
-		    asprintf(&bearer, "Bearer %s", conf->cloud_tasks_secret) >
-		    0) {
+		    (bearer = secret_concat(SECRET_TEXTS("Bearer ",
+		    conf->cloud_tasks_secret))) != NULL) {
 			(void)json_object_set_new(headers, "Authorization",
 			    json_string(bearer));
 			OPENSSL_cleanse(bearer, strlen(bearer));
@@ -375,6 +377,9 @@ cloud_tasks_create(struct cloud_tasks *tasks,
 
 	/* What a create does not find is the queue. */
 	outcome = call(tasks, "POST", url, body, CLOUD_TASKS_BLOCKED, error);
+
+	/* The answer is the task again, with the secret that is in it. */
+	http_wipe(tasks->http);
 	OPENSSL_cleanse(body, strlen(body));
 	free(body);
 	return (outcome);
@@ -447,6 +452,7 @@ cloud_tasks_get(struct cloud_tasks *tasks, const char *name,
 	outcome = by_name(tasks, "GET", name, error);
 	if (outcome == CLOUD_TASKS_OK && info != NULL)
 		read_info(tasks->http, info);
+	http_wipe(tasks->http);
 	return (outcome);
 }
 

@@ -264,8 +264,8 @@ impersonate(const struct google_credentials *c, struct http *http,
 	body = json_pack("{s:o, s:[s], s:s}", "delegates", delegates, "scope",
 	    SCOPE, "lifetime", "3600s");
 	if (body == NULL || (json = json_dumps(body, JSON_COMPACT)) == NULL ||
-	    asprintf(&bearer, "Authorization: Bearer %s", token->text) < 0) {
-		bearer = NULL;
+	    (bearer = secret_concat(SECRET_TEXTS("Authorization: Bearer ",
+	    token->text))) == NULL) {
 		rc = complain(why, whylen, "out of memory");
 		goto out;
 	}

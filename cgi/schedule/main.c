@@ -11,6 +11,7 @@
 #include "log.h"
 #include "request.h"
 #include "routes.h"
+#include "wiping.h"
 
 /* What the workers have in common. */
 struct service {
@@ -38,7 +39,7 @@ start(void *cookie)
 {
 	struct service *service = cookie;
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	if (wiping_curl_init() != 0)
 		return (NULL);
 	return (routes_new(&service->conf, service->auth, service->breaker));
 }

@@ -105,23 +105,24 @@ void
 token_form_begin(struct token_form *form)
 {
 
-	form->text = NULL;
-	form->len = 0;
-	form->f = open_memstream(&form->text, &form->len);
+	form->text = secret_concat(SECRET_TEXTS(""));
 }
 
 void
 token_form_add(struct token_form *form, const char *name, const char *value)
 {
-	char *encoded;
+	char *encoded, *text = NULL;
 
-	if (form->f == NULL ||
-	    (encoded = curl_easy_escape(NULL, value, 0)) == NULL)
+	if (form->text == NULL)
 		return;
-	(void)fprintf(form->f, "%s%s=%s", ftell(form->f) > 0 ? "&" : "", name,
-	    encoded);
-	OPENSSL_cleanse(encoded, strlen(encoded));
-	curl_free(encoded);
+	if ((encoded = curl_easy_escape(NULL, value, 0)) != NULL) {
+		text = secret_concat(SECRET_TEXTS(form->text,
+		    *form->text != '\0' ? "&" : "", name, "=", encoded));
+		OPENSSL_cleanse(encoded, strlen(encoded));
+		curl_free(encoded);
+	}
+	token_form_free(form);
+	form->text = text;
 }
 
 /**
@@ -132,16 +133,11 @@ token_form_add(struct token_form *form, const char *name, const char *value)
 int
 token_form_end(struct token_form *form, const char **text, size_t *len)
 {
-	int rc;
 
-	if (form->f == NULL)
-		return (-1);
-	rc = fclose(form->f);
-	form->f = NULL;
-	if (rc != 0)
+	if (form->text == NULL)
 		return (-1);
 	*text = form->text;
-	*len = form->len;
+	*len = strlen(form->text);
 	return (0);
 }
 
@@ -153,9 +149,9 @@ void
 token_form_free(struct token_form *form)
 {
 
-	if (form->f != NULL)
-		(void)fclose(form->f);
-	secret_free(form->text, form->len);
+	if (form->text != NULL)
+		secret_free(form->text, strlen(form->text));
+	form->text = NULL;
 }
 
 /**
@@ -175,11 +171,10 @@ token_headers_from(struct token_headers *headers, json_t *object)
 	json_object_foreach(object, name, value) {
 		if (!json_is_string(value) || headers->n == TOKEN_HEADERS_MAX)
 			return (-1);
-		if (asprintf(&headers->lines[headers->n], "%s: %s", name,
-		    json_string_value(value)) < 0) {
-			headers->lines[headers->n] = NULL;
+		headers->lines[headers->n] = secret_concat(SECRET_TEXTS(name,
+		    ": ", json_string_value(value)));
+		if (headers->lines[headers->n] == NULL)
 			return (-1);
-		}
 		headers->list[headers->n] = headers->lines[headers->n];
 		headers->n++;
 	}
@@ -207,16 +202,16 @@ token_headers_free(struct token_headers *headers)
 char *
 token_basic_authorization(const char *id, const char *secret)
 {
-	char *pair, *encoded, *line = NULL;
+	char *pair, *encoded, *line;
 
-	if (asprintf(&pair, "%s:%s", id, secret) < 0)
+	pair = secret_concat(SECRET_TEXTS(id, ":", secret));
+	if (pair == NULL)
 		return (NULL);
 	encoded = base64_encode(pair, strlen(pair));
 	secret_free(pair, strlen(pair));
 	if (encoded == NULL)
 		return (NULL);
-	if (asprintf(&line, "Authorization: Basic %s", encoded) < 0)
-		line = NULL;
+	line = secret_concat(SECRET_TEXTS("Authorization: Basic ", encoded));
 	secret_free(encoded, strlen(encoded));
 	return (line);
 }

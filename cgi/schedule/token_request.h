@@ -2,7 +2,6 @@
 #define TOKEN_REQUEST_H_
 
 #include <stddef.h>
-#include <stdio.h>
 
 #include <jansson.h>
 
@@ -33,9 +32,7 @@ json_t *token_request_perform(struct http *, const struct http_request *,
 
 /* A form (application/x-www-form-urlencoded) in the making. */
 struct token_form {
-	FILE *f;
-	char *text;
-	size_t len;
+	char *text;		/* NULL when memory was short */
 };
 
 /**

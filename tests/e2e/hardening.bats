@@ -806,6 +806,63 @@ cloud_tasks_fails() {
 	clean "$STACK/log" "$ANSWERS" "$BATS_TEST_TMPDIR/titles"
 }
 
+# in_memory PROGRAM SECRET: in which mappings of its processes the secret is,
+# one line an occurrence.
+in_memory() {
+	perl -e '
+		my $secret = pop(@ARGV);
+		for my $pid (@ARGV) {
+			open(my $maps, "<", "/proc/$pid/maps") or die("$pid: $!\n");
+			open(my $mem, "<:raw", "/proc/$pid/mem") or die("$pid: $!\n");
+			while (<$maps>) {
+				my ($from, $to, $name) =
+				    /^(\w+)-(\w+) r\S+ \S+ \S+ \S+ *(.*)/ or next;
+				my ($all, $len) = ("", hex($to) - hex($from));
+				next if $name =~ /^\[v/;
+				sysseek($mem, hex($from), 0) or next;
+				1 while $len > length($all) && sysread($mem, $all,
+				    $len - length($all), length($all));
+				for (my $i = -1; ($i = index($all, $secret, $i + 1)) >= 0;) {
+					print("$name\n");
+				}
+			}
+		}' "$(cat "$STACK/run/$1.pid")" \
+	    $(pgrep -P "$(cat "$STACK/run/$1.pid")") "$2"
+}
+
+@test "what used a secret leaves no copy of it in memory" {
+	not sanitized || skip 'a sanitizer keeps what was freed for a while'
+	[[ $(id -u) == 0 ]] || skip 'only root reads the memory of others'
+
+	# A key: neither its text, nor what is read of it on the way.
+	restart schedule CLOUD_TASKS_ENDPOINT="$EMULATOR_URL" \
+	    GOOGLE_APPLICATION_CREDENTIALS="$BATS_FILE_TMPDIR/google.json"
+	id=$(book)
+	becomes "$id" scheduled
+	while read -r line; do
+		[[ -z $(in_memory schedule "$line") ]]
+	done < <(grep -v -- ----- "$BATS_FILE_TMPDIR/google.pem")
+
+	# A token is in the memory that the workers share, and in no heap.
+	start_metadata
+	restart schedule CLOUD_TASKS_ENDPOINT="$EMULATOR_URL" \
+	    GCE_METADATA_HOST="$METADATA" CLOUDSDK_CONFIG="$BATS_TEST_TMPDIR" \
+	    CLOUD_TASKS_SECRET="$TASKS_SECRET" \
+	    GCP_CLOUD_TASKS_SERVICE_ACCOUNT="$ACCOUNT"
+	id=$(book)
+	becomes "$id" scheduled
+	[[ $(in_memory schedule "$METADATA_TOKEN" | sort -u) == \
+	    '/dev/zero (deleted)' ]]
+	[[ -z $(in_memory schedule "Bearer $METADATA_TOKEN") ]]
+
+	# What came by the environment is nowhere else.
+	[[ $(in_memory schedule "$TASKS_SECRET" | sort -u) == '[stack]' ]]
+	id=$(book '-1 second')
+	becomes "$id" executed
+	[[ $(in_memory execute "$CALL_TOKEN" | sort -u) == '[stack]' ]]
+	[[ $(in_memory execute "$CALL_SECRET" | sort -u) == '[stack]' ]]
+}
+
 @test "a password in a URL is not repeated where the URL is refused" {
 	for variable in FOLLOWUP_CALL_URL OIDC_JWKS_URL \
 	    FOLLOWUP_EXECUTION_ENDPOINT; do

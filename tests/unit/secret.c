@@ -196,11 +196,26 @@ test_hide(void **state)
 	assert_string_equal(none, "nothing here");
 }
 
+static void
+test_concat(void **state)
+{
+	char *text;
+
+	(void)state;
+	text = secret_concat(SECRET_TEXTS("id", ":", "", "secret"));
+	assert_string_equal(text, "id:secret");
+	secret_free(text, strlen(text));
+	text = secret_concat(SECRET_TEXTS(""));
+	assert_string_equal(text, "");
+	secret_free(text, 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hide),
+		cmocka_unit_test(test_concat),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_no_file),
 		cmocka_unit_test(test_interrupted),
