@@ -1,3 +1,5 @@
+#include <sys/resource.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +10,16 @@
 #include "wiping.h"
 
 #include "config.h"
+
+/* A crash shall not write what is in memory, secrets too, into a file. */
+static void
+leave_no_core(void)
+{
+	/* To the kernel 1 means: nor through a pipe, which 0 does not. */
+	static const struct rlimit none = { 1, 1 };
+
+	(void)setrlimit(RLIMIT_CORE, &none);
+}
 
 /**
  * config_main(daemon, argc, argv, conf):
@@ -24,6 +36,7 @@ config_main(const struct config_daemon *daemon, int argc, char **argv,
 	char why[512];
 	int ch, test = 0;
 
+	leave_no_core();
 	wiping_begin();
 	while ((ch = getopt(argc, argv, "hVt")) != -1) {
 		switch (ch) {

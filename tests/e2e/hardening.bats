@@ -175,6 +175,33 @@ built() {
 	done
 }
 
+@test "a program that crashes writes no core, with or without its unit" {
+	not sanitized || skip 'a sanitizer takes a crash for a finding'
+	for name in "${DAEMONS[@]}"; do
+		for pid in $(pgrep -g "$(cat "$STACK/run/$name.pid")"); do
+			grep -Eq '^Max core file size +[01] +[01] ' \
+			    "/proc/$pid/limits"
+		done
+	done
+
+	[[ $(cat /proc/sys/kernel/core_pattern) != [/\|]* ]] ||
+	    skip 'cores are not written to the working directory here'
+	cd "$BATS_TEST_TMPDIR"
+	ulimit -c unlimited || true
+	"$ROOT/tests/stack" exec "$STACK" env \
+	    FOLLOWUP_RUNTIME_DIR="$BATS_TEST_TMPDIR" \
+	    "$BUILD/followup-execute" >log 2>&1 3>&- &
+	daemon=$!
+	HELPERS+=("$daemon")
+	wait_for 10 test -S execute.sock
+	wait_for 10 pgrep -P "$daemon"
+	kill -SEGV "$(pgrep -P "$daemon" | head -n 1)"
+	wait_for 10 grep -q 'was killed by signal 11' log
+	[[ -z $(compgen -G '*core*') ]]
+	kill "$daemon"
+	wait "$daemon"
+}
+
 # hear ADDRESS: write what is sent to the datagram socket into ${HEARD}.
 hear() {
 	HEARD=$BATS_TEST_TMPDIR/heard
