@@ -260,6 +260,27 @@ teardown() {
 	[ "$status_code" = 200 ]
 }
 
+@test "the local server answers to no page of another site" {
+	path=/followups/44444444-4444-4444-8444-444444444444/retry
+	# What a browser sends without asking first.
+	for origin in https://rebound.example.com null file:// \
+	    http://localhost.example.com http://127.0.0.1.example.com \
+	    'http://localhost http://localhost'; do
+		request -X POST -H "Origin: $origin" -d x=y "$LOCAL_URL$path"
+		problem 421
+	done
+	request -X POST -H 'Host: rebound.example.com' \
+	    -H 'Origin: localhost http://localhost' "$LOCAL_URL$path"
+	problem 421
+	for origin in "$LOCAL_URL" http://localhost:8080 http://127.0.0.1; do
+		request -X POST -H "Origin: $origin" -d x=y "$LOCAL_URL$path"
+		problem 404
+	done
+	request --unix-socket "$LOCAL_SOCKET" -X POST \
+	    -H 'Origin: https://any.example.com' "http://localhost$path"
+	problem 404
+}
+
 @test "the local socket is not for everyone, also after nginx was killed" {
 	[ "$(stat -c %a "$LOCAL_SOCKET")" = 660 ]
 	tests/stack kill nginx "$STACK"
