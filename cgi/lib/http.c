@@ -264,6 +264,17 @@ http_easy(struct http *http)
 	return (http->easy);
 }
 
+/* It is the peer's certificate, or this machine does not know who signed it. */
+static void
+explain_certificate(struct http *http)
+{
+	size_t len = strlen(http->error);
+
+	(void)snprintf(&http->error[len], sizeof(http->error) - len, "; have "
+	    "its certificate mended, or add its authority's with "
+	    "update-ca-certificates");
+}
+
 /**
  * http_done(http, result):
  * Take note of the ${result} a multi handle gave.  Return as http_perform.
@@ -294,6 +305,8 @@ http_done(struct http *http, CURLcode result)
 	else if (http->error[0] == '\0')
 		(void)snprintf(http->error, sizeof(http->error), "%s",
 		    curl_easy_strerror(result));
+	if (result == CURLE_PEER_FAILED_VERIFICATION)
+		explain_certificate(http);
 	return (-1);
 }
 

@@ -226,6 +226,11 @@ test_certificates(void **state)
 		if (!good && strcasestr(http_error(http), rows[i].says) ==
 		    NULL)
 			fail_msg("%s: %s", rows[i].name, http_error(http));
+
+		/* And what to do, where it is the certificate. */
+		ASSERT_ROW((strstr(http_error(http), "update-ca-certificates")
+		    != NULL) == (!good && rows[i].version == 0),
+		    rows[i].name);
 		X509_free(x);
 		http_free(http);
 	}
