@@ -46,7 +46,7 @@ HARDEN += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
     -fno-omit-frame-pointer
 HARDEN_LD += -fsanitize=$(SANITIZE)
 else
-HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$(if $(IS_CLANG),2,3)
+HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 endif
 
 # libfcgi comes without a .pc file.  Only the tests need the last two; the demo
