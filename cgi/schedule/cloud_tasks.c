@@ -192,13 +192,21 @@ is_object(const struct http *http)
 	return (is);
 }
 
-/* Is what the service answered with this status worth another attempt? */
+/*
+ * Is what was answered with this status worth another attempt?  A 2xx or 3xx
+ * was somebody else's answer in the service's place, and so was what is not in
+ * the API's format (${status} NULL), a front end's page: it says nothing about
+ * the task.  499 is CANCELLED.
+ */
 static int
 is_transient(long http_status, const char *status)
 {
 
-	return (http_status == 408 || http_status == 429 ||
-	    http_status >= 500 || strcmp(status, "ABORTED") == 0);
+	if (http_status == 401 || http_status == 403 || http_status == 404)
+		return (0);
+	return (http_status < 400 || http_status == 408 ||
+	    http_status == 429 || http_status >= 499 || status == NULL ||
+	    strcmp(status, "ABORTED") == 0);
 }
 
 /* Judge an answer that is not 200, and put it into words. */
@@ -217,13 +225,10 @@ judge(struct cloud_tasks *tasks, struct cloud_tasks_error *error)
 	e = json_object_get(root, "error");
 	status = json_string_value(json_object_get(e, "status"));
 	message = json_string_value(json_object_get(e, "message"));
-	if (status == NULL)
-		status = "no status";
 	if (message == NULL)
 		message = "the answer was not in the API's format";
 
-	/* A 2xx or 3xx was somebody else's answer in the service's place. */
-	if (is_transient(code, status) || (code >= 200 && code < 400))
+	if (is_transient(code, status))
 		outcome = CLOUD_TASKS_TRANSIENT;
 	else if (code == 409)
 		outcome = CLOUD_TASKS_EXISTS;
@@ -246,7 +251,8 @@ judge(struct cloud_tasks *tasks, struct cloud_tasks_error *error)
 	error->http_status = code;
 	error->retry_after = http_retry_after(tasks->http, time(NULL));
 	(void)snprintf(error->text, sizeof(error->text),
-	    "Cloud Tasks answered %ld %.40s: %.240s%s", code, status,
+	    "Cloud Tasks answered %ld %.40s: %.240s%s", code,
+	    status != NULL ? status : "no status",
 	    quoted != NULL ? quoted : "", hint);
 	utf8_clean(error->text);
 	free(quoted);

@@ -104,11 +104,12 @@ out_of_service() {
 	no_failures
 }
 
-@test "one task cannot be created: 429, 500, 503, 504, HTML, resets" {
-	for batch in '429 500 503 504' '502 html reset'; do
+@test "one task cannot be created: 429, 499 to 504, HTML, resets" {
+	for batch in '429 500 503 504' '502 html reset' '499 front'; do
 		rules=
 		for fault in $batch; do
 			case $fault in
+			front) rule='"status": 400, "body": "<html>Error 400</html>"' ;;
 			html) rule='"status": 503, "body": "<html>Error 503</html>"' ;;
 			reset) rule='"reset": "before"' ;;
 			*) rule="\"status\": $fault" ;;
@@ -123,6 +124,7 @@ out_of_service() {
 		[[ $(fault_hits) == "$n" ]]
 		for fault in $batch; do
 			case $fault in
+			front) text="answered 400 no status.*not in the API's format" ;;
 			html) text="answered 503 no status.*not in the API's format" ;;
 			reset) continue ;;
 			*) text="answered $fault [A-Z_]+:" ;;
