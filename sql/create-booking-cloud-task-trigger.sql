@@ -9,10 +9,11 @@
 --   lock_timeout  how long to wait for the table's lock; default 10s
 --
 -- It may be run again at any time, brings an older version up to date, and
--- leaves all triggers enabled.  Everything but the index is one transaction;
--- the index is built after it, without blocking writers, and an interrupted
--- build is repaired by running this again.  So not with psql -1, and not
--- within a transaction of yours.
+-- leaves all triggers enabled.  What takes long does not block writers and is
+-- a transaction of its own: what was overdue is judged after the columns are
+-- added, and the index is built at the end.  An interrupted run is repaired by
+-- running this again.  So not with psql -1, and not within a transaction of
+-- yours.
 --
 -- It makes, on the table:
 --   trigger_schedule_followup_cloud_task     AFTER INSERT, deferred: NOTIFY
@@ -83,7 +84,8 @@ SELECT set_config('lock_timeout', :'lock_timeout', true) AS followup_unused
 WITH col AS (
     SELECT a.attname::text AS name,
         format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL) AS type,
-        t.typcategory AS category
+        t.typcategory AS category,
+        col_description(a.attrelid, a.attnum) AS comment
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
     WHERE a.attrelid = to_regclass(format('%I.%I', :'schema', :'table'))
         AND a.attnum > 0 AND NOT a.attisdropped
@@ -97,14 +99,16 @@ WITH col AS (
         EXISTS (SELECT FROM col WHERE name = 'timezone') AS has_timezone,
         EXISTS (SELECT FROM col WHERE name = 'is_deleted'
             AND type = 'boolean') AS has_is_deleted,
-        EXISTS (SELECT FROM col WHERE name = 'task_status') AS has_status
+        NOT EXISTS (SELECT FROM col WHERE name = 'task_status'
+            AND coalesce(comment, '') NOT LIKE 'followup-scheduler%; history%')
+            AS has_history
 )
 SELECT due_type IS NOT DISTINCT FROM 'timestamp without time zone'
         AS followup_local_time,
     due_type IS NOT DISTINCT FROM 'timestamp without time zone'
         AND has_timezone AS followup_zoned,
     has_is_deleted AS followup_has_is_deleted,
-    has_status AS followup_has_status,
+    has_history AS followup_has_history,
     set_config('followup.problem', CASE
         WHEN relkind IS NULL THEN 'there is no table %s'
         WHEN relkind <> 'r' THEN '%s is not an ordinary table'
@@ -170,6 +174,7 @@ $body$ AS followup_body_type
 -- in the row's zone.  '+04:00' and 'UTC+4' mean east of Greenwich, as
 -- everybody but POSIX (and so PostgreSQL) reads them.
 \if :followup_local_time
+\set followup_language plpgsql
 SELECT format($body$
 DECLARE
     due timestamp := booking.scheduled_at;
@@ -197,6 +202,7 @@ $body$, CASE WHEN :'followup_zoned' THEN 'booking.timezone::text'
     ELSE 'NULL::text' END) AS followup_body_due
 \gset
 \else
+\set followup_language sql
 SELECT $body$
 SELECT CASE WHEN pg_catalog.isfinite(booking.scheduled_at)
     THEN booking.scheduled_at END
@@ -534,7 +540,9 @@ FROM (
 SELECT format('ALTER TABLE %I.%I ADD COLUMN %I %s', :'schema', :'table',
         c.name, c.type),
     format('COMMENT ON COLUMN %I.%I.%I IS %L', :'schema', :'table', c.name,
-        'followup-scheduler: added by create-booking-cloud-task-trigger.sql')
+        'followup-scheduler: added by create-booking-cloud-task-trigger.sql'
+        || CASE c.name WHEN 'task_status' THEN
+            '; history is not judged yet' ELSE '' END)
 FROM (VALUES
     ('task_name', 'text'),
     ('task_scheduled_at', 'timestamptz'),
@@ -547,6 +555,41 @@ WHERE NOT EXISTS (SELECT FROM pg_attribute a
     WHERE a.attrelid = to_regclass(format('%I.%I', :'schema', :'table'))
         AND a.attname = c.name AND NOT a.attisdropped)
 \gexec
+
+-- History must not start ringing: what was overdue before there was a status
+-- is not called.  Before the triggers exist, so it fires none of them.  Of
+-- millions of rows this takes a while, so not under the lock that adding a
+-- column takes; nor, for the sake of who waits for one of the rows, before the
+-- lock that making a trigger takes.  Without our tables nothing is called yet.
+\if :followup_has_history
+COMMIT;
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL client_min_messages = warning;
+SELECT set_config('lock_timeout', :'lock_timeout', true) AS followup_unused
+\gset
+CREATE FUNCTION pg_temp.followup_due_at(booking :"schema".:"table")
+    RETURNS timestamptz LANGUAGE :followup_language STABLE
+    AS :'followup_body_due';
+CREATE FUNCTION pg_temp.followup_is_followup_type(booking_type text)
+    RETURNS boolean LANGUAGE sql IMMUTABLE AS :'followup_body_type';
+UPDATE :"schema".:"table" t SET task_status = 'cancelled',
+    last_execution_error =
+    'was already overdue when follow-up scheduling was installed'
+WHERE t.task_status = 'pending'
+    AND pg_temp.followup_is_followup_type(t.booking_type::text)
+    AND pg_temp.followup_due_at(t) < now();
+DROP FUNCTION pg_temp.followup_due_at(:"schema".:"table"),
+    pg_temp.followup_is_followup_type(text);
+COMMENT ON COLUMN :"schema".:"table".task_status IS
+    'followup-scheduler: added by create-booking-cloud-task-trigger.sql';
+COMMIT;
+BEGIN;
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL client_min_messages = warning;
+SELECT set_config('lock_timeout', :'lock_timeout', true) AS followup_unused
+\gset
+\endif
 
 --
 -- The functions.  Whoever inserts runs the first through the WHEN clauses and
@@ -602,17 +645,6 @@ CREATE OR REPLACE FUNCTION
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp AS :'followup_body_call_request';
 REVOKE ALL ON FUNCTION :"schema".followup_call_request(uuid) FROM PUBLIC;
-\endif
-
--- History must not start ringing: what was overdue before there was a status
--- is not called.  Before the triggers exist, so it fires none of them.
-\if :followup_has_status
-\else
-UPDATE :"schema".:"table" t SET task_status = 'cancelled',
-    last_execution_error =
-    'was already overdue when follow-up scheduling was installed'
-WHERE :"schema".followup_is_followup_type(t.booking_type::text)
-    AND :"schema".followup_due_at(t) < now();
 \endif
 
 --

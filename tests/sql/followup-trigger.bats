@@ -377,3 +377,52 @@ repairs() {
 	[[ $output == *'another install is running'* ]]
 	"$trigger" install
 }
+
+# Wait until the judging of the history has come to the row that is held up.
+held_up() {
+	for _ in $(seq 1000); do
+		[ "$(q -c "SELECT count(*) FROM pg_stat_activity
+		    WHERE wait_event = 'advisory' AND query LIKE 'UPDATE%'")" = 1 ] &&
+		    return
+		q -c 'SELECT pg_sleep(0.01)' >/dev/null
+	done
+	return 1
+}
+
+@test "writers do not wait for history to be judged, which may be interrupted" {
+	q -c "INSERT INTO lad_dev.lead_bookings (scheduled_at)
+	    VALUES ('2001-01-01')" \
+	    -c "CREATE FUNCTION lad_dev.slow() RETURNS trigger LANGUAGE plpgsql
+	    AS 'BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END'" \
+	    -c 'CREATE TRIGGER slow BEFORE UPDATE ON lad_dev.lead_bookings
+	    FOR EACH ROW EXECUTE FUNCTION lad_dev.slow()'
+	mkfifo "$BATS_TEST_TMPDIR/in"
+	q <"$BATS_TEST_TMPDIR/in" >/dev/null 2>&1 &
+	holder=$!
+	exec 7>"$BATS_TEST_TMPDIR/in"
+	echo 'SELECT pg_advisory_lock(42);' >&7
+	"$trigger" install >/dev/null 2>&1 7>&- &
+	installing=$!
+	held_up
+	q -c "SET lock_timeout = '5s'; INSERT INTO lad_dev.lead_bookings
+	    (scheduled_at) VALUES ('2002-02-02')"
+
+	# It ends there; the next install goes on, and judges as if nothing was.
+	q -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+	    WHERE wait_event = 'advisory' AND query LIKE 'UPDATE%'" >/dev/null
+	wait "$installing" && return 1
+	exec 7>&-
+	wait "$holder"
+	"$trigger" install
+	run q -c 'SELECT DISTINCT task_status FROM lad_dev.lead_bookings'
+	[ "$output" = cancelled ]
+	"$trigger" verify
+
+	# Once it has been judged it stays so.
+	q -c "INSERT INTO lad_dev.lead_bookings (scheduled_at)
+	    VALUES ('2003-03-03')"
+	"$trigger" install
+	run q -c "SELECT task_status FROM lad_dev.lead_bookings
+	    WHERE scheduled_at = '2003-03-03'"
+	[ "$output" = pending ]
+}
