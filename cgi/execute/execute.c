@@ -162,7 +162,7 @@ supersede(struct execute *x, const struct booking *booking,
 	    booking->due_ms != NULL ? booking->due_ms : "(unknown)",
 	    changed ? "; back to pending" : "");
 	conclude(result, EXECUTE_SKIPPED, "superseded: the booking is not due "
-	    "at the time of this task any more");
+	    "at the time of this task any more, or not its tenant's");
 }
 
 /*
@@ -174,9 +174,12 @@ needs_call(struct execute *x, const struct booking *booking,
     const struct execute_callback *callback, struct execute_result *result)
 {
 	int64_t due;
+	int other_tenant = booking->tenant_id != NULL &&
+	    (callback->tenant_id == NULL ||
+	    strcmp(booking->tenant_id, callback->tenant_id) != 0);
 
-	if (booking->tenant_id != NULL && (callback->tenant_id == NULL ||
-	    strcmp(booking->tenant_id, callback->tenant_id) != 0)) {
+	/* A task was right when it was made: the booking is what changed. */
+	if (other_tenant && callback->task_id == NULL) {
 		conclude(result, EXECUTE_MISMATCH, "the booking belongs to "
 		    "another tenant than the body says");
 		return (0);
@@ -205,7 +208,7 @@ needs_call(struct execute *x, const struct booking *booking,
 		conclude(result, EXECUTE_SKIPPED, "the booking is deleted");
 		return (0);
 	}
-	if (!booking->is_followup || booking->due == NULL ||
+	if (other_tenant || !booking->is_followup || booking->due == NULL ||
 	    rfc3339_parse(booking->due_ms, &due) != 0 ||
 	    due != callback->scheduled_at ||
 	    !is_own_task(booking, callback)) {

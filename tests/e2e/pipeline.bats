@@ -254,6 +254,16 @@ fence() {
 	logged execute "superseded.*back to pending.*booking_id=$id"
 }
 
+@test "given to another tenant: superseded, called once, for that one" {
+	id=$(book '3 seconds')
+	becomes "$id" scheduled
+	change "$id" "tenant_id = '22222222-2222-4222-8222-222222222222'"
+	becomes "$id" executed
+	called "$id" 1
+	[[ $(calls "$id" '.[0].idempotencyKey') == followup:22222222-* ]]
+	logged execute "superseded.*back to pending.*booking_id=$id"
+}
+
 # A trigger holds up followup-schedule where it writes the task down: at the
 # statement (the row is free), until the test lets go.
 hold_schedule() {
