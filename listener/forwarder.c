@@ -44,6 +44,7 @@ struct delivery {
 	int again;			/* told of while in flight */
 	int in_flight;
 	long retry_at;			/* while put off; otherwise 0 */
+	long backoff_until;		/* the part of that which is ours */
 	TAILQ_ENTRY(delivery) link;
 };
 TAILQ_HEAD(deliveries, delivery);
@@ -152,10 +153,16 @@ forget(struct forwarder *f, struct delivery *e)
 	free(e);
 }
 
+/*
+ * Put ${e} off until ${until}, of which our own backoff is ${backoff_until};
+ * the rest was asked for.
+ */
 static void
-put_off(struct forwarder *f, struct delivery *e, long until)
+put_off(struct forwarder *f, struct delivery *e, long backoff_until,
+    long until)
 {
 
+	e->backoff_until = backoff_until;
 	e->retry_at = until;
 	if (TAILQ_EMPTY(&f->put_off) || until < f->next_retry)
 		f->next_retry = until;
@@ -183,13 +190,23 @@ wake_up(struct forwarder *f, long now)
 	f->next_retry = earliest;
 }
 
-/* What somebody told about a booking that is here already. */
+/*
+ * What somebody told about a booking that is here already.  The sweep passes
+ * over those that the service asked to wait for: one that it finds has been
+ * changed since, and the notification was spared.
+ */
 static enum forwarder_added
 add_again(struct forwarder *f, struct delivery *e, const char *payload)
 {
 
-	if (payload == NULL)
+	if (payload == NULL) {
+		if (e->retry_at > e->backoff_until) {
+			e->retry_at = e->backoff_until;
+			if (e->retry_at < f->next_retry)
+				f->next_retry = e->retry_at;
+		}
 		return (FORWARDER_KNOWN);
+	}
 	if (e->in_flight)
 		e->again = 1;
 	else if (e->retry_at != 0) {
@@ -291,7 +308,8 @@ start(struct forwarder *f, long now)
 			return;
 		TAILQ_REMOVE(&f->waiting, e, link);
 		if (post(f, &f->slots[i], e) != 0)
-			put_off(f, e, now + BACKOFF_CAP_MS);
+			put_off(f, e, now + BACKOFF_CAP_MS,
+			    now + BACKOFF_CAP_MS);
 	}
 }
 
@@ -365,16 +383,17 @@ try_later(struct forwarder *f, struct delivery *e, const struct http *http,
     const char *detail, long now)
 {
 	struct log_about a = about(e, NULL);
-	long asked = http_retry_after(http, time(NULL)), wait;
+	long asked = http_retry_after(http, time(NULL)), backoff, wait;
 
 	e->attempts++;
-	wait = backoff_ms(e->attempts, BACKOFF_BASE_MS, BACKOFF_CAP_MS);
+	backoff = backoff_ms(e->attempts, BACKOFF_BASE_MS, BACKOFF_CAP_MS);
+	wait = backoff;
 	if (asked > 0 && wait < asked * 1000)
 		wait = asked * 1000;
 	log_warning(&a, "attempt %d: the webhook answered %ld: %s; next in "
 	    "%.1f s", e->attempts, http_status(http), detail,
 	    (double)wait / 1000);
-	put_off(f, e, now + wait);
+	put_off(f, e, now + backoff, now + wait);
 }
 
 static int

@@ -263,6 +263,8 @@ const char *const booking_sql[SQL_COUNT] = {
 	    "AND NOT EXISTS (SELECT FROM {S}.followup_failures f "
 	    "WHERE f.booking_id = b.id AND f.stage = 'schedule' "
 	    "AND f.next_attempt_at > now()) "
+	    "AND NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o "
+	    "WHERE o.booking_id = b.id AND o.next_attempt_at > now()) "
 	    "AND ($2::timestamp IS NULL "
 	    "OR (b.scheduled_at::timestamp, b.id) > "
 	    "($2::timestamp, $3::uuid)) "

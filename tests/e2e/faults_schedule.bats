@@ -459,6 +459,20 @@ api Bearer canary-two" ]]
 	not_before "$id"
 }
 
+@test "NOTIFY not sent: moved while it waited as long as Retry-After asked" {
+	faults '{"operation": "createTask", "status": 429,
+	    "headers": {"Retry-After": "60"}}'
+	id=$(book)
+	wait_for 10 logged listener "answered 503.*next in 60.*booking_id=$id"
+	spare=trigger_followup_cloud_task_reschedule
+	sql "ALTER TABLE lad_dev.lead_bookings DISABLE TRIGGER $spare"
+	change "$id" "scheduled_at = scheduled_at + interval '10 minutes'"
+	sql "ALTER TABLE lad_dev.lead_bookings ENABLE TRIGGER $spare"
+	becomes "$id" scheduled
+	queue_agrees
+	no_failures
+}
+
 @test "NOTIFY not sent: it was beyond the horizon, and time has passed" {
 	id=$(book '45 days')
 	webhook "{\"booking_id\":\"$id\"}"
