@@ -88,9 +88,10 @@ check_times(const json_t *claims, time_t now)
 /**
  * callback_check_claims(conf, claims, booking_id, now):
  * Hold the ${claims} of a token whose signature is good against what is
- * configured (OpenID Connect Core 1.0, 3.1.3.7): iss (Google's also without
- * its scheme), aud (the audience, or the URL of this task; a string, or an
- * array that has it), email with email_verified, exp, iat and nbf as numbers.
+ * configured (RFC 7519, 4.1; OpenID Connect Core 1.0, 3.1.3.7): iss (Google's
+ * also without its scheme), aud (the audience, or the URL of this task; a
+ * string, or an array that has it), email with email_verified, exp, iat and
+ * nbf as numbers.
  * Return NULL if all is well, or a static sentence on what is not.
  */
 const char *
