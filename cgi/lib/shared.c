@@ -5,16 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
+
 #include "shared.h"
 
 struct shared {
 	pthread_mutex_t content;	/* held for a copy */
 	pthread_mutex_t renewal;	/* held during a fetch */
-	uint64_t generation;
 	time_t attempted[2];		/* by reason */
-	time_t expires;
 	size_t size;
-	size_t len;
+	uint64_t generation;
+
+	/*
+	 * Two documents, so that a process that is killed while it writes the
+	 * next one leaves the last one whole: the generation says which.
+	 */
+	time_t expires[2];
+	size_t len[2];
 	char data[];
 };
 
@@ -51,6 +58,21 @@ shared_mutex_lock(pthread_mutex_t *mutex)
 		(void)pthread_mutex_consistent(mutex);
 }
 
+static size_t
+mapped(size_t size)
+{
+
+	return (sizeof(struct shared) + 2 * size);
+}
+
+/* Where the document of ${generation} is. */
+static char *
+place(struct shared *shared, uint64_t generation)
+{
+
+	return (&shared->data[generation % 2 * shared->size]);
+}
+
 static int
 try_lock(pthread_mutex_t *mutex)
 {
@@ -72,16 +94,16 @@ shared_new(size_t size)
 {
 	struct shared *shared;
 
-	shared = mmap(NULL, sizeof(*shared) + size, PROT_READ | PROT_WRITE,
+	shared = mmap(NULL, mapped(size), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
 		return (NULL);
-	(void)madvise(shared, sizeof(*shared) + size, MADV_DONTDUMP);
+	(void)madvise(shared, mapped(size), MADV_DONTDUMP);
 	shared->size = size;
 
 	if (shared_mutex_init(&shared->content) != 0 ||
 	    shared_mutex_init(&shared->renewal) != 0) {
-		(void)munmap(shared, sizeof(*shared) + size);
+		(void)munmap(shared, mapped(size));
 		return (NULL);
 	}
 	return (shared);
@@ -112,7 +134,7 @@ shared_expires(struct shared *shared)
 	time_t expires;
 
 	shared_mutex_lock(&shared->content);
-	expires = shared->expires;
+	expires = shared->expires[shared->generation % 2];
 	(void)pthread_mutex_unlock(&shared->content);
 	return (expires);
 }
@@ -128,12 +150,11 @@ shared_copy(struct shared *shared, size_t *len, uint64_t *generation)
 	char *copy = NULL;
 
 	shared_mutex_lock(&shared->content);
-	if (shared->generation > 0 &&
-	    (copy = malloc(shared->len + 1)) != NULL) {
-		memcpy(copy, shared->data, shared->len);
-		copy[shared->len] = '\0';
-		*len = shared->len;
-		*generation = shared->generation;
+	*generation = shared->generation;
+	*len = shared->len[*generation % 2];
+	if (*generation > 0 && (copy = malloc(*len + 1)) != NULL) {
+		memcpy(copy, place(shared, *generation), *len);
+		copy[*len] = '\0';
 	}
 	(void)pthread_mutex_unlock(&shared->content);
 	return (copy);
@@ -182,12 +203,15 @@ shared_renewal_end(struct shared *shared, const char *data, size_t len,
     time_t expires)
 {
 
+	uint64_t next = shared->generation + 1;
+
 	if (data != NULL && len <= shared->size) {
 		shared_mutex_lock(&shared->content);
-		memcpy(shared->data, data, len);
-		shared->len = len;
-		shared->expires = expires;
-		shared->generation++;
+		memcpy(place(shared, next), data, len);
+		shared->len[next % 2] = len;
+		shared->expires[next % 2] = expires;
+		shared->generation = next;
+		OPENSSL_cleanse(place(shared, next - 1), shared->size);
 		(void)pthread_mutex_unlock(&shared->content);
 	}
 	(void)pthread_mutex_unlock(&shared->renewal);
@@ -202,5 +226,5 @@ shared_free(struct shared *shared)
 {
 
 	if (shared != NULL)
-		(void)munmap(shared, sizeof(*shared) + shared->size);
+		(void)munmap(shared, mapped(shared->size));
 }

@@ -8,9 +8,10 @@
 
 /*
  * A document that all workers of a program share, such as a set of keys or
- * an access token: fetched by one of them at a time, seen by all.  It lives
- * in anonymous memory mapped before the workers are forked, and is left out
- * of core dumps.
+ * an access token: fetched by one of them at a time, seen by all, and whole
+ * even if one of them is killed while it stores the next.  It lives in
+ * anonymous memory mapped before the workers are forked, and is left out of
+ * core dumps.
  */
 struct shared;
 

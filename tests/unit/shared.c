@@ -1,3 +1,4 @@
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include <poll.h>
@@ -351,6 +352,49 @@ test_whole_copies(void **state)
 	shared_free(shared);
 }
 
+/* Killed while it stores: the last document stays, and can be renewed. */
+static void
+test_killed_writer(void **state)
+{
+	struct shared *shared = shared_new(8192);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *torn;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	assert_non_null(shared);
+	assert_int_equal(shared_renewal_begin(shared, SHARED_EXPIRED, 1, 100,
+	    5), 1);
+	shared_renewal_end(shared, "first", 5, 1000);
+
+	/* What it stores ends where its memory does, and so does it. */
+	torn = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+	    MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(torn, MAP_FAILED);
+	memset(torn, 'x', page);
+	assert_int_equal(mprotect(&torn[page], page, PROT_NONE), 0);
+	if ((pid = fork()) == 0) {
+		(void)signal(SIGSEGV, SIG_DFL);
+		if (shared_renewal_begin(shared, SHARED_EXPIRED, 1, 200, 5))
+			shared_renewal_end(shared, &torn[page - 64], 128,
+			    2000);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+	assert_int_equal(munmap(torn, 2 * page), 0);
+
+	check_document(shared, "first", 1);
+	assert_int_equal(shared_expires(shared), 1000);
+	assert_int_equal(shared_renewal_begin(shared, SHARED_EXPIRED, 1, 300,
+	    5), 1);
+	shared_renewal_end(shared, "second", 6, 3000);
+	check_document(shared, "second", 2);
+	assert_int_equal(shared_expires(shared), 3000);
+	shared_free(shared);
+}
+
 int
 main(void)
 {
@@ -359,6 +403,7 @@ main(void)
 		cmocka_unit_test(test_intervals),
 		cmocka_unit_test(test_one_at_a_time),
 		cmocka_unit_test(test_killed_renewer),
+		cmocka_unit_test(test_killed_writer),
 		cmocka_unit_test(test_whole_copies),
 	};
 
