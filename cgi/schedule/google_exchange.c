@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -317,14 +318,18 @@ pick_subject(const struct google_credentials *c, const char *text, size_t len)
 }
 
 static char *
-subject_from_file(const struct google_credentials *c, const char *path)
+subject_from_file(const struct google_credentials *c, const char *path,
+    char *why, size_t whylen)
 {
 	char *text, *subject = NULL;
 	size_t len;
 	int fd;
 
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
+		(void)complain(why, whylen, "the file with the subject token, "
+		    "%.200s: %s", path, strerror(errno));
 		return (NULL);
+	}
 	if ((text = secret_read(fd, MAX_FILE, &len)) != NULL) {
 		subject = pick_subject(c, text, len);
 		secret_free(text, len);
@@ -378,9 +383,10 @@ fetch_external(const struct google_credentials *c, struct http *http,
 	char *subject, *authorization;
 	int rc;
 
-	(void)complain(why, whylen, "the subject token of the external "
-	    "account cannot be read");
-	subject = file != NULL ? subject_from_file(c, file) :
+	(void)complain(why, whylen, "%.200s holds no subject token of the "
+	    "external account, or not as credential_source.format says",
+	    file != NULL ? file : url);
+	subject = file != NULL ? subject_from_file(c, file, why, whylen) :
 	    subject_from_url(c, http, url, why, whylen);
 	if (subject == NULL)
 		return (-1);

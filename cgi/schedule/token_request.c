@@ -35,6 +35,27 @@ is_transient(long status)
 	    status >= 500);
 }
 
+/*
+ * Put the code of an error answer into ${code}: OAuth's "error" (RFC 6749,
+ * 5.2), or Google's status.  Of both only the letters are believed: whatever
+ * else there is might quote a secret.
+ */
+static void
+read_code(const struct http *http, char *code, size_t len)
+{
+	json_t *root = json_loadb(http_body(http), http_body_len(http),
+	    JSON_REJECT_DUPLICATES, NULL);
+	const json_t *error = json_object_get(root, "error");
+	const char *text = json_string_value(json_is_object(error) ?
+	    json_object_get(error, "status") : error);
+
+	*code = '\0';
+	if (text != NULL && strlen(text) < len - 2 && text[strspn(text,
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")] == '\0')
+		(void)snprintf(code, len, ", %s", text);
+	secret_free_json(root);
+}
+
 /**
  * token_request_send(http, request, from, why, whylen):
  * Send ${request} (its timeout and bound are set here) to the one called
@@ -46,6 +67,7 @@ token_request_send(struct http *http, const struct http_request *request,
     const char *from, char *why, size_t whylen)
 {
 	struct http_request r = *request;
+	char code[40];
 	int attempt;
 
 	r.timeout_ms = TIMEOUT_MS;
@@ -62,12 +84,13 @@ token_request_send(struct http *http, const struct http_request *request,
 		if (!is_transient(http_status(http)))
 			break;
 	}
+	read_code(http, code, sizeof(code));
 	if (http_status(http) == 0)
 		(void)snprintf(why, whylen, "the %s did not answer: %s", from,
 		    http_error(http));
 	else
-		(void)snprintf(why, whylen, "the %s gave no token: status %ld",
-		    from, http_status(http));
+		(void)snprintf(why, whylen, "the %s gave no token: status "
+		    "%ld%s", from, http_status(http), code);
 	http_wipe(http);
 	return (-1);
 }

@@ -473,8 +473,8 @@ test_external_formats(void **state)
 			assert_null(strcasestr(server->requests[at_url],
 			    "\r\nAuthorization:"));
 		} else
-			check_no_token(external(token_url, source), "subject "
-			    "token of the external account cannot be read",
+			check_no_token(external(token_url, source), "holds no "
+			    "subject token of the external account",
 			    text);
 		if (at_url)
 			check_asked(0, "GET /subject HTTP/1.1\r\n", "");
@@ -558,7 +558,7 @@ test_external_exchange(void **state)
 	/* The file is read each time; while it is gone there is no token. */
 	serve(SCRIPT(TOKEN("sts")));
 	assert_int_equal(unlink(subject), 0);
-	check_no_token(external_file(token_url), "cannot be read", "gone");
+	check_no_token(external_file(token_url), "No such file", "gone");
 	served(0);
 }
 

@@ -144,6 +144,13 @@ test_final(void **state)
 	} rows[] = {
 		{ ANSWER("400 Bad Request", "{\"error\":\"s3cr3t\"}"),
 		    "status 400" },
+		{ ANSWER("400 Bad Request", "{\"error\":\"invalid_grant\","
+		    "\"error_description\":\"s3cr3t\"}"),
+		    "status 400, invalid_grant" },
+		{ ANSWER("403 Forbidden", "{\"error\":{\"code\":403,"
+		    "\"message\":\"s3cr3t\",\"status\":"
+		    "\"PERMISSION_DENIED\"}}"),
+		    "status 403, PERMISSION_DENIED" },
 		{ ANSWER("401 Unauthorized", ""), "status 401" },
 		{ ANSWER("403 Forbidden", ""), "status 403" },
 		{ ANSWER("404 Not Found", ""), "status 404" },
