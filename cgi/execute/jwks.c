@@ -116,6 +116,21 @@ is_absent_or(const json_t *jwk, const char *name, const char *text)
 	    strcmp(json_string_value(value), text) == 0));
 }
 
+/* Where there is a list of what the key is for, verifying must be on it. */
+static int
+may_verify(const json_t *jwk)
+{
+	const json_t *list = json_object_get(jwk, "key_ops"), *operation;
+	size_t i;
+
+	json_array_foreach(list, i, operation) {
+		if (json_is_string(operation) &&
+		    strcmp(json_string_value(operation), "verify") == 0)
+			return (1);
+	}
+	return (list == NULL);
+}
+
 /**
  * jwks_parse_key(jwk):
  * Return the public key that the member ${jwk} of a key set describes, to be
@@ -134,7 +149,7 @@ jwks_parse_key(const json_t *jwk)
 
 	if (kty == NULL || strcmp(kty, "RSA") != 0 ||
 	    !is_absent_or(jwk, "use", "sig") ||
-	    !is_absent_or(jwk, "alg", "RS256"))
+	    !is_absent_or(jwk, "alg", "RS256") || !may_verify(jwk))
 		return (NULL);
 	if ((n = parse_number(jwk, "n")) == NULL ||
 	    (e = parse_number(jwk, "e")) == NULL || !is_sane(n, e))
