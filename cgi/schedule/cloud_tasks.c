@@ -393,15 +393,18 @@ cloud_tasks_create(struct cloud_tasks *tasks,
 
 /*
  * A name comes from the bookings table, where others can write too: nothing
- * but a task's name may become a part of the URL.
+ * but the name of a task of our project may become a part of the URL.
  */
 static int
-is_task_name(const char *name)
+is_task_name(const struct cloud_tasks *tasks, const char *name)
 {
 	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	    "abcdefghijklmnopqrstuvwxyz0123456789-_.:/";
+	const char *project = tasks->conf->project_id;
 
 	return (strncmp(name, "projects/", 9) == 0 &&
+	    strncmp(&name[9], project, strlen(project)) == 0 &&
+	    name[9 + strlen(project)] == '/' &&
 	    strlen(name) < CLOUD_TASKS_NAME_LEN &&
 	    strspn(name, allowed) == strlen(name) &&
 	    strstr(name, "..") == NULL && strstr(name, "/tasks/") != NULL);
@@ -414,11 +417,12 @@ by_name(struct cloud_tasks *tasks, const char *method, const char *name,
 {
 	char url[CLOUD_TASKS_NAME_LEN + 1024];
 
-	if (!is_task_name(name)) {
+	if (!is_task_name(tasks, name)) {
 		error->http_status = 0;
 		error->retry_after = -1;
 		(void)snprintf(error->text, sizeof(error->text),
-		    "\"%.200s\" is not the name of a task", name);
+		    "\"%.200s\" is not the name of a task of this project",
+		    name);
 		utf8_clean(error->text);
 		return (CLOUD_TASKS_REFUSED);
 	}

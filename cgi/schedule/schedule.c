@@ -116,7 +116,7 @@ schedule_new(const struct config *conf, struct db *db,
 
 /*
  * Delete one obsolete task and strike it off the list.  A task that is not
- * there, or has a name that no task can have, is as good as deleted.
+ * there, or has a name that no task of ours can have, is as good as deleted.
  */
 static int
 delete_obsolete(struct schedule *s, const char *id, const char *name,
@@ -148,8 +148,12 @@ delete_obsolete(struct schedule *s, const char *id, const char *name,
 		database_failed(s, outcome, result);
 		return (-1);
 	}
-	log_info(&a, "obsolete task %s", deleted == CLOUD_TASKS_OK ?
-	    "deleted" : "was gone already");
+	if (deleted == CLOUD_TASKS_REFUSED)
+		log_warning(&a, "an obsolete task is left alone, and will "
+		    "find so if it fires: %s", error.text);
+	else
+		log_info(&a, "obsolete task %s", deleted == CLOUD_TASKS_OK ?
+		    "deleted" : "was gone already");
 	return (0);
 }
 

@@ -505,6 +505,22 @@ api Bearer canary-two" ]]
 	wait_for 5 queue_agrees
 }
 
+@test "a task of another project in the row is left alone" {
+	other=projects/another-project/locations/us-central1/queues/q/tasks/t
+	faults '{"operation": "deleteTask", "status": 403, "count": -1}'
+	id=$(book)
+	becomes "$id" scheduled
+	old=$(column "$id" task_name)
+	change "$id" "task_name = '$other',
+	    scheduled_at = scheduled_at + interval '10 minutes'"
+	wait_for 10 logged schedule "left alone.*another-project.*$id"
+	becomes "$id" scheduled
+	[[ $(fault_hits) == 0 ]]
+	faults '[]'
+	curl -sf -m 20 --noproxy '*' -X DELETE "$EMULATOR_URL/v2/$old"
+	wait_for 5 queue_agrees
+}
+
 @test "moved away and back while the old task could not be deleted: one call" {
 	id=$(book '4 seconds')
 	due=$(column "$id" scheduled_at)
