@@ -297,6 +297,8 @@ fence() {
 }
 
 @test "started, but every attempt died: a dead letter when none is left" {
+	# Everybody has noticed that PostgreSQL is back.
+	becomes "$(book)" scheduled 30
 	id=$(book '2 seconds')
 	becomes "$id" scheduled
 	# As the row is when the program has died in the middle of each attempt.
