@@ -26,6 +26,7 @@ enum type {
 	PORT,		/* 1 to 65535 */
 	NAME,		/* an SQL identifier: 1 to 63 bytes */
 	ID,		/* [A-Za-z0-9._:-]+, goes into resource names */
+	QUEUE,		/* likewise, [A-Za-z0-9-]{1,100} */
 	EMAIL,		/* something@something */
 	BASE_URL,	/* http or https, a path is put behind it */
 	SAFE_URL,	/* https, or http to a loopback address */
@@ -72,7 +73,7 @@ static const struct variable {
 	    NULL, 0, 0, "Google Cloud project of the queue"),
 	V("GCP_LOCATION", ID, location, CONFIG_SCHEDULE, 0, "us-central1",
 	    0, 0, "location of the queue"),
-	V("FOLLOWUP_QUEUE_NAME", ID, queue, CONFIG_SCHEDULE, 0,
+	V("FOLLOWUP_QUEUE_NAME", QUEUE, queue, CONFIG_SCHEDULE, 0,
 	    "follow-up-voag-calls", 0, 0, "name of the queue"),
 	V("GCP_CLOUD_TASKS_SERVICE_ACCOUNT", EMAIL, service_account, CGI, 0,
 	    NULL, 0, 0, "e-mail of the service account that signs callbacks"),
@@ -327,6 +328,12 @@ check_text(const struct variable *v, const char *s, struct complaint *c)
 		if (!only_chars(s, "._:-") || strlen(s) > 128)
 			return (complain(c, "%s must consist of letters, "
 			    "digits and . _ : -, not \"%.60s\"", v->name, s));
+		break;
+	case QUEUE:
+		if (!only_chars(s, "-") || strlen(s) > 100)
+			return (complain(c, "%s must consist of at most 100 "
+			    "letters, digits and hyphens, not \"%.60s\"",
+			    v->name, s));
 		break;
 	case EMAIL:
 		p = strchr(s, '@');

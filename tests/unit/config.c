@@ -144,7 +144,7 @@ static const struct {
 	{ CONFIG_LISTENER, "FOLLOWUP_TABLE="
 	    "a23456789b123456789c123456789d123456789e123456789f123456789g123" },
 	{ CONFIG_SCHEDULE, "GCP_PROJECT_ID=example.com:project-1" },
-	{ CONFIG_SCHEDULE, "FOLLOWUP_QUEUE_NAME=Queue_1" },
+	{ CONFIG_SCHEDULE, "FOLLOWUP_QUEUE_NAME=Queue-1" },
 	{ CONFIG_SCHEDULE,
 	    "GCP_CLOUD_TASKS_SERVICE_ACCOUNT=a.b+c@p.iam.example.com" },
 	{ CONFIG_SCHEDULE, "CLOUD_TASKS_ENDPOINT=https://example.com" },
@@ -203,6 +203,8 @@ static const struct {
 	{ CONFIG_SCHEDULE, "GCP_PROJECT_ID=a b", "letters, digits" },
 	{ CONFIG_SCHEDULE, "GCP_LOCATION=../x", "letters, digits" },
 	{ CONFIG_SCHEDULE, "FOLLOWUP_QUEUE_NAME=q?x=1", "letters, digits" },
+	{ CONFIG_SCHEDULE, "FOLLOWUP_QUEUE_NAME=a_queue",
+	    "letters, digits and hyphens" },
 	{ CONFIG_SCHEDULE, "GCP_CLOUD_TASKS_SERVICE_ACCOUNT=sa",
 	    "e-mail address" },
 	{ CONFIG_SCHEDULE, "GCP_CLOUD_TASKS_SERVICE_ACCOUNT=@example.com",
