@@ -561,6 +561,8 @@ WHERE NOT EXISTS (SELECT FROM pg_attribute a
 -- millions of rows this takes a while, so not under the lock that adding a
 -- column takes; nor, for the sake of who waits for one of the rows, before the
 -- lock that making a trigger takes.  Without our tables nothing is called yet.
+-- Two functions live for this transaction only; the right to make temporary
+-- ones may be missing.
 \if :followup_has_history
 COMMIT;
 BEGIN;
@@ -568,19 +570,19 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL client_min_messages = warning;
 SELECT set_config('lock_timeout', :'lock_timeout', true) AS followup_unused
 \gset
-CREATE FUNCTION pg_temp.followup_due_at(booking :"schema".:"table")
+CREATE FUNCTION :"schema".followup_judge_due_at(booking :"schema".:"table")
     RETURNS timestamptz LANGUAGE :followup_language STABLE
     AS :'followup_body_due';
-CREATE FUNCTION pg_temp.followup_is_followup_type(booking_type text)
+CREATE FUNCTION :"schema".followup_judge_type(booking_type text)
     RETURNS boolean LANGUAGE sql IMMUTABLE AS :'followup_body_type';
 UPDATE :"schema".:"table" t SET task_status = 'cancelled',
     last_execution_error =
     'was already overdue when follow-up scheduling was installed'
 WHERE t.task_status = 'pending'
-    AND pg_temp.followup_is_followup_type(t.booking_type::text)
-    AND pg_temp.followup_due_at(t) < now();
-DROP FUNCTION pg_temp.followup_due_at(:"schema".:"table"),
-    pg_temp.followup_is_followup_type(text);
+    AND :"schema".followup_judge_type(t.booking_type::text)
+    AND :"schema".followup_judge_due_at(t) < now();
+DROP FUNCTION :"schema".followup_judge_due_at(:"schema".:"table"),
+    :"schema".followup_judge_type(text);
 COMMENT ON COLUMN :"schema".:"table".task_status IS
     'followup-scheduler: added by create-booking-cloud-task-trigger.sql';
 COMMIT;

@@ -360,6 +360,24 @@ repairs() {
 	done
 }
 
+@test "an owner without further rights installs" {
+	q -c 'ALTER TABLE lad_dev.lead_bookings OWNER TO test_daemon' \
+	    -c 'GRANT USAGE, CREATE ON SCHEMA lad_dev TO test_daemon' \
+	    -c "INSERT INTO lad_dev.lead_bookings (scheduled_at)
+	    VALUES ('2001-01-01')" \
+	    -c "DO \$\$BEGIN EXECUTE format('REVOKE TEMP ON DATABASE %I FROM
+	    PUBLIC', current_database()); END\$\$"
+	PGOPTIONS='-c role=test_daemon' run "$trigger" install
+	q -c "DO \$\$BEGIN EXECUTE format('GRANT TEMP ON DATABASE %I TO PUBLIC',
+	    current_database()); END\$\$"
+	[ "$status" -eq 0 ]
+	run q -c 'SELECT task_status FROM lad_dev.lead_bookings'
+	[ "$output" = cancelled ]
+	run q -c "SELECT count(*) FROM pg_proc WHERE proname LIKE '%judge%'"
+	[ "$output" = 0 ]
+	"$trigger" verify
+}
+
 @test "a second install at the same time is refused, not awaited" {
 	mkfifo "$BATS_TEST_TMPDIR/in"
 	q <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out" 2>&1 &
