@@ -16,6 +16,9 @@
 #define ALL	(CONFIG_LISTENER | CONFIG_SCHEDULE | CONFIG_EXECUTE)
 #define CGI	(CONFIG_SCHEDULE | CONFIG_EXECUTE)
 
+/* Cloud Tasks takes URLs of 2083 bytes; ours has an id and a word behind it. */
+#define BASE_URL_MAX	1900
+
 #define DEFAULT_WEBHOOK_URL	"http://localhost/webhooks/booking-followup"
 
 /* What a value has to look like. */
@@ -352,6 +355,9 @@ check_text(const struct variable *v, const char *s, struct complaint *c)
 		if (why != NULL)
 			return (complain(c, "%s must be a URL: \"%.120s\" %s",
 			    v->name, s, why));
+		if (v->type == BASE_URL && strlen(s) > BASE_URL_MAX)
+			return (complain(c, "%s must be a URL of at most %d "
+			    "bytes", v->name, BASE_URL_MAX));
 		if (v->type == BASE_URL && strchr(s, '?') != NULL)
 			return (complain(c, "%s must be a URL without a query "
 			    "(?...), not \"%.120s\"", v->name, s));

@@ -547,6 +547,24 @@ test_long_values(void **state)
 	assert_string_equal(small, "LOG_LEVEL must ");
 }
 
+/* Behind the base URL there must be room for the rest of a task's. */
+static void
+test_long_endpoint(void **state)
+{
+	static const char head[] =
+	    "FOLLOWUP_EXECUTION_ENDPOINT=https://example.com/";
+	char setting[4096] = "";
+	size_t name = strlen("FOLLOWUP_EXECUTION_ENDPOINT=");
+
+	(void)state;
+	memset(setting, 'x', name + 1900);
+	memcpy(setting, head, strlen(head));
+	assert_non_null(load_with(CONFIG_EXECUTE, setting));
+	setting[name + 1900] = 'x';
+	assert_null(load_with(CONFIG_EXECUTE, setting));
+	assert_non_null(strstr(why, "at most 1900 bytes"));
+}
+
 int
 main(void)
 {
@@ -562,6 +580,7 @@ main(void)
 		cmocka_unit_test(test_derived),
 		cmocka_unit_test(test_secrets_stay_secret),
 		cmocka_unit_test(test_long_values),
+		cmocka_unit_test(test_long_endpoint),
 	};
 
 	return (cmocka_run_group_tests_name("config", tests, NULL, NULL));
