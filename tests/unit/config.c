@@ -557,8 +557,8 @@ test_long_endpoint(void **state)
 	size_t name = strlen("FOLLOWUP_EXECUTION_ENDPOINT=");
 
 	(void)state;
-	memset(setting, 'x', name + 1900);
-	memcpy(setting, head, strlen(head));
+	(void)snprintf(setting, sizeof(setting), "%s", head);
+	memset(&setting[strlen(head)], 'x', name + 1900 - strlen(head));
 	assert_non_null(load_with(CONFIG_EXECUTE, setting));
 	setting[name + 1900] = 'x';
 	assert_null(load_with(CONFIG_EXECUTE, setting));
