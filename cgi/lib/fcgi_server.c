@@ -26,6 +26,12 @@
 /* Requests that wait for a worker in the kernel. */
 #define BACKLOG		4096
 
+/*
+ * How long a peer may take to go on with a request or an answer, in seconds.
+ * nginx has all of a request before it sends any.
+ */
+#define PEER_TIMEOUT	5
+
 /* A worker that lived for less is not replaced at once, in milliseconds. */
 #define RESPAWN_MS	1000
 
@@ -117,6 +123,38 @@ set_signals(sigset_t *waiting)
 	    set_handler(SIGPIPE, SIG_IGN) != 0 ? -1 : 0);
 }
 
+/*
+ * Accept a connection and read a request up to its body.  This is not left to
+ * libfcgi, which waits for ever for a peer that has stopped in the middle.
+ * Return 0, or an errno; EPROTO if what came is no request.
+ */
+static int
+accept_request(int fd, FCGX_Request *fcgx)
+{
+	static const struct timeval patience = { .tv_sec = PEER_TIMEOUT };
+	int conn;
+
+	if ((conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) < 0)
+		return (errno);
+	(void)setsockopt(conn, SOL_SOCKET, SO_RCVTIMEO, &patience,
+	    sizeof(patience));
+	(void)setsockopt(conn, SOL_SOCKET, SO_SNDTIMEO, &patience,
+	    sizeof(patience));
+
+	/* To libfcgi it is a kept connection on which a request arrives. */
+	fcgx->ipcFd = conn;
+	fcgx->keepConnection = 1;
+	if (FCGX_Accept_r(fcgx) != 0)
+		return (EPROTO);
+
+	/* Parameters that break off are an error, but not to libfcgi. */
+	if (FCGX_GetError(fcgx->in) != 0) {
+		FCGX_Free(fcgx, 1);
+		return (EPROTO);
+	}
+	return (0);
+}
+
 /* Answer what was accepted. */
 static void
 serve(const struct fcgi_server *server, void *state, FCGX_Request *fcgx)
@@ -128,6 +166,9 @@ serve(const struct fcgi_server *server, void *state, FCGX_Request *fcgx)
 	if (!request.answered)
 		request_problem(&request, PROBLEM_INTERNAL, NULL,
 		    "the request was not answered; see the log");
+
+	/* A connection that the peer wants kept would keep the worker. */
+	fcgx->keepConnection = 0;
 	FCGX_Finish_r(fcgx);
 }
 
@@ -141,8 +182,8 @@ work(const struct fcgi_server *server, int fd, const sigset_t *waiting)
 	void *state;
 	int rc;
 
-	if (FCGX_Init() != 0 ||
-	    FCGX_InitRequest(&fcgx, fd, FCGI_FAIL_ACCEPT_ON_INTR) != 0) {
+	/* It gets no socket to accept from: see accept_request. */
+	if (FCGX_Init() != 0 || FCGX_InitRequest(&fcgx, -1, 0) != 0) {
 		log_error(NULL, "libfcgi could not be started");
 		return (1);
 	}
@@ -159,14 +200,16 @@ work(const struct fcgi_server *server, int fd, const sigset_t *waiting)
 	while (!stopping) {
 		if (ppoll(&pfd, 1, NULL, waiting) <= 0)
 			continue;
-		rc = FCGX_Accept_r(&fcgx);
+		rc = accept_request(fd, &fcgx);
 		if (rc == 0)
 			serve(server, state, &fcgx);
-		else if (rc != -EAGAIN && rc != -EINTR &&
-		    rc != -ECONNABORTED) {
+		else if (rc == EPROTO)
+			log_debug(NULL, "a connection that brought no request "
+			    "is closed");
+		else if (rc != EAGAIN && rc != EINTR && rc != ECONNABORTED) {
 			/* Out of descriptors or memory: do not spin. */
 			log_warning(NULL, "a request could not be accepted: "
-			    "%s", strerror(rc < 0 ? -rc : rc));
+			    "%s", strerror(rc));
 			(void)ppoll(NULL, 0, &pause, waiting);
 		}
 	}
