@@ -311,3 +311,41 @@ sign() {
 	printf '%s.%s' "$head" "$(printf %s "$head" |
 	    openssl dgst -sha256 -sign "$2" -binary | base64url)"
 }
+
+#
+# What the queue sends.  KEY is the file of the emulator's key, KID its id.
+#
+
+# queue_keys: set KEY and KID.
+queue_keys() {
+	KEY=$STACK/data/emulator-key.pem
+	KID=$(kid)
+}
+
+# The id of the emulator's key.
+kid() {
+	curl -sf -m 20 --noproxy '*' "$EMULATOR_URL/oauth2/v3/certs" |
+	    jq -r '.keys[0].kid'
+}
+
+# claims [JQ-FILTER]: those of a good token, changed by the filter.
+claims() {
+	jq -nc --arg aud "$PUBLIC_URL/bookings" --arg email "$ACCOUNT" \
+	    "{iss: \"https://accounts.google.com\", aud: \$aud, email: \$email,
+	    email_verified: true, iat: (now | floor),
+	    exp: (now | floor + 3600)} | ${1:-.}"
+}
+
+# token [JQ-FILTER]: signed by the queue's key.
+token() {
+	sign "$(claims "${1:-.}")" "$KEY" "$KID"
+}
+
+# task_body ID [JQ-FILTER]: what the task of the booking carries.
+task_body() {
+	column "$1" "json_build_object('bookingId', id, 'tenantId', tenant_id,
+	    'leadId', lead_id, 'assignedUserId', assigned_user_id,
+	    'idempotencyKey', 'followup:' || tenant_id || ':' || id,
+	    'scheduledAt', to_char(scheduled_at AT TIME ZONE 'UTC',
+	    'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'))" | jq -c "${2:-.}"
+}

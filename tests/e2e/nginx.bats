@@ -1,4 +1,4 @@
-# What nginx lets through, what it refuses, and how it says so.
+# What nginx does by itself.  Which requests it refuses is in bad_input.bats.
 
 setup_file() {
 	cd "$BATS_TEST_DIRNAME/../.." || return
@@ -46,9 +46,6 @@ from_program() {
 	grep "request_id=$id" "$STACK"/log/*.access.log |
 	    grep -q "upstream_status=$status_code "
 }
-
-# A string of $1 characters.
-long() { head -c "$1" /dev/zero | tr '\0' a; }
 
 # Put the server files as they are shipped into a prefix of their own, with a
 # certificate; only paths and addresses differ, all sockets are unix ones.
@@ -118,76 +115,6 @@ teardown() {
 	done
 	problem 429
 	grep -qi '^retry-after: 5$' <<<"$head"
-}
-
-@test "the public server has nothing but the callbacks" {
-	for path in / /healthz /readyz /metrics /status /dead-letters \
-	    /webhooks/booking-followup /followups/x /bookings /bookings/x \
-	    /bookings//execute-followup /bookings/x/execute-followup/ \
-	    /bookings/x/execute-followup/y /x/bookings/x/execute-followup \
-	    /api/bookings/x/execute-followup /followup-problem; do
-		request -d '{}' "$PUBLIC_URL$path"
-		problem 404
-	done
-}
-
-@test "what merely resolves to a callback's path is refused" {
-	for path in //bookings/x/execute-followup \
-	    /bookings//x/execute-followup /x/../bookings/x/execute-followup \
-	    /bookings/x/y/../execute-followup /./bookings/x/execute-followup \
-	    /bookings%2Fx%2Fexecute-followup /bookings/x%2Fexecute-followup \
-	    /bookings/x%2F..%2Fy/execute-followup /bookings/%78/execute-followup \
-	    /bookings/x%0a/execute-followup; do
-		request -d '{}' "$PUBLIC_URL$path"
-		problem 404
-	done
-	request -d '{}' "$PUBLIC_URL/%2e%2e/bookings/x/execute-followup"
-	problem 400
-	# The absolute form names a host, which leads nowhere else either.
-	request -d '{}' --request-target http://example.com/healthz "$PUBLIC_URL/"
-	problem 404
-}
-
-@test "both callback paths reach followup-execute, by POST only" {
-	for path in /bookings /api/deals-pipeline/bookings; do
-		url=$PUBLIC_URL$path/33333333-3333-4333-8333-333333333333
-		request -H 'Content-Type: application/json' -d '{}' \
-		    "$url/execute-followup"
-		from_program
-		[ "$status_code" = 401 ]
-		for method in GET PUT DELETE PATCH OPTIONS; do
-			request -X "$method" "$url/execute-followup"
-			problem 405
-			grep -qix 'allow: POST' <<<"$head"
-		done
-	done
-}
-
-@test "a body may have 64 KiB and no more, on both servers" {
-	for url in "$EXECUTE" "$LOCAL_URL/webhooks/booking-followup"; do
-		long 65536 >"$BATS_TEST_TMPDIR/data"
-		request -H 'Content-Type: application/json' \
-		    --data-binary "@$BATS_TEST_TMPDIR/data" "$url"
-		from_program
-		long 65537 >"$BATS_TEST_TMPDIR/data"
-		request -H 'Content-Type: application/json' \
-		    --data-binary "@$BATS_TEST_TMPDIR/data" "$url"
-		problem 413
-		# Likewise where the length is not told beforehand.
-		request -H 'Content-Type: application/json' \
-		    -H 'Transfer-Encoding: chunked' \
-		    --data-binary "@$BATS_TEST_TMPDIR/data" "$url"
-		problem 413
-	done
-}
-
-@test "long request lines and headers are refused, on both servers" {
-	for url in "$PUBLIC_URL" "$LOCAL_URL"; do
-		request "$url/$(long 9000)"
-		problem 414
-		request -H "X-Long: $(long 9000)" "$url/"
-		problem 431
-	done
 }
 
 @test "every answer has nginx's own request id, which the log has too" {
@@ -289,14 +216,4 @@ teardown() {
 	[ "$(stat -c %a "$LOCAL_SOCKET")" = 660 ]
 	request --unix-socket "$LOCAL_SOCKET" http://localhost/healthz
 	[ "$status_code" = 200 ]
-}
-
-@test "what is not HTTP is answered with a problem and harms nobody" {
-	exec 20<>"/dev/tcp/127.0.0.1/${PUBLIC_URL##*:}"
-	printf 'not http at all\r\n\r\n' >&20
-	answer=$(timeout 10 cat <&20 | tr -d '\r')
-	exec 20>&-
-	[[ $answer == *'"status":400'* ]]
-	request "$PUBLIC_URL/"
-	problem 404
 }
