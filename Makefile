@@ -171,15 +171,16 @@ fuzz:
 	    fuzz-targets
 	tests/fuzz/run fuzz $(BUILD)/fuzz $(SECONDS)
 
-# SECONDS=, RATE= and the rest: see tests/bench/callback-flood.
+# SECONDS=, RATE=, CROWD= and the rest: see the two scripts.
 bench:
 	tests/deps check
 	+$(MAKE) all
 	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/bench/callback-flood
+	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/bench/hostile-clients
 
 SHELL_SCRIPTS = .ci/run sql/followup-trigger tests/stack tests/demo \
     tests/deps tests/check tests/sql/run tests/fuzz/run tests/chaos/run \
-    tests/bench/callback-flood
+    tests/bench/callback-flood tests/bench/hostile-clients
 # Code that only a trap or bats calls is not unreachable.
 SHELL_NOISE = SC2317
 BATS_FILES = $(wildcard tests/*/*.bats tests/*/*.bash)
