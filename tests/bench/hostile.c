@@ -222,6 +222,19 @@ open_client(struct siege *s, struct client *c, int64_t now)
 	drip(s, c, now);
 }
 
+/* The status of the answer that begins so; 0 if it is none. */
+static int
+status_of(const char *answer)
+{
+	const char *blank = strchr(answer, ' ');
+	long status;
+
+	if (strncmp(answer, "HTTP/", 5) != 0 || blank == NULL)
+		return (0);
+	status = strtol(blank, NULL, 10);
+	return (status > 0 && status < STATUSES ? (int)status : 0);
+}
+
 /* Something has come, or the connection is closed. */
 static void
 hear(struct siege *s, struct client *c, uint32_t events, int64_t now)
@@ -236,10 +249,8 @@ hear(struct siege *s, struct client *c, uint32_t events, int64_t now)
 		if (n <= 0)
 			break;
 		buf[n] = '\0';
-		if (c->status == 0 && sscanf(buf, "HTTP/%*s %d",
-		    &c->status) == 1 && (c->status < 0 ||
-		    c->status >= STATUSES))
-			c->status = 0;
+		if (c->status == 0)
+			c->status = status_of(buf);
 	} while (1);
 	if (n == 0 || errno != EAGAIN || (events & (EPOLLERR | EPOLLHUP)))
 		end(s, c, now);
@@ -368,8 +379,8 @@ main(int argc, char **argv)
 	for (i = 5; i < argc && !usage; i++)
 		usage = add_clients(&s, argv[i]) != 0;
 	if (usage) {
-		fprintf(stderr, "usage: hostile PORT PATH SOURCES SECONDS "
-		    "KIND=N...\n");
+		(void)fputs("usage: hostile PORT PATH SOURCES SECONDS "
+		    "KIND=N...\n", stderr);
 		return (2);
 	}
 	s.server.sin_family = AF_INET;
@@ -378,7 +389,7 @@ main(int argc, char **argv)
 	s.sources = (uint32_t)sources;
 	if ((s.epoll = epoll_create1(EPOLL_CLOEXEC)) < 0 ||
 	    make_texts(&s, argv[2]) != 0) {
-		fprintf(stderr, "hostile: %s\n", strerror(errno));
+		(void)fprintf(stderr, "hostile: %s\n", strerror(errno));
 		return (1);
 	}
 
