@@ -26,6 +26,14 @@
 	"'an attempt to start the call was begun, and its outcome is not "	\
 	"known'"
 
+/*
+ * A task may fire before followup-schedule knows that it made it: what it
+ * writes then, ${text}, must not hide that an attempt is under way.
+ */
+#define UNLESS_UNKNOWN(text)						\
+	"CASE WHEN b.last_execution_error = " OUTCOME_UNKNOWN		\
+	" THEN b.last_execution_error ELSE " text " END"
+
 /* Remember a failure $2..$6 of booking $1; attempts are counted here. */
 #define UPSERT_FAILURE(dead, from)					\
 	"INSERT INTO {S}.followup_failures AS f (booking_id, stage, "	\
@@ -75,7 +83,8 @@ const char *const booking_sql[SQL_COUNT] = {
 	[SQL_SCHEDULED] =
 	    "WITH changed AS (UPDATE {T} b SET task_name = $2, "
 	    "task_scheduled_at = $3::timestamptz, idempotency_key = $4, "
-	    "task_status = 'scheduled', last_execution_error = NULL "
+	    "task_status = 'scheduled', "
+	    "last_execution_error = " UNLESS_UNKNOWN("NULL") " "
 	    "WHERE b.id = $1::uuid AND b.task_status = 'pending' "
 	    "AND {S}.followup_due_at(b) = $3::timestamptz AND " IS_WANTED
 	    " RETURNING b.id), "
@@ -132,7 +141,9 @@ const char *const booking_sql[SQL_COUNT] = {
 	    "FROM {T} b WHERE b.id = $1::uuid "
 	    "AND {S}.followup_due_at(b) = $7::timestamptz ")
 	    "RETURNING booking_id), "
-	    "changed AS (UPDATE {T} b SET last_execution_error = $6 "
+	    "changed AS (UPDATE {T} b SET last_execution_error = "
+	    "CASE $2::text WHEN 'schedule' THEN " UNLESS_UNKNOWN("$6")
+	    " ELSE $6 END "
 	    "WHERE b.id = $1::uuid "
 	    "AND b.task_status IN ('pending', 'scheduled') "
 	    "AND {S}.followup_due_at(b) = $7::timestamptz RETURNING b.id) "

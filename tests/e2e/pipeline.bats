@@ -297,6 +297,41 @@ release_schedule() {
 	called "$id" 1
 }
 
+@test "a task that fires before it is written down, and dies: nobody knows" {
+	restart execute FOLLOWUP_UNKNOWN_OUTCOME=dead-letter
+	agent '{"delayMs": 10000}'
+	hold_schedule STATEMENT
+	id=$(book '-1 second')
+	wait_for 10 called "$id" 1
+	has_status "$id" pending
+	release_schedule
+	becomes "$id" scheduled
+	stack kill execute
+	FOLLOWUP_UNKNOWN_OUTCOME=dead-letter stack start execute
+	becomes "$id" failed 20
+	called "$id" 1
+	logged execute "its outcome is not known.*$id"
+}
+
+# The same while making the task seems to fail.
+@test "a task that fires although it seems not to be made: nobody knows" {
+	restart execute FOLLOWUP_UNKNOWN_OUTCOME=dead-letter
+	agent '{"delayMs": 25000}'
+	faults '{"operation": "createTask", "reset": "after", "count": -1}'
+	id=$(book '-1 second')
+	wait_for 10 called "$id" 1
+	# The second failure comes while the call is being started.
+	wait_for 20 sql_is t "SELECT coalesce(max(attempts), 0) >= 2
+	    FROM lad_dev.followup_failures
+	    WHERE booking_id = '$id' AND stage = 'schedule'"
+	stack kill execute
+	faults '[]'
+	[[ $(column "$id" last_execution_error) == *'outcome is not known'* ]]
+	FOLLOWUP_UNKNOWN_OUTCOME=dead-letter stack start execute
+	becomes "$id" failed 30
+	called "$id" 1
+}
+
 @test "a task that fires while its row is locked by that is executed, once" {
 	hold_schedule ROW
 	id=$(book '-1 second')
