@@ -264,15 +264,20 @@ http_easy(struct http *http)
 	return (http->easy);
 }
 
-/* It is the peer's certificate, or this machine does not know who signed it. */
+/* What to do about a certificate that was not accepted. */
 static void
-explain_certificate(struct http *http)
+explain_certificate(struct http *http, CURLcode result)
 {
 	size_t len = strlen(http->error);
+	const char *hint = "";
 
-	(void)snprintf(&http->error[len], sizeof(http->error) - len, "; have "
-	    "its certificate mended, or add its authority's with "
-	    "update-ca-certificates");
+	if (result == CURLE_PEER_FAILED_VERIFICATION)
+		hint = "; have its certificate mended, or add its "
+		    "authority's with update-ca-certificates";
+	else if (result == CURLE_SSL_CACERT_BADFILE)
+		hint = "; install ca-certificates";
+	(void)snprintf(&http->error[len], sizeof(http->error) - len, "%s",
+	    hint);
 }
 
 /**
@@ -305,8 +310,7 @@ http_done(struct http *http, CURLcode result)
 	else if (http->error[0] == '\0')
 		(void)snprintf(http->error, sizeof(http->error), "%s",
 		    curl_easy_strerror(result));
-	if (result == CURLE_PEER_FAILED_VERIFICATION)
-		explain_certificate(http);
+	explain_certificate(http, result);
 	return (-1);
 }
 

@@ -236,6 +236,30 @@ test_certificates(void **state)
 	}
 }
 
+/* A machine without any authorities trusts nobody, and says so. */
+static void
+test_no_authorities(void **state)
+{
+	struct server s = { .fd = -1 };
+	struct http *http = http_new(NULL);
+	X509 *x = certificate("DNS:localhost", -DAY, DAY);
+	char url[64];
+
+	(void)state;
+	assert_non_null(http);
+	assert_int_equal(curl_easy_setopt(http_easy(http), CURLOPT_CAINFO,
+	    "/nonexistent/ca-certificates.crt"), CURLE_OK);
+	start(&s, x);
+	(void)snprintf(url, sizeof(url), "https://localhost:%d/", s.port);
+	assert_int_equal(ask(http, url), -1);
+	stop(&s);
+	assert_string_equal(s.request, "");
+	assert_false(http_was_sent(http));
+	assert_non_null(strstr(http_error(http), "install ca-certificates"));
+	X509_free(x);
+	http_free(http);
+}
+
 /* The proxy is asked for the way, and sees nothing of what goes through. */
 static void
 test_proxy(void **state)
@@ -323,6 +347,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_certificates),
+		cmocka_unit_test(test_no_authorities),
 		cmocka_unit_test(test_proxy),
 		cmocka_unit_test(test_past_the_proxy),
 	};
