@@ -285,10 +285,19 @@ BEGIN
             NEW.task_status := 'cancelled';
         ELSE
             NEW.task_status := 'pending';
-            NEW.execution_attempts := 0;
-            NEW.last_execution_error := NULL;
             NEW.executed_at := NULL;
-            NEW.idempotency_key := NULL;
+
+            -- Where its task is gone, followup-schedule takes the name away
+            -- and leaves the key.  That is no new start: what is known of
+            -- earlier attempts at the call stays.
+            IF NEW.task_name IS NOT NULL OR OLD.task_name IS NULL
+                OR NEW.idempotency_key IS NULL
+                OR NEW.idempotency_key IS DISTINCT FROM OLD.idempotency_key
+            THEN
+                NEW.execution_attempts := 0;
+                NEW.last_execution_error := NULL;
+                NEW.idempotency_key := NULL;
+            END IF;
         END IF;
         NEW.task_name := NULL;
         NEW.task_scheduled_at := NULL;

@@ -302,6 +302,20 @@ booking_unschedule(struct bookings *b, const struct booking *booking,
 }
 
 /**
+ * booking_task_gone(bookings, booking, changed):
+ * Likewise, because the task of ${booking} is gone before it was executed: the
+ * attempts that were made at its call still count.
+ */
+enum db_outcome
+booking_task_gone(struct bookings *b, const struct booking *booking,
+    int *changed)
+{
+	const char *params[] = { booking->id, booking->task_name };
+
+	return (bookings_query_changed(b, SQL_TASK_GONE, params, 2, changed));
+}
+
+/**
  * booking_cancel(bookings, booking, changed):
  * Make ${booking} cancelled, unless it is executed (${changed} is 0).  Its
  * task becomes obsolete.

@@ -215,6 +215,14 @@ enum db_outcome booking_unschedule(struct bookings *, const struct booking *,
     int *);
 
 /**
+ * booking_task_gone(bookings, booking, changed):
+ * Likewise, because the task of ${booking} is gone before it was executed: the
+ * attempts that were made at its call still count.
+ */
+enum db_outcome booking_task_gone(struct bookings *, const struct booking *,
+    int *);
+
+/**
  * booking_cancel(bookings, booking, changed):
  * Make ${booking} cancelled, unless it is executed (${changed} is 0).  Its
  * task becomes obsolete.

@@ -173,6 +173,14 @@ const char *const booking_sql[SQL_COUNT] = {
 	    "ON CONFLICT DO NOTHING) "
 	    "SELECT count(*) FROM changed",
 
+	/* No new start, which the trigger tells by the key that stays. */
+	[SQL_TASK_GONE] =
+	    "WITH changed AS (UPDATE {T} b SET task_status = 'pending', "
+	    "task_name = NULL, task_scheduled_at = NULL "
+	    "WHERE b.id = $1::uuid AND b.task_status = 'scheduled' "
+	    "AND b.task_name = $2 RETURNING b.id) "
+	    "SELECT count(*) FROM changed",
+
 	[SQL_CANCEL] =
 	    "WITH before AS (SELECT b.id, b.task_name FROM {T} b "
 	    "WHERE b.id = $1::uuid FOR UPDATE), "

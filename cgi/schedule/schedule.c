@@ -358,7 +358,7 @@ check_overdue(struct schedule *s, const struct booking *booking,
 	}
 	log_warning(&a, "overdue by %.0f s, and its task is gone: making "
 	    "another one", -booking->due_in);
-	if (booking_unschedule(s->bookings, booking, &changed) == DB_OK)
+	if (booking_task_gone(s->bookings, booking, &changed) == DB_OK)
 		return (-1);
 	database_failed(s, DB_LOST, result);
 	return (0);

@@ -152,6 +152,20 @@ fence() {
 	executed_with "$id" 2
 }
 
+@test "nobody knows, and the task is gone: dead-letter: a person decides" {
+	restart execute FOLLOWUP_UNKNOWN_OUTCOME=dead-letter
+	restart schedule FOLLOWUP_OVERDUE_GRACE=1s
+	restart listener FOLLOWUP_OVERDUE_GRACE=1s
+	being_called 15000
+	stack kill execute
+	queue purge
+	FOLLOWUP_UNKNOWN_OUTCOME=dead-letter stack start execute
+	becomes "$id" failed 30
+	called "$id" 1
+	logged schedule "its task is gone: making another one.*$id"
+	[[ $(column "$id" execution_attempts) == 1 ]]
+}
+
 @test "dispatched twice at once: one 409, one call" {
 	# The queue forgets that the first one is on its way.
 	being_called 3000
