@@ -107,10 +107,8 @@ forwarder_new(const struct config *conf)
 	}
 	if (conf->webhook_token != NULL &&
 	    (f->authorization = secret_concat(SECRET_TEXTS(
-	    "Authorization: Bearer ", conf->webhook_token))) == NULL) {
-		f->authorization = NULL;
+	    "Authorization: Bearer ", conf->webhook_token))) == NULL)
 		goto err;
-	}
 
 	/* Every slot keeps its connection for the next booking. */
 	(void)curl_multi_setopt(f->multi, CURLMOPT_MAXCONNECTS,

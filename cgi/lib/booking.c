@@ -213,7 +213,8 @@ booking_execution_begun(struct bookings *b, const struct booking *booking,
 {
 	const char *params[] = { booking->id, booking->due };
 
-	return (bookings_query_changed(b, SQL_EXECUTION_BEGUN, params, 2, changed));
+	return (bookings_query_changed(b, SQL_EXECUTION_BEGUN, params, 2,
+	    changed));
 }
 
 /**
@@ -329,7 +330,8 @@ booking_cancel(struct bookings *b, const struct booking *booking,
 
 	outcome = bookings_query_changed(b, SQL_CANCEL, params, 1, changed);
 	if (outcome == DB_OK && *changed)
-		outcome = bookings_query_void(b, SQL_FORGET_FAILURES, params, 1);
+		outcome = bookings_query_void(b, SQL_FORGET_FAILURES, params,
+		    1);
 	return (outcome);
 }
 

@@ -172,6 +172,17 @@ heard() {
 	(($(grep -cxF -- "$1" "$HEARD") >= $2))
 }
 
+# start_supervised NAME ADDRESS VARIABLE=VALUE...: as systemd would, who hears
+# at ADDRESS that it is ready; sets daemon.
+start_supervised() {
+	"$ROOT/tests/stack" exec "$STACK" env NOTIFY_SOCKET="$2" "${@:3}" \
+	    FOLLOWUP_RUNTIME_DIR="$BATS_TEST_TMPDIR/$1" \
+	    "$BUILD/followup-$1" >"$BATS_TEST_TMPDIR/$1.log" 2>&1 3>&- &
+	daemon=$!
+	HELPERS+=("$daemon")
+	wait_for 10 heard READY=1 1
+}
+
 @test "Type=notify: READY=1, WATCHDOG=1 for as long as it lives, STOPPING=1" {
 	for name in "${DAEMONS[@]}"; do
 		grep -qx Type=notify "$ROOT/${UNIT[$name]}"
@@ -181,14 +192,7 @@ heard() {
 		[[ $name != execute ]] || address=@followup-$$-$RANDOM
 		hear "$address"
 		mkdir "$BATS_TEST_TMPDIR/$name"
-		"$ROOT/tests/stack" exec "$STACK" env NOTIFY_SOCKET="$address" \
-		    WATCHDOG_USEC=200000 \
-		    FOLLOWUP_RUNTIME_DIR="$BATS_TEST_TMPDIR/$name" \
-		    "$BUILD/followup-$name" >"$BATS_TEST_TMPDIR/$name.log" \
-		    2>&1 3>&- &
-		daemon=$!
-		HELPERS+=("$daemon")
-		wait_for 10 heard READY=1 1
+		start_supervised "$name" "$address" WATCHDOG_USEC=200000
 		wait_for 10 heard WATCHDOG=1 3
 		not heard STOPPING=1 1
 		kill "$daemon"
@@ -199,15 +203,8 @@ heard() {
 
 		# A watchdog that waits for another process is none of ours.
 		: >"$HEARD"
-		"$ROOT/tests/stack" exec "$STACK" env NOTIFY_SOCKET="$address" \
-		    WATCHDOG_USEC=2000 \
-		    WATCHDOG_PID=1 \
-		    FOLLOWUP_RUNTIME_DIR="$BATS_TEST_TMPDIR/$name" \
-		    "$BUILD/followup-$name" >"$BATS_TEST_TMPDIR/$name.log" \
-		    2>&1 3>&- &
-		daemon=$!
-		HELPERS+=("$daemon")
-		wait_for 10 heard READY=1 1
+		start_supervised "$name" "$address" WATCHDOG_USEC=2000 \
+		    WATCHDOG_PID=1
 		kill "$daemon"
 		wait "$daemon"
 		wait_for 10 heard STOPPING=1 1
