@@ -290,9 +290,11 @@ BEGIN
             -- Where its task is gone, followup-schedule takes the name away
             -- and leaves the key.  That is no new start: what is known of
             -- earlier attempts at the call stays.
-            IF NEW.task_name IS NOT NULL OR OLD.task_name IS NULL
+            IF OLD.task_status <> 'scheduled'
+                OR NEW.task_name IS NOT NULL OR OLD.task_name IS NULL
                 OR NEW.idempotency_key IS NULL
                 OR NEW.idempotency_key IS DISTINCT FROM OLD.idempotency_key
+                OR NEW.scheduled_at IS DISTINCT FROM OLD.scheduled_at
             THEN
                 NEW.execution_attempts := 0;
                 NEW.last_execution_error := NULL;

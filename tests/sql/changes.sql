@@ -10,7 +10,7 @@ SET search_path = test_changes, public;
 \ir lib/changes.psql
 
 BEGIN;
-SELECT plan(54);
+SELECT plan(58);
 
 \set kept 'old failures=1 obsolete= calls='
 \set reset 'pending - anew failures=0 obsolete=old calls=changed notify'
@@ -101,6 +101,18 @@ SELECT is(pg_temp.after(jsonb_build_object('booking_type', 'meeting'), c),
 FROM (VALUES ('task_status = ''pending''', 'pending'),
     ('task_status = ''cancelled''', 'cancelled'), (:'by', 'scheduled'),
     ('is_deleted = true', 'scheduled')) AS t (c, w);
+
+-- The task is gone: no new start, unless there is more to it.
+\set gone 'task_status = ''pending'', task_name = NULL, task_scheduled_at = NULL'
+\set goes_on 'pending - failures=0 obsolete=old calls=changed notify'
+SELECT is(pg_temp.after('{"executed_at": null}', :'gone'), :'goes_on',
+    'our own: the task is gone, the attempts stay');
+SELECT is(pg_temp.after('{}', :'gone' || ', idempotency_key = NULL'),
+    :'reset', 'our own: the task is not right');
+SELECT is(pg_temp.after('{}', :'gone' || ', ' || :'by'), :'reset',
+    'moved, and its task taken away');
+SELECT is(pg_temp.after('{"task_status": "failed"}', :'gone'), :'reset',
+    'failed, set to pending, and its task taken away');
 
 -- The daemons' own writes.
 SELECT is(pg_temp.after('{"task_status": "pending", "task_name": null}',
