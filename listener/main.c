@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "config.h"
+#include "daemon.h"
 #include "forwarder.h"
 #include "log.h"
 #include "monotime.h"
@@ -192,7 +193,7 @@ open_signals(void)
 int
 main(int argc, char **argv)
 {
-	static const struct config_daemon daemon = {
+	static const struct daemon daemon = {
 		.program = CONFIG_LISTENER,
 		.name = "followup-listener",
 		.component = "BookingListener",
@@ -203,7 +204,7 @@ main(int argc, char **argv)
 	};
 	static struct listener l;
 
-	config_main(&daemon, argc, argv, &l.conf);
+	daemon_begin(&daemon, argc, argv, &l.conf);
 	json_object_seed(0);
 	if (wiping_curl_init() != 0 ||
 	    (l.signals = open_signals()) < 0 ||

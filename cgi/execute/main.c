@@ -6,6 +6,7 @@
 
 #include "callback.h"
 #include "config.h"
+#include "daemon.h"
 #include "fcgi_server.h"
 #include "jwks.h"
 #include "log.h"
@@ -59,7 +60,7 @@ stop(void *state)
 int
 main(int argc, char **argv)
 {
-	static const struct config_daemon daemon = {
+	static const struct daemon daemon = {
 		.program = CONFIG_EXECUTE,
 		.name = "followup-execute",
 		.component = "FollowUpExecution",
@@ -75,7 +76,7 @@ main(int argc, char **argv)
 	    .cookie = &service };
 	int rc;
 
-	config_main(&daemon, argc, argv, &service.conf);
+	daemon_begin(&daemon, argc, argv, &service.conf);
 	(void)snprintf(socket_path, sizeof(socket_path), "%s/execute.sock",
 	    service.conf.runtime_dir);
 	server.workers = service.conf.execute_workers;

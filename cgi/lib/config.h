@@ -91,31 +91,6 @@ struct config {
  */
 int config_load(enum config_program, struct config *, char *, size_t);
 
-/*
- * A daemon, as its command line shows it.
- */
-struct config_daemon {
-	enum config_program program;
-	const char *name;	/* of the program */
-	const char *component;	/* in its log lines */
-	const char *synopsis;	/* one sentence for -h */
-
-	/*
-	 * Check what the table cannot: credentials, keys, files.  Return 0,
-	 * or -1 with one line in the buffer.  May be NULL.
-	 */
-	int (*check)(const struct config *, char *, size_t);
-};
-
-/**
- * config_main(daemon, argc, argv, conf):
- * What every daemon does before it starts: handle -h, -V and -t, load the
- * configuration, have it checked and set up the log.  Returns only if the
- * program shall run; prints and exits otherwise.
- */
-void config_main(const struct config_daemon *, int, char **,
-    struct config *);
-
 /**
  * config_print_help(f, programs):
  * Print a table of the variables that any of ${programs} reads to ${f}.

@@ -6,6 +6,7 @@
 
 #include "breaker.h"
 #include "config.h"
+#include "daemon.h"
 #include "fcgi_server.h"
 #include "google_auth.h"
 #include "log.h"
@@ -62,7 +63,7 @@ stop(void *state)
 int
 main(int argc, char **argv)
 {
-	static const struct config_daemon daemon = {
+	static const struct daemon daemon = {
 		.program = CONFIG_SCHEDULE,
 		.name = "followup-schedule",
 		.component = "FollowUpScheduler",
@@ -77,7 +78,7 @@ main(int argc, char **argv)
 	    .cookie = &service };
 	int rc;
 
-	config_main(&daemon, argc, argv, &service.conf);
+	daemon_begin(&daemon, argc, argv, &service.conf);
 	(void)snprintf(socket_path, sizeof(socket_path), "%s/schedule.sock",
 	    service.conf.runtime_dir);
 	server.workers = service.conf.schedule_workers;

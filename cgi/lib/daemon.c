@@ -9,7 +9,7 @@
 #include "version.h"
 #include "wiping.h"
 
-#include "config.h"
+#include "daemon.h"
 
 /* A crash shall not write what is in memory, secrets too, into a file. */
 static void
@@ -22,13 +22,13 @@ leave_no_core(void)
 }
 
 /**
- * config_main(daemon, argc, argv, conf):
+ * daemon_begin(daemon, argc, argv, conf):
  * What every daemon does before it starts: handle -h, -V and -t, load the
  * configuration, have it checked and set up the log.  Returns only if the
  * program shall run; prints and exits otherwise.
  */
 void
-config_main(const struct config_daemon *daemon, int argc, char **argv,
+daemon_begin(const struct daemon *daemon, int argc, char **argv,
     struct config *conf)
 {
 	enum log_level level = LOG_INFO;
