@@ -18,8 +18,8 @@
 #include "monotime.h"
 #include "notifications.h"
 #include "payload.h"
-#include "supervisor.h"
 #include "sweep.h"
+#include "systemd.h"
 #include "wiping.h"
 
 /* How long what is in flight may take at the end, in milliseconds. */
@@ -123,7 +123,7 @@ wait_for_something(struct listener *l, long now, int more)
 		deadline = now;
 	if (!l->stopping && sweep < deadline)
 		deadline = sweep;
-	alive = supervisor_alive(now);
+	alive = systemd_alive(now);
 	if (alive >= 0 && now + alive < deadline)
 		deadline = now + alive;
 	if (l->stopping && l->drain_until < deadline)
@@ -142,7 +142,7 @@ check_signals(struct listener *l, long now)
 		return;
 	log_info(NULL, "stopping: %d bookings in flight",
 	    forwarder_in_flight(l->forwarder));
-	supervisor_stopping();
+	systemd_stopping();
 	l->stopping = 1;
 	l->drain_until = now + DRAIN_MS;
 	forwarder_stop(l->forwarder);
@@ -217,7 +217,7 @@ main(int argc, char **argv)
 	}
 
 	/* A database that is away is no reason to be started again. */
-	supervisor_ready();
+	systemd_ready();
 	run(&l);
 
 	log_info(NULL, "stopped");

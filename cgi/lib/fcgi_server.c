@@ -19,7 +19,7 @@
 #include "log.h"
 #include "monotime.h"
 #include "request.h"
-#include "supervisor.h"
+#include "systemd.h"
 
 #include "fcgi_server.h"
 
@@ -330,10 +330,10 @@ fcgi_server_run(const struct fcgi_server *server)
 	/* Keep the workers running. */
 	log_info(NULL, "ready: %d workers on %s", server->workers,
 	    server->socket_path);
-	supervisor_ready();
+	systemd_ready();
 	while (!stopping) {
 		wait = start_workers(server, fd, &waiting, workers);
-		alive = supervisor_alive(monotime_ms());
+		alive = systemd_alive(monotime_ms());
 		if (alive >= 0 && (wait < 0 || alive < wait))
 			wait = alive;
 		timeout.tv_sec = wait / 1000;
@@ -342,7 +342,7 @@ fcgi_server_run(const struct fcgi_server *server)
 		(void)reap(workers, server->workers);
 	}
 
-	supervisor_stopping();
+	systemd_stopping();
 
 	/* Tell them to leave, and wait for the last. */
 	for (i = 0, running = 0; i < server->workers; i++) {

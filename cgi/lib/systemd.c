@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "supervisor.h"
+#include "systemd.h"
 
 /* Send ${state} to whoever started us. */
 static void
@@ -34,22 +34,22 @@ notify(const char *state)
 }
 
 /**
- * supervisor_ready():
+ * systemd_ready():
  * The program does its work from now on.
  */
 void
-supervisor_ready(void)
+systemd_ready(void)
 {
 
 	notify("READY=1");
 }
 
 /**
- * supervisor_stopping():
+ * systemd_stopping():
  * The program finishes what it is at, and leaves.
  */
 void
-supervisor_stopping(void)
+systemd_stopping(void)
 {
 
 	notify("STOPPING=1");
@@ -70,13 +70,13 @@ watchdog_interval(void)
 }
 
 /**
- * supervisor_alive(now):
+ * systemd_alive(now):
  * The main loop has come round at ${now} (ms of the monotonic clock).  Tell
  * the watchdog if it is time.  Return how long until it is time again, in
  * milliseconds; -1 if there is no watchdog.
  */
 long
-supervisor_alive(long now)
+systemd_alive(long now)
 {
 	static long next = 0;
 	long interval = watchdog_interval();

@@ -1,29 +1,29 @@
-#ifndef SUPERVISOR_H_
-#define SUPERVISOR_H_
+#ifndef SYSTEMD_H_
+#define SYSTEMD_H_
 
 /*
  * Telling systemd how we are (sd_notify(3), protocol of NOTIFY_SOCKET), without
- * its library.  Where no supervisor asked, nothing happens.
+ * its library.  Where nobody set NOTIFY_SOCKET, nothing happens.
  */
 
 /**
- * supervisor_ready():
+ * systemd_ready():
  * The program does its work from now on.
  */
-void supervisor_ready(void);
+void systemd_ready(void);
 
 /**
- * supervisor_stopping():
+ * systemd_stopping():
  * The program finishes what it is at, and leaves.
  */
-void supervisor_stopping(void);
+void systemd_stopping(void);
 
 /**
- * supervisor_alive(now):
+ * systemd_alive(now):
  * The main loop has come round at ${now} (ms of the monotonic clock).  Tell
  * the watchdog if it is time.  Return how long until it is time again, in
  * milliseconds; -1 if there is no watchdog.
  */
-long supervisor_alive(long);
+long systemd_alive(long);
 
-#endif /* !SUPERVISOR_H_ */
+#endif /* !SYSTEMD_H_ */

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "supervisor.h"
+#include "systemd.h"
 
 #include "unit.h"
 
@@ -31,7 +31,7 @@ setup(void **state)
 	(void)state;
 
 	/* The path of a socket is short. */
-	(void)snprintf(dir, sizeof(dir), "%s/supervisor.XXXXXX",
+	(void)snprintf(dir, sizeof(dir), "%s/systemd.XXXXXX",
 	    tmp != NULL && strlen(tmp) < 32 ? tmp : "/tmp");
 	return (mkdtemp(dir) != NULL ? 0 : -1);
 }
@@ -44,7 +44,7 @@ teardown(void **state)
 	return (rmdir(dir));
 }
 
-/* Be the supervisor at ${name}, which is written as in NOTIFY_SOCKET. */
+/* Be systemd at ${name}, which is written as in NOTIFY_SOCKET. */
 static void
 listen_at(const char *name)
 {
@@ -79,7 +79,7 @@ check_told(const char *want)
 	assert_string_equal(got, want);
 }
 
-/* Before each test: a supervisor at a path, without a watchdog. */
+/* Before each test: systemd at a path, without a watchdog. */
 static int
 begin(void **state)
 {
@@ -108,9 +108,9 @@ test_states(void **state)
 {
 
 	(void)state;
-	supervisor_ready();
+	systemd_ready();
 	check_told("READY=1");
-	supervisor_stopping();
+	systemd_stopping();
 	check_told("STOPPING=1");
 	check_told(NULL);
 }
@@ -125,18 +125,18 @@ test_abstract(void **state)
 	(void)close(fd);
 	(void)snprintf(name, sizeof(name), "@followup%s", dir);
 	listen_at(name);
-	supervisor_ready();
+	systemd_ready();
 	check_told("READY=1");
 	assert_int_equal(setenv("WATCHDOG_USEC", "2000000", 1), 0);
-	assert_int_equal(supervisor_alive(now), 1000);
+	assert_int_equal(systemd_alive(now), 1000);
 	check_told("WATCHDOG=1");
-	supervisor_stopping();
+	systemd_stopping();
 	check_told("STOPPING=1");
 
 	/* One that merely begins like it is another. */
 	(void)snprintf(name, sizeof(name), "@followup%sx", dir);
 	assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
-	supervisor_ready();
+	systemd_ready();
 	check_told(NULL);
 }
 
@@ -155,14 +155,14 @@ test_length(void **state)
 	name[sizeof(addr.sun_path) - 1] = '\0';
 	(void)close(fd);
 	listen_at(name);
-	supervisor_ready();
+	systemd_ready();
 	check_told("READY=1");
 	assert_int_equal(unlink(name), 0);
 
 	name[sizeof(addr.sun_path) - 1] = 'n';
 	name[sizeof(addr.sun_path)] = '\0';
 	assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
-	supervisor_ready();
+	systemd_ready();
 	check_told(NULL);
 }
 
@@ -182,16 +182,16 @@ test_nobody(void **state)
 	assert_int_equal(setenv("WATCHDOG_USEC", "2000000", 1), 0);
 	for (i = 0; i < NITEMS(names); i++) {
 		assert_int_equal(setenv("NOTIFY_SOCKET", names[i], 1), 0);
-		supervisor_ready();
-		supervisor_stopping();
+		systemd_ready();
+		systemd_stopping();
 		now += 1000;
-		ASSERT_ROW(supervisor_alive(now) == 1000, names[i]);
+		ASSERT_ROW(systemd_alive(now) == 1000, names[i]);
 	}
 	(void)snprintf(gone, sizeof(gone), "%s/gone", dir);
 	assert_int_equal(setenv("NOTIFY_SOCKET", gone, 1), 0);
-	supervisor_ready();
+	systemd_ready();
 	assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
-	supervisor_ready();
+	systemd_ready();
 	check_told(NULL);
 
 	/* No descriptor is left behind by any of it. */
@@ -210,18 +210,18 @@ test_watchdog(void **state)
 
 	/* At half of the time that is allowed, not each time round. */
 	for (i = 0; i < 3; i++, now += 1500) {
-		assert_int_equal(supervisor_alive(now), 1500);
+		assert_int_equal(systemd_alive(now), 1500);
 		check_told("WATCHDOG=1");
-		assert_int_equal(supervisor_alive(now), 1500);
-		assert_int_equal(supervisor_alive(now + 1), 1499);
-		assert_int_equal(supervisor_alive(now + 1499), 1);
+		assert_int_equal(systemd_alive(now), 1500);
+		assert_int_equal(systemd_alive(now + 1), 1499);
+		assert_int_equal(systemd_alive(now + 1499), 1);
 		check_told(NULL);
 	}
 
 	/* A loop that came round late counts from when it did. */
-	assert_int_equal(supervisor_alive(now + 700), 1500);
+	assert_int_equal(systemd_alive(now + 700), 1500);
 	check_told("WATCHDOG=1");
-	assert_int_equal(supervisor_alive(now + 1500), 700);
+	assert_int_equal(systemd_alive(now + 1500), 700);
 	check_told(NULL);
 }
 
@@ -240,12 +240,12 @@ test_watchdog_times(void **state)
 	size_t i;
 
 	(void)state;
-	assert_int_equal(supervisor_alive(now), -1);
+	assert_int_equal(systemd_alive(now), -1);
 	check_told(NULL);
 	for (i = 0; i < NITEMS(rows); i++) {
 		now += 100000;
 		assert_int_equal(setenv("WATCHDOG_USEC", rows[i].usec, 1), 0);
-		ASSERT_ROW(supervisor_alive(now) == rows[i].want,
+		ASSERT_ROW(systemd_alive(now) == rows[i].want,
 		    rows[i].usec);
 		check_told(rows[i].want > 0 ? "WATCHDOG=1" : NULL);
 	}
@@ -263,28 +263,28 @@ test_watchdog_pid(void **state)
 	assert_int_equal(setenv("WATCHDOG_USEC", "2000000", 1), 0);
 	(void)snprintf(pid, sizeof(pid), "%ld", (long)getppid());
 	assert_int_equal(setenv("WATCHDOG_PID", pid, 1), 0);
-	assert_int_equal(supervisor_alive(now), -1);
+	assert_int_equal(systemd_alive(now), -1);
 	assert_int_equal(setenv("WATCHDOG_PID", "", 1), 0);
-	assert_int_equal(supervisor_alive(now), -1);
+	assert_int_equal(systemd_alive(now), -1);
 	check_told(NULL);
 
 	/* Whether it is ready is told by anyone all the same. */
-	supervisor_ready();
+	systemd_ready();
 	check_told("READY=1");
 
 	(void)snprintf(pid, sizeof(pid), "%ld", (long)getpid());
 	assert_int_equal(setenv("WATCHDOG_PID", pid, 1), 0);
-	assert_int_equal(supervisor_alive(now), 1000);
+	assert_int_equal(systemd_alive(now), 1000);
 	check_told("WATCHDOG=1");
 
 	/* A worker that inherits these variables does not speak for us. */
 	if ((child = fork()) == 0)
-		_exit(supervisor_alive(now + 5000) == -1 ? 0 : 1);
+		_exit(systemd_alive(now + 5000) == -1 ? 0 : 1);
 	assert_true(child > 0);
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
 	check_told(NULL);
-	assert_int_equal(supervisor_alive(now + 1000), 1000);
+	assert_int_equal(systemd_alive(now + 1000), 1000);
 	check_told("WATCHDOG=1");
 }
 
@@ -303,6 +303,6 @@ main(void)
 		    end),
 	};
 
-	return (cmocka_run_group_tests_name("supervisor", tests, setup,
+	return (cmocka_run_group_tests_name("systemd", tests, setup,
 	    teardown));
 }
