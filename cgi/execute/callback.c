@@ -37,7 +37,7 @@ struct callback {
  * when memory is short.
  */
 struct callback *
-callback_new(const struct config *conf, struct shared *keys)
+callback_new(const struct config *conf, struct shared_document *keys)
 {
 	struct callback *c;
 

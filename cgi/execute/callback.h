@@ -3,7 +3,7 @@
 
 struct config;
 struct request;
-struct shared;
+struct shared_document;
 
 /*
  * The public endpoint: POST .../bookings/{id}/execute-followup, from Cloud
@@ -16,7 +16,7 @@ struct callback;
  * Return the state of a worker, with the shared ${keys} of jwks_shared; NULL
  * when memory is short.
  */
-struct callback *callback_new(const struct config *, struct shared *);
+struct callback *callback_new(const struct config *, struct shared_document *);
 
 /**
  * callback_handle(callback, request):

@@ -12,7 +12,7 @@
 #include "config.h"
 #include "http.h"
 #include "log.h"
-#include "shared.h"
+#include "shared_document.h"
 
 #include "jwks.h"
 
@@ -40,7 +40,7 @@ struct key {
 
 struct jwks {
 	const struct config *conf;
-	struct shared *shared;
+	struct shared_document *shared;
 	struct http *http;
 	uint64_t generation;		/* of the document the keys are from */
 	struct key keys[MAX_KEYS];
@@ -52,11 +52,11 @@ struct jwks {
  * Return the memory for the document, to be made before workers are forked;
  * NULL when memory is short.
  */
-struct shared *
+struct shared_document *
 jwks_shared(void)
 {
 
-	return (shared_new(MAX_DOCUMENT));
+	return (shared_document_new(MAX_DOCUMENT));
 }
 
 /**
@@ -64,7 +64,7 @@ jwks_shared(void)
  * Return a worker's view of the keys; NULL when memory is short.
  */
 struct jwks *
-jwks_new(const struct config *conf, struct shared *shared)
+jwks_new(const struct config *conf, struct shared_document *shared)
 {
 	struct jwks *jwks;
 
@@ -227,8 +227,9 @@ sync_keys(struct jwks *jwks)
 	char *text;
 	size_t len;
 
-	if (shared_generation(jwks->shared) == jwks->generation ||
-	    (text = shared_copy(jwks->shared, &len, &generation)) == NULL)
+	if (shared_document_generation(jwks->shared) == jwks->generation ||
+	    (text = shared_document_copy(jwks->shared, &len, &generation)) ==
+	    NULL)
 		return;
 	root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
 
@@ -287,7 +288,9 @@ has_keys(const struct http *http)
 	return (key != NULL);
 }
 
-/* Fetch the document and share it; shared_renewal_begin said we shall. */
+/*
+ * Fetch the document and share it; shared_document_renewal_begin said we shall.
+ */
 static void
 fetch(struct jwks *jwks, time_t now)
 {
@@ -306,7 +309,7 @@ fetch(struct jwks *jwks, time_t now)
 		why = "the answer has no RSA key with a kid that "
 		    "could be used";
 	if (why != NULL) {
-		shared_renewal_end(jwks->shared, NULL, 0, 0);
+		shared_document_renewal_end(jwks->shared, NULL, 0, 0);
 		log_warning(NULL, "the keys of callback tokens could not be "
 		    "fetched from %s: %s; %s", jwks->conf->oidc_jwks_url, why,
 		    jwks->nkeys > 0 ? "the keys fetched before stay in use" :
@@ -314,7 +317,7 @@ fetch(struct jwks *jwks, time_t now)
 		return;
 	}
 	age = jwks_max_age(http_header(jwks->http, "Cache-Control"));
-	shared_renewal_end(jwks->shared, http_body(jwks->http),
+	shared_document_renewal_end(jwks->shared, http_body(jwks->http),
 	    http_body_len(jwks->http), now + age);
 	log_info(NULL, "fetched the keys of callback tokens, good for %ld s",
 	    (long)age);
@@ -342,9 +345,9 @@ jwks_key(struct jwks *jwks, const char *kid, time_t now, EVP_PKEY **key)
 
 	/* Without any keys all wait for the first fetch; later nobody does. */
 	sync_keys(jwks);
-	if (now >= shared_expires(jwks->shared)) {
-		if (shared_renewal_begin(jwks->shared, SHARED_EXPIRED,
-		    jwks->nkeys == 0, now, RETRY_INTERVAL))
+	if (now >= shared_document_expires(jwks->shared)) {
+		if (shared_document_renewal_begin(jwks->shared,
+		    DOCUMENT_EXPIRED, jwks->nkeys == 0, now, RETRY_INTERVAL))
 			fetch(jwks, now);
 		sync_keys(jwks);
 	}
@@ -353,8 +356,8 @@ jwks_key(struct jwks *jwks, const char *kid, time_t now, EVP_PKEY **key)
 
 	/* A new key may have come into use since. */
 	if ((*key = find_key(jwks, kid)) == NULL) {
-		if (shared_renewal_begin(jwks->shared, SHARED_WANTING, 0,
-		    now, FORCED_INTERVAL))
+		if (shared_document_renewal_begin(jwks->shared,
+		    DOCUMENT_WANTING, 0, now, FORCED_INTERVAL))
 			fetch(jwks, now);
 		sync_keys(jwks);
 		*key = find_key(jwks, kid);

@@ -8,7 +8,7 @@
 
 struct config;
 struct http;
-struct shared;
+struct shared_document;
 
 /*
  * The public keys of callback tokens: a JSON Web Key Set (RFC 7517) fetched
@@ -30,13 +30,13 @@ enum jwks_outcome {
  * Return the memory for the document, to be made before workers are forked;
  * NULL when memory is short.
  */
-struct shared *jwks_shared(void);
+struct shared_document *jwks_shared(void);
 
 /**
  * jwks_new(conf, shared):
  * Return a worker's view of the keys; NULL when memory is short.
  */
-struct jwks *jwks_new(const struct config *, struct shared *);
+struct jwks *jwks_new(const struct config *, struct shared_document *);
 
 /**
  * jwks_key(jwks, kid, now, key):

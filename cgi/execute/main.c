@@ -11,14 +11,14 @@
 #include "jwks.h"
 #include "log.h"
 #include "request.h"
-#include "shared.h"
+#include "shared_document.h"
 #include "voice_agent.h"
 #include "wiping.h"
 
 /* What the workers have in common. */
 struct service {
 	struct config conf;
-	struct shared *keys;
+	struct shared_document *keys;
 };
 
 static int
@@ -87,6 +87,6 @@ main(int argc, char **argv)
 		return (1);
 	}
 	rc = fcgi_server_run(&server);
-	shared_free(service.keys);
+	shared_document_free(service.keys);
 	return (rc == 0 ? 0 : 1);
 }

@@ -5,7 +5,7 @@
 
 #include "backoff.h"
 #include "log.h"
-#include "shared.h"
+#include "shared_mutex.h"
 #include "utf8.h"
 
 #include "breaker.h"

@@ -5,7 +5,7 @@
 
 #include "google_credentials.h"
 #include "log.h"
-#include "shared.h"
+#include "shared_document.h"
 
 #include "google_auth.h"
 
@@ -24,7 +24,7 @@
 
 struct google_auth {
 	struct google_credentials *credentials;
-	struct shared *token;
+	struct shared_document *token;
 };
 
 /**
@@ -38,7 +38,7 @@ google_auth_new(const struct config *conf, char *why, size_t whylen)
 	struct google_auth *auth;
 
 	if ((auth = calloc(1, sizeof(*auth))) == NULL ||
-	    (auth->token = shared_new(MAX_TOKEN)) == NULL) {
+	    (auth->token = shared_document_new(MAX_TOKEN)) == NULL) {
 		(void)snprintf(why, whylen, "out of memory");
 		free(auth);
 		return (NULL);
@@ -51,7 +51,7 @@ google_auth_new(const struct config *conf, char *why, size_t whylen)
 	return (auth);
 }
 
-/* Fetch a token and share it; shared_renewal_begin said we shall. */
+/* Fetch a token and share it; shared_document_renewal_begin said we shall. */
 static void
 renew(struct google_auth *auth, struct http *http, time_t now, char *why,
     size_t whylen)
@@ -60,11 +60,11 @@ renew(struct google_auth *auth, struct http *http, time_t now, char *why,
 
 	if (google_credentials_fetch(auth->credentials, http, now, &token,
 	    why, whylen) != 0) {
-		shared_renewal_end(auth->token, NULL, 0, 0);
+		shared_document_renewal_end(auth->token, NULL, 0, 0);
 		log_warning(NULL, "no new access token for Google: %s", why);
 		return;
 	}
-	shared_renewal_end(auth->token, token.text, strlen(token.text),
+	shared_document_renewal_end(auth->token, token.text, strlen(token.text),
 	    token.expires);
 	google_token_clear(&token);
 }
@@ -80,21 +80,21 @@ char *
 google_auth_token(struct google_auth *auth, struct http *http, time_t now,
     int fresh, char *why, size_t whylen)
 {
-	time_t expires = shared_expires(auth->token);
+	time_t expires = shared_document_expires(auth->token);
 	uint64_t generation;
 	size_t len;
 
 	(void)snprintf(why, whylen, "there is no access token for Google yet");
 	if (fresh || now >= expires - RENEW_EARLY) {
 		/* Who has a token that still works need not wait. */
-		if (shared_renewal_begin(auth->token,
-		    fresh ? SHARED_WANTING : SHARED_EXPIRED,
+		if (shared_document_renewal_begin(auth->token,
+		    fresh ? DOCUMENT_WANTING : DOCUMENT_EXPIRED,
 		    fresh || now >= expires, now, RENEW_INTERVAL))
 			renew(auth, http, now, why, whylen);
 	}
-	if (now >= shared_expires(auth->token))
+	if (now >= shared_document_expires(auth->token))
 		return (NULL);
-	return (shared_copy(auth->token, &len, &generation));
+	return (shared_document_copy(auth->token, &len, &generation));
 }
 
 /**
@@ -131,6 +131,6 @@ google_auth_free(struct google_auth *auth)
 	if (auth == NULL)
 		return;
 	google_credentials_free(auth->credentials);
-	shared_free(auth->token);
+	shared_document_free(auth->token);
 	free(auth);
 }

@@ -130,7 +130,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct request request;
 	struct fcgi_memory m;
-	struct shared *keys;
+	struct shared_document *keys;
 	int status;
 
 	if (callback == NULL) {

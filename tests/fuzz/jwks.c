@@ -7,7 +7,7 @@
 #include "fuzz.h"
 #include "jwks.h"
 #include "log.h"
-#include "shared.h"
+#include "shared_document.h"
 
 /*
  * Key sets, as the provider of tokens (or who is in between) might send them:
@@ -22,7 +22,7 @@ static const struct config conf = {
 	.oidc_jwks_url = "http://127.0.0.1:1/",
 };
 
-static struct shared *shared;
+static struct shared_document *shared;
 static struct jwks *jwks;
 
 static int
@@ -88,8 +88,9 @@ set_up(void)
 	FUZZ_REQUIRE((jwks = jwks_new(&conf, shared)) != NULL);
 
 	/* As if an unknown key had been asked for just now: nobody is. */
-	FUZZ_REQUIRE(shared_renewal_begin(shared, SHARED_WANTING, 0, NOW, 0));
-	shared_renewal_end(shared, NULL, 0, 0);
+	FUZZ_REQUIRE(shared_document_renewal_begin(shared, DOCUMENT_WANTING, 0,
+	    NOW, 0));
+	shared_document_renewal_end(shared, NULL, 0, 0);
 }
 
 /* The whole document, the way a worker sees it. */
@@ -101,8 +102,9 @@ check_document(const uint8_t *data, size_t len, int parsed, size_t usable,
 	EVP_PKEY *key;
 	size_t i;
 
-	FUZZ_REQUIRE(shared_renewal_begin(shared, SHARED_EXPIRED, 0, NOW, 0));
-	shared_renewal_end(shared, (const char *)data, len, NOW + 60);
+	FUZZ_REQUIRE(shared_document_renewal_begin(shared, DOCUMENT_EXPIRED, 0,
+	    NOW, 0));
+	shared_document_renewal_end(shared, (const char *)data, len, NOW + 60);
 
 	for (i = 0; i < usable && i < NAMES; i++) {
 		outcome = jwks_key(jwks, names[i], NOW, &key);

@@ -9,7 +9,7 @@
 #include "jwks.h"
 #include "log.h"
 #include "request.h"
-#include "shared.h"
+#include "shared_document.h"
 
 #include "scripted_server.h"
 #include "test_key.h"
@@ -206,7 +206,7 @@ test_other_issuer(void **state)
 struct fixture {
 	struct config conf;
 	struct scripted_server *server;
-	struct shared *shared;
+	struct shared_document *shared;
 	struct jwks *jwks;
 	char url[64];
 	const char *why;
@@ -232,7 +232,7 @@ fixture_close(struct fixture *f)
 {
 
 	jwks_free(f->jwks);
-	shared_free(f->shared);
+	shared_document_free(f->shared);
 	(void)scripted_server_stop(f->server);
 	scripted_server_free(f->server);
 }

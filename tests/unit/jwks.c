@@ -3,7 +3,7 @@
 #include "config.h"
 #include "jwks.h"
 #include "log.h"
-#include "shared.h"
+#include "shared_document.h"
 
 #include "scripted_server.h"
 #include "test_key.h"
@@ -206,7 +206,7 @@ test_max_age(void **state)
 struct view {
 	struct scripted_server *server;
 	struct config conf;
-	struct shared *shared;
+	struct shared_document *shared;
 	struct jwks *jwks;
 	char url[64];
 };
@@ -234,7 +234,7 @@ view_close(struct view *v, int requests)
 {
 
 	jwks_free(v->jwks);
-	shared_free(v->shared);
+	shared_document_free(v->shared);
 	assert_int_equal(scripted_server_stop(v->server), requests);
 	scripted_server_free(v->server);
 }
@@ -339,7 +339,7 @@ test_bad_documents(void **state)
 		ASSERT_ROW(look(&v, "a", 1700) == JWKS_FOUND, bad[i]);
 		(void)scripted_server_stop(v.server);
 		jwks_free(v.jwks);
-		shared_free(v.shared);
+		shared_document_free(v.shared);
 		scripted_server_free(v.server);
 	}
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "shared.h"
+#include "shared_document.h"
 
 #include "unit.h"
 
@@ -44,8 +44,8 @@ await_order(void)
 }
 
 static void
-other_start(struct other *o, struct shared *shared,
-    void (*run)(struct shared *))
+other_start(struct other *o, struct shared_document *shared,
+    void (*run)(struct shared_document *))
 {
 	int up[2], down[2];
 
@@ -102,11 +102,12 @@ other_end(struct other *o, int sig)
 
 /* The document must be ${want}, of this generation. */
 static void
-check_document(struct shared *shared, const char *want, uint64_t generation)
+check_document(struct shared_document *shared, const char *want,
+    uint64_t generation)
 {
 	uint64_t got = 0;
 	size_t len = 0;
-	char *text = shared_copy(shared, &len, &got);
+	char *text = shared_document_copy(shared, &len, &got);
 
 	if (want == NULL) {
 		assert_null(text);
@@ -116,52 +117,52 @@ check_document(struct shared *shared, const char *want, uint64_t generation)
 	assert_string_equal(text, want);
 	assert_int_equal(len, strlen(want));
 	assert_int_equal(got, generation);
-	assert_int_equal(shared_generation(shared), generation);
+	assert_int_equal(shared_document_generation(shared), generation);
 	free(text);
 }
 
 static void
 test_document(void **state)
 {
-	struct shared *shared = shared_new(8);
+	struct shared_document *shared = shared_document_new(8);
 
 	(void)state;
 	assert_non_null(shared);
-	assert_int_equal(shared_generation(shared), 0);
-	assert_int_equal(shared_expires(shared), 0);
+	assert_int_equal(shared_document_generation(shared), 0);
+	assert_int_equal(shared_document_expires(shared), 0);
 	check_document(shared, NULL, 0);
 
-	assert_int_equal(shared_renewal_begin(shared, SHARED_EXPIRED, 1, 100,
-	    5), 1);
-	shared_renewal_end(shared, "first", 5, 1000);
+	assert_int_equal(shared_document_renewal_begin(shared, DOCUMENT_EXPIRED,
+	    1, 100, 5), 1);
+	shared_document_renewal_end(shared, "first", 5, 1000);
 	check_document(shared, "first", 1);
-	assert_int_equal(shared_expires(shared), 1000);
+	assert_int_equal(shared_document_expires(shared), 1000);
 
 	/* A failure leaves everything as it was. */
-	assert_int_equal(shared_renewal_begin(shared, SHARED_EXPIRED, 1, 200,
-	    5), 1);
-	shared_renewal_end(shared, NULL, 0, 0);
+	assert_int_equal(shared_document_renewal_begin(shared, DOCUMENT_EXPIRED,
+	    1, 200, 5), 1);
+	shared_document_renewal_end(shared, NULL, 0, 0);
 	check_document(shared, "first", 1);
-	assert_int_equal(shared_expires(shared), 1000);
+	assert_int_equal(shared_document_expires(shared), 1000);
 
 	/* As long as there is room, and no longer. */
-	assert_int_equal(shared_renewal_begin(shared, SHARED_EXPIRED, 1, 300,
-	    5), 1);
-	shared_renewal_end(shared, "12345678", 8, 2000);
+	assert_int_equal(shared_document_renewal_begin(shared, DOCUMENT_EXPIRED,
+	    1, 300, 5), 1);
+	shared_document_renewal_end(shared, "12345678", 8, 2000);
 	check_document(shared, "12345678", 2);
-	assert_int_equal(shared_renewal_begin(shared, SHARED_EXPIRED, 1, 400,
-	    5), 1);
-	shared_renewal_end(shared, "123456789", 9, 3000);
+	assert_int_equal(shared_document_renewal_begin(shared, DOCUMENT_EXPIRED,
+	    1, 400, 5), 1);
+	shared_document_renewal_end(shared, "123456789", 9, 3000);
 	check_document(shared, "12345678", 2);
-	assert_int_equal(shared_expires(shared), 2000);
+	assert_int_equal(shared_document_expires(shared), 2000);
 
 	/* A shorter one leaves nothing of the longer one. */
-	assert_int_equal(shared_renewal_begin(shared, SHARED_EXPIRED, 1, 500,
-	    5), 1);
-	shared_renewal_end(shared, "", 0, 4000);
+	assert_int_equal(shared_document_renewal_begin(shared, DOCUMENT_EXPIRED,
+	    1, 500, 5), 1);
+	shared_document_renewal_end(shared, "", 0, 4000);
 	check_document(shared, "", 3);
-	shared_free(shared);
-	shared_free(NULL);
+	shared_document_free(shared);
+	shared_document_free(NULL);
 }
 
 /* The interval is kept for each reason by itself, whatever came of it. */
@@ -171,66 +172,66 @@ test_intervals(void **state)
 	static const struct {
 		const char *name;
 		time_t now, interval;
-		enum shared_reason reason;
+		enum shared_document_reason reason;
 		int want;
 	} rows[] = {
-		{ "first", 1000, 60, SHARED_EXPIRED, 1 },
-		{ "at once", 1000, 60, SHARED_EXPIRED, 0 },
-		{ "just before", 1059, 60, SHARED_EXPIRED, 0 },
-		{ "the other reason", 1059, 60, SHARED_WANTING, 1 },
-		{ "the other reason again", 1060, 60, SHARED_WANTING, 0 },
-		{ "in time", 1060, 60, SHARED_EXPIRED, 1 },
-		{ "stamped anew", 1119, 60, SHARED_EXPIRED, 0 },
-		{ "no interval", 1119, 0, SHARED_EXPIRED, 1 },
-		{ "the other reason is in time", 1119, 60, SHARED_WANTING, 1 },
-		{ "the clock was set back", 500, 60, SHARED_EXPIRED, 1 },
+		{ "first", 1000, 60, DOCUMENT_EXPIRED, 1 },
+		{ "at once", 1000, 60, DOCUMENT_EXPIRED, 0 },
+		{ "just before", 1059, 60, DOCUMENT_EXPIRED, 0 },
+		{ "the other reason", 1059, 60, DOCUMENT_WANTING, 1 },
+		{ "the other reason again", 1060, 60, DOCUMENT_WANTING, 0 },
+		{ "in time", 1060, 60, DOCUMENT_EXPIRED, 1 },
+		{ "stamped anew", 1119, 60, DOCUMENT_EXPIRED, 0 },
+		{ "no interval", 1119, 0, DOCUMENT_EXPIRED, 1 },
+		{ "the other in time", 1119, 60, DOCUMENT_WANTING, 1 },
+		{ "the clock was set back", 500, 60, DOCUMENT_EXPIRED, 1 },
 	};
-	struct shared *shared = shared_new(8);
+	struct shared_document *shared = shared_document_new(8);
 	size_t i;
 	int got;
 
 	(void)state;
 	assert_non_null(shared);
 	for (i = 0; i < NITEMS(rows); i++) {
-		got = shared_renewal_begin(shared, rows[i].reason, 0,
+		got = shared_document_renewal_begin(shared, rows[i].reason, 0,
 		    rows[i].now, rows[i].interval);
 		ASSERT_ROW(got == rows[i].want, rows[i].name);
 		/* Every other one fails. */
 		if (got)
-			shared_renewal_end(shared, i % 2 ? "x" : NULL,
+			shared_document_renewal_end(shared, i % 2 ? "x" : NULL,
 			    i % 2, 9999);
 	}
-	shared_free(shared);
+	shared_document_free(shared);
 }
 
 /* Begin, report, and end when told to. */
 static void
-renew_when_told(struct shared *shared)
+renew_when_told(struct shared_document *shared)
 {
 
-	if (!shared_renewal_begin(shared, SHARED_EXPIRED, 1, 100, 5))
+	if (!shared_document_renewal_begin(shared, DOCUMENT_EXPIRED, 1, 100, 5))
 		_exit(1);
 	report('b');
 	await_order();
-	shared_renewal_end(shared, "theirs", 6, 1000);
+	shared_document_renewal_end(shared, "theirs", 6, 1000);
 	report('e');
 }
 
 /* Wait for the one who renews; then there is nothing left to do. */
 static void
-wait_for_renewal(struct shared *shared)
+wait_for_renewal(struct shared_document *shared)
 {
 
 	report('w');
-	if (shared_renewal_begin(shared, SHARED_WANTING, 1, 100, 5))
+	if (shared_document_renewal_begin(shared, DOCUMENT_WANTING, 1, 100, 5))
 		_exit(1);
-	report(shared_generation(shared) == 1 ? 'd' : 'n');
+	report(shared_document_generation(shared) == 1 ? 'd' : 'n');
 }
 
 static void
 test_one_at_a_time(void **state)
 {
-	struct shared *shared = shared_new(64);
+	struct shared_document *shared = shared_document_new(64);
 	struct other renewer, waiter;
 
 	(void)state;
@@ -239,10 +240,10 @@ test_one_at_a_time(void **state)
 	assert_int_equal(other_report(&renewer, PATIENCE_MS), 'b');
 
 	/* Meanwhile nobody else renews, for whatever reason. */
-	assert_int_equal(shared_renewal_begin(shared, SHARED_EXPIRED, 0, 500,
-	    5), 0);
-	assert_int_equal(shared_renewal_begin(shared, SHARED_WANTING, 0, 500,
-	    5), 0);
+	assert_int_equal(shared_document_renewal_begin(shared, DOCUMENT_EXPIRED,
+	    0, 500, 5), 0);
+	assert_int_equal(shared_document_renewal_begin(shared, DOCUMENT_WANTING,
+	    0, 500, 5), 0);
 	/* The document can be looked at all the same. */
 	check_document(shared, NULL, 0);
 
@@ -256,25 +257,25 @@ test_one_at_a_time(void **state)
 	other_end(&renewer, 0);
 	other_end(&waiter, 0);
 	check_document(shared, "theirs", 1);
-	shared_free(shared);
+	shared_document_free(shared);
 }
 
 /* Wait for the one who renews, and take over what it left undone. */
 static void
-take_over(struct shared *shared)
+take_over(struct shared_document *shared)
 {
 
 	report('w');
-	if (!shared_renewal_begin(shared, SHARED_WANTING, 1, 100, 5))
+	if (!shared_document_renewal_begin(shared, DOCUMENT_WANTING, 1, 100, 5))
 		_exit(1);
-	shared_renewal_end(shared, "mine", 4, 1000);
+	shared_document_renewal_end(shared, "mine", 4, 1000);
 	report('d');
 }
 
 static void
 test_killed_renewer(void **state)
 {
-	struct shared *shared = shared_new(64);
+	struct shared_document *shared = shared_document_new(64);
 	struct other renewer, heir;
 
 	(void)state;
@@ -287,11 +288,11 @@ test_killed_renewer(void **state)
 	other_end(&renewer, SIGKILL);
 	check_document(shared, NULL, 0);
 	/* Its attempt was stamped, and counts. */
-	assert_int_equal(shared_renewal_begin(shared, SHARED_EXPIRED, 0, 104,
-	    5), 0);
-	assert_int_equal(shared_renewal_begin(shared, SHARED_EXPIRED, 0, 105,
-	    5), 1);
-	shared_renewal_end(shared, NULL, 0, 0);
+	assert_int_equal(shared_document_renewal_begin(shared, DOCUMENT_EXPIRED,
+	    0, 104, 5), 0);
+	assert_int_equal(shared_document_renewal_begin(shared, DOCUMENT_EXPIRED,
+	    0, 105, 5), 1);
+	shared_document_renewal_end(shared, NULL, 0, 0);
 
 	/* Killed while another waits: that one takes over. */
 	other_start(&renewer, shared, renew_when_told);
@@ -303,20 +304,22 @@ test_killed_renewer(void **state)
 	assert_int_equal(other_report(&heir, PATIENCE_MS), 'd');
 	other_end(&heir, 0);
 	check_document(shared, "mine", 1);
-	shared_free(shared);
+	shared_document_free(shared);
 }
 
 /* Write one document after the other, each of one letter all through. */
 static void
-write_many(struct shared *shared)
+write_many(struct shared_document *shared)
 {
 	char text[4096];
 	int i;
 
 	for (i = 0; i < 2000; i++) {
 		memset(text, 'a' + i % 26, sizeof(text));
-		if (shared_renewal_begin(shared, SHARED_EXPIRED, 1, 1, 0))
-			shared_renewal_end(shared, text, sizeof(text), 1);
+		if (shared_document_renewal_begin(shared, DOCUMENT_EXPIRED, 1,
+		    1, 0))
+			shared_document_renewal_end(shared, text, sizeof(text),
+			    1);
 	}
 	report('e');
 }
@@ -325,7 +328,7 @@ write_many(struct shared *shared)
 static void
 test_whole_copies(void **state)
 {
-	struct shared *shared = shared_new(4096);
+	struct shared_document *shared = shared_document_new(4096);
 	struct other writers[2];
 	uint64_t generation, last = 0;
 	size_t len, i;
@@ -336,7 +339,8 @@ test_whole_copies(void **state)
 	other_start(&writers[0], shared, write_many);
 	other_start(&writers[1], shared, write_many);
 	for (i = 0; i < 2000; i++) {
-		if ((text = shared_copy(shared, &len, &generation)) == NULL)
+		if ((text = shared_document_copy(shared, &len, &generation)) ==
+		    NULL)
 			continue;
 		assert_int_equal(len, 4096);
 		assert_true(generation >= last);
@@ -348,15 +352,15 @@ test_whole_copies(void **state)
 		assert_int_equal(other_report(&writers[i], PATIENCE_MS), 'e');
 		other_end(&writers[i], 0);
 	}
-	assert_in_range(shared_generation(shared), 2000, 4000);
-	shared_free(shared);
+	assert_in_range(shared_document_generation(shared), 2000, 4000);
+	shared_document_free(shared);
 }
 
 /* Killed while it stores: the last document stays, and can be renewed. */
 static void
 test_killed_writer(void **state)
 {
-	struct shared *shared = shared_new(8192);
+	struct shared_document *shared = shared_document_new(8192);
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	char *torn;
 	int status;
@@ -364,9 +368,9 @@ test_killed_writer(void **state)
 
 	(void)state;
 	assert_non_null(shared);
-	assert_int_equal(shared_renewal_begin(shared, SHARED_EXPIRED, 1, 100,
-	    5), 1);
-	shared_renewal_end(shared, "first", 5, 1000);
+	assert_int_equal(shared_document_renewal_begin(shared, DOCUMENT_EXPIRED,
+	    1, 100, 5), 1);
+	shared_document_renewal_end(shared, "first", 5, 1000);
 
 	/* What it stores ends where its memory does, and so does it. */
 	torn = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE |
@@ -376,9 +380,10 @@ test_killed_writer(void **state)
 	assert_int_equal(mprotect(&torn[page], page, PROT_NONE), 0);
 	if ((pid = fork()) == 0) {
 		(void)signal(SIGSEGV, SIG_DFL);
-		if (shared_renewal_begin(shared, SHARED_EXPIRED, 1, 200, 5))
-			shared_renewal_end(shared, &torn[page - 64], 128,
-			    2000);
+		if (shared_document_renewal_begin(shared, DOCUMENT_EXPIRED, 1,
+		    200, 5))
+			shared_document_renewal_end(shared, &torn[page - 64],
+			    128, 2000);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -386,13 +391,13 @@ test_killed_writer(void **state)
 	assert_int_equal(munmap(torn, 2 * page), 0);
 
 	check_document(shared, "first", 1);
-	assert_int_equal(shared_expires(shared), 1000);
-	assert_int_equal(shared_renewal_begin(shared, SHARED_EXPIRED, 1, 300,
-	    5), 1);
-	shared_renewal_end(shared, "second", 6, 3000);
+	assert_int_equal(shared_document_expires(shared), 1000);
+	assert_int_equal(shared_document_renewal_begin(shared, DOCUMENT_EXPIRED,
+	    1, 300, 5), 1);
+	shared_document_renewal_end(shared, "second", 6, 3000);
 	check_document(shared, "second", 2);
-	assert_int_equal(shared_expires(shared), 3000);
-	shared_free(shared);
+	assert_int_equal(shared_document_expires(shared), 3000);
+	shared_document_free(shared);
 }
 
 int
@@ -407,5 +412,6 @@ main(void)
 		cmocka_unit_test(test_whole_copies),
 	};
 
-	return (cmocka_run_group_tests_name("shared", tests, NULL, NULL));
+	return (cmocka_run_group_tests_name("shared_document", tests, NULL,
+	    NULL));
 }
