@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "google_credentials.h"
+#include "google_token.h"
 #include "log.h"
 #include "shared_document.h"
 
@@ -58,7 +59,7 @@ renew(struct google_auth *auth, struct http *http, time_t now, char *why,
 {
 	struct google_token token;
 
-	if (google_credentials_fetch(auth->credentials, http, now, &token,
+	if (google_token_fetch(auth->credentials, http, now, &token,
 	    why, whylen) != 0) {
 		shared_document_renewal_end(auth->token, NULL, 0, 0);
 		log_warning(NULL, "no new access token for Google: %s", why);

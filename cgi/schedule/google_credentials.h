@@ -2,10 +2,8 @@
 #define GOOGLE_CREDENTIALS_H_
 
 #include <stddef.h>
-#include <time.h>
 
 struct config;
-struct http;
 
 /*
  * Who we are towards Google: Application Default Credentials
@@ -33,12 +31,6 @@ struct http;
  */
 struct google_credentials;
 
-/* An access token; the text is a secret. */
-struct google_token {
-	char *text;
-	time_t expires;
-};
-
 /**
  * google_credentials_find(conf, why, whylen):
  * Find and read the credentials.  Return NULL and one line in ${why} if they
@@ -46,15 +38,6 @@ struct google_token {
  */
 struct google_credentials *google_credentials_find(const struct config *,
     char *, size_t);
-
-/**
- * google_credentials_fetch(credentials, http, now, token, why, whylen):
- * Get a new ${token}, which the caller clears.  ${http} is used where somebody
- * must be asked; 408, 429 and 5xx are tried again a few times.  Return 0, or
- * -1 and one line in ${why}.
- */
-int google_credentials_fetch(const struct google_credentials *,
-    struct http *, time_t, struct google_token *, char *, size_t);
 
 /**
  * google_credentials_quota_project(credentials):
@@ -75,11 +58,5 @@ const char *google_credentials_universe(const struct google_credentials *);
  * Wipe and free ${credentials}; NULL is fine.
  */
 void google_credentials_free(struct google_credentials *);
-
-/**
- * google_token_clear(token):
- * Wipe and free the text of ${token}.
- */
-void google_token_clear(struct google_token *);
 
 #endif /* !GOOGLE_CREDENTIALS_H_ */

@@ -5,7 +5,7 @@
 #include <openssl/evp.h>
 
 /*
- * What google_credentials.c, which reads credentials, and google_exchange.c,
+ * What google_credentials.c, which reads credentials, and google_token.c,
  * which gets tokens for them, know of each other.  Nobody else includes this.
  */
 

@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "google_credentials.h"
+#include "google_token.h"
 #include "jwt.h"
 
 #include "google_files.h"
@@ -39,7 +39,7 @@ check_token(json_t *json, const char *text, time_t expires)
 	struct google_credentials *c = find_good(json);
 	struct google_token token;
 
-	if (google_credentials_fetch(c, http, NOW, &token, why,
+	if (google_token_fetch(c, http, NOW, &token, why,
 	    sizeof(why)) != 0)
 		fail_msg("no token: %s", why);
 	assert_string_equal(token.text, text);
@@ -57,7 +57,7 @@ check_no_token(json_t *json, const char *says, const char *name)
 	struct google_credentials *c = find_good(json);
 	struct google_token token = { 0 };
 
-	ASSERT_ROW(google_credentials_fetch(c, http, NOW, &token, why,
+	ASSERT_ROW(google_token_fetch(c, http, NOW, &token, why,
 	    sizeof(why)) == -1, name);
 	ASSERT_ROW(token.text == NULL, name);
 	check_why(says, name);
@@ -263,7 +263,7 @@ test_metadata_flavor(void **state)
 		    server->port);
 		c = google_credentials_find(&conf, why, sizeof(why));
 		assert_non_null(c);
-		ASSERT_ROW(google_credentials_fetch(c, http, NOW, &token, why,
+		ASSERT_ROW(google_token_fetch(c, http, NOW, &token, why,
 		    sizeof(why)) == (rows[i].good ? 0 : -1), rows[i].header);
 		ASSERT_ROW((token.text != NULL) == rows[i].good,
 		    rows[i].header);
@@ -578,6 +578,6 @@ main(void)
 		cmocka_unit_test(test_external_exchange),
 	};
 
-	return (cmocka_run_group_tests_name("google_exchange", tests, setup,
+	return (cmocka_run_group_tests_name("google_token", tests, setup,
 	    teardown));
 }

@@ -17,7 +17,7 @@
 #include "secret.h"
 #include "token_request.h"
 
-#include "google_credentials.h"
+#include "google_token.h"
 
 #define SCOPE		"https://www.googleapis.com/auth/cloud-platform"
 #define TOKEN_URI	"https://oauth2.googleapis.com/token"
@@ -412,13 +412,13 @@ fetch_external(const struct google_credentials *c, struct http *http,
 }
 
 /**
- * google_credentials_fetch(credentials, http, now, token, why, whylen):
+ * google_token_fetch(credentials, http, now, token, why, whylen):
  * Get a new ${token}, which the caller clears.  ${http} is used where somebody
  * must be asked; 408, 429 and 5xx are tried again a few times.  Return 0, or
  * -1 and one line in ${why}.
  */
 int
-google_credentials_fetch(const struct google_credentials *c,
+google_token_fetch(const struct google_credentials *c,
     struct http *http, time_t now, struct google_token *token, char *why,
     size_t whylen)
 {
@@ -438,7 +438,7 @@ google_credentials_fetch(const struct google_credentials *c,
 	case GOOGLE_IMPERSONATED:
 		break;
 	}
-	if (google_credentials_fetch(c->source, http, now, token, why,
+	if (google_token_fetch(c->source, http, now, token, why,
 	    whylen) != 0)
 		return (-1);
 	return (impersonate(c, http, now, token, why, whylen));
