@@ -18,9 +18,9 @@
 #include "monotime.h"
 #include "notifications.h"
 #include "payload.h"
+#include "secret.h"
 #include "sweep.h"
 #include "systemd.h"
-#include "wiping.h"
 
 /* How long what is in flight may take at the end, in milliseconds. */
 #define DRAIN_MS	20000
@@ -206,7 +206,7 @@ main(int argc, char **argv)
 
 	daemon_begin(&daemon, argc, argv, &l.conf);
 	json_object_seed(0);
-	if (wiping_curl_init() != 0 ||
+	if (secret_curl_init() != 0 ||
 	    (l.signals = open_signals()) < 0 ||
 	    (l.notifications = notifications_new(&l.conf)) == NULL ||
 	    (l.forwarder = forwarder_new(&l.conf)) == NULL ||

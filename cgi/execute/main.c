@@ -11,9 +11,9 @@
 #include "jwks.h"
 #include "log.h"
 #include "request.h"
+#include "secret.h"
 #include "shared_document.h"
 #include "voice_agent.h"
-#include "wiping.h"
 
 /* What the workers have in common. */
 struct service {
@@ -37,7 +37,7 @@ start(void *cookie)
 {
 	struct service *service = cookie;
 
-	if (wiping_curl_init() != 0)
+	if (secret_curl_init() != 0)
 		return (NULL);
 	return (callback_new(&service->conf, service->keys));
 }

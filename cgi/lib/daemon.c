@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "secret.h"
 #include "version.h"
-#include "wiping.h"
 
 #include "daemon.h"
 
@@ -37,7 +37,7 @@ daemon_begin(const struct daemon *daemon, int argc, char **argv,
 	int ch, test = 0;
 
 	leave_no_core();
-	wiping_begin();
+	secret_wipe_allocations();
 	while ((ch = getopt(argc, argv, "hVt")) != -1) {
 		switch (ch) {
 		case 'h':

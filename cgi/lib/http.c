@@ -112,15 +112,12 @@ is_clean(const char *header)
 	return (1);
 }
 
-/* Wipe and free the headers, among which are tokens. */
+/* Tokens are among them; secret_curl_init makes libcurl wipe them. */
 static void
 drop_headers(struct http *http)
 {
-	struct curl_slist *h;
 
 	(void)curl_easy_setopt(http->easy, CURLOPT_HTTPHEADER, NULL);
-	for (h = http->headers; h != NULL; h = h->next)
-		OPENSSL_cleanse(h->data, strlen(h->data));
 	curl_slist_free_all(http->headers);
 	http->headers = NULL;
 }

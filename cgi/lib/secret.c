@@ -1,9 +1,11 @@
 #include <errno.h>
-#include <stdint.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <curl/curl.h>
+#include <jansson.h>
 #include <openssl/crypto.h>
 
 #include "secret.h"
@@ -85,35 +87,89 @@ secret_hide(char *text, const char *secret)
 		memset(p, '*', len);
 }
 
-/**
- * secret_wipe_json(json):
- * Overwrite all texts in ${json}; NULL is fine.
- */
-void
-secret_wipe_json(json_t *json)
+static void
+wipe_and_free(void *p)
 {
-	const char *key;
-	json_t *value;
-	size_t i;
 
-	/* A text that is not const inside Jansson. */
-	if (json_is_string(json))
-		OPENSSL_cleanse((char *)(uintptr_t)json_string_value(json),
-		    json_string_length(json));
-	json_object_foreach(json, key, value)
-		secret_wipe_json(value);
-	json_array_foreach(json, i, value)
-		secret_wipe_json(value);
+	if (p != NULL)
+		OPENSSL_cleanse(p, malloc_usable_size(p));
+	free(p);
+}
+
+/* As realloc(3), which would leave the old bytes behind where it moves. */
+static void *
+move(void *old, size_t size)
+{
+	size_t had;
+	void *new;
+
+	if (old == NULL)
+		return (malloc(size));
+	if (size == 0) {
+		wipe_and_free(old);
+		return (NULL);
+	}
+	if (size <= (had = malloc_usable_size(old)))
+		return (old);
+	if ((new = malloc(size)) != NULL) {
+		memcpy(new, old, had);
+		wipe_and_free(old);
+	}
+	return (new);
+}
+
+/* OpenSSL's allocators are told who calls. */
+static void *
+openssl_malloc(size_t size, const char *file, int line)
+{
+
+	(void)file;
+	(void)line;
+	return (malloc(size));
+}
+
+static void *
+openssl_realloc(void *old, size_t size, const char *file, int line)
+{
+
+	(void)file;
+	(void)line;
+	return (move(old, size));
+}
+
+static void
+openssl_free(void *p, const char *file, int line)
+{
+
+	(void)file;
+	(void)line;
+	wipe_and_free(p);
 }
 
 /**
- * secret_free_json(json):
- * Likewise, and drop the reference, which must be the last one.
+ * secret_wipe_allocations():
+ * Libraries copy the secrets that go through them: Jansson while it parses,
+ * OpenSSL while it reads a key.  Give both allocators that wipe what is freed,
+ * so that no copy outlives its use.  To be called before either is used.
  */
 void
-secret_free_json(json_t *json)
+secret_wipe_allocations(void)
 {
 
-	secret_wipe_json(json);
-	json_decref(json);
+	json_set_alloc_funcs(malloc, wipe_and_free);
+	(void)CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc,
+	    openssl_free);
+}
+
+/**
+ * secret_curl_init():
+ * Initialize libcurl, which copies what it sends, with the same allocators, in
+ * place of curl_global_init.  Return 0 or -1.
+ */
+int
+secret_curl_init(void)
+{
+
+	return (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc,
+	    wipe_and_free, move, strdup, calloc) == CURLE_OK ? 0 : -1);
 }

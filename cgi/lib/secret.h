@@ -3,11 +3,9 @@
 
 #include <stddef.h>
 
-#include <jansson.h>
-
 /*
- * Secrets are read once and wiped when they are not needed any more.  This
- * covers our own copies; wiping.h those of libraries.
+ * Secrets are read once and wiped when they are not needed any more: our own
+ * copies by those who made them, those of libraries by their allocators.
  */
 
 /**
@@ -41,15 +39,18 @@ char *secret_concat(const char *const *);
 void secret_hide(char *, const char *);
 
 /**
- * secret_wipe_json(json):
- * Overwrite all texts in ${json}; NULL is fine.
+ * secret_wipe_allocations():
+ * Libraries copy the secrets that go through them: Jansson while it parses,
+ * OpenSSL while it reads a key.  Give both allocators that wipe what is freed,
+ * so that no copy outlives its use.  To be called before either is used.
  */
-void secret_wipe_json(json_t *);
+void secret_wipe_allocations(void);
 
 /**
- * secret_free_json(json):
- * Likewise, and drop the reference, which must be the last one.
+ * secret_curl_init():
+ * Initialize libcurl, which copies what it sends, with the same allocators, in
+ * place of curl_global_init.  Return 0 or -1.
  */
-void secret_free_json(json_t *);
+int secret_curl_init(void);
 
 #endif /* !SECRET_H_ */

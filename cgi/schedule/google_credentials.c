@@ -118,7 +118,6 @@ parse_service_account(struct google_credentials *c, char *why, size_t whylen)
 		return (-1);
 	pem = member(c, "private_key");
 	c->key = jwt_key_parse(pem, strlen(pem), &problem);
-	secret_wipe_json(json_object_get(c->file, "private_key"));
 	(void)json_object_del(c->file, "private_key");
 	return (c->key != NULL ? 0 : complain(why, whylen, "%s", problem));
 }
@@ -377,6 +376,6 @@ google_credentials_free(struct google_credentials *c)
 		return;
 	google_credentials_free(c->source);
 	EVP_PKEY_free(c->key);
-	secret_free_json(c->file);
+	json_decref(c->file);
 	free(c);
 }

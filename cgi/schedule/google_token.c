@@ -105,7 +105,7 @@ ask(struct http *http, const struct http_request *request, const char *from,
 	if (answer == NULL)
 		return (-1);
 	rc = take_token(answer, now, token, from, why, whylen);
-	secret_free_json(answer);
+	json_decref(answer);
 	return (rc);
 }
 
@@ -280,7 +280,7 @@ impersonate(const struct google_credentials *c, struct http *http,
 	if (answer == NULL)
 		goto out;
 	rc = take_impersonated(answer, now, token, why, whylen);
-	secret_free_json(answer);
+	json_decref(answer);
 
 out:
 	if (bearer != NULL)
@@ -313,7 +313,7 @@ pick_subject(const struct google_credentials *c, const char *text, size_t len)
 	    field != NULL ? field : ""));
 	if (value != NULL)
 		subject = strdup(value);
-	secret_free_json(root);
+	json_decref(root);
 	return (subject);
 }
 

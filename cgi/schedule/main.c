@@ -12,7 +12,7 @@
 #include "log.h"
 #include "request.h"
 #include "routes.h"
-#include "wiping.h"
+#include "secret.h"
 
 /* What the workers have in common. */
 struct service {
@@ -40,7 +40,7 @@ start(void *cookie)
 {
 	struct service *service = cookie;
 
-	if (wiping_curl_init() != 0)
+	if (secret_curl_init() != 0)
 		return (NULL);
 	return (routes_new(&service->conf, service->auth, service->breaker));
 }

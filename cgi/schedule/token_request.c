@@ -3,7 +3,6 @@
 #include <time.h>
 
 #include <curl/curl.h>
-#include <openssl/crypto.h>
 
 #include "backoff.h"
 #include "base64.h"
@@ -53,7 +52,7 @@ read_code(const struct http *http, char *code, size_t len)
 	if (text != NULL && strlen(text) < len - 2 && text[strspn(text,
 	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")] == '\0')
 		(void)snprintf(code, len, ", %s", text);
-	secret_free_json(root);
+	json_decref(root);
 }
 
 /**
@@ -97,8 +96,8 @@ token_request_send(struct http *http, const struct http_request *request,
 
 /**
  * token_request_perform(http, request, from, why, whylen):
- * Likewise, and return the answer as a JSON object, to be given to
- * secret_free_json; the answer's text is wiped.
+ * Likewise, and return the answer as a JSON object that the caller frees; the
+ * answer's text is wiped.
  */
 json_t *
 token_request_perform(struct http *http, const struct http_request *request,
@@ -141,7 +140,6 @@ token_form_add(struct token_form *form, const char *name, const char *value)
 	if ((encoded = curl_easy_escape(NULL, value, 0)) != NULL) {
 		text = secret_concat(SECRET_TEXTS(form->text,
 		    *form->text != '\0' ? "&" : "", name, "=", encoded));
-		OPENSSL_cleanse(encoded, strlen(encoded));
 		curl_free(encoded);
 	}
 	token_form_free(form);

@@ -24,8 +24,8 @@ int token_request_send(struct http *, const struct http_request *,
 
 /**
  * token_request_perform(http, request, from, why, whylen):
- * Likewise, and return the answer as a JSON object, to be given to
- * secret_free_json; the answer's text is wiped.
+ * Likewise, and return the answer as a JSON object that the caller frees; the
+ * answer's text is wiped.
  */
 json_t *token_request_perform(struct http *, const struct http_request *,
     const char *, char *, size_t);

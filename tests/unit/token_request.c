@@ -127,7 +127,7 @@ test_passed(void **state)
 		assert_non_null(answer);
 		assert_int_equal(json_integer_value(json_object_get(answer,
 		    "a")), 1);
-		secret_free_json(answer);
+		json_decref(answer);
 		assert_int_equal(http_body_len(http), 0);
 		assert_int_equal(scripted_server_stop(s), requests[i]);
 		scripted_server_free(s);
@@ -242,7 +242,7 @@ test_long_answer(void **state)
 	text[len + MAX_ANSWER] = '\0';
 	s = scripted_server_start(SCRIPT(text));
 	assert_non_null(answer = perform(s));
-	secret_free_json(answer);
+	json_decref(answer);
 	(void)scripted_server_stop(s);
 	scripted_server_free(s);
 
