@@ -381,7 +381,7 @@ try_later(struct forwarder *f, struct delivery *e, const struct http *http,
     const char *detail, long now)
 {
 	struct log_about a = about(e, NULL);
-	long asked = http_retry_after(http, time(NULL)), backoff, wait;
+	long asked = http_retry_after(http), backoff, wait;
 
 	e->attempts++;
 	backoff = backoff_ms(e->attempts, BACKOFF_BASE_MS, BACKOFF_CAP_MS);
@@ -437,7 +437,7 @@ finish(struct forwarder *f, struct slot *slot, int answered, long now)
 		detail = "no detail given";
 	if (is_transient(status) && !is_about_booking(status, answer)) {
 		webhook_away(f, e, detail,
-		    http_retry_after(slot->http, time(NULL)), now);
+		    http_retry_after(slot->http), now);
 		goto out;
 	}
 	webhook_back(f);

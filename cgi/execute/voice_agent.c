@@ -186,7 +186,7 @@ describe(const struct voice_agent *agent, const json_t *call, int answered,
 		    "the voice agent did not answer: %s",
 		    http_error(agent->http));
 	} else {
-		error->retry_after = http_retry_after(agent->http, time(NULL));
+		error->retry_after = http_retry_after(agent->http);
 		body = strdup(http_body(agent->http));
 		if (body != NULL)
 			hide_number(body, call);

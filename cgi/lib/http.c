@@ -4,12 +4,14 @@
 
 #include <openssl/crypto.h>
 
-#include "retry_after.h"
 #include "secret.h"
 #include "url.h"
 #include "version.h"
 
 #include "http.h"
+
+/* The longest pause that a peer can ask for, in seconds. */
+#define MAX_RETRY_AFTER	3600
 
 struct http {
 	CURL *easy;
@@ -393,17 +395,23 @@ http_was_sent(const struct http *http)
 }
 
 /**
- * http_retry_after(http, now):
- * Return the seconds that the answer's Retry-After asks to wait (RFC 9110,
- * 10.2.3: a number, or a date, which is held against ${now}), at most one
- * hour; -1 if there is none that can be read.
+ * http_retry_after(http):
+ * Return the seconds that the answer's last Retry-After asks to wait (RFC 9110,
+ * 10.2.3: a number or a date), at most one hour; 0 if the date has passed or
+ * the value is neither; -1 if there is no such header.
  */
 long
-http_retry_after(const struct http *http, time_t now)
+http_retry_after(const struct http *http)
 {
-	const char *value = http_header(http, "Retry-After");
+	curl_off_t wait;
 
-	return (value != NULL ? retry_after_parse(value, now) : -1);
+	if (http_header(http, "Retry-After") == NULL ||
+	    curl_easy_getinfo(http->easy, CURLINFO_RETRY_AFTER, &wait) !=
+	    CURLE_OK)
+		return (-1);
+	if (wait < 0)
+		return (0);
+	return (wait < MAX_RETRY_AFTER ? (long)wait : MAX_RETRY_AFTER);
 }
 
 /**

@@ -99,12 +99,12 @@ const char *http_error(const struct http *);
 int http_was_sent(const struct http *);
 
 /**
- * http_retry_after(http, now):
- * Return the seconds that the answer's Retry-After asks to wait (RFC 9110,
- * 10.2.3: a number, or a date, which is held against ${now}), at most one
- * hour; -1 if there is none that can be read.
+ * http_retry_after(http):
+ * Return the seconds that the answer's last Retry-After asks to wait (RFC 9110,
+ * 10.2.3: a number or a date), at most one hour; 0 if the date has passed or
+ * the value is neither; -1 if there is no such header.
  */
-long http_retry_after(const struct http *, time_t);
+long http_retry_after(const struct http *);
 
 /**
  * http_wipe(http):

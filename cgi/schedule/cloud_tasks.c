@@ -249,7 +249,7 @@ judge(struct cloud_tasks *tasks, struct cloud_tasks_error *error)
 	if ((quoted = strdup(message)) != NULL && secret != NULL)
 		secret_hide(quoted, secret);
 	error->http_status = code;
-	error->retry_after = http_retry_after(tasks->http, time(NULL));
+	error->retry_after = http_retry_after(tasks->http);
 	(void)snprintf(error->text, sizeof(error->text),
 	    "Cloud Tasks answered %ld %.40s: %.240s%s", code,
 	    status != NULL ? status : "no status",

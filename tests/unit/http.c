@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "http.h"
 #include "version.h"
@@ -9,7 +10,6 @@
 #include "unit.h"
 
 #define OK	"HTTP/1.1 200 OK\r\nConnection: close\r\n"
-#define NOW	784111777	/* Sun, 06 Nov 1994 08:49:37 GMT */
 
 static struct http *http;
 
@@ -342,35 +342,64 @@ test_headers(void **state)
 	assert_null(http_header(http, "X"));
 }
 
+/* The time ${ahead} seconds from now, as HTTP writes it. */
+static const char *
+http_date(int ahead, char *text, size_t len)
+{
+	time_t when = time(NULL) + ahead;
+	struct tm tm;
+
+	assert_non_null(gmtime_r(&when, &tm));
+	assert_true(strftime(text, len, "%a, %d %b %Y %T GMT", &tm) > 0);
+	return (text);
+}
+
 static void
 test_retry_after(void **state)
 {
-	static const struct {
-		const char *header;
-		long want;
+	char ahead[32], past[32], answer[256];
+	const struct {
+		const char *first, *last;	/* NULL: no such header */
+		long want, less;		/* a date comes nearer */
 	} rows[] = {
-		{ "X: y", -1 },
-		{ "Retry-After: 120", 120 },
-		{ "retry-after:7", 7 },
-		{ "Retry-After:   7  ", 7 },
-		{ "Retry-After: 99999999999", 3600 },
-		{ "Retry-After: Sun, 06 Nov 1994 08:50:37 GMT", 60 },
-		{ "Retry-After: Sun, 06 Nov 1994 08:48:37 GMT", 0 },
-		{ "Retry-After: soon", -1 },
-		{ "Retry-After:", -1 },
-		{ "Retry-After: 5\r\nRetry-After: 9", 9 },
+		{ NULL, NULL, -1, 0 },
+		{ NULL, "120", 120, 0 },
+		{ NULL, "  7  ", 7, 0 },
+		{ NULL, "0", 0, 0 },
+		{ NULL, "3600", 3600, 0 },
+		{ NULL, "3601", 3600, 0 },
+		{ NULL, "99999999999", 3600, 0 },
+		{ NULL, http_date(90, ahead, sizeof(ahead)), 90, 10 },
+		{ NULL, http_date(-90, past, sizeof(past)), 0, 0 },
+		{ NULL, "Sun, 06 Nov 2089 08:49:37 GMT", 3600, 0 },
+		{ NULL, "soon", 0, 0 },
+		{ NULL, "-5", 0, 0 },
+		{ NULL, "", 0, 0 },
+		{ "5", "9", 9, 0 },
+		{ "9", "5", 5, 0 },
 	};
-	char answer[256];
 	size_t i;
+	long got;
 
 	(void)state;
 	for (i = 0; i < NITEMS(rows); i++) {
 		(void)snprintf(answer, sizeof(answer), "HTTP/1.1 503 No\r\n"
-		    "%s\r\nContent-Length: 0\r\n\r\n", rows[i].header);
+		    "%s%s\r\n%s%s\r\nContent-Length: 0\r\n\r\n",
+		    rows[i].first != NULL ? "Retry-After: " : "X: ",
+		    rows[i].first != NULL ? rows[i].first : "y",
+		    rows[i].last != NULL ? "retry-after: " : "X-Retry-After: ",
+		    rows[i].last != NULL ? rows[i].last : "120");
 		assert_int_equal(ask(answer, plain), 0);
-		ASSERT_ROW(http_retry_after(http, NOW) == rows[i].want,
-		    rows[i].header);
+		got = http_retry_after(http);
+		ASSERT_ROW(got <= rows[i].want && got >= rows[i].want -
+		    rows[i].less, rows[i].last != NULL ? rows[i].last :
+		    "none");
 	}
+
+	/* The next answer is not held to what the last one asked for. */
+	assert_int_equal(ask("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+	    plain), 0);
+	assert_int_equal(http_retry_after(http), -1);
 }
 
 /* Who does not like our token may say so: it is not quoted then. */
