@@ -49,18 +49,20 @@ else
 HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 endif
 
-# libfcgi comes without a .pc file.  Only the tests need the last two; the demo
-# does without cmocka.
+# libfcgi comes without a .pc file.  The doubles need libmicrohttpd too, the
+# unit tests cmocka: what is installed builds without them.
 packages = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
-PKG_CFLAGS := $(call packages,--cflags,libpq libcurl jansson libcrypto) \
-    $(call packages,--cflags,libmicrohttpd) $(call packages,--cflags,cmocka)
+PKG_CFLAGS := $(call packages,--cflags,libpq libcurl jansson libcrypto)
+TEST_CFLAGS := $(call packages,--cflags,libmicrohttpd) \
+    $(call packages,--cflags,cmocka)
 LIBS := $(call packages,--libs,libpq libcurl jansson libcrypto) -lfcgi
 DOUBLE_LIBS := $(call packages,--libs,libmicrohttpd)
 TEST_LIBS := $(DOUBLE_LIBS) $(call packages,--libs,cmocka libssl)
 
 # A program sees its own folder and the library's; tests see all of them.
 CPPFLAGS += -D_GNU_SOURCE -Icgi/lib $(PKG_CFLAGS)
-TEST_CPPFLAGS = -Icgi/schedule -Icgi/execute -Ilistener -Itests/emulator
+TEST_CPPFLAGS = -Icgi/schedule -Icgi/execute -Ilistener -Itests/emulator \
+    $(TEST_CFLAGS)
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c11 $(CFLAGS) -pthread $(WARNINGS) $(WERROR) $(HARDEN)
 ALL_LDFLAGS = $(LDFLAGS) -pthread $(HARDEN_LD) -Wl,--as-needed
@@ -72,7 +74,9 @@ ALL_LDFLAGS = $(LDFLAGS) -pthread $(HARDEN_LD) -Wl,--as-needed
 Q = $(if $(V),,@)
 say = $(if $(V),,@echo '  $(1)  $@')
 
-all: $(addprefix $(BUILD)/,$(DAEMONS) $(DOUBLES))
+# What is installed; what stands in for Google and the voice agent in tests.
+all: $(addprefix $(BUILD)/,$(DAEMONS))
+doubles: $(addprefix $(BUILD)/,$(DOUBLES))
 unit: $(UNIT_TESTS)
 fuzz-targets: $(FUZZ_TARGETS)
 
@@ -149,7 +153,7 @@ $(BUILD)/flags: always
 
 demo:
 	tests/deps demo
-	+$(MAKE) all
+	+$(MAKE) all doubles
 	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/demo
 
 check:
@@ -159,7 +163,7 @@ check:
 # SEED=, BOOKINGS=, SPAN= and the rest: see tests/chaos/run.
 chaos:
 	tests/deps check
-	+$(MAKE) all
+	+$(MAKE) all doubles
 	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/chaos/run
 
 # How long each fuzz target runs.
@@ -174,7 +178,7 @@ fuzz:
 # SECONDS=, RATE=, CROWD= and the rest: see the two scripts.
 bench:
 	tests/deps check
-	+$(MAKE) all
+	+$(MAKE) all doubles
 	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/bench/callback-flood
 	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/bench/hostile-clients
 
@@ -232,7 +236,7 @@ install-trigger:
 	sql/followup-trigger install \
 	    $${DATABASE_URL:+--dbname "$$DATABASE_URL"} $(TRIGGER_FLAGS)
 
-.PHONY: all unit fuzz-targets fuzz demo check chaos bench lint lint-shell \
-    lint-cppcheck lint-tidy clean \
-    install uninstall install-trigger always
+.PHONY: all doubles unit fuzz-targets fuzz demo check chaos bench lint \
+    lint-shell lint-cppcheck lint-tidy clean install uninstall \
+    install-trigger always
 .DELETE_ON_ERROR:
