@@ -11,10 +11,10 @@
 
 #include <curl/curl.h>
 
-#include "callback.h"
+#include "dispatch.h"
+#include "dispatch_request.h"
 #include "dispatcher.h"
 #include "log.h"
-#include "schedule.h"
 #include "times.h"
 
 /* The longest wait at a stretch; the timer cuts it short. */
@@ -25,7 +25,7 @@
 
 struct flight {
 	struct dispatch *dispatch;
-	struct callback *callback;
+	struct dispatch_request *request;
 	LIST_ENTRY(flight) link;
 };
 
@@ -54,7 +54,7 @@ land(struct flight *flight)
 {
 
 	LIST_REMOVE(flight, link);
-	callback_free(flight->callback);
+	dispatch_request_free(flight->request);
 	free(flight);
 }
 
@@ -67,7 +67,7 @@ finish(struct dispatcher *dispatcher, struct dispatch *dispatch,
 {
 
 	store_lock(dispatcher->store);
-	schedule_finish(dispatcher->store, dispatch, outcome, times_now());
+	dispatch_finish(dispatcher->store, dispatch, outcome, times_now());
 	store_unlock(dispatcher->store);
 }
 
@@ -81,10 +81,10 @@ begin(struct dispatcher *dispatcher, struct dispatch *dispatch)
 		return (-1);
 	LIST_INSERT_HEAD(&dispatcher->flights, flight, link);
 	flight->dispatch = dispatch;
-	flight->callback = callback_new(dispatch, dispatcher->oidc);
-	if (flight->callback == NULL)
+	flight->request = dispatch_request_new(dispatch, dispatcher->oidc);
+	if (flight->request == NULL)
 		goto err;
-	curl = callback_handle(flight->callback);
+	curl = dispatch_request_handle(flight->request);
 	curl_easy_setopt(curl, CURLOPT_PRIVATE, flight);
 	if (curl_multi_add_handle(dispatcher->multi, curl) != CURLM_OK)
 		goto err;
@@ -112,7 +112,7 @@ begin_due(struct dispatcher *dispatcher)
 
 	for (i = 0; i < BATCH; i++) {
 		store_lock(dispatcher->store);
-		dispatch = schedule_take(dispatcher->store, times_now(),
+		dispatch = dispatch_take(dispatcher->store, times_now(),
 		    &next);
 		store_unlock(dispatcher->store);
 		if (dispatch == NULL)
@@ -145,7 +145,7 @@ finish_done(struct dispatcher *dispatcher)
 		result = message->data.result;
 		curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&flight);
 		curl_multi_remove_handle(dispatcher->multi, curl);
-		callback_outcome(flight->callback, result, &outcome);
+		dispatch_request_outcome(flight->request, result, &outcome);
 		finish(dispatcher, flight->dispatch, &outcome);
 		land(flight);
 		n++;
@@ -270,8 +270,8 @@ dispatcher_stop(struct dispatcher *dispatcher)
 	    flight = next) {
 		next = LIST_NEXT(flight, link);
 		curl_multi_remove_handle(dispatcher->multi,
-		    callback_handle(flight->callback));
-		schedule_drop(flight->dispatch);
+		    dispatch_request_handle(flight->request));
+		dispatch_drop(flight->dispatch);
 		land(flight);
 	}
 	curl_multi_cleanup(dispatcher->multi);

@@ -1,7 +1,7 @@
 #include <jansson.h>
 
-#include "../emulator/schedule.h"
 #include "api.h"
+#include "dispatch.h"
 #include "fuzz.h"
 #include "log.h"
 #include "memory_httpd.h"
@@ -127,7 +127,7 @@ dispatch(struct store *store, const struct queue *queue)
 	size_t i;
 
 	for (i = 0; i < MAX_DISPATCHES; i++) {
-		if ((d = schedule_take(store, now, &next)) == NULL) {
+		if ((d = dispatch_take(store, now, &next)) == NULL) {
 			/* There is nothing to do before that. */
 			FUZZ_REQUIRE(next > now);
 			if (next > now + INT64_C(31) * 24 * TIMES_HOUR)
@@ -137,7 +137,7 @@ dispatch(struct store *store, const struct queue *queue)
 		}
 		FUZZ_REQUIRE(json_is_object(d->http) &&
 		    names_task_id(d->task_id) && d->deadline > 0);
-		schedule_finish(store, d, &outcomes[i % 5], now);
+		dispatch_finish(store, d, &outcomes[i % 5], now);
 		FUZZ_REQUIRE(queue->running == 0);
 	}
 }

@@ -1,10 +1,10 @@
-#ifndef CALLBACK_H_
-#define CALLBACK_H_
+#ifndef DISPATCH_REQUEST_H_
+#define DISPATCH_REQUEST_H_
 
 #include <curl/curl.h>
 
+#include "dispatch.h"
 #include "oidc.h"
-#include "schedule.h"
 
 /*
  * One dispatch as the HTTP request that Cloud Tasks makes of it:
@@ -23,32 +23,34 @@
  * and the task's own headers.
  */
 
-struct callback;
+struct dispatch_request;
 
 /**
- * callback_new(dispatch, oidc):
+ * dispatch_request_new(dispatch, oidc):
  * Return the request for ${dispatch}, which must outlive it, with a token of
  * ${oidc} if it asks for one; or NULL.
  */
-struct callback *callback_new(const struct dispatch *, const struct oidc *);
+struct dispatch_request *dispatch_request_new(const struct dispatch *,
+    const struct oidc *);
 
 /**
- * callback_handle(callback):
+ * dispatch_request_handle(request):
  * Return the transfer; its CURLOPT_PRIVATE is free for the caller.
  */
-CURL *callback_handle(const struct callback *);
+CURL *dispatch_request_handle(const struct dispatch_request *);
 
 /**
- * callback_outcome(callback, result, outcome):
+ * dispatch_request_outcome(request, result, outcome):
  * Say in ${outcome} how the transfer went that ended with ${result}.  The
- * text lives as long as ${callback}.
+ * text lives as long as ${request}.
  */
-void callback_outcome(struct callback *, CURLcode, struct outcome *);
+void dispatch_request_outcome(struct dispatch_request *, CURLcode,
+    struct outcome *);
 
 /**
- * callback_free(callback):
- * Free ${callback}, which must be in no multi handle; NULL is fine.
+ * dispatch_request_free(request):
+ * Free ${request}, which must be in no multi handle; NULL is fine.
  */
-void callback_free(struct callback *);
+void dispatch_request_free(struct dispatch_request *);
 
-#endif /* !CALLBACK_H_ */
+#endif /* !DISPATCH_REQUEST_H_ */

@@ -1,9 +1,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatch.h"
 #include "heap.h"
 #include "log.h"
-#include "schedule.h"
 #include "times.h"
 
 /* A task that is older than this is dropped. */
@@ -76,7 +76,7 @@ describe(const struct task *task)
 	dispatch->name = strdup(task->name);
 	dispatch->queue_id = strdup(strrchr(task->queue->name, '/') + 1);
 	if (dispatch->name == NULL || dispatch->queue_id == NULL) {
-		schedule_drop(dispatch);
+		dispatch_drop(dispatch);
 		return (NULL);
 	}
 	dispatch->task_id = strrchr(dispatch->name, '/') + 1;
@@ -92,13 +92,13 @@ describe(const struct task *task)
 }
 
 /**
- * schedule_take(store, now, next):
+ * dispatch_take(store, now, next):
  * Return the next dispatch that is due at ${now}, counted as begun; or NULL,
  * and at ${next} when to ask again unless something changes before, INT64_MAX
  * for never.  The store is locked.
  */
 struct dispatch *
-schedule_take(struct store *store, int64_t now, int64_t *next)
+dispatch_take(struct store *store, int64_t now, int64_t *next)
 {
 	struct dispatch *dispatch;
 	struct queue *queue;
@@ -134,12 +134,12 @@ schedule_take(struct store *store, int64_t now, int64_t *next)
 }
 
 /**
- * schedule_backoff(config, attempts):
+ * dispatch_backoff(config, attempts):
  * Return how long to wait after the attempt with the number ${attempts}, 1
  * for the first, failed.
  */
 int64_t
-schedule_backoff(const struct queue_config *config, int attempts)
+dispatch_backoff(const struct queue_config *config, int attempts)
 {
 	int64_t wait = config->min_backoff, step;
 	int i;
@@ -212,12 +212,12 @@ remove_task(struct store *store, struct task *task, int64_t now)
 }
 
 /**
- * schedule_finish(store, dispatch, outcome, now):
+ * dispatch_finish(store, dispatch, outcome, now):
  * The ${dispatch} has ended with ${outcome}: its task is gone, or tried
  * again later.  Free ${dispatch}.  The store is locked.
  */
 void
-schedule_finish(struct store *store, struct dispatch *dispatch,
+dispatch_finish(struct store *store, struct dispatch *dispatch,
     const struct outcome *outcome, int64_t now)
 {
 	struct log_about about = { .task_name = dispatch->name };
@@ -255,7 +255,7 @@ schedule_finish(struct store *store, struct dispatch *dispatch,
 		goto out;
 	}
 
-	wait = schedule_backoff(&task->queue->config, task->dispatches);
+	wait = dispatch_backoff(&task->queue->config, task->dispatches);
 	if (outcome->retry_after > wait)
 		wait = outcome->retry_after < RETRY_AFTER_MAX ?
 		    outcome->retry_after : RETRY_AFTER_MAX;
@@ -265,15 +265,15 @@ schedule_finish(struct store *store, struct dispatch *dispatch,
 	store_task_wait(store, task);
 
 out:
-	schedule_drop(dispatch);
+	dispatch_drop(dispatch);
 }
 
 /**
- * schedule_drop(dispatch):
+ * dispatch_drop(dispatch):
  * Free ${dispatch} without more, when the program ends before it did.
  */
 void
-schedule_drop(struct dispatch *dispatch)
+dispatch_drop(struct dispatch *dispatch)
 {
 
 	if (dispatch == NULL)

@@ -1,5 +1,5 @@
-#ifndef SCHEDULE_H_
-#define SCHEDULE_H_
+#ifndef DISPATCH_H_
+#define DISPATCH_H_
 
 #include "store.h"
 
@@ -36,32 +36,32 @@ struct outcome {
 };
 
 /**
- * schedule_take(store, now, next):
+ * dispatch_take(store, now, next):
  * Return the next dispatch that is due at ${now}, counted as begun; or NULL,
  * and at ${next} when to ask again unless something changes before, INT64_MAX
  * for never.  The store is locked.
  */
-struct dispatch *schedule_take(struct store *, int64_t, int64_t *);
+struct dispatch *dispatch_take(struct store *, int64_t, int64_t *);
 
 /**
- * schedule_finish(store, dispatch, outcome, now):
+ * dispatch_finish(store, dispatch, outcome, now):
  * The ${dispatch} has ended with ${outcome}: its task is gone, or tried
  * again later.  Free ${dispatch}.  The store is locked.
  */
-void schedule_finish(struct store *, struct dispatch *,
+void dispatch_finish(struct store *, struct dispatch *,
     const struct outcome *, int64_t);
 
 /**
- * schedule_drop(dispatch):
+ * dispatch_drop(dispatch):
  * Free ${dispatch} without more, when the program ends before it did.
  */
-void schedule_drop(struct dispatch *);
+void dispatch_drop(struct dispatch *);
 
 /**
- * schedule_backoff(config, attempts):
+ * dispatch_backoff(config, attempts):
  * Return how long to wait after the attempt with the number ${attempts}, 1
  * for the first, failed.
  */
-int64_t schedule_backoff(const struct queue_config *, int);
+int64_t dispatch_backoff(const struct queue_config *, int);
 
-#endif /* !SCHEDULE_H_ */
+#endif /* !DISPATCH_H_ */
