@@ -10,6 +10,7 @@
 #include "config.h"
 #include "db.h"
 #include "execute.h"
+#include "json_text.h"
 #include "jwks.h"
 #include "log.h"
 #include "request.h"
@@ -113,14 +114,6 @@ authenticate(struct callback *c, struct request *request,
 	return (-1);
 }
 
-/* The text ${name} of the body; NULL if it is absent or not a text. */
-static const char *
-text(const json_t *body, const char *name)
-{
-
-	return (json_string_value(json_object_get(body, name)));
-}
-
 /*
  * Hold the body against what a task carries, and the id against the path;
  * set ${scheduled_at} (ms since 1970) to the time that the task is for.
@@ -135,15 +128,15 @@ check_body(struct request *request, const json_t *body, const char *id,
 
 	if (request_check_texts(request, body, texts) != 0)
 		return (-1);
-	if (text(body, "bookingId") == NULL ||
-	    text(body, "scheduledAt") == NULL ||
-	    rfc3339_parse(text(body, "scheduledAt"), scheduled_at) != 0) {
+	if (json_text(body, "bookingId") == NULL ||
+	    json_text(body, "scheduledAt") == NULL ||
+	    rfc3339_parse(json_text(body, "scheduledAt"), scheduled_at) != 0) {
 		request_problem(request, PROBLEM_INVALID, NULL, "bookingId "
 		    "must be a string, and scheduledAt a time as "
 		    "2026-11-23T11:00:00.000Z");
 		return (-1);
 	}
-	if (uuid_parse(text(body, "bookingId"), body_id) != 0 ||
+	if (uuid_parse(json_text(body, "bookingId"), body_id) != 0 ||
 	    strcmp(body_id, id) != 0) {
 		request_problem(request, PROBLEM_INVALID, NULL, "bookingId in "
 		    "the body is not the booking of the path");
@@ -228,7 +221,7 @@ execute(struct callback *c, struct request *request, const char *id)
 		goto out;
 	(void)snprintf(callback.booking_id, sizeof(callback.booking_id), "%s",
 	    id);
-	callback.tenant_id = text(body, "tenantId");
+	callback.tenant_id = json_text(body, "tenantId");
 	callback.task_id = task_id(request);
 	callback.traceparent = request_param(request, "HTTP_TRACEPARENT");
 	about.tenant_id = callback.tenant_id;

@@ -4,6 +4,7 @@
 #include <openssl/crypto.h>
 
 #include "config.h"
+#include "json_text.h"
 #include "jwks.h"
 #include "jwt.h"
 #include "request.h"
@@ -13,22 +14,14 @@
 /* No token of Google's lives longer than an hour; a day is not one. */
 #define MAX_LIFETIME	86400
 
-static int
-is_string(const json_t *value, const char *text)
-{
-
-	return (json_is_string(value) &&
-	    strcmp(json_string_value(value), text) == 0);
-}
-
 /* The issuer, which Google also writes without "https://". */
 static int
 is_issuer(const json_t *iss, const char *want)
 {
 
-	return (is_string(iss, want) ||
+	return (json_text_is(iss, want) ||
 	    (strcmp(want, "https://accounts.google.com") == 0 &&
-	    is_string(iss, "accounts.google.com")));
+	    json_text_is(iss, "accounts.google.com")));
 }
 
 /* One audience: the configured one, or this task's own URL. */
@@ -40,8 +33,8 @@ is_audience(const struct config *conf, const json_t *aud,
 
 	(void)snprintf(url, sizeof(url), "%s/%s/execute-followup",
 	    conf->execution_endpoint, booking_id);
-	return (is_string(aud, conf->execution_audience) ||
-	    is_string(aud, url));
+	return (json_text_is(aud, conf->execution_audience) ||
+	    json_text_is(aud, url));
 }
 
 static int
@@ -104,7 +97,7 @@ callback_check_claims(const struct config *conf, const json_t *claims,
 	if (!has_audience(conf, json_object_get(claims, "aud"), booking_id))
 		return ("its audience is not FOLLOWUP_EXECUTION_AUDIENCE "
 		    "(aud)");
-	if (!is_string(json_object_get(claims, "email"),
+	if (!json_text_is(json_object_get(claims, "email"),
 	    conf->service_account))
 		return ("it is not for GCP_CLOUD_TASKS_SERVICE_ACCOUNT "
 		    "(email)");

@@ -11,6 +11,7 @@
 #include "base64.h"
 #include "config.h"
 #include "http.h"
+#include "json_text.h"
 #include "log.h"
 #include "shared_document.h"
 
@@ -82,7 +83,7 @@ jwks_new(const struct config *conf, struct shared_document *shared)
 static BIGNUM *
 parse_number(const json_t *jwk, const char *name)
 {
-	const char *text = json_string_value(json_object_get(jwk, name));
+	const char *text = json_text(jwk, name);
 	unsigned char *bytes;
 	BIGNUM *number;
 	size_t len;
@@ -112,8 +113,7 @@ is_absent_or(const json_t *jwk, const char *name, const char *text)
 {
 	const json_t *value = json_object_get(jwk, name);
 
-	return (value == NULL || (json_is_string(value) &&
-	    strcmp(json_string_value(value), text) == 0));
+	return (value == NULL || json_text_is(value, text));
 }
 
 /* Where there is a list of what the key is for, verifying must be on it. */
@@ -124,8 +124,7 @@ may_verify(const json_t *jwk)
 	size_t i;
 
 	json_array_foreach(list, i, operation) {
-		if (json_is_string(operation) &&
-		    strcmp(json_string_value(operation), "verify") == 0)
+		if (json_text_is(operation, "verify"))
 			return (1);
 	}
 	return (list == NULL);
@@ -140,7 +139,7 @@ may_verify(const json_t *jwk)
 EVP_PKEY *
 jwks_parse_key(const json_t *jwk)
 {
-	const char *kty = json_string_value(json_object_get(jwk, "kty"));
+	const char *kty = json_text(jwk, "kty");
 	OSSL_PARAM_BLD *build = NULL;
 	OSSL_PARAM *params = NULL;
 	EVP_PKEY_CTX *ctx = NULL;
@@ -190,7 +189,7 @@ static EVP_PKEY *
 parse_named_key(const json_t *jwk, const char **kid)
 {
 
-	*kid = json_string_value(json_object_get(jwk, "kid"));
+	*kid = json_text(jwk, "kid");
 	return (*kid != NULL ? jwks_parse_key(jwk) : NULL);
 }
 

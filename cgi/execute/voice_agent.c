@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "http.h"
+#include "json_text.h"
 #include "secret.h"
 #include "utf8.h"
 #include "webhook_signature.h"
@@ -164,8 +165,7 @@ add_headers(struct voice_agent *agent, struct headers *h,
 static void
 hide_number(char *text, const json_t *call)
 {
-	const char *number = json_string_value(json_object_get(call,
-	    "phoneNumber"));
+	const char *number = json_text(call, "phoneNumber");
 
 	if (number != NULL)
 		secret_hide(text, number + (*number == '+'));

@@ -7,6 +7,7 @@
 #include <openssl/pem.h>
 
 #include "base64.h"
+#include "json_text.h"
 
 #include "jwt.h"
 
@@ -122,7 +123,7 @@ out:
 static int
 check_header(const json_t *header, const char **why)
 {
-	const char *alg = json_string_value(json_object_get(header, "alg"));
+	const char *alg = json_text(header, "alg");
 
 	if (alg == NULL || strcmp(alg, "RS256") != 0)
 		*why = "its alg is not RS256";
@@ -208,7 +209,7 @@ const char *
 jwt_kid(const struct jwt *jwt)
 {
 
-	return (json_string_value(json_object_get(jwt->header, "kid")));
+	return (json_text(jwt->header, "kid"));
 }
 
 /**

@@ -8,4 +8,10 @@
  */
 long monotime_ms(void);
 
+/**
+ * monotime_pause(ms):
+ * Sleep for ${ms} milliseconds, or until a signal comes.
+ */
+void monotime_pause(long);
+
 #endif /* !MONOTIME_H_ */

@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +10,13 @@
 
 #include <jansson.h>
 
+#include "complain.h"
 #include "config.h"
 #include "google_credentials_internal.h"
+#include "json_text.h"
 #include "jwt.h"
 #include "secret.h"
 #include "url.h"
-#include "utf8.h"
 
 #include "google_credentials.h"
 
@@ -29,35 +29,6 @@
 static struct google_credentials *parse(const struct config *, json_t *, int,
     char *, size_t);
 
-static int complain(char *, size_t, const char *, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int
-complain(char *why, size_t whylen, const char *fmt, ...)
-{
-	va_list ap;
-	char *p;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(why, whylen, fmt, ap);
-	va_end(ap);
-
-	/* What the file says and we quote must not break the line. */
-	for (p = why; *p != '\0'; p++) {
-		if (iscntrl((unsigned char)*p))
-			*p = '?';
-	}
-	utf8_clean(why);
-	return (-1);
-}
-
-static const char *
-member(const struct google_credentials *c, const char *name)
-{
-
-	return (json_string_value(json_object_get(c->file, name)));
-}
-
 /* The names in ${names}, NULL at the end, must be texts. */
 static int
 require(const struct google_credentials *c, const char *const *names,
@@ -65,7 +36,7 @@ require(const struct google_credentials *c, const char *const *names,
 {
 
 	for (; *names != NULL; names++) {
-		if (member(c, *names) == NULL)
+		if (json_text(c->file, *names) == NULL)
 			return (complain(why, whylen, "%s is missing, or not "
 			    "a text", *names));
 	}
@@ -77,7 +48,7 @@ static int
 check_url(const struct google_credentials *c, const char *name, char *why,
     size_t whylen)
 {
-	const char *url = member(c, name);
+	const char *url = json_text(c->file, name);
 
 	if (json_object_get(c->file, name) == NULL)
 		return (0);
@@ -92,7 +63,7 @@ static int
 check_name(const struct google_credentials *c, const char *name,
     const char *more, char *why, size_t whylen)
 {
-	const char *value = member(c, name), *p;
+	const char *value = json_text(c->file, name), *p;
 
 	if (json_object_get(c->file, name) == NULL)
 		return (0);
@@ -116,7 +87,7 @@ parse_service_account(struct google_credentials *c, char *why, size_t whylen)
 	if (require(c, names, why, whylen) != 0 ||
 	    check_url(c, "token_uri", why, whylen) != 0)
 		return (-1);
-	pem = member(c, "private_key");
+	pem = json_text(c->file, "private_key");
 	c->key = jwt_key_parse(pem, strlen(pem), &problem);
 	(void)json_object_del(c->file, "private_key");
 	return (c->key != NULL ? 0 : complain(why, whylen, "%s", problem));
@@ -158,7 +129,7 @@ parse_external(struct google_credentials *c, char *why, size_t whylen)
 	static const char *const names[] = { "audience",
 	    "subject_token_type", "token_url", NULL };
 	const json_t *source = json_object_get(c->file, "credential_source");
-	const char *url = json_string_value(json_object_get(source, "url"));
+	const char *url = json_text(source, "url");
 
 	if (json_object_get(source, "environment_id") != NULL)
 		return (complain(why, whylen, "credential_source is of AWS, "
@@ -194,7 +165,7 @@ parse(const struct config *conf, json_t *file, int depth, char *why,
 	}
 	c->conf = conf;
 	c->file = file;
-	type = member(c, "type");
+	type = json_text(c->file, "type");
 	if (depth > MAX_DEPTH) {
 		rc = complain(why, whylen, "source_credentials are nested too "
 		    "deep");
@@ -348,7 +319,7 @@ google_credentials_quota_project(const struct google_credentials *c)
 {
 
 	return (c->conf->quota_project != NULL ? c->conf->quota_project :
-	    member(c, "quota_project_id"));
+	    json_text(c->file, "quota_project_id"));
 }
 
 /**
@@ -359,7 +330,7 @@ google_credentials_quota_project(const struct google_credentials *c)
 const char *
 google_credentials_universe(const struct google_credentials *c)
 {
-	const char *universe = member(c, "universe_domain");
+	const char *universe = json_text(c->file, "universe_domain");
 
 	return (universe != NULL ? universe : "googleapis.com");
 }

@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +8,11 @@
 
 #include <jansson.h>
 
+#include "complain.h"
 #include "config.h"
 #include "google_credentials_internal.h"
 #include "http.h"
+#include "json_text.h"
 #include "jwt.h"
 #include "rfc3339.h"
 #include "secret.h"
@@ -30,27 +31,6 @@
 
 /* The most a file with a subject token may have, in bytes. */
 #define MAX_FILE	65536
-
-static int complain(char *, size_t, const char *, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int
-complain(char *why, size_t whylen, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(why, whylen, fmt, ap);
-	va_end(ap);
-	return (-1);
-}
-
-static const char *
-member(const struct google_credentials *c, const char *name)
-{
-
-	return (json_string_value(json_object_get(c->file, name)));
-}
 
 /* Can ${text} be a bearer token (RFC 6750, 2.1)?  It goes into a header. */
 static int
@@ -77,8 +57,7 @@ static int
 take_token(const json_t *answer, time_t now, struct google_token *token,
     const char *from, char *why, size_t whylen)
 {
-	const char *text = json_string_value(json_object_get(answer,
-	    "access_token"));
+	const char *text = json_text(answer, "access_token");
 	const json_t *lifetime = json_object_get(answer, "expires_in");
 
 	double seconds = json_number_value(lifetime);
@@ -135,16 +114,16 @@ ask_with_form(struct http *http, const char *url, struct token_form *form,
 static char *
 sign(const struct google_credentials *c, const char *audience, time_t now)
 {
+	const char *email = json_text(c->file, "client_email");
 	json_t *claims;
 	char *token;
 
 	claims = json_pack("{s:s, s:s, s:s, s:s*, s:I, s:I}",
-	    "iss", member(c, "client_email"), "sub", member(c, "client_email"),
-	    "scope", SCOPE, "aud", audience, "iat", (json_int_t)now,
-	    "exp", (json_int_t)now + LIFETIME);
+	    "iss", email, "sub", email, "scope", SCOPE, "aud", audience,
+	    "iat", (json_int_t)now, "exp", (json_int_t)now + LIFETIME);
 	if (claims == NULL)
 		return (NULL);
-	token = jwt_sign(member(c, "private_key_id"), claims, c->key);
+	token = jwt_sign(json_text(c->file, "private_key_id"), claims, c->key);
 	json_decref(claims);
 	return (token);
 }
@@ -153,7 +132,7 @@ static int
 fetch_service_account(const struct google_credentials *c, struct http *http,
     time_t now, struct google_token *token, char *why, size_t whylen)
 {
-	const char *uri = member(c, "token_uri");
+	const char *uri = json_text(c->file, "token_uri");
 	int exchange = uri != NULL && strcmp(uri, TOKEN_URI) != 0 &&
 	    strcmp(uri, "https://accounts.google.com/o/oauth2/token") != 0;
 	struct token_form form;
@@ -181,14 +160,16 @@ static int
 fetch_authorized_user(const struct google_credentials *c, struct http *http,
     time_t now, struct google_token *token, char *why, size_t whylen)
 {
-	const char *uri = member(c, "token_uri");
+	const char *uri = json_text(c->file, "token_uri");
 	struct token_form form;
 
 	token_form_begin(&form);
 	token_form_add(&form, "grant_type", "refresh_token");
-	token_form_add(&form, "client_id", member(c, "client_id"));
-	token_form_add(&form, "client_secret", member(c, "client_secret"));
-	token_form_add(&form, "refresh_token", member(c, "refresh_token"));
+	token_form_add(&form, "client_id", json_text(c->file, "client_id"));
+	token_form_add(&form, "client_secret", json_text(c->file,
+	    "client_secret"));
+	token_form_add(&form, "refresh_token", json_text(c->file,
+	    "refresh_token"));
 	return (ask_with_form(http, uri != NULL ? uri : TOKEN_URI, &form,
 	    NULL, now, token, why, whylen));
 }
@@ -225,10 +206,8 @@ static int
 take_impersonated(const json_t *answer, time_t now, struct google_token *token,
     char *why, size_t whylen)
 {
-	const char *text = json_string_value(json_object_get(answer,
-	    "accessToken"));
-	const char *expires = json_string_value(json_object_get(answer,
-	    "expireTime"));
+	const char *text = json_text(answer, "accessToken");
+	const char *expires = json_text(answer, "expireTime");
 	int64_t ms;
 	time_t end;
 
@@ -254,7 +233,7 @@ impersonate(const struct google_credentials *c, struct http *http,
 	json_t *delegates = json_object_get(c->file, "delegates");
 	const char *headers[3] = { "Content-Type: application/json" };
 	struct http_request request = { .method = "POST",
-	    .url = member(c, "service_account_impersonation_url"),
+	    .url = json_text(c->file, "service_account_impersonation_url"),
 	    .headers = headers };
 	json_t *body, *answer;
 	char *bearer = NULL, *json = NULL;
@@ -296,9 +275,9 @@ pick_subject(const struct google_credentials *c, const char *text, size_t len)
 {
 	const json_t *source = json_object_get(c->file, "credential_source");
 	const json_t *format = json_object_get(source, "format");
-	const char *type = json_string_value(json_object_get(format, "type"));
-	const char *field = json_string_value(json_object_get(format,
-	    "subject_token_field_name")), *value;
+	const char *type = json_text(format, "type");
+	const char *field = json_text(format, "subject_token_field_name");
+	const char *value;
 	char *subject = NULL;
 	json_t *root;
 
@@ -309,8 +288,7 @@ pick_subject(const struct google_credentials *c, const char *text, size_t len)
 		return (len > 0 ? strndup(text, len) : NULL);
 	}
 	root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
-	value = json_string_value(json_object_get(root,
-	    field != NULL ? field : ""));
+	value = json_text(root, field != NULL ? field : "");
 	if (value != NULL)
 		subject = strdup(value);
 	json_decref(root);
@@ -365,11 +343,11 @@ static char *
 client_authorization(const struct google_credentials *c)
 {
 
-	if (member(c, "client_id") == NULL ||
-	    member(c, "client_secret") == NULL)
+	if (json_text(c->file, "client_id") == NULL ||
+	    json_text(c->file, "client_secret") == NULL)
 		return (NULL);
-	return (token_basic_authorization(member(c, "client_id"),
-	    member(c, "client_secret")));
+	return (token_basic_authorization(json_text(c->file, "client_id"),
+	    json_text(c->file, "client_secret")));
 }
 
 static int
@@ -377,8 +355,8 @@ fetch_external(const struct google_credentials *c, struct http *http,
     time_t now, struct google_token *token, char *why, size_t whylen)
 {
 	const json_t *source = json_object_get(c->file, "credential_source");
-	const char *file = json_string_value(json_object_get(source, "file"));
-	const char *url = json_string_value(json_object_get(source, "url"));
+	const char *file = json_text(source, "file");
+	const char *url = json_text(source, "url");
 	struct token_form form;
 	char *subject, *authorization;
 	int rc;
@@ -393,20 +371,21 @@ fetch_external(const struct google_credentials *c, struct http *http,
 	token_form_begin(&form);
 	token_form_add(&form, "grant_type",
 	    "urn:ietf:params:oauth:grant-type:token-exchange");
-	token_form_add(&form, "audience", member(c, "audience"));
+	token_form_add(&form, "audience", json_text(c->file, "audience"));
 	token_form_add(&form, "scope", SCOPE);
 	token_form_add(&form, "requested_token_type",
 	    "urn:ietf:params:oauth:token-type:access_token");
 	token_form_add(&form, "subject_token", subject);
 	token_form_add(&form, "subject_token_type",
-	    member(c, "subject_token_type"));
+	    json_text(c->file, "subject_token_type"));
 	secret_free(subject, strlen(subject));
 	authorization = client_authorization(c);
-	rc = ask_with_form(http, member(c, "token_url"), &form, authorization,
-	    now, token, why, whylen);
+	rc = ask_with_form(http, json_text(c->file, "token_url"), &form,
+	    authorization, now, token, why, whylen);
 	if (authorization != NULL)
 		secret_free(authorization, strlen(authorization));
-	if (rc == 0 && member(c, "service_account_impersonation_url") != NULL)
+	if (rc == 0 && json_text(c->file,
+	    "service_account_impersonation_url") != NULL)
 		rc = impersonate(c, http, now, token, why, whylen);
 	return (rc);
 }

@@ -1,12 +1,12 @@
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <curl/curl.h>
 
 #include "backoff.h"
 #include "base64.h"
 #include "http.h"
+#include "monotime.h"
 #include "secret.h"
 
 #include "token_request.h"
@@ -16,15 +16,6 @@
 #define BACKOFF_CAP_MS	1000
 #define TIMEOUT_MS	5000
 #define MAX_ANSWER	65536
-
-static void
-pause_ms(long ms)
-{
-	struct timespec t = { .tv_sec = ms / 1000,
-	    .tv_nsec = ms % 1000 * 1000000 };
-
-	(void)nanosleep(&t, NULL);
-}
 
 static int
 is_transient(long status)
@@ -73,8 +64,8 @@ token_request_send(struct http *http, const struct http_request *request,
 	r.max_response = MAX_ANSWER;
 	for (attempt = 1; attempt <= ATTEMPTS; attempt++) {
 		if (attempt > 1)
-			pause_ms(backoff_ms(attempt - 1, BACKOFF_BASE_MS,
-			    BACKOFF_CAP_MS));
+			monotime_pause(backoff_ms(attempt - 1,
+			    BACKOFF_BASE_MS, BACKOFF_CAP_MS));
 		if (http_prepare(http, &r) != 0)
 			break;
 		(void)http_perform(http);

@@ -4,6 +4,7 @@
 
 #include "api.h"
 #include "failure.h"
+#include "json_text.h"
 #include "log.h"
 #include "names.h"
 #include "operations.h"
@@ -124,9 +125,9 @@ check_query(struct operation_call *call, const struct operation *operation,
 			return (failure_field(failure, ""));
 		}
 	}
-	text = json_string_value(json_object_get(given, "$alt"));
+	text = json_text(given, "$alt");
 	if (text == NULL)
-		text = json_string_value(json_object_get(given, "alt"));
+		text = json_text(given, "alt");
 	if (text != NULL && strcmp(text, "json") != 0 &&
 	    strncmp(text, "json;", 5) != 0)
 		return (failure_set(failure, FAILURE_INVALID_ARGUMENT,
@@ -289,7 +290,7 @@ static void
 handle_discovery(const struct api *api, struct httpd_request *request)
 {
 	json_t *headers = httpd_headers(request);
-	const char *host = json_string_value(json_object_get(headers, "host"));
+	const char *host = json_text(headers, "host");
 	char base[300];
 
 	(void)snprintf(base, sizeof(base), "http://%s",

@@ -8,6 +8,7 @@
 
 #include "base64.h"
 #include "dispatch_request.h"
+#include "json_text.h"
 #include "times.h"
 
 /* How long a connection may take to come about, in milliseconds. */
@@ -100,11 +101,11 @@ add_token(struct dispatch_request *request, const struct oidc *oidc, int *added)
 	*added = wanted != NULL;
 	if (wanted == NULL)
 		return (0);
-	audience = json_string_value(json_object_get(wanted, "audience"));
+	audience = json_text(wanted, "audience");
 	if (audience == NULL || *audience == '\0')
-		audience = json_string_value(json_object_get(http, "url"));
-	token = oidc_token(oidc, json_string_value(json_object_get(wanted,
-	    "serviceAccountEmail")), audience, times_now() / TIMES_SECOND);
+		audience = json_text(http, "url");
+	token = oidc_token(oidc, json_text(wanted, "serviceAccountEmail"),
+	    audience, times_now() / TIMES_SECOND);
 	if (token == NULL || asprintf(&value, "Bearer %s", token) == -1)
 		goto out;
 	rc = add_header(request, "Authorization", value);
@@ -169,8 +170,8 @@ set_body(struct dispatch_request *request)
 	const char *method, *body;
 	size_t len = 0;
 
-	method = json_string_value(json_object_get(http, "httpMethod"));
-	body = json_string_value(json_object_get(http, "body"));
+	method = json_text(http, "httpMethod");
+	body = json_text(http, "body");
 	if (body != NULL && (request->body = base64_decode(body,
 	    strlen(body), &len)) == NULL)
 		return (-1);
@@ -237,7 +238,7 @@ dispatch_request_new(const struct dispatch *dispatch, const struct oidc *oidc)
 		goto err;
 	set_options(request);
 	if (curl_easy_setopt(request->curl, CURLOPT_URL,
-	    json_string_value(json_object_get(dispatch->http, "url"))) !=
+	    json_text(dispatch->http, "url")) !=
 	    CURLE_OK)
 		goto err;
 

@@ -14,6 +14,7 @@
 #include <microhttpd.h>
 
 #include "httpd.h"
+#include "json_text.h"
 
 /* A silent connection is closed after so many seconds. */
 #define IDLE_SECONDS	120
@@ -396,7 +397,7 @@ collect_header(void *cookie, enum MHD_ValueKind kind, const char *name,
 		*p = (char)tolower((unsigned char)*p);
 	if (value == NULL)
 		value = "";
-	before = json_string_value(json_object_get(headers, lower));
+	before = json_text(headers, lower);
 	json_object_set_new(headers, lower, before == NULL ?
 	    json_string(value) : json_sprintf("%s, %s", before, value));
 	free(lower);

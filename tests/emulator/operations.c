@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_text.h"
 #include "names.h"
 #include "operations.h"
 #include "times.h"
@@ -61,7 +62,7 @@ static const char *
 query(const struct operation_call *call, const char *name)
 {
 
-	return (json_string_value(json_object_get(call->query, name)));
+	return (json_text(call->query, name));
 }
 
 /*

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_text.h"
 #include "script.h"
 
 #define DELAY_MAX	3600000
@@ -24,13 +25,6 @@ number_of(const json_t *json, const char *name, double absent)
 	const json_t *value = json_object_get(json, name);
 
 	return (value != NULL ? json_number_value(value) : absent);
-}
-
-static const char *
-text_of(const json_t *json, const char *name)
-{
-
-	return (json_string_value(json_object_get(json, name)));
 }
 
 static int
@@ -214,10 +208,10 @@ matches(const json_t *rule, const char *operation, const char *method)
 {
 	const char *wanted;
 
-	if ((wanted = text_of(rule, "method")) != NULL &&
+	if ((wanted = json_text(rule, "method")) != NULL &&
 	    strcmp(wanted, method) != 0)
 		return (0);
-	if ((wanted = text_of(rule, "operation")) != NULL &&
+	if ((wanted = json_text(rule, "operation")) != NULL &&
 	    (operation == NULL || strcmp(wanted, operation) != 0))
 		return (0);
 
@@ -232,7 +226,7 @@ use(json_t *json, struct script_rule *rule)
 {
 	json_t *left = json_object_get(json, "left");
 	json_t *hits = json_object_get(json, "hits");
-	const char *reset = text_of(json, "reset");
+	const char *reset = json_text(json, "reset");
 
 	if (json_integer_value(left) > 0)
 		json_integer_set(left, json_integer_value(left) - 1);
@@ -283,7 +277,7 @@ void
 script_reply(const struct script_rule *rule, struct httpd_request *request,
     json_t *body)
 {
-	const char *text = text_of(rule->json, "body"), *name;
+	const char *text = json_text(rule->json, "body"), *name;
 	json_t *value;
 
 	json_object_foreach(json_object_get(rule->json, "headers"), name,

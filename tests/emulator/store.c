@@ -7,6 +7,7 @@
 #include "burnt.h"
 #include "heap.h"
 #include "journal.h"
+#include "json_text.h"
 #include "log.h"
 #include "names.h"
 #include "record.h"
@@ -219,7 +220,7 @@ replay(void *cookie, const json_t *record)
 		return (-1);
 	kind = json_object_iter_key(only);
 	json = json_object_iter_value(only);
-	name = json_string_value(json_object_get(json, "name"));
+	name = json_text(json, "name");
 	if (name == NULL)
 		return (-1);
 

@@ -8,6 +8,7 @@
 
 #include <curl/curl.h>
 
+#include "json_text.h"
 #include "names.h"
 #include "proto.h"
 #include "times.h"
@@ -90,13 +91,6 @@ static const struct proto_field no_fields[] = {
 	{ .name = "name", .kind = PROTO_STRING },
 	{ .name = NULL }
 };
-
-static const char *
-text_of(const json_t *json, const char *name)
-{
-
-	return (json_string_value(json_object_get(json, name)));
-}
 
 static int
 invalid(struct failure *failure, const char *message)
@@ -269,7 +263,7 @@ check_headers(json_t *http, size_t *size, struct failure *failure)
 static int
 check_method(json_t *http, struct failure *failure)
 {
-	const char *method = text_of(http, "httpMethod");
+	const char *method = json_text(http, "httpMethod");
 
 	if (method == NULL || strcmp(method, methods[0]) == 0) {
 		json_object_set_new(http, "httpMethod", json_string("POST"));
@@ -290,7 +284,7 @@ check_http(json_t *task, struct failure *failure)
 {
 	json_t *http = json_object_get(task, "httpRequest");
 	const json_t *token = json_object_get(http, "oidcToken");
-	const char *email = text_of(token, "serviceAccountEmail");
+	const char *email = json_text(token, "serviceAccountEmail");
 	size_t size;
 
 	if (http == NULL)
@@ -304,11 +298,11 @@ check_http(json_t *task, struct failure *failure)
 	if (token != NULL && (email == NULL || *email == '\0'))
 		return (invalid(failure, "HttpRequest.oidcToken."
 		    "serviceAccountEmail is required."));
-	if (check_url(text_of(http, "url"), token != NULL, failure) != 0 ||
+	if (check_url(json_text(http, "url"), token != NULL, failure) != 0 ||
 	    check_method(http, failure) != 0 ||
 	    check_headers(http, &size, failure) != 0)
 		return (-1);
-	size += strlen(text_of(http, "url")) +
+	size += strlen(json_text(http, "url")) +
 	    json_string_length(json_object_get(http, "body")) / 4 * 3 +
 	    json_string_length(json_object_get(task, "name"));
 	if (size > TASK_MAX)
@@ -325,7 +319,7 @@ check_times(const json_t *json, struct task *task, int64_t now,
 	char span[TIMES_LEN];
 
 	task->created = task->schedule = now;
-	if ((text = text_of(json, "scheduleTime")) != NULL) {
+	if ((text = json_text(json, "scheduleTime")) != NULL) {
 		times_parse_stamp(text, &task->schedule);
 
 		/* What is over is due now. */
@@ -345,7 +339,7 @@ check_times(const json_t *json, struct task *task, int64_t now,
 	}
 
 	task->deadline = DEADLINE;
-	if ((text = text_of(json, "dispatchDeadline")) != NULL)
+	if ((text = json_text(json, "dispatchDeadline")) != NULL)
 		times_parse_span(text, &task->deadline);
 	if (task->deadline < DEADLINE_MIN || task->deadline > DEADLINE_MAX)
 		return (invalid(failure, "Task.dispatchDeadline must be "
@@ -375,10 +369,10 @@ validate_task(const json_t *body, const char *queue, int64_t now,
 		invalid(failure, "Task is required.");
 		goto err;
 	}
-	name = text_of(json, "name");
+	name = json_text(json, "name");
 	if (name != NULL && *name == '\0')
 		name = NULL;
-	if (validate_view(text_of(request, "responseView"), view, failure) ||
+	if (validate_view(json_text(request, "responseView"), view, failure) ||
 	    (name != NULL && check_name(name, queue, failure)) ||
 	    check_http(json, failure))
 		goto err;
@@ -434,7 +428,7 @@ validate_run(const json_t *body, enum resource_view *view,
 
 	if ((request = proto_read(body, run_fields, failure)) == NULL)
 		return (-1);
-	rc = validate_view(text_of(request, "responseView"), view, failure);
+	rc = validate_view(json_text(request, "responseView"), view, failure);
 	json_decref(request);
 
 	return (rc);

@@ -7,6 +7,7 @@
 #include "execute.h"
 #include "fcgi_memory.h"
 #include "fuzz.h"
+#include "json_text.h"
 #include "jwks.h"
 #include "log.h"
 #include "request.h"
@@ -113,7 +114,7 @@ is_good_body(const struct fcgi_memory *m)
 
 	body = json_loadb((const char *)m->body, m->len,
 	    JSON_REJECT_DUPLICATES, NULL);
-	id = json_string_value(json_object_get(body, "bookingId"));
+	id = json_text(body, "bookingId");
 	good = id != NULL && strlen(id) == 36 && is_path_of(id) &&
 	    json_is_string(json_object_get(body, "scheduledAt"));
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -9,6 +9,7 @@
 #include "fuzz.h"
 #include "google_credentials.h"
 #include "google_credentials_internal.h"
+#include "json_text.h"
 #include "url.h"
 
 /*
@@ -20,21 +21,14 @@ static struct config conf;
 static char path[64];
 static int file = -1;
 
-static const char *
-text(const json_t *json, const char *name)
-{
-
-	return (json_string_value(json_object_get(json, name)));
-}
-
 static void
 require_url(const json_t *json, const char *name)
 {
 
 	if (json_object_get(json, name) != NULL)
-		FUZZ_REQUIRE(text(json, name) != NULL &&
-		    url_check(text(json, name)) == NULL &&
-		    url_is_safe(text(json, name)));
+		FUZZ_REQUIRE(json_text(json, name) != NULL &&
+		    url_check(json_text(json, name)) == NULL &&
+		    url_is_safe(json_text(json, name)));
 }
 
 /* What must hold for credentials that were taken. */
@@ -46,25 +40,25 @@ check(const struct google_credentials *c, int depth)
 	switch (c->kind) {
 	case GOOGLE_SERVICE_ACCOUNT:
 		FUZZ_REQUIRE(EVP_PKEY_is_a(c->key, "RSA"));
-		FUZZ_REQUIRE(text(c->file, "client_email") != NULL &&
-		    text(c->file, "private_key_id") != NULL);
+		FUZZ_REQUIRE(json_text(c->file, "client_email") != NULL &&
+		    json_text(c->file, "private_key_id") != NULL);
 		FUZZ_REQUIRE(json_object_get(c->file, "private_key") == NULL);
 		break;
 	case GOOGLE_AUTHORIZED_USER:
-		FUZZ_REQUIRE(text(c->file, "client_id") != NULL &&
-		    text(c->file, "client_secret") != NULL &&
-		    text(c->file, "refresh_token") != NULL);
+		FUZZ_REQUIRE(json_text(c->file, "client_id") != NULL &&
+		    json_text(c->file, "client_secret") != NULL &&
+		    json_text(c->file, "refresh_token") != NULL);
 		break;
 	case GOOGLE_IMPERSONATED:
-		FUZZ_REQUIRE(text(c->file,
+		FUZZ_REQUIRE(json_text(c->file,
 		    "service_account_impersonation_url") != NULL);
 		FUZZ_REQUIRE(c->source != NULL);
 		check(c->source, depth + 1);
 		break;
 	case GOOGLE_EXTERNAL:
-		FUZZ_REQUIRE(text(c->file, "audience") != NULL &&
-		    text(c->file, "subject_token_type") != NULL &&
-		    text(c->file, "token_url") != NULL);
+		FUZZ_REQUIRE(json_text(c->file, "audience") != NULL &&
+		    json_text(c->file, "subject_token_type") != NULL &&
+		    json_text(c->file, "token_url") != NULL);
 		FUZZ_REQUIRE(json_is_object(json_object_get(c->file,
 		    "credential_source")));
 		require_url(c->file, "token_url");

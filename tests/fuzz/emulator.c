@@ -3,6 +3,7 @@
 #include "api.h"
 #include "dispatch.h"
 #include "fuzz.h"
+#include "json_text.h"
 #include "log.h"
 #include "memory_httpd.h"
 #include "names.h"
@@ -43,13 +44,6 @@ set_up(void)
 	FUZZ_REQUIRE(oidc != NULL);
 }
 
-static const char *
-text(const json_t *json, const char *name)
-{
-
-	return (json_string_value(json_object_get(json, name)));
-}
-
 /* {"error":{"code":404,"message":"...","status":"NOT_FOUND"}} */
 static void
 check_error(const json_t *json, int status)
@@ -58,8 +52,8 @@ check_error(const json_t *json, int status)
 
 	FUZZ_REQUIRE(json_integer_value(json_object_get(error, "code")) ==
 	    status);
-	FUZZ_REQUIRE(text(error, "message") != NULL &&
-	    text(error, "status") != NULL);
+	FUZZ_REQUIRE(json_text(error, "message") != NULL &&
+	    json_text(error, "status") != NULL);
 }
 
 /* A task as the API shows it. */
@@ -67,18 +61,19 @@ static void
 check_task_json(const json_t *json)
 {
 	const json_t *http = json_object_get(json, "httpRequest");
-	const char *name = text(json, "name"), *id;
+	const char *name = json_text(json, "name"), *id;
 	int64_t at;
 
 	FUZZ_REQUIRE((id = strrchr(name, '/')) != NULL &&
 	    names_task_id(id + 1));
-	FUZZ_REQUIRE(times_parse_stamp(text(json, "scheduleTime"), &at) == 0 &&
-	    at <= times_now() + HORIZON + TIMES_HOUR);
-	FUZZ_REQUIRE(times_parse_stamp(text(json, "createTime"), &at) == 0);
-	FUZZ_REQUIRE(times_parse_span(text(json, "dispatchDeadline"), &at) ==
-	    0 && at >= 15 * TIMES_SECOND && at <= 1800 * TIMES_SECOND);
-	FUZZ_REQUIRE(strncmp(text(http, "url"), "http", 4) == 0 &&
-	    text(http, "httpMethod") != NULL);
+	FUZZ_REQUIRE(times_parse_stamp(json_text(json, "scheduleTime"), &at) ==
+	    0 && at <= times_now() + HORIZON + TIMES_HOUR);
+	FUZZ_REQUIRE(times_parse_stamp(json_text(json, "createTime"), &at) ==
+	    0);
+	FUZZ_REQUIRE(times_parse_span(json_text(json, "dispatchDeadline"),
+	    &at) == 0 && at >= 15 * TIMES_SECOND && at <= 1800 * TIMES_SECOND);
+	FUZZ_REQUIRE(strncmp(json_text(http, "url"), "http", 4) == 0 &&
+	    json_text(http, "httpMethod") != NULL);
 }
 
 static void

@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "fuzz.h"
+#include "json_text.h"
 #include "jwks.h"
 #include "log.h"
 #include "shared_document.h"
@@ -25,25 +26,17 @@ static const struct config conf = {
 static struct shared_document *shared;
 static struct jwks *jwks;
 
-static int
-is_text(const json_t *json, const char *name, const char *want)
-{
-	const char *text = json_string_value(json_object_get(json, name));
-
-	return (text != NULL && strcmp(text, want) == 0);
-}
-
 /* What must hold for a key that is taken. */
 static void
 check_key(const json_t *jwk, EVP_PKEY *key)
 {
 	BIGNUM *n = NULL, *e = NULL;
 
-	FUZZ_REQUIRE(is_text(jwk, "kty", "RSA"));
+	FUZZ_REQUIRE(json_text_is(json_object_get(jwk, "kty"), "RSA"));
 	FUZZ_REQUIRE(json_object_get(jwk, "use") == NULL ||
-	    is_text(jwk, "use", "sig"));
+	    json_text_is(json_object_get(jwk, "use"), "sig"));
 	FUZZ_REQUIRE(json_object_get(jwk, "alg") == NULL ||
-	    is_text(jwk, "alg", "RS256"));
+	    json_text_is(json_object_get(jwk, "alg"), "RS256"));
 
 	FUZZ_REQUIRE(EVP_PKEY_is_a(key, "RSA"));
 	FUZZ_REQUIRE(EVP_PKEY_get_bits(key) >= 2048 &&
@@ -69,7 +62,7 @@ check_keys(const json_t *root, const char *names[NAMES])
 			continue;
 		check_key(jwk, key);
 		EVP_PKEY_free(key);
-		kid = json_string_value(json_object_get(jwk, "kid"));
+		kid = json_text(jwk, "kid");
 		if (kid == NULL)
 			continue;
 		if (usable < NAMES)

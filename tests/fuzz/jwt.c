@@ -3,6 +3,7 @@
 
 #include "base64.h"
 #include "fuzz.h"
+#include "json_text.h"
 #include "jwt.h"
 #include "small_keys.h"
 
@@ -39,7 +40,7 @@ static int
 is_header(const char *text, size_t len)
 {
 	json_t *header = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
-	const char *alg = json_string_value(json_object_get(header, "alg"));
+	const char *alg = json_text(header, "alg");
 	int good;
 
 	good = json_is_object(header) && alg != NULL &&

@@ -6,6 +6,7 @@
 #include "config.h"
 #include "fcgi_memory.h"
 #include "fuzz.h"
+#include "json_text.h"
 #include "log.h"
 #include "request.h"
 #include "routes.h"
@@ -99,8 +100,8 @@ is_good_body(const struct fcgi_memory *m)
 
 	body = json_loadb((const char *)m->body, m->len,
 	    JSON_REJECT_DUPLICATES, NULL);
-	id = json_string_value(json_object_get(body, "booking_id"));
-	schema = json_string_value(json_object_get(body, "schema"));
+	id = json_text(body, "booking_id");
+	schema = json_text(body, "schema");
 	good = id != NULL && strlen(id) == 36 &&
 	    (schema == NULL || strcmp(schema, SCHEMA) == 0);
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

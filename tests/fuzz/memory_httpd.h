@@ -5,6 +5,7 @@
 
 #include "fuzz.h"
 #include "httpd.h"
+#include "json_text.h"
 
 /*
  * Takes the place of the emulator's httpd.c: requests come from memory and
@@ -90,7 +91,7 @@ const char *
 httpd_query(const struct httpd_request *request, const char *name)
 {
 
-	return (json_string_value(json_object_get(request->queries, name)));
+	return (json_text(request->queries, name));
 }
 
 json_t *

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "json_text.h"
 #include "log.h"
 #include "utf8.h"
 
@@ -90,13 +91,6 @@ logged(struct capture *c, const struct log_about *about, const char *message)
 	if (line == NULL)
 		fail_msg("not JSON: %s", text);
 	return (line);
-}
-
-static const char *
-member(const json_t *line, const char *name)
-{
-
-	return (json_string_value(json_object_get(line, name)));
 }
 
 static void
@@ -199,13 +193,13 @@ test_json(void **state)
 
 	(void)state;
 	assert_int_equal(json_object_size(line), 7);
-	assert_string_equal(member(line, "severity"), "INFO");
-	assert_true(matches(member(line, "time"), "^" TIME "$"));
-	assert_string_equal(member(line, "message"), "[Unit] hello");
-	assert_string_equal(member(line, "booking_id"), "0a1b");
-	assert_string_equal(member(line, "tenant_id"), "t-1");
-	assert_string_equal(member(line, "task_name"), "x");
-	assert_string_equal(member(line, "request_id"), "r-9");
+	assert_string_equal(json_text(line, "severity"), "INFO");
+	assert_true(matches(json_text(line, "time"), "^" TIME "$"));
+	assert_string_equal(json_text(line, "message"), "[Unit] hello");
+	assert_string_equal(json_text(line, "booking_id"), "0a1b");
+	assert_string_equal(json_text(line, "tenant_id"), "t-1");
+	assert_string_equal(json_text(line, "task_name"), "x");
+	assert_string_equal(json_text(line, "request_id"), "r-9");
 	json_decref(line);
 
 	/* What is not known is not there. */
@@ -266,8 +260,8 @@ test_escapes(void **state)
 		line = logged(&c, &about, escapes[i].message);
 		(void)snprintf(want, sizeof(want), "[Unit] %s",
 		    escapes[i].json);
-		assert_string_equal(member(line, "message"), want);
-		assert_string_equal(member(line, "booking_id"),
+		assert_string_equal(json_text(line, "message"), want);
+		assert_string_equal(json_text(line, "booking_id"),
 		    escapes[i].json);
 		json_decref(line);
 	}
@@ -301,12 +295,12 @@ test_long_messages(void **state)
 
 		/* The ids behind a message that was cut are still there. */
 		line = logged(&c, &about, message);
-		assert_in_range(strlen(member(line, "message")), 400, 4096);
-		assert_string_equal(member(line, "booking_id"),
+		assert_in_range(strlen(json_text(line, "message")), 400, 4096);
+		assert_string_equal(json_text(line, "booking_id"),
 		    about.booking_id);
-		assert_string_equal(member(line, "tenant_id"),
+		assert_string_equal(json_text(line, "tenant_id"),
 		    about.tenant_id);
-		assert_string_equal(member(line, "request_id"), "r-9");
+		assert_string_equal(json_text(line, "request_id"), "r-9");
 		json_decref(line);
 
 		log_init("Unit", LOG_INFO, 0);
@@ -362,11 +356,11 @@ test_long_ids(void **state)
 				memcpy(&id[len], units[i], n);
 			id[len] = '\0';
 			line = logged(&c, &about, "hello");
-			assert_string_equal(member(line, "booking_id"),
+			assert_string_equal(json_text(line, "booking_id"),
 			    "0a1b");
-			assert_string_equal(member(line, "request_id"),
+			assert_string_equal(json_text(line, "request_id"),
 			    "9f8e");
-			assert_in_range(strlen(member(line, "tenant_id")),
+			assert_in_range(strlen(json_text(line, "tenant_id")),
 			    8, 72);
 			json_decref(line);
 		}

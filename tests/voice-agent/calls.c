@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "calls.h"
+#include "json_text.h"
 #include "log.h"
 
 struct calls {
@@ -19,20 +20,13 @@ struct calls {
 	int fd;			/* -1 without a file */
 };
 
-static const char *
-text_of(const json_t *call, const char *name)
-{
-
-	return (json_string_value(json_object_get(call, name)));
-}
-
 /*
  * Take a call, whose fields are all set, into the lists.
  */
 static void
 remember(struct calls *calls, json_t *call)
 {
-	const char *key = text_of(call, "idempotencyKey");
+	const char *key = json_text(call, "idempotencyKey");
 
 	calls->last++;
 	json_array_append(calls->list, call);
@@ -189,7 +183,7 @@ append(const struct calls *calls, const json_t *call)
 json_t *
 calls_add(struct calls *calls, json_t *call)
 {
-	const char *key = text_of(call, "idempotencyKey");
+	const char *key = json_text(call, "idempotencyKey");
 	json_t *id = NULL;
 
 	pthread_mutex_lock(&calls->lock);
@@ -217,12 +211,12 @@ static int
 is_for(const json_t *call, const char *booking)
 {
 	json_t *body;
-	const char *text = text_of(call, "body"), *id;
+	const char *text = json_text(call, "body"), *id;
 	int yes;
 
 	if (text == NULL || (body = json_loads(text, 0, NULL)) == NULL)
 		return (0);
-	id = text_of(body, "bookingId");
+	id = json_text(body, "bookingId");
 	yes = id != NULL && strcmp(id, booking) == 0;
 	json_decref(body);
 

@@ -9,6 +9,7 @@
 
 #include "calls.h"
 #include "httpd.h"
+#include "json_text.h"
 #include "log.h"
 #include "script.h"
 #include "version.h"
@@ -114,7 +115,7 @@ handle_call(struct agent *agent, struct httpd_request *request)
 		goto out;
 	}
 	log_info(NULL, "call %s answered with status %d",
-	    json_string_value(json_object_get(call, "callId")), status);
+	    json_text(call, "callId"), status);
 	httpd_delay(request, rule.delay);
 
 	answer = json_pack("{s:O, s:O}", "callId", json_object_get(call,
