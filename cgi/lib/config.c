@@ -144,7 +144,8 @@ static const struct variable {
 	    "attempts to start a call before it is a dead letter"),
 	V("FOLLOWUP_SWEEP_INTERVAL", DURATION, sweep_interval,
 	    CONFIG_LISTENER, 0, "5s", 1, 3600,
-	    "how often the table is read for what no notification told"),
+	    "how often to scan the table for bookings that no notification "
+	    "announced"),
 	V("FOLLOWUP_SWEEP_WINDOW", DURATION, sweep_window,
 	    CONFIG_LISTENER | CONFIG_SCHEDULE, 0, "24h", 1, 31622400,
 	    "how far back an overdue booking is still picked up"),
