@@ -181,8 +181,8 @@ sweep_result(struct sweep *s, const PGresult *result, struct forwarder *f,
 			    place);
 			(void)snprintf(s->id, sizeof(s->id), "%s", id);
 		}
-		if (forwarder_add(f, id, PQgetvalue(result, row, 1), NULL) ==
-		    FORWARDER_NEW)
+		if (forwarder_add(f, id, PQgetvalue(result, row, 1), NULL,
+		    now) == FORWARDER_NEW)
 			s->found++;
 	}
 	if (rows > 0)
