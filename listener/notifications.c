@@ -19,12 +19,20 @@
 #define QUERY_MS	9500	/* for the caller's statement */
 #define HEARTBEAT_MS	3000	/* of silence, then the server is asked */
 #define STANDBY_MS	2000	/* between attempts to become active */
+#define PLAN_MS		60000	/* after which a plan is made anew */
 #define BACKOFF_BASE_MS	200
 #define BACKOFF_CAP_MS	5000
 
 /* The name of the caller's statement, and the most parameters it has. */
 #define STATEMENT	"caller"
 #define MAX_PARAMS	8
+
+/*
+ * What comes before it is prepared.  One plan for all parameters takes 0.15 ms
+ * where planning each time takes 2 ms.
+ */
+#define CLEAR_SQL	"SET plan_cache_mode = force_generic_plan; "	\
+			"DEALLOCATE ALL"
 
 /* What the connection is at. */
 enum state {
@@ -56,6 +64,7 @@ struct notifications {
 	PGnotify *notify;	/* the one last given out */
 	PGresult *result;	/* of the query at hand */
 	int prepared;		/* this session has the caller's statement */
+	long stale_at;		/* when its plan is too old */
 	const char *sql;	/* the caller's statement, while it is due */
 	const char *params[MAX_PARAMS];
 	int nparams;
@@ -267,6 +276,7 @@ act_on_result(struct notifications *n, long now)
 		if (PQresultStatus(n->result) != PGRES_COMMAND_OK)
 			return (end_query(n, now));
 		n->prepared = 1;
+		n->stale_at = now + PLAN_MS;
 		return (execute(n, now));
 	case QUERYING:
 		return (end_query(n, now));
@@ -398,10 +408,10 @@ notifications_next(struct notifications *n, long now,
 
 /**
  * notifications_query(n, sql, params, nparams, now):
- * Execute ${sql}, always the same statement, which is prepared once a session;
- * its end is NOTIFICATIONS_RESULT.  The statement, and the ${nparams} (at most
- * 8) texts of ${params}, must live until then.  Return 0, or -1 if the
- * connection is busy or not listening.
+ * Execute ${sql}, always the same statement, which is prepared in each session
+ * and again when its plan has become old; its end is NOTIFICATIONS_RESULT.
+ * The statement, and the ${nparams} (at most 8) texts of ${params}, must live
+ * until then.  Return 0, or -1 if the connection is busy or not listening.
  */
 int
 notifications_query(struct notifications *n, const char *sql,
@@ -416,9 +426,9 @@ notifications_query(struct notifications *n, const char *sql,
 	for (i = 0; i < nparams; i++)
 		n->params[i] = params[i];
 
-	/* Once a session, and after it was refused, it has to be prepared. */
-	n->lost = (n->prepared ? execute(n, now) : ask(n, CLEARING,
-	    "DEALLOCATE ALL", NULL, now)) == NOTIFICATIONS_LOST;
+	/* A plan is for the tables as they were: they may have grown since. */
+	n->lost = (n->prepared && now < n->stale_at ? execute(n, now) :
+	    ask(n, CLEARING, CLEAR_SQL, NULL, now)) == NOTIFICATIONS_LOST;
 	return (n->lost ? -1 : 0);
 }
 
