@@ -18,13 +18,19 @@
 
 #include "forwarder.h"
 
-/* The most bookings that are held, and of those with their payload. */
+/*
+ * The most bookings that are held, and how many of those that are settled are
+ * remembered while a page of the sweep is read.
+ */
 #define MAX_DELIVERIES	10000
-#define MAX_PAYLOADS	1000
+#define MAX_SETTLED	2000
+
+/* The most bookings in one request. */
+#define MAX_BATCH	100
 
 /* One exchange with the webhook, which has to talk to Cloud Tasks. */
 #define TIMEOUT_MS	45000
-#define MAX_ANSWER	65536
+#define MAX_ANSWER	(1024 * 1024)
 
 /* Between attempts for one booking, and between probes of the webhook. */
 #define BACKOFF_BASE_MS	200
@@ -32,18 +38,33 @@
 #define PROBE_BASE_MS	100
 #define PROBE_CAP_MS	2000
 
-/* The type of a problem that is about one booking, not about the webhook. */
+/* What is postponed ends at a multiple of this, so that many end together. */
+#define GRID_MS		20
+
+/* The longest wait that an answer may ask for, in seconds. */
+#define MAX_RETRY_AFTER	3600
+
+/* The types of problems about one booking, and about all of them. */
 #define TYPE_UNAVAILABLE	"urn:followup-scheduler:unavailable"
+#define TYPE_OUT_OF_SERVICE	"urn:followup-scheduler:out-of-service"
+
+/* Where a booking is. */
+enum stage {
+	WAITING,	/* for a connection */
+	IN_FLIGHT,
+	POSTPONED,	/* until retry_at */
+	SETTLED,	/* answered while a page of the sweep was read */
+};
 
 /* A booking on its way. */
 struct delivery {
 	char id[UUID_LEN];
 	char tenant_id[UUID_LEN];	/* empty if not known */
-	char *payload;			/* or NULL: only the id is posted */
+	enum stage stage;
 	int attempts;			/* that failed */
-	int again;			/* told of while in flight */
-	int in_flight;
-	long retry_at;			/* while put off; otherwise 0 */
+	int again;			/* announced while in flight */
+	int alone;			/* its batch was refused */
+	long retry_at;			/* while it is postponed */
 	long backoff_until;		/* the part of that which is ours */
 	TAILQ_ENTRY(delivery) link;
 };
@@ -52,9 +73,12 @@ TAILQ_HEAD(deliveries, delivery);
 /* A connection to the webhook, and what it is busy with. */
 struct slot {
 	struct http *http;
-	struct delivery *delivery;		/* NULL: free */
+	struct deliveries batch;
+	int n;				/* deliveries in it */
 	char *body;
+	TAILQ_ENTRY(slot) link;		/* while it is free */
 };
+TAILQ_HEAD(slots, slot);
 
 struct forwarder {
 	const struct config *conf;
@@ -62,16 +86,29 @@ struct forwarder {
 	char *authorization;		/* a header line, or NULL */
 	struct slot *slots;
 	int nslots;
-	int in_flight;
+	struct slots free;
+	int nfree;
 	void *index;			/* tree of all deliveries, by id */
-	size_t ndeliveries;
-	size_t npayloads;
-	struct deliveries waiting;		/* to be posted, oldest first */
-	struct deliveries put_off;		/* until their retry_at */
+	int ndeliveries;
+	struct deliveries waiting;	/* to be posted, oldest first */
+	int nwaiting;
+	int in_flight;
+	struct deliveries postponed;
 	long next_retry;		/* the earliest of them */
+	struct deliveries settled;
+	int nsettled;
+	int remember;			/* a page of the sweep is being read */
 	int failures;			/* of the webhook itself, in a row */
 	long probe_at;			/* while it is away */
+	struct slot *probe;		/* the one that probes it, or NULL */
 	int stopped;
+};
+
+/* What the webhook says about one booking. */
+struct verdict {
+	long status;
+	const json_t *answer;		/* NULL if it makes no sense */
+	long retry_after;		/* seconds, or -1 */
 };
 
 static int
@@ -90,19 +127,26 @@ struct forwarder *
 forwarder_new(const struct config *conf)
 {
 	struct forwarder *f;
+	struct slot *slot;
 	int i;
 
 	if ((f = calloc(1, sizeof(*f))) == NULL)
 		return (NULL);
 	f->conf = conf;
+	TAILQ_INIT(&f->free);
 	TAILQ_INIT(&f->waiting);
-	TAILQ_INIT(&f->put_off);
+	TAILQ_INIT(&f->postponed);
+	TAILQ_INIT(&f->settled);
 	f->nslots = conf->listener_inflight;
 	if ((f->slots = calloc((size_t)f->nslots, sizeof(*f->slots))) ==
 	    NULL || (f->multi = curl_multi_init()) == NULL)
 		goto err;
 	for (i = 0; i < f->nslots; i++) {
-		if ((f->slots[i].http = http_new(NULL)) == NULL)
+		slot = &f->slots[i];
+		TAILQ_INIT(&slot->batch);
+		TAILQ_INSERT_TAIL(&f->free, slot, link);
+		f->nfree++;
+		if ((slot->http = http_new(NULL)) == NULL)
 			goto err;
 	}
 	if (conf->webhook_token != NULL &&
@@ -110,7 +154,7 @@ forwarder_new(const struct config *conf)
 	    "Authorization: Bearer ", conf->webhook_token))) == NULL)
 		goto err;
 
-	/* Every slot keeps its connection for the next booking. */
+	/* Every slot keeps its connection for the next request. */
 	(void)curl_multi_setopt(f->multi, CURLMOPT_MAXCONNECTS,
 	    (long)f->nslots);
 	return (f);
@@ -120,26 +164,6 @@ err:
 	return (NULL);
 }
 
-static void
-drop_payload(struct forwarder *f, struct delivery *e)
-{
-
-	if (e->payload != NULL)
-		f->npayloads--;
-	free(e->payload);
-	e->payload = NULL;
-}
-
-static void
-set_payload(struct forwarder *f, struct delivery *e, const char *payload)
-{
-
-	drop_payload(f, e);
-	if (payload != NULL && f->npayloads < MAX_PAYLOADS &&
-	    (e->payload = strdup(payload)) != NULL)
-		f->npayloads++;
-}
-
 /* Forget a delivery that is in none of the lists. */
 static void
 forget(struct forwarder *f, struct delivery *e)
@@ -147,41 +171,58 @@ forget(struct forwarder *f, struct delivery *e)
 
 	(void)tdelete(e, &f->index, compare);
 	f->ndeliveries--;
-	drop_payload(f, e);
 	free(e);
 }
 
+/* Append ${e}, which is in none of the lists, to those that wait. */
+static void
+enqueue(struct forwarder *f, struct delivery *e)
+{
+
+	e->stage = WAITING;
+	TAILQ_INSERT_TAIL(&f->waiting, e, link);
+	f->nwaiting++;
+}
+
+/* The next multiple of GRID_MS. */
+static long
+round_up(long ms)
+{
+
+	return ((ms + GRID_MS - 1) / GRID_MS * GRID_MS);
+}
+
 /*
- * Put ${e} off until ${until}, of which our own backoff is ${backoff_until};
+ * Postpone ${e} until ${until}, of which our own backoff is ${backoff_until};
  * the rest was asked for.
  */
 static void
-put_off(struct forwarder *f, struct delivery *e, long backoff_until,
+postpone(struct forwarder *f, struct delivery *e, long backoff_until,
     long until)
 {
 
-	e->backoff_until = backoff_until;
-	e->retry_at = until;
-	if (TAILQ_EMPTY(&f->put_off) || until < f->next_retry)
-		f->next_retry = until;
-	TAILQ_INSERT_TAIL(&f->put_off, e, link);
+	e->stage = POSTPONED;
+	e->backoff_until = round_up(backoff_until);
+	e->retry_at = round_up(until);
+	if (TAILQ_EMPTY(&f->postponed) || e->retry_at < f->next_retry)
+		f->next_retry = e->retry_at;
+	TAILQ_INSERT_TAIL(&f->postponed, e, link);
 }
 
-/* Put back what has been put off for long enough. */
+/* Queue again what has been postponed for long enough. */
 static void
 wake_up(struct forwarder *f, long now)
 {
 	struct delivery *e, *next;
 	long earliest = 0;
 
-	if (TAILQ_EMPTY(&f->put_off) || now < f->next_retry)
+	if (TAILQ_EMPTY(&f->postponed) || now < f->next_retry)
 		return;
-	for (e = TAILQ_FIRST(&f->put_off); e != NULL; e = next) {
+	for (e = TAILQ_FIRST(&f->postponed); e != NULL; e = next) {
 		next = TAILQ_NEXT(e, link);
 		if (e->retry_at <= now) {
-			TAILQ_REMOVE(&f->put_off, e, link);
-			TAILQ_INSERT_TAIL(&f->waiting, e, link);
-			e->retry_at = 0;
+			TAILQ_REMOVE(&f->postponed, e, link);
+			enqueue(f, e);
 		} else if (earliest == 0 || e->retry_at < earliest)
 			earliest = e->retry_at;
 	}
@@ -189,44 +230,193 @@ wake_up(struct forwarder *f, long now)
 }
 
 /*
- * What somebody told about a booking that is here already.  The sweep passes
- * over those that the service asked to wait for: one that it finds has been
- * changed since, and the notification was spared.
+ * Return a request's body for the bookings of ${slot}, to be freed, or NULL.
+ * A single one has the form that every version of the webhook understands.
  */
-static enum forwarder_added
-add_again(struct forwarder *f, struct delivery *e, const char *payload)
+static char *
+make_body(const struct slot *slot)
+{
+	const struct delivery *e = TAILQ_FIRST(&slot->batch);
+	char *body = NULL;
+	size_t len;
+	FILE *out;
+
+	if ((out = open_memstream(&body, &len)) == NULL)
+		return (NULL);
+	if (slot->n == 1)
+		(void)fprintf(out, "{\"booking_id\":\"%s\"}", e->id);
+	else {
+		(void)fputs("{\"booking_ids\":", out);
+		TAILQ_FOREACH(e, &slot->batch, link)
+			(void)fprintf(out, "%c\"%s\"",
+			    e == TAILQ_FIRST(&slot->batch) ? '[' : ',',
+			    e->id);
+		(void)fputs("]}", out);
+	}
+	if (fclose(out) != 0) {
+		free(body);
+		return (NULL);
+	}
+	return (body);
+}
+
+/* Put ${e}, which is in none of the lists, into the batch of ${slot}. */
+static void
+load(struct forwarder *f, struct slot *slot, struct delivery *e)
 {
 
-	if (payload == NULL) {
-		if (e->retry_at > e->backoff_until) {
-			e->retry_at = e->backoff_until;
-			if (e->retry_at < f->next_retry)
-				f->next_retry = e->retry_at;
-		}
-		return (FORWARDER_KNOWN);
+	e->stage = IN_FLIGHT;
+	TAILQ_INSERT_TAIL(&slot->batch, e, link);
+	slot->n++;
+	f->in_flight++;
+}
+
+/* Take all of its batch from ${slot}, which is free then. */
+static void
+unload(struct forwarder *f, struct slot *slot, struct deliveries *batch)
+{
+
+	TAILQ_INIT(batch);
+	TAILQ_CONCAT(batch, &slot->batch, link);
+	f->in_flight -= slot->n;
+	slot->n = 0;
+	free(slot->body);
+	slot->body = NULL;
+	if (f->probe == slot)
+		f->probe = NULL;
+
+	/* The connection that was used last is the one to use next. */
+	TAILQ_INSERT_HEAD(&f->free, slot, link);
+	f->nfree++;
+}
+
+/*
+ * Post what the first free slot is loaded with, with ${payload} as the body
+ * unless that is NULL.  Return 0, or -1 with the slot loaded and free.
+ */
+static int
+post(struct forwarder *f, const char *payload)
+{
+	struct slot *slot = TAILQ_FIRST(&f->free);
+	const char *headers[] = { "Content-Type: application/json",
+	    f->authorization, NULL };
+	struct http_request request = { .method = "POST",
+	    .url = f->conf->webhook_url,
+	    .unix_socket = f->conf->webhook_socket, .headers = headers,
+	    .timeout_ms = TIMEOUT_MS, .max_response = MAX_ANSWER };
+
+	slot->body = payload != NULL ? strdup(payload) : make_body(slot);
+	if (slot->body == NULL)
+		return (-1);
+	request.body = slot->body;
+	request.body_len = strlen(slot->body);
+	if (http_prepare(slot->http, &request) != 0 ||
+	    curl_easy_setopt(http_easy(slot->http), CURLOPT_PRIVATE, slot) !=
+	    CURLE_OK ||
+	    curl_multi_add_handle(f->multi, http_easy(slot->http)) !=
+	    CURLM_OK)
+		return (-1);
+	return (0);
+}
+
+/*
+ * Send the first free slot on its way, as post does.  What could not be sent,
+ * for want of memory, is postponed.
+ */
+static void
+dispatch(struct forwarder *f, const char *payload, long now)
+{
+	struct slot *slot = TAILQ_FIRST(&f->free);
+	struct delivery *e;
+	struct deliveries batch;
+	int sent = post(f, payload) == 0;
+
+	TAILQ_REMOVE(&f->free, slot, link);
+	f->nfree--;
+	if (sent) {
+		if (f->failures > 0)
+			f->probe = slot;
+		return;
 	}
-	if (e->in_flight)
-		e->again = 1;
-	else if (e->retry_at != 0) {
-		/* It changed: what it was put off for may be mended. */
-		TAILQ_REMOVE(&f->put_off, e, link);
-		TAILQ_INSERT_TAIL(&f->waiting, e, link);
-		e->retry_at = 0;
+	unload(f, slot, &batch);
+	while ((e = TAILQ_FIRST(&batch)) != NULL) {
+		TAILQ_REMOVE(&batch, e, link);
+		postpone(f, e, now + BACKOFF_CAP_MS, now + BACKOFF_CAP_MS);
 	}
-	set_payload(f, e, payload);
+}
+
+/*
+ * Post ${e}, which is in none of the lists and has just been announced, at
+ * once if a connection is free; otherwise it waits, and its id is enough.
+ */
+static void
+announce(struct forwarder *f, struct delivery *e, const char *payload,
+    long now)
+{
+
+	if (payload == NULL || f->stopped || f->failures > 0 || f->nfree == 0)
+		enqueue(f, e);
+	else {
+		load(f, TAILQ_FIRST(&f->free), e);
+		dispatch(f, payload, now);
+	}
+}
+
+/* The sweep found a booking that is here already. */
+static enum forwarder_added
+found_again(struct forwarder *f, struct delivery *e)
+{
+
+	if (e->stage == SETTLED)
+		return (FORWARDER_SETTLED);
+
+	/*
+	 * The sweep passes over those that the service asked to wait for: one
+	 * that it finds has changed since, and the notification was skipped.
+	 */
+	if (e->stage == POSTPONED && e->retry_at > e->backoff_until) {
+		e->retry_at = e->backoff_until;
+		if (e->retry_at < f->next_retry)
+			f->next_retry = e->retry_at;
+	}
 	return (FORWARDER_KNOWN);
 }
 
+/* A booking that is here already was announced: it has changed. */
+static enum forwarder_added
+announced_again(struct forwarder *f, struct delivery *e, const char *payload,
+    long now)
+{
+	enum stage stage = e->stage;
+
+	if (stage == WAITING)
+		return (FORWARDER_KNOWN);
+	if (stage == IN_FLIGHT) {
+		e->again = 1;
+		return (FORWARDER_KNOWN);
+	}
+
+	/* Whatever it was postponed for may be fixed. */
+	if (stage == SETTLED) {
+		TAILQ_REMOVE(&f->settled, e, link);
+		f->nsettled--;
+	} else
+		TAILQ_REMOVE(&f->postponed, e, link);
+	e->attempts = 0;
+	announce(f, e, payload, now);
+	return (stage == SETTLED ? FORWARDER_NEW : FORWARDER_KNOWN);
+}
+
 /**
- * forwarder_add(f, id, tenant_id, payload):
- * Have booking ${id} (a UUID in lower case) posted, with ${payload} as the
- * body or, if that is NULL, with the id alone.  If ${payload} is set somebody
- * says that the booking has changed: if it is in flight just now it is posted
- * again afterwards.
+ * forwarder_add(f, id, tenant_id, payload, now):
+ * Have booking ${id} (a UUID in lower case) posted.  ${payload} is NULL if the
+ * sweep found it; otherwise a notification says that it has changed: it is
+ * posted at once, alone and with ${payload} as the body, if a connection is
+ * free, and if it is in flight just now it is posted again afterwards.
  */
 enum forwarder_added
 forwarder_add(struct forwarder *f, const char *id, const char *tenant_id,
-    const char *payload)
+    const char *payload, long now)
 {
 	struct delivery *e, key;
 	void *found;
@@ -234,7 +424,8 @@ forwarder_add(struct forwarder *f, const char *id, const char *tenant_id,
 	(void)snprintf(key.id, sizeof(key.id), "%s", id);
 	if ((found = tfind(&key, &f->index, compare)) != NULL) {
 		e = *(struct delivery **)found;
-		return (add_again(f, e, payload));
+		return (payload == NULL ? found_again(f, e) :
+		    announced_again(f, e, payload, now));
 	}
 	if (f->ndeliveries >= MAX_DELIVERIES ||
 	    (e = calloc(1, sizeof(*e))) == NULL)
@@ -248,66 +439,60 @@ forwarder_add(struct forwarder *f, const char *id, const char *tenant_id,
 		return (FORWARDER_FULL);
 	}
 	f->ndeliveries++;
-	set_payload(f, e, payload);
-	TAILQ_INSERT_TAIL(&f->waiting, e, link);
+	announce(f, e, payload, now);
 	return (FORWARDER_NEW);
 }
 
-/* Post ${e} through ${slot}. */
+/*
+ * How many of those that wait go into the next request: all free connections
+ * get their share.  A probe is a single booking.
+ */
 static int
-post(struct forwarder *f, struct slot *slot, struct delivery *e)
+batch_size(const struct forwarder *f)
 {
-	const char *headers[] = { "Content-Type: application/json",
-	    f->authorization, NULL };
-	struct http_request request = { .method = "POST",
-	    .url = f->conf->webhook_url,
-	    .unix_socket = f->conf->webhook_socket, .headers = headers,
-	    .timeout_ms = TIMEOUT_MS, .max_response = MAX_ANSWER };
+	int n = (f->nwaiting + f->nfree - 1) / f->nfree;
 
-	/* The payload goes with this attempt; another one needs the id only. */
-	free(slot->body);
-	slot->body = NULL;
-	if (e->payload != NULL) {
-		slot->body = e->payload;
-		e->payload = NULL;
-		f->npayloads--;
-	} else if (asprintf(&slot->body, "{\"booking_id\":\"%s\"}", e->id) <
-	    0) {
-		slot->body = NULL;
-		return (-1);
+	if (f->failures > 0)
+		return (1);
+	return (n < MAX_BATCH ? n : MAX_BATCH);
+}
+
+/* Load the first free slot with up to ${n} of those that wait. */
+static void
+fill(struct forwarder *f, int n)
+{
+	struct slot *slot = TAILQ_FIRST(&f->free);
+	struct delivery *e;
+
+	while (slot->n < n && (e = TAILQ_FIRST(&f->waiting)) != NULL) {
+		/* Those that go alone end a batch, or are one. */
+		if (e->alone && slot->n > 0)
+			return;
+		TAILQ_REMOVE(&f->waiting, e, link);
+		f->nwaiting--;
+		load(f, slot, e);
+		if (e->alone)
+			return;
 	}
-	request.body = slot->body;
-	request.body_len = strlen(slot->body);
-	if (http_prepare(slot->http, &request) != 0 ||
-	    curl_easy_setopt(http_easy(slot->http), CURLOPT_PRIVATE, slot) !=
-	    CURLE_OK ||
-	    curl_multi_add_handle(f->multi, http_easy(slot->http)) !=
-	    CURLM_OK)
-		return (-1);
-	slot->delivery = e;
-	e->in_flight = 1;
-	f->in_flight++;
-	return (0);
+}
+
+/* Could a request be sent, were it not for the time of the next probe? */
+static int
+can_start(const struct forwarder *f)
+{
+
+	return (!f->stopped && f->nwaiting > 0 && f->nfree > 0 &&
+	    (f->failures == 0 || f->probe == NULL));
 }
 
 /* Start as many as may be in flight: one probe, while the webhook is away. */
 static void
 start(struct forwarder *f, long now)
 {
-	struct delivery *e;
-	int i, limit = f->failures > 0 ? 1 : f->nslots;
 
-	if (f->stopped || (f->failures > 0 && now < f->probe_at))
-		return;
-	for (i = 0; i < f->nslots && f->in_flight < limit; i++) {
-		if (f->slots[i].delivery != NULL)
-			continue;
-		if ((e = TAILQ_FIRST(&f->waiting)) == NULL)
-			return;
-		TAILQ_REMOVE(&f->waiting, e, link);
-		if (post(f, &f->slots[i], e) != 0)
-			put_off(f, e, now + BACKOFF_CAP_MS,
-			    now + BACKOFF_CAP_MS);
+	while (can_start(f) && (f->failures == 0 || now >= f->probe_at)) {
+		fill(f, batch_size(f));
+		dispatch(f, NULL, now);
 	}
 }
 
@@ -321,77 +506,95 @@ about(const struct delivery *e, const char *task_name)
 	return (a);
 }
 
+/* Return the text ${name} of ${answer}, or ${otherwise}. */
+static const char *
+text_of(const json_t *answer, const char *name, const char *otherwise)
+{
+	const char *text = json_string_value(json_object_get(answer, name));
+
+	return (text != NULL ? text : otherwise);
+}
+
 /* 200: say what came of it. */
 static void
 report_success(const struct delivery *e, const json_t *answer)
 {
-	const char *task = json_string_value(json_object_get(answer,
-	    "taskName"));
-	const char *reason = json_string_value(json_object_get(answer,
-	    "reason"));
-	struct log_about a = about(e, task);
+	struct log_about a = about(e, text_of(answer, "taskName", NULL));
+	const char *reason = text_of(answer, "reason", "no reason given");
 
 	if (json_is_true(json_object_get(answer, "scheduled")))
 		log_info(&a, "Successfully scheduled Cloud Task");
 	else if (json_is_true(json_object_get(answer, "success")))
-		log_info(&a, "Nothing to schedule: %s",
-		    reason != NULL ? reason : "no reason given");
+		log_info(&a, "Nothing to schedule: %s", reason);
 	else
-		log_error(&a, "Given up: %s",
-		    reason != NULL ? reason : "no reason given");
+		log_error(&a, "Given up: %s", reason);
 }
 
 /*
  * Nothing goes through for anybody: everything waits, one booking probes.
- * ${asked} is how many seconds the answer asked to wait, or -1.
+ * ${probed} says that the probe itself failed; those that were in flight
+ * together count as one failure.  ${asked} is how many seconds the answer
+ * asked to wait, or -1.
  */
 static void
-webhook_away(struct forwarder *f, struct delivery *e, const char *why,
-    long asked, long now)
+webhook_away(struct forwarder *f, struct deliveries *batch, int probed,
+    const char *why, long asked, long now)
 {
-	long wait;
+	struct delivery *e;
+	long until = now + asked * 1000;
 
-	f->failures++;
-	wait = backoff_ms(f->failures, PROBE_BASE_MS, PROBE_CAP_MS);
-	if (wait < asked * 1000)
-		wait = asked * 1000;
-	f->probe_at = now + wait;
-	if (f->failures == 1)
-		log_error(NULL, "the webhook does not work: %s; %zu bookings "
-		    "wait until it does (%s; are nginx and followup-schedule "
-		    "running, and what does /readyz say?)", why,
-		    f->ndeliveries, f->conf->webhook_socket != NULL ?
-		    f->conf->webhook_socket : f->conf->webhook_url);
-	TAILQ_INSERT_TAIL(&f->waiting, e, link);
+	/* What failed goes to the end, so that each probe is another one. */
+	while ((e = TAILQ_FIRST(batch)) != NULL) {
+		TAILQ_REMOVE(batch, e, link);
+		e->again = 0;
+		enqueue(f, e);
+	}
+
+	if (f->failures == 0 || probed) {
+		f->failures++;
+		f->probe_at = now + backoff_ms(f->failures, PROBE_BASE_MS,
+		    PROBE_CAP_MS);
+		if (f->failures == 1)
+			log_error(NULL, "the webhook does not work: %s; %d "
+			    "bookings wait until it does (%s; are nginx and "
+			    "followup-schedule running, and what does "
+			    "/readyz say?)", why,
+			    f->ndeliveries - f->nsettled,
+			    f->conf->webhook_socket != NULL ?
+			    f->conf->webhook_socket : f->conf->webhook_url);
+	}
+	if (asked > 0 && until > f->probe_at)
+		f->probe_at = until;
 }
 
+/* The webhook answered: if that was the probe, all go on. */
 static void
-webhook_back(struct forwarder *f)
+webhook_back(struct forwarder *f, int probed)
 {
 
-	if (f->failures > 0)
-		log_info(NULL, "the webhook works again; %zu bookings "
-		    "go on", f->ndeliveries);
+	if (!probed)
+		return;
+	log_info(NULL, "the webhook works again; %d bookings go on",
+	    f->ndeliveries - f->nsettled);
 	f->failures = 0;
 }
 
-/* Put one booking off. */
+/* Postpone one booking. */
 static void
-try_later(struct forwarder *f, struct delivery *e, const struct http *http,
+try_later(struct forwarder *f, struct delivery *e, const struct verdict *v,
     const char *detail, long now)
 {
 	struct log_about a = about(e, NULL);
-	long asked = http_retry_after(http), backoff, wait;
+	long backoff, wait;
 
 	e->attempts++;
-	backoff = backoff_ms(e->attempts, BACKOFF_BASE_MS, BACKOFF_CAP_MS);
-	wait = backoff;
-	if (asked > 0 && wait < asked * 1000)
-		wait = asked * 1000;
+	wait = backoff = backoff_ms(e->attempts, BACKOFF_BASE_MS,
+	    BACKOFF_CAP_MS);
+	if (v->retry_after > 0 && wait < v->retry_after * 1000)
+		wait = v->retry_after * 1000;
 	log_warning(&a, "attempt %d: the webhook answered %ld: %s; next in "
-	    "%.1f s", e->attempts, http_status(http), detail,
-	    (double)wait / 1000);
-	put_off(f, e, now + backoff, now + wait);
+	    "%.1f s", e->attempts, v->status, detail, (double)wait / 1000);
+	postpone(f, e, now + backoff, now + wait);
 }
 
 static int
@@ -401,76 +604,205 @@ is_transient(long status)
 	return (status >= 500 || status == 408 || status == 429);
 }
 
-/* Does the answer concern this booking, and not all of them alike? */
 static int
-is_about_booking(long status, const json_t *answer)
+has_type(const json_t *answer, const char *type)
 {
-	const char *type = json_string_value(json_object_get(answer, "type"));
 
-	return (status == 429 || (type != NULL &&
-	    strcmp(type, TYPE_UNAVAILABLE) == 0));
+	return (strcmp(text_of(answer, "type", ""), type) == 0);
 }
 
-/* Decide what becomes of the booking that ${slot} was busy with. */
+/* Is a success said about ${e}, and in the form that was agreed? */
+static int
+makes_sense(const struct delivery *e, const json_t *answer)
+{
+
+	return (json_is_boolean(json_object_get(answer, "success")) &&
+	    strcmp(text_of(answer, "bookingId", e->id), e->id) == 0);
+}
+
+/* Done with ${e}, unless it has been announced again meanwhile. */
+static void
+settle(struct forwarder *f, struct delivery *e)
+{
+
+	/* The page that is being read may still show it as it was before. */
+	if (f->remember && f->nsettled < MAX_SETTLED) {
+		e->stage = SETTLED;
+		TAILQ_INSERT_TAIL(&f->settled, e, link);
+		f->nsettled++;
+	} else
+		forget(f, e);
+}
+
+/* Decide what becomes of ${e}, in none of the lists, after verdict ${v}. */
+static void
+conclude(struct forwarder *f, struct delivery *e, const struct verdict *v,
+    long now)
+{
+	struct log_about a = about(e, NULL);
+	const char *detail = text_of(v->answer, "detail", "no detail given");
+	int later = is_transient(v->status);
+
+	if (v->status == 200 && !makes_sense(e, v->answer)) {
+		later = 1;
+		detail = "an answer that makes no sense for this booking";
+	}
+	if (!later && v->status == 200)
+		report_success(e, v->answer);
+	else if (!later)
+		log_error(&a, "The webhook answered %ld, which is final: %s",
+		    v->status, detail);
+
+	/* Announced meanwhile, it has changed: that is a new beginning. */
+	if (e->again) {
+		e->again = 0;
+		e->attempts = 0;
+		enqueue(f, e);
+	} else if (later)
+		try_later(f, e, v, detail, now);
+	else
+		settle(f, e);
+}
+
+/*
+ * Read the ${i}th of the ${results} into ${v}: one that is not about ${e}
+ * leaves the answer at NULL.
+ */
+static void
+read_result(const json_t *results, size_t i, const struct delivery *e,
+    struct verdict *v)
+{
+	const json_t *result = json_array_get(results, i);
+	const json_t *status = json_object_get(result, "status");
+	const json_t *wait = json_object_get(result, "retryAfter");
+	double seconds = json_number_value(wait);
+
+	v->status = 200;
+	v->answer = NULL;
+	v->retry_after = -1;
+	if (strcmp(text_of(result, "bookingId", ""), e->id) != 0)
+		return;
+	if (status != NULL && (!json_is_integer(status) ||
+	    json_integer_value(status) < 200 ||
+	    json_integer_value(status) > 599))
+		return;
+	if (status != NULL)
+		v->status = (long)json_integer_value(status);
+	if (seconds > 0)
+		v->retry_after = seconds < MAX_RETRY_AFTER ? (long)seconds :
+		    MAX_RETRY_AFTER;
+	v->answer = result;
+}
+
+/*
+ * Conclude the ${batch} of ${n} bookings by the results in ${answer}, which
+ * are in the order of the bookings.  What is wrong with one of them is held
+ * against that booking; with a wrong number of them none can be trusted.
+ */
+static void
+conclude_batch(struct forwarder *f, struct deliveries *batch, int n,
+    const json_t *answer, long now)
+{
+	const json_t *results = json_object_get(answer, "results");
+	struct deliveries held;
+	struct delivery *e;
+	struct verdict v;
+	const char *why = NULL;
+	long asked = -1;
+	size_t i;
+
+	if (json_array_size(results) != (size_t)n)
+		results = NULL;
+	TAILQ_INIT(&held);
+	for (i = 0; (e = TAILQ_FIRST(batch)) != NULL; i++) {
+		TAILQ_REMOVE(batch, e, link);
+		read_result(results, i, e, &v);
+		if (!is_transient(v.status) ||
+		    !has_type(v.answer, TYPE_OUT_OF_SERVICE)) {
+			conclude(f, e, &v, now);
+			continue;
+		}
+
+		/* This one says that nothing goes through for anybody. */
+		TAILQ_INSERT_TAIL(&held, e, link);
+		why = text_of(v.answer, "detail", "no detail given");
+		if (v.retry_after > asked)
+			asked = v.retry_after;
+	}
+	if (why != NULL)
+		webhook_away(f, &held, 0, why, asked, now);
+}
+
+/* The ${batch} as a whole was refused: each of its bookings goes alone. */
+static void
+split_batch(struct forwarder *f, struct deliveries *batch, int n,
+    long status, const char *detail)
+{
+	struct delivery *e;
+
+	log_warning(NULL, "the webhook answered %ld to %d bookings at once: "
+	    "%s; they are posted one by one", status, n, detail);
+	while ((e = TAILQ_FIRST(batch)) != NULL) {
+		TAILQ_REMOVE(batch, e, link);
+		e->again = 0;
+		e->alone = 1;
+		enqueue(f, e);
+	}
+}
+
+/* Decide what becomes of the bookings that ${slot} was busy with. */
 static void
 finish(struct forwarder *f, struct slot *slot, int answered, long now)
 {
-	struct delivery *e = slot->delivery;
-	struct log_about a = about(e, NULL);
-	const char *detail;
-	json_t *answer = NULL;
-	long status;
+	struct http *http = slot->http;
+	struct deliveries batch;
+	struct delivery *e;
+	struct verdict v;
+	json_t *answer;
+	int n = slot->n, probed = f->probe == slot;
 
-	slot->delivery = NULL;
-	e->in_flight = 0;
-	f->in_flight--;
+	unload(f, slot, &batch);
 	if (!answered) {
-		webhook_away(f, e, http_error(slot->http), -1, now);
+		webhook_away(f, &batch, probed, http_error(http), -1, now);
 		return;
 	}
 
-	status = http_status(slot->http);
-	answer = json_loadb(http_body(slot->http), http_body_len(slot->http),
+	v.status = http_status(http);
+	v.retry_after = http_retry_after(http);
+	v.answer = answer = json_loadb(http_body(http), http_body_len(http),
 	    0, NULL);
-	detail = json_string_value(json_object_get(answer, "detail"));
-	if (detail == NULL)
-		detail = "no detail given";
-	if (is_transient(status) && !is_about_booking(status, answer)) {
-		webhook_away(f, e, detail,
-		    http_retry_after(slot->http), now);
+	if (is_transient(v.status) && v.status != 429 &&
+	    !has_type(answer, TYPE_UNAVAILABLE)) {
+		webhook_away(f, &batch, probed, text_of(answer, "detail",
+		    "no detail given"), v.retry_after, now);
 		goto out;
 	}
-	webhook_back(f);
-	if (is_transient(status)) {
-		try_later(f, e, slot->http, detail, now);
-		goto out;
+	webhook_back(f, probed);
+	if (n > 1 && v.status == 200)
+		conclude_batch(f, &batch, n, answer, now);
+	else if (n > 1 && !is_transient(v.status))
+		split_batch(f, &batch, n, v.status, text_of(answer, "detail",
+		    "no detail given"));
+	else while ((e = TAILQ_FIRST(&batch)) != NULL) {
+		TAILQ_REMOVE(&batch, e, link);
+		conclude(f, e, &v, now);
 	}
-
-	if (status == 200)
-		report_success(e, answer);
-	else
-		log_error(&a, "The webhook answered %ld, which is final: %s",
-		    status, detail);
-	if (e->again) {
-		/* It was told of again meanwhile. */
-		e->again = 0;
-		e->attempts = 0;
-		TAILQ_INSERT_TAIL(&f->waiting, e, link);
-	} else
-		forget(f, e);
 
 out:
 	json_decref(answer);
 }
 
-/* Let transfers go on, and take note of those that are finished. */
-static void
+/*
+ * Let transfers go on, and take note of those that are finished.  Return how
+ * many there were.
+ */
+static int
 perform(struct forwarder *f, long now)
 {
 	struct slot *slot;
 	CURLMsg *message;
 	char *private;
-	int running, left;
+	int running, left, finished = 0;
 	CURLcode result;
 
 	(void)curl_multi_perform(f->multi, &running);
@@ -484,7 +816,9 @@ perform(struct forwarder *f, long now)
 		(void)curl_multi_remove_handle(f->multi,
 		    message->easy_handle);
 		finish(f, slot, http_done(slot->http, result) == 0, now);
+		finished++;
 	}
+	return (finished);
 }
 
 /**
@@ -494,17 +828,13 @@ perform(struct forwarder *f, long now)
 void
 forwarder_step(struct forwarder *f, long now)
 {
-	int before;
 
 	wake_up(f, now);
 
 	/* What is started may be finished at once, and make room. */
 	do {
 		start(f, now);
-		before = f->in_flight;
-		perform(f, now);
-	} while (f->in_flight < before && !TAILQ_EMPTY(&f->waiting) &&
-	    f->failures == 0 && !f->stopped);
+	} while (perform(f, now) > 0 && can_start(f) && f->failures == 0);
 }
 
 /**
@@ -519,10 +849,9 @@ forwarder_wait(struct forwarder *f, struct curl_waitfd *extra,
 	long timeout;
 
 	/* The earliest of what is to be done. */
-	if (!TAILQ_EMPTY(&f->put_off) && f->next_retry < deadline)
+	if (!TAILQ_EMPTY(&f->postponed) && f->next_retry < deadline)
 		deadline = f->next_retry;
-	if (f->failures > 0 && f->in_flight == 0 &&
-	    !TAILQ_EMPTY(&f->waiting) && f->probe_at < deadline)
+	if (can_start(f) && f->probe_at < deadline)
 		deadline = f->probe_at;
 	timeout = deadline > now ? deadline - now : 0;
 	(void)curl_multi_poll(f->multi, extra, nextra, (int)timeout, NULL);
@@ -537,6 +866,36 @@ forwarder_has_room(const struct forwarder *f)
 {
 
 	return (f->ndeliveries + FORWARDER_PAGE <= MAX_DELIVERIES);
+}
+
+/**
+ * forwarder_is_filled(f):
+ * Return non-zero iff so much waits that a new sweep would bring little else.
+ */
+int
+forwarder_is_filled(const struct forwarder *f)
+{
+
+	return (f->nwaiting > FORWARDER_PAGE);
+}
+
+/**
+ * forwarder_remember(f, remember):
+ * From now on (${remember} is set) a page of the sweep is being read, which
+ * may show bookings as they were before they were settled: those are
+ * remembered until it has been handed over (${remember} is 0).
+ */
+void
+forwarder_remember(struct forwarder *f, int remember)
+{
+	struct delivery *e;
+
+	f->remember = remember;
+	while (!remember && (e = TAILQ_FIRST(&f->settled)) != NULL) {
+		TAILQ_REMOVE(&f->settled, e, link);
+		f->nsettled--;
+		forget(f, e);
+	}
 }
 
 /**
@@ -561,6 +920,18 @@ forwarder_in_flight(const struct forwarder *f)
 	return (f->in_flight);
 }
 
+/* Forget all of ${list}. */
+static void
+forget_all(struct forwarder *f, struct deliveries *list)
+{
+	struct delivery *e;
+
+	while ((e = TAILQ_FIRST(list)) != NULL) {
+		TAILQ_REMOVE(list, e, link);
+		forget(f, e);
+	}
+}
+
 /**
  * forwarder_free(f):
  * Drop everything; NULL is fine.
@@ -568,28 +939,22 @@ forwarder_in_flight(const struct forwarder *f)
 void
 forwarder_free(struct forwarder *f)
 {
-	struct delivery *e;
 	int i;
 
 	if (f == NULL)
 		return;
 	for (i = 0; f->slots != NULL && i < f->nslots; i++) {
-		if ((e = f->slots[i].delivery) != NULL) {
+		if (f->slots[i].n > 0) {
 			(void)curl_multi_remove_handle(f->multi,
 			    http_easy(f->slots[i].http));
-			forget(f, e);
+			forget_all(f, &f->slots[i].batch);
 		}
 		http_free(f->slots[i].http);
 		free(f->slots[i].body);
 	}
-	while ((e = TAILQ_FIRST(&f->waiting)) != NULL) {
-		TAILQ_REMOVE(&f->waiting, e, link);
-		forget(f, e);
-	}
-	while ((e = TAILQ_FIRST(&f->put_off)) != NULL) {
-		TAILQ_REMOVE(&f->put_off, e, link);
-		forget(f, e);
-	}
+	forget_all(f, &f->waiting);
+	forget_all(f, &f->postponed);
+	forget_all(f, &f->settled);
 	(void)curl_multi_cleanup(f->multi);
 	if (f->authorization != NULL)
 		OPENSSL_cleanse(f->authorization, strlen(f->authorization));

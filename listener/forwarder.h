@@ -7,13 +7,25 @@ struct config;
 
 /*
  * Bookings on their way to the webhook: what waits, what is in flight, what
- * is tried again.  A booking is in flight at most once; told of again
+ * is tried again.  A booking is in flight at most once; announced again
  * meanwhile, it is posted once more afterwards.
  *
- * An answer of 5xx, 408 or 429 that is about one booking puts that booking
- * off, by exponential backoff with full jitter or as Retry-After asks.  When
- * the webhook itself is away everything waits but one booking at a time,
- * which probes, so that all go on at once when it is back.
+ * A notification is posted at once, alone, while a connection is free.  What
+ * had to wait for one, and what the sweep found, goes in batches of up to 100
+ * ids, spread evenly over the connections that are free:
+ *
+ * {"booking_ids": [UUID, ...]}	answered by	{"results": [OBJECT, ...]}
+ *
+ * with one result for each booking in the same order, which is what a request
+ * for it alone would have been answered: its "status" if that is not 200, its
+ * "bookingId", and its "retryAfter" in seconds.  A booking whose result is
+ * missing or is another one's is tried again.  If a whole batch is refused its
+ * bookings are posted one by one.
+ *
+ * An answer of 5xx, 408 or 429 that is about one booking postpones that
+ * booking, by exponential backoff with full jitter or as Retry-After asks (an
+ * hour at most).  When the webhook itself is away, everything waits but one
+ * booking at a time, which probes, so that all go on at once when it is back.
  *
  * Memory is bounded: what does not fit is left to the sweep.  Times are
  * milliseconds of the monotonic clock.
@@ -23,6 +35,7 @@ struct forwarder;
 enum forwarder_added {
 	FORWARDER_NEW,		/* will be posted */
 	FORWARDER_KNOWN,	/* waits or is in flight already */
+	FORWARDER_SETTLED,	/* was answered since the sweep asked */
 	FORWARDER_FULL,		/* left to the sweep */
 };
 
@@ -33,14 +46,14 @@ enum forwarder_added {
 struct forwarder *forwarder_new(const struct config *);
 
 /**
- * forwarder_add(f, id, tenant_id, payload):
- * Have booking ${id} (a UUID in lower case) posted, with ${payload} as the
- * body or, if that is NULL, with the id alone.  If ${payload} is set somebody
- * says that the booking has changed: if it is in flight just now it is posted
- * again afterwards.
+ * forwarder_add(f, id, tenant_id, payload, now):
+ * Have booking ${id} (a UUID in lower case) posted.  ${payload} is NULL if the
+ * sweep found it; otherwise a notification says that it has changed: it is
+ * posted at once, alone and with ${payload} as the body, if a connection is
+ * free, and if it is in flight just now it is posted again afterwards.
  */
 enum forwarder_added forwarder_add(struct forwarder *, const char *,
-    const char *, const char *);
+    const char *, const char *, long);
 
 /**
  * forwarder_step(f, now):
@@ -61,6 +74,20 @@ void forwarder_wait(struct forwarder *, struct curl_waitfd *, unsigned int,
  * Return non-zero iff a page of the sweep can be taken.
  */
 int forwarder_has_room(const struct forwarder *);
+
+/**
+ * forwarder_is_filled(f):
+ * Return non-zero iff so much waits that a new sweep would bring little else.
+ */
+int forwarder_is_filled(const struct forwarder *);
+
+/**
+ * forwarder_remember(f, remember):
+ * From now on (${remember} is set) a page of the sweep is being read, which
+ * may show bookings as they were before they were settled: those are
+ * remembered until it has been handed over (${remember} is 0).
+ */
+void forwarder_remember(struct forwarder *, int);
 
 /**
  * forwarder_stop(f):

@@ -62,7 +62,8 @@ on_notify(struct listener *l, const char *text, long now)
 	if (*payload.tenant_id != '\0')
 		about.tenant_id = payload.tenant_id;
 	log_info(&about, "Received booking notification");
-	(void)forwarder_add(l->forwarder, payload.id, about.tenant_id, text);
+	(void)forwarder_add(l->forwarder, payload.id, about.tenant_id, text,
+	    now);
 
 	/* What did not fit is found by this, as is what was not notified. */
 	sweep_notified(l->sweep, now);
@@ -93,7 +94,7 @@ handle_notifications(struct listener *l, long now)
 			    now);
 			break;
 		case NOTIFICATIONS_LOST:
-			sweep_lost(l->sweep);
+			sweep_lost(l->sweep, l->forwarder);
 			break;
 		case NOTIFICATIONS_FATAL:
 			l->failed = 1;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "backoff.h"
-#include "booking.h"
+#include "bookings.h"
 #include "config.h"
 #include "db.h"
 #include "log.h"
@@ -16,13 +16,25 @@
 /* Deadlines and pauses, in milliseconds. */
 #define CONNECT_MS	5000	/* for a connection to come about */
 #define ANSWER_MS	4000	/* for a short query to be answered */
-#define QUERY_MS	9500	/* for the caller's query */
+#define QUERY_MS	9500	/* for the caller's statement */
 #define HEARTBEAT_MS	3000	/* of silence, then the server is asked */
 #define STANDBY_MS	2000	/* between attempts to become active */
+#define PLAN_MS		60000	/* after which a plan is made anew */
 #define BACKOFF_BASE_MS	200
 #define BACKOFF_CAP_MS	5000
 
-/* What the connection is at; all but the first and last await an answer. */
+/* The name of the caller's statement, and the most parameters it has. */
+#define STATEMENT	"caller"
+#define MAX_PARAMS	8
+
+/*
+ * What comes before it is prepared.  One plan for all parameters takes 0.15 ms
+ * where planning each time takes 2 ms.
+ */
+#define CLEAR_SQL	"SET plan_cache_mode = force_generic_plan; "	\
+			"DEALLOCATE ALL"
+
+/* What the connection is at. */
 enum state {
 	DISCONNECTED,	/* until wake */
 	CONNECTING,
@@ -30,7 +42,9 @@ enum state {
 	ELECTING,	/* the lock of the active listener */
 	STANDBY,	/* another one has it; until wake */
 	SUBSCRIBING,	/* LISTEN */
-	QUERYING,	/* the caller's query */
+	CLEARING,	/* room for the caller's statement */
+	PREPARING,	/* the caller's statement */
+	QUERYING,	/* likewise, executed */
 	BEATING,	/* heartbeat */
 	IDLE,		/* listening; until wake */
 };
@@ -46,8 +60,14 @@ struct notifications {
 	int leading;		/* this session has the lock */
 	int leader;		/* process id of ours that had it last, or 0 */
 	int fatal;
+	int lost;		/* to be reported yet */
 	PGnotify *notify;	/* the one last given out */
 	PGresult *result;	/* of the query at hand */
+	int prepared;		/* this session has the caller's statement */
+	long stale_at;		/* when its plan is too old */
+	const char *sql;	/* the caller's statement, while it is due */
+	const char *params[MAX_PARAMS];
+	int nparams;
 };
 
 /**
@@ -85,6 +105,7 @@ lose(struct notifications *n, long now, const char *reason)
 	PQfinish(n->conn);
 	n->conn = NULL;
 	n->leading = 0;
+	n->prepared = 0;
 	n->state = DISCONNECTED;
 	n->wake = now + wait;
 	return (NOTIFICATIONS_LOST);
@@ -104,6 +125,46 @@ ask(struct notifications *n, enum state state, const char *sql,
 	n->state = state;
 	n->wake = now + ANSWER_MS;
 	return (NOTIFICATIONS_NONE);
+}
+
+/* Prepare the caller's statement, once in a session. */
+static enum notifications_event
+prepare(struct notifications *n, long now)
+{
+
+	if (PQsendPrepare(n->conn, STATEMENT, n->sql, 0, NULL) != 1)
+		return (lose(n, now, NULL));
+	n->state = PREPARING;
+	n->wake = now + ANSWER_MS;
+	return (NOTIFICATIONS_NONE);
+}
+
+/* Execute it. */
+static enum notifications_event
+execute(struct notifications *n, long now)
+{
+
+	if (PQsendQueryPrepared(n->conn, STATEMENT, n->nparams, n->params,
+	    NULL, NULL, 0) != 1)
+		return (lose(n, now, NULL));
+	n->state = QUERYING;
+	n->wake = now + QUERY_MS;
+	return (NOTIFICATIONS_NONE);
+}
+
+/* The caller's statement has ended: hand its result over. */
+static enum notifications_event
+end_query(struct notifications *n, long now)
+{
+
+	/* A plan that was refused may be out of date: prepare it anew. */
+	if (PQresultStatus(n->result) != PGRES_TUPLES_OK)
+		n->prepared = 0;
+
+	/* An answer is as good as a heartbeat, but gives no lock. */
+	n->state = IDLE;
+	n->wake = n->leading ? now + HEARTBEAT_MS : now;
+	return (NOTIFICATIONS_RESULT);
 }
 
 static enum notifications_event
@@ -207,11 +268,18 @@ act_on_result(struct notifications *n, long now)
 		n->state = IDLE;
 		n->wake = now + HEARTBEAT_MS;
 		return (NOTIFICATIONS_LISTENING);
+	case CLEARING:
+		if (PQresultStatus(n->result) != PGRES_COMMAND_OK)
+			return (lose(n, now, NULL));
+		return (prepare(n, now));
+	case PREPARING:
+		if (PQresultStatus(n->result) != PGRES_COMMAND_OK)
+			return (end_query(n, now));
+		n->prepared = 1;
+		n->stale_at = now + PLAN_MS;
+		return (execute(n, now));
 	case QUERYING:
-		/* An answer is as good as a heartbeat, but gives no lock. */
-		n->state = IDLE;
-		n->wake = n->leading ? now + HEARTBEAT_MS : now;
-		return (NOTIFICATIONS_RESULT);
+		return (end_query(n, now));
 	default:
 		/* Another one has the lock by now: let it. */
 		if (!n->leading && !may_lead(n)) {
@@ -252,9 +320,8 @@ static int
 is_awaiting(const struct notifications *n)
 {
 
-	return (n->state == SETTING_UP || n->state == ELECTING ||
-	    n->state == SUBSCRIBING || n->state == QUERYING ||
-	    n->state == BEATING);
+	return (n->state != DISCONNECTED && n->state != CONNECTING &&
+	    n->state != STANDBY && n->state != IDLE);
 }
 
 /* What is to do because time has passed. */
@@ -269,7 +336,7 @@ act_on_time(struct notifications *n, long now)
 		return (ask(n, ELECTING, bookings_leader_sql(),
 		    n->conf->schema, now));
 	case IDLE:
-		/* Who leads without the lock goes on asking for it. */
+		/* A leader without the lock goes on asking for it. */
 		return (n->leading ? ask(n, BEATING, "SELECT 1", NULL, now) :
 		    ask(n, BEATING, bookings_leader_sql(), n->conf->schema,
 		    now));
@@ -298,6 +365,10 @@ notifications_next(struct notifications *n, long now,
 	}
 	if (n->fatal)
 		return (NOTIFICATIONS_FATAL);
+	if (n->lost) {
+		n->lost = 0;
+		return (NOTIFICATIONS_LOST);
+	}
 
 	if (n->conn != NULL && n->state != CONNECTING) {
 		/*
@@ -337,21 +408,28 @@ notifications_next(struct notifications *n, long now,
 
 /**
  * notifications_query(n, sql, params, nparams, now):
- * Send a query, whose end is NOTIFICATIONS_RESULT.  Return 0, or -1 if the
- * connection is busy or not listening.
+ * Execute ${sql}, always the same statement, which is prepared in each session
+ * and again when its plan has become old; its end is NOTIFICATIONS_RESULT.
+ * The statement, and the ${nparams} (at most 8) texts of ${params}, must live
+ * until then.  Return 0, or -1 if the connection is busy or not listening.
  */
 int
 notifications_query(struct notifications *n, const char *sql,
     const char *const *params, int nparams, long now)
 {
+	int i;
 
-	if (n->state != IDLE ||
-	    PQsendQueryParams(n->conn, sql, nparams, NULL, params, NULL, NULL,
-	    0) != 1)
+	if (n->state != IDLE)
 		return (-1);
-	n->state = QUERYING;
-	n->wake = now + QUERY_MS;
-	return (0);
+	n->sql = sql;
+	n->nparams = nparams;
+	for (i = 0; i < nparams; i++)
+		n->params[i] = params[i];
+
+	/* A plan is for the tables as they were: they may have grown since. */
+	n->lost = (n->prepared && now < n->stale_at ? execute(n, now) :
+	    ask(n, CLEARING, CLEAR_SQL, NULL, now)) == NOTIFICATIONS_LOST;
+	return (n->lost ? -1 : 0);
 }
 
 /**

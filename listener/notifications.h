@@ -46,8 +46,10 @@ enum notifications_event notifications_next(struct notifications *, long,
 
 /**
  * notifications_query(n, sql, params, nparams, now):
- * Send a query, whose end is NOTIFICATIONS_RESULT.  Return 0, or -1 if the
- * connection is busy or not listening.
+ * Execute ${sql}, always the same statement, which is prepared in each session
+ * and again when its plan has become old; its end is NOTIFICATIONS_RESULT.
+ * The statement, and the ${nparams} (at most 8) texts of ${params}, must live
+ * until then.  Return 0, or -1 if the connection is busy or not listening.
  */
 int notifications_query(struct notifications *, const char *,
     const char *const *, int, long);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "booking.h"
+#include "bookings.h"
 #include "config.h"
 #include "forwarder.h"
 #include "log.h"
@@ -13,14 +13,20 @@
 #include "sweep.h"
 
 /* After a notification the table is read this much later, in milliseconds. */
-#define NOTIFIED_MS	150
+#define NOTIFIED_MS	5
 
-/* After a sweep that found something new: at first, then twice as much. */
-#define AGAIN_MS	150
+/*
+ * A transaction whose notification was skipped because of another one's may
+ * commit this much later than that one.
+ */
+#define WATCH_MS	200
+
+/* The pause after a sweep is so many times what it took: 5 % of one core. */
+#define SHARE		20
 
 /* With no room for a page, or the connection busy, look again after. */
 #define NO_ROOM_MS	50
-#define BUSY_MS		10
+#define BUSY_MS		5
 
 /* Scheduled bookings that are overdue are looked at this often, or sooner. */
 #define OVERDUE_MS	60000
@@ -35,9 +41,13 @@ struct sweep {
 	long next_overdue;	/* when to look at those next */
 	long due;		/* when the next page is asked for */
 	int asked;		/* a page is on its way */
+	long asked_at;
+	long took;		/* the pages of this sweep so far */
 	int found;		/* new bookings in this sweep */
 	int requested;		/* asked for again during this sweep */
-	long again;		/* pause after a sweep that found something */
+	long again;		/* next pause, if another sweep is to follow */
+	long watch_until;	/* go on until then, whatever is found */
+	long rest_until;	/* the share of a core is used up */
 	int paging;		/* place and id are where to go on */
 	char place[64];
 	char id[UUID_LEN];
@@ -66,18 +76,21 @@ sweep_new(const struct config *conf)
 	s->overdue_interval = conf->overdue_grace * 1000L < OVERDUE_MS ?
 	    conf->overdue_grace * 1000L : OVERDUE_MS;
 	s->due = LONG_MAX;
-	s->again = AGAIN_MS;
+	s->again = NOTIFIED_MS;
 	return (s);
 }
 
 /**
  * sweep_request(sweep, when):
- * Have the table read at ${when}, if not sooner.
+ * Have the table read at ${when}, if not sooner, or when the sweep before is
+ * far enough away.
  */
 void
 sweep_request(struct sweep *s, long when)
 {
 
+	if (when < s->rest_until)
+		when = s->rest_until;
 	if (s->asked || s->paging)
 		s->requested = 1;
 	else if (when < s->due)
@@ -86,13 +99,14 @@ sweep_request(struct sweep *s, long when)
 
 /**
  * sweep_notified(sweep, now):
- * A notification came at ${now}: others may have been spared.
+ * A notification came at ${now}: others may have been skipped.
  */
 void
 sweep_notified(struct sweep *s, long now)
 {
 
-	s->again = AGAIN_MS;
+	s->again = NOTIFIED_MS;
+	s->watch_until = now + WATCH_MS;
 	sweep_request(s, now + NOTIFIED_MS);
 }
 
@@ -101,16 +115,20 @@ sweep_notified(struct sweep *s, long now)
  * Send the query for the next page, if it is time and there is room.
  */
 void
-sweep_step(struct sweep *s, struct notifications *n,
-    const struct forwarder *f, long now)
+sweep_step(struct sweep *s, struct notifications *n, struct forwarder *f,
+    long now)
 {
 	int overdue = now >= s->next_overdue;
-	const char *params[] = { s->window, s->paging ? s->place : NULL,
-	    s->paging ? s->id : NULL, s->page, overdue ? s->grace : NULL };
+	static const char *const start[] = { BOOKINGS_SWEEP_START };
+	const char *params[] = { s->window, s->paging ? s->place : start[0],
+	    s->paging ? s->id : start[1], s->page, overdue ? s->grace : NULL };
 
 	if (s->asked || now < s->due)
 		return;
-	if (!forwarder_has_room(f)) {
+
+	/* While much waits, start nothing that finds the same once more. */
+	if (!forwarder_has_room(f) ||
+	    (!s->paging && forwarder_is_filled(f))) {
 		s->due = now + NO_ROOM_MS;
 		return;
 	}
@@ -120,7 +138,9 @@ sweep_step(struct sweep *s, struct notifications *n,
 		s->due = now + BUSY_MS;
 		return;
 	}
+	forwarder_remember(f, 1);
 	s->asked = 1;
+	s->asked_at = now;
 	s->due = LONG_MAX;
 	if (overdue)
 		s->next_overdue = now + s->overdue_interval;
@@ -130,24 +150,61 @@ sweep_step(struct sweep *s, struct notifications *n,
 static void
 plan_next(struct sweep *s, long now)
 {
-	int requested = s->requested;
+	long pause = s->interval, rest = SHARE * s->took;
 
-	s->paging = 0;
-	s->requested = 0;
-	s->due = now + s->interval;
-	if (s->found > 0) {
-		/*
-		 * Double the pause, so that rows which come back again and
-		 * again do not keep us busy.
-		 */
-		if (s->again < s->interval)
-			s->due = now + s->again;
-		s->again *= 2;
+	/*
+	 * Double the pause each time, so that rows which come back again and
+	 * again do not keep us busy.
+	 */
+	if (s->found > 0 || s->requested || now < s->watch_until) {
+		if (s->again < s->interval) {
+			pause = s->again;
+			s->again *= 2;
+		}
 	} else
-		s->again = AGAIN_MS;
-	if (requested && s->due > now + NOTIFIED_MS)
-		s->due = now + NOTIFIED_MS;
+		s->again = NOTIFIED_MS;
+
+	/* The interval holds even where one sweep takes most of it. */
+	if (rest > s->interval)
+		rest = s->interval;
+	s->rest_until = now + rest;
+	s->due = now + (pause > rest ? pause : rest);
+	s->paging = 0;
+	s->took = 0;
 	s->found = 0;
+	s->requested = 0;
+}
+
+/* Hand the bookings in ${result} over; return how many belong to the page. */
+static int
+take_page(struct sweep *s, const PGresult *result, struct forwarder *f,
+    long now)
+{
+	const char *id, *place;
+	int row, rows = PQntuples(result), paged = 0;
+
+	for (row = 0; row < rows; row++) {
+		id = PQgetvalue(result, row, 0);
+		place = PQgetvalue(result, row, 2);
+		if (*place != '\0') {
+			paged++;
+			(void)snprintf(s->place, sizeof(s->place), "%s",
+			    place);
+			(void)snprintf(s->id, sizeof(s->id), "%s", id);
+		}
+
+		/*
+		 * What was settled since, or does not fit, is not new, but
+		 * may have to be found by another sweep soon.
+		 */
+		if (forwarder_add(f, id, PQgetvalue(result, row, 1), NULL,
+		    now) != FORWARDER_KNOWN)
+			s->found++;
+	}
+	if (rows > 0)
+		log_debug(NULL, "sweep: %d bookings, %d of them new", rows,
+		    s->found);
+	return (paged);
 }
 
 /**
@@ -158,57 +215,41 @@ void
 sweep_result(struct sweep *s, const PGresult *result, struct forwarder *f,
     long now)
 {
-	const char *id, *place;
-	int row, rows, paged = 0;
 
 	s->asked = 0;
+	s->took += now - s->asked_at;
 	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
 		log_error(NULL, "the table could not be read: %s; is the "
 		    "trigger installed, and are the grants complete? "
 		    "(followup-trigger verify)", PQresultErrorMessage(result));
 		s->found = 0;
+		s->requested = 0;
+		s->watch_until = now;
 		plan_next(s, now);
-		return;
-	}
-
-	rows = PQntuples(result);
-	for (row = 0; row < rows; row++) {
-		id = PQgetvalue(result, row, 0);
-		place = PQgetvalue(result, row, 2);
-		if (*place != '\0') {
-			paged++;
-			(void)snprintf(s->place, sizeof(s->place), "%s",
-			    place);
-			(void)snprintf(s->id, sizeof(s->id), "%s", id);
-		}
-		if (forwarder_add(f, id, PQgetvalue(result, row, 1), NULL) ==
-		    FORWARDER_NEW)
-			s->found++;
-	}
-	if (rows > 0)
-		log_debug(NULL, "sweep: %d bookings, %d of them new", rows,
-		    s->found);
-
-	/* A full page is followed by another one. */
-	s->paging = paged == FORWARDER_PAGE;
-	if (s->paging)
+	} else if (take_page(s, result, f, now) == FORWARDER_PAGE) {
+		/* A full page is followed by another one. */
+		s->paging = 1;
 		s->due = now;
-	else
+	} else
 		plan_next(s, now);
+	forwarder_remember(f, 0);
 }
 
 /**
- * sweep_lost(sweep):
+ * sweep_lost(sweep, forwarder):
  * The connection is gone, and a page that was asked for with it.
  */
 void
-sweep_lost(struct sweep *s)
+sweep_lost(struct sweep *s, struct forwarder *f)
 {
 
+	forwarder_remember(f, 0);
 	s->asked = 0;
 	s->paging = 0;
+	s->took = 0;
 	s->found = 0;
 	s->requested = 0;
+	s->rest_until = 0;
 	s->due = LONG_MAX;
 }
 

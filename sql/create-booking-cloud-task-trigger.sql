@@ -695,6 +695,9 @@ COMMENT ON TABLE :"schema".followup_obsolete_tasks IS 'followup-scheduler: '
     'Cloud Tasks that followup-schedule still has to delete';
 \endif
 
+CREATE TABLE IF NOT EXISTS :"schema".followup_attempts (
+    booking_id uuid PRIMARY KEY,
+    begun_at timestamptz NOT NULL DEFAULT now());
 -- The view and the triggers are made anew only where they differ from what
 -- they should be: dropping a trigger waits for every writer.
 SELECT CASE kind WHEN 'TRIGGER' THEN
@@ -764,7 +767,7 @@ GRANT USAGE ON SCHEMA :"schema" TO :"grant_to";
 GRANT SELECT, UPDATE (task_name, task_scheduled_at, task_status, executed_at,
     execution_attempts, last_execution_error, idempotency_key)
     ON :"schema".:"table" TO :"grant_to";
-GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_failures,
+GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_attempts, :"schema".followup_failures,
     :"schema".followup_obsolete_tasks TO :"grant_to";
 GRANT SELECT ON :"schema".followup_dead_letters TO :"grant_to";
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),

@@ -5,7 +5,8 @@
 
 #include <jansson.h>
 
-#include "booking.h"
+#include "booking_state.h"
+#include "bookings.h"
 #include "callback_auth.h"
 #include "config.h"
 #include "db.h"
@@ -28,7 +29,7 @@ struct callback {
 	struct db *db;
 	struct bookings *bookings;
 	struct voice_agent *agent;
-	struct execute *execute;
+	struct execute execute;
 	struct jwks *jwks;
 };
 
@@ -48,14 +49,18 @@ callback_new(const struct config *conf, struct shared_document *keys)
 	if ((c->db = db_new(conf, "followup-execute")) == NULL ||
 	    (c->bookings = bookings_new(conf, c->db)) == NULL ||
 	    (c->agent = voice_agent_new(conf)) == NULL ||
-	    (c->execute = execute_new(conf, c->db, c->bookings, c->agent)) ==
-	    NULL ||
 	    (c->jwks = jwks_new(conf, keys)) == NULL) {
 		callback_free(c);
 		return (NULL);
 	}
 
-	if (bookings_warm_up(c->bookings) != DB_OK)
+	c->execute.conf = conf;
+	c->execute.bookings = c->bookings;
+	c->execute.agent = c->agent;
+
+	/* The first call need not wait for the connection and the plans. */
+	if (bookings_prepare(c->bookings, booking_statements) != DB_OK ||
+	    bookings_prepare(c->bookings, booking_state_execute) != DB_OK)
 		log_warning(NULL, "the database is not ready yet: %s",
 		    db_error(c->db));
 	return (c);
@@ -228,7 +233,7 @@ execute(struct callback *c, struct request *request, const char *id)
 	about.task_name = callback.task_id;
 	log_info(&about, "callback verified");
 
-	execute_booking(c->execute, &callback, &result);
+	execute_booking(&c->execute, &callback, &result);
 	if (result.outcome != EXECUTE_DONE)
 		log_info(&about, "%s", result.reason);
 	reply(request, id, &result);
@@ -277,7 +282,6 @@ callback_free(struct callback *c)
 	if (c == NULL)
 		return;
 	jwks_free(c->jwks);
-	execute_free(c->execute);
 	voice_agent_free(c->agent);
 	bookings_free(c->bookings);
 	db_free(c->db);

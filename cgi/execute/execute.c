@@ -7,7 +7,8 @@
 
 #include <jansson.h>
 
-#include "booking.h"
+#include "booking_state.h"
+#include "bookings.h"
 #include "config.h"
 #include "log.h"
 #include "rfc3339.h"
@@ -29,13 +30,6 @@
 /* The short name of a task. */
 #define TASK_ID_LEN	512
 
-struct execute {
-	const struct config *conf;
-	struct db *db;
-	struct bookings *bookings;
-	struct voice_agent *agent;
-};
-
 static void conclude(struct execute_result *, enum execute_outcome,
     const char *, ...) __attribute__((format(printf, 3, 4)));
 
@@ -53,32 +47,12 @@ conclude(struct execute_result *result, enum execute_outcome outcome,
 }
 
 static void
-database_failed(struct execute *x, struct execute_result *result)
+database_failed(const struct execute *x, struct execute_result *result)
 {
 
 	result->retry_after = BUSY_RETRY;
 	conclude(result, EXECUTE_LATER, "the database is not available: %s",
-	    db_error(x->db));
-}
-
-/**
- * execute_new(conf, db, bookings, agent):
- * Return an executor over these, which must outlive it; NULL when memory is
- * short.
- */
-struct execute *
-execute_new(const struct config *conf, struct db *db,
-    struct bookings *bookings, struct voice_agent *agent)
-{
-	struct execute *x;
-
-	if ((x = calloc(1, sizeof(*x))) == NULL)
-		return (NULL);
-	x->conf = conf;
-	x->db = db;
-	x->bookings = bookings;
-	x->agent = agent;
-	return (x);
+	    bookings_error(x->bookings));
 }
 
 static struct log_about
@@ -96,7 +70,7 @@ task_stem(const struct booking *booking, char stem[TASK_ID_LEN])
 {
 
 	(void)snprintf(stem, TASK_ID_LEN, "followup-%s-%" PRId64, booking->id,
-	    booking->due_epoch);
+	    booking_epoch(booking));
 }
 
 /* Is ${task_id} a name that a task of this booking and time can have? */
@@ -146,10 +120,11 @@ is_own_task(const struct booking *booking,
  * it waits for a task that has just spent itself: back to pending.
  */
 static void
-supersede(struct execute *x, const struct booking *booking,
+supersede(const struct execute *x, const struct booking *booking,
     const struct execute_callback *callback, struct execute_result *result)
 {
 	struct log_about a = about(booking, callback);
+	char due[BOOKING_TIME_LEN];
 	int changed = 0;
 
 	if (booking->status == BOOKING_SCHEDULED &&
@@ -159,7 +134,7 @@ supersede(struct execute *x, const struct booking *booking,
 		return;
 	}
 	log_info(&a, "superseded: the booking is due %s now%s",
-	    booking->due_ms != NULL ? booking->due_ms : "(unknown)",
+	    booking_time(booking->due, 3, due) != NULL ? due : "(unknown)",
 	    changed ? "; back to pending" : "");
 	conclude(result, EXECUTE_SKIPPED, "superseded: the booking is not due "
 	    "at the time of this task any more, or not its tenant's");
@@ -170,10 +145,10 @@ supersede(struct execute *x, const struct booking *booking,
  * with ${result} set otherwise.
  */
 static int
-needs_call(struct execute *x, const struct booking *booking,
+needs_call(const struct execute *x, const struct booking *booking,
     const struct execute_callback *callback, struct execute_result *result)
 {
-	int64_t due;
+	char executed[BOOKING_TIME_LEN];
 	int other_tenant = booking->tenant_id != NULL &&
 	    (callback->tenant_id == NULL ||
 	    strcmp(booking->tenant_id, callback->tenant_id) != 0);
@@ -187,8 +162,8 @@ needs_call(struct execute *x, const struct booking *booking,
 	switch (booking->status) {
 	case BOOKING_EXECUTED:
 		conclude(result, EXECUTE_ALREADY, "the call was started at %s",
-		    booking->executed_at != NULL ? booking->executed_at :
-		    "an earlier time");
+		    booking_time(booking->executed_at, 3, executed) != NULL ?
+		    executed : "an earlier time");
 		return (0);
 	case BOOKING_FAILED:
 		conclude(result, EXECUTE_GIVEN_UP, "failed for good: %s",
@@ -208,9 +183,9 @@ needs_call(struct execute *x, const struct booking *booking,
 		conclude(result, EXECUTE_SKIPPED, "the booking is deleted");
 		return (0);
 	}
-	if (other_tenant || !booking->is_followup || booking->due == NULL ||
-	    rfc3339_parse(booking->due_ms, &due) != 0 ||
-	    due != callback->scheduled_at ||
+	if (other_tenant || !booking->is_followup ||
+	    booking->due == BOOKING_NO_TIME ||
+	    booking->due / 1000 != callback->scheduled_at ||
 	    !is_own_task(booking, callback)) {
 		supersede(x, booking, callback, result);
 		return (0);
@@ -232,7 +207,7 @@ pause_ms(long ms)
  * what is not written would be called again.
  */
 static void
-record_executed(struct execute *x, const struct booking *booking,
+record_executed(const struct execute *x, const struct booking *booking,
     const struct execute_callback *callback, const char *key,
     struct execute_result *result)
 {
@@ -243,7 +218,7 @@ record_executed(struct execute *x, const struct booking *booking,
 	for (i = 0; i < WRITE_ATTEMPTS && outcome != DB_OK; i++) {
 		if (i > 0)
 			pause_ms(WRITE_PAUSE_MS);
-		if (db_ready(x->db) == DB_OK)
+		if (bookings_ready(x->bookings) == DB_OK)
 			outcome = booking_executed(x->bookings, booking,
 			    callback->task_id, key);
 	}
@@ -254,7 +229,7 @@ record_executed(struct execute *x, const struct booking *booking,
 	}
 	log_error(&a, "the call was started, but that could not be written: "
 	    "%s; the next attempt carries the same idempotency key",
-	    db_error(x->db));
+	    bookings_error(x->bookings));
 	database_failed(x, result);
 }
 
@@ -275,7 +250,7 @@ retry_after(int attempts, long asked)
 
 /* The call was not started: another attempt, or a dead letter. */
 static void
-record_failure(struct execute *x, const struct booking *booking,
+record_failure(const struct execute *x, const struct booking *booking,
     const struct execute_callback *callback, int permanent,
     const struct voice_agent_error *error, struct execute_result *result)
 {
@@ -285,7 +260,7 @@ record_failure(struct execute *x, const struct booking *booking,
 	int attempts = booking->execution_attempts + 1;
 	int changed;
 
-	if (db_ready(x->db) != DB_OK) {
+	if (bookings_ready(x->bookings) != DB_OK) {
 		database_failed(x, result);
 		return;
 	}
@@ -327,24 +302,20 @@ may_retry_unknown(const struct execute *x)
 	return (strcmp(x->conf->unknown_outcome, "retry") == 0);
 }
 
-/* A body that has a phone number, and it is empty, calls nobody. */
-static int
-has_phone_number(const json_t *body)
-{
-	const json_t *number = json_object_get(body, "phoneNumber");
-
-	return (number == NULL || (json_is_string(number) &&
-	    json_string_length(number) > 0));
-}
-
-/* Start the call of ${booking}, whose attempt has been counted. */
+/*
+ * Start the call of ${booking}, whose attempt has been counted, with the body
+ * ${text}; it may be NULL.
+ */
 static void
-call(struct execute *x, const struct booking *booking,
-    const struct execute_callback *callback, const json_t *body,
+call(const struct execute *x, const struct booking *booking,
+    const struct execute_callback *callback, const char *text,
     struct execute_result *result)
 {
+	json_t *body = text != NULL ? json_loads(text, 0, NULL) : NULL;
+	const json_t *number = json_object_get(body, "phoneNumber");
 	char key[BOOKING_KEY_LEN], stem[TASK_ID_LEN];
-	struct voice_agent_call request = { .body = body,
+	struct voice_agent_call request = { .body = text,
+	    .phone_number = json_string_value(number),
 	    .idempotency_key = key, .message_id = stem,
 	    .tenant_id = booking->tenant_id,
 	    .traceparent = callback->traceparent };
@@ -352,12 +323,14 @@ call(struct execute *x, const struct booking *booking,
 	enum voice_agent_outcome outcome;
 	struct voice_agent_error error = { .http_status = 0 };
 
-	if (!json_is_object(body) || !has_phone_number(body)) {
+	/* A body that has a phone number, and it is empty, calls nobody. */
+	if (!json_is_object(body) || (number != NULL &&
+	    json_string_length(number) == 0)) {
 		(void)snprintf(error.text, sizeof(error.text), "%s",
 		    json_is_object(body) ? "the lead has no phone number" :
 		    "followup_call_request gave no JSON object");
 		record_failure(x, booking, callback, 1, &error, result);
-		return;
+		goto out;
 	}
 	booking_key(booking, key);
 	task_stem(booking, stem);
@@ -369,6 +342,9 @@ call(struct execute *x, const struct booking *booking,
 		record_failure(x, booking, callback,
 		    outcome == VOICE_AGENT_REFUSED ||
 		    (error.unknown && !may_retry_unknown(x)), &error, result);
+
+out:
+	json_decref(body);
 }
 
 /*
@@ -378,7 +354,7 @@ call(struct execute *x, const struct booking *booking,
  * set.
  */
 static int
-give_up_unknown(struct execute *x, const struct booking *booking,
+give_up_unknown(const struct execute *x, const struct booking *booking,
     const struct execute_callback *callback, struct execute_result *result)
 {
 	struct voice_agent_error error = { .http_status = 0 };
@@ -394,47 +370,35 @@ give_up_unknown(struct execute *x, const struct booking *booking,
 }
 
 /*
- * Read the row and act on it, holding the lock.  The attempt is counted only
- * if the row is still what was read: nobody who cancels in between is called.
+ * Act on the row, holding the lock.  The attempt is counted only if the row is
+ * still what was read: nobody who is cancelled in between is called.
  */
 static void
-execute_locked(struct execute *x, const struct execute_callback *callback,
-    struct execute_result *result)
+execute_locked(const struct execute *x, const struct booking *booking,
+    const struct execute_callback *callback, struct execute_result *result)
 {
-	struct booking booking = { .row = NULL };
-	json_t *body = NULL;
-	int found, changed;
+	char *body = NULL;
+	int changed;
 
-	if (booking_read(x->bookings, callback->booking_id, &booking,
-	    &found) != DB_OK) {
-		database_failed(x, result);
-		return;
-	}
-	if (!found) {
+	if (!booking->found) {
 		conclude(result, EXECUTE_SKIPPED, "the booking was deleted");
 		return;
 	}
-	if (!needs_call(x, &booking, callback, result) ||
-	    give_up_unknown(x, &booking, callback, result))
-		goto out;
-
-	if (booking_call_request(x->bookings, booking.id, &body) != DB_OK ||
-	    booking_execution_begun(x->bookings, &booking, &changed) !=
-	    DB_OK) {
+	if (!needs_call(x, booking, callback, result) ||
+	    give_up_unknown(x, booking, callback, result))
+		return;
+	if (booking_begun(x->bookings, booking, &body, &changed) != DB_OK) {
 		database_failed(x, result);
-		goto out;
+		return;
 	}
-	if (!changed) {
+	if (changed)
+		call(x, booking, callback, body, result);
+	else {
 		result->retry_after = BUSY_RETRY;
 		conclude(result, EXECUTE_LATER,
 		    "the booking changed in this moment");
-		goto out;
 	}
-	call(x, &booking, callback, body, result);
-
-out:
-	json_decref(body);
-	booking_clear(&booking);
+	free(body);
 }
 
 /**
@@ -442,34 +406,25 @@ out:
  * Start the call that ${callback} asks for, if it is to be started.
  */
 void
-execute_booking(struct execute *x, const struct execute_callback *callback,
-    struct execute_result *result)
+execute_booking(const struct execute *x,
+    const struct execute_callback *callback, struct execute_result *result)
 {
-	int locked;
+	const char *ids[] = { callback->booking_id };
+	struct booking booking;
+	PGresult *rows;
 
 	memset(result, 0, sizeof(*result));
-	if (db_ready(x->db) != DB_OK ||
-	    booking_lock(x->bookings, BOOKING_EXECUTE, callback->booking_id,
-	    0, &locked) != DB_OK) {
+	if (bookings_ready(x->bookings) != DB_OK ||
+	    booking_take(x->bookings, BOOKING_EXECUTE, ids, 1, &booking,
+	    &rows) != DB_OK) {
 		database_failed(x, result);
 		return;
 	}
-	if (!locked) {
+	if (booking.locked) {
+		execute_locked(x, &booking, callback, result);
+		booking_unlock(x->bookings, BOOKING_EXECUTE, ids, 1);
+	} else
 		conclude(result, EXECUTE_BUSY,
 		    "another attempt at this call is running");
-		return;
-	}
-	execute_locked(x, callback, result);
-	booking_unlock(x->bookings, BOOKING_EXECUTE, callback->booking_id);
-}
-
-/**
- * execute_free(execute):
- * Free ${execute}; NULL is fine.
- */
-void
-execute_free(struct execute *x)
-{
-
-	free(x);
+	PQclear(rows);
 }

@@ -7,7 +7,6 @@
 
 struct bookings;
 struct config;
-struct db;
 struct voice_agent;
 
 /*
@@ -17,7 +16,13 @@ struct voice_agent;
  * if the process dies in between, the next attempt carries the same
  * idempotency key.
  */
-struct execute;
+
+/* What it works with; all must outlive it. */
+struct execute {
+	const struct config *conf;
+	struct bookings *bookings;
+	struct voice_agent *agent;
+};
 
 /* A verified callback. */
 struct execute_callback {
@@ -46,24 +51,10 @@ struct execute_result {
 };
 
 /**
- * execute_new(conf, db, bookings, agent):
- * Return an executor over these, which must outlive it; NULL when memory is
- * short.
- */
-struct execute *execute_new(const struct config *, struct db *,
-    struct bookings *, struct voice_agent *);
-
-/**
  * execute_booking(execute, callback, result):
  * Start the call that ${callback} asks for, if it is to be started.
  */
-void execute_booking(struct execute *, const struct execute_callback *,
+void execute_booking(const struct execute *, const struct execute_callback *,
     struct execute_result *);
-
-/**
- * execute_free(execute):
- * Free ${execute}; NULL is fine.
- */
-void execute_free(struct execute *);
 
 #endif /* !EXECUTE_H_ */

@@ -8,7 +8,6 @@
 
 #include "config.h"
 #include "http.h"
-#include "json_text.h"
 #include "secret.h"
 #include "utf8.h"
 #include "webhook_signature.h"
@@ -163,9 +162,8 @@ add_headers(struct voice_agent *agent, struct headers *h,
 
 /* What the agent answered may quote the number: logs have none. */
 static void
-hide_number(char *text, const json_t *call)
+hide_number(char *text, const char *number)
 {
-	const char *number = json_text(call, "phoneNumber");
 
 	if (number != NULL)
 		secret_hide(text, number + (*number == '+'));
@@ -173,8 +171,8 @@ hide_number(char *text, const json_t *call)
 
 /* Put an answer that is not 2xx, or none at all, into words. */
 static void
-describe(const struct voice_agent *agent, const json_t *call, int answered,
-    struct voice_agent_error *error)
+describe(const struct voice_agent *agent, const struct voice_agent_call *call,
+    int answered, struct voice_agent_error *error)
 {
 	char *body, *p;
 
@@ -189,7 +187,7 @@ describe(const struct voice_agent *agent, const json_t *call, int answered,
 		error->retry_after = http_retry_after(agent->http);
 		body = strdup(http_body(agent->http));
 		if (body != NULL)
-			hide_number(body, call);
+			hide_number(body, call->phone_number);
 		(void)snprintf(error->text, sizeof(error->text),
 		    "the voice agent answered %ld: %.300s",
 		    error->http_status, body != NULL ? body : "");
@@ -217,11 +215,9 @@ voice_agent_start(struct voice_agent *agent,
 	    .status_only = 1, .fresh = 1 };
 	struct headers headers;
 	long status;
-	char *body;
 	int answered = 0;
 
-	if ((body = json_dumps(call->body, JSON_COMPACT)) == NULL ||
-	    add_headers(agent, &headers, call, body) != 0) {
+	if (add_headers(agent, &headers, call, call->body) != 0) {
 		error->http_status = 0;
 		error->retry_after = -1;
 		error->unknown = 0;
@@ -230,8 +226,8 @@ voice_agent_start(struct voice_agent *agent,
 		goto out;
 	}
 	request.headers = headers.list;
-	request.body = body;
-	request.body_len = strlen(body);
+	request.body = call->body;
+	request.body_len = strlen(call->body);
 	answered = http_prepare(agent->http, &request) == 0 &&
 	    http_perform(agent->http) == 0;
 
@@ -243,11 +239,10 @@ voice_agent_start(struct voice_agent *agent,
 	if (answered && status != 408 && status != 425 && status != 429 &&
 	    status < 500)
 		outcome = VOICE_AGENT_REFUSED;
-	describe(agent, call->body, answered, error);
+	describe(agent, call, answered, error);
 
 out:
 	OPENSSL_cleanse(&headers, sizeof(headers));
-	free(body);
 	return (outcome);
 }
 

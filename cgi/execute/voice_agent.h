@@ -3,8 +3,6 @@
 
 #include <stddef.h>
 
-#include <jansson.h>
-
 struct config;
 
 /*
@@ -21,7 +19,8 @@ enum voice_agent_outcome {
 };
 
 struct voice_agent_call {
-	const json_t *body;
+	const char *body;		/* JSON, sent as it is */
+	const char *phone_number;	/* in it, kept out of errors; or NULL */
 	const char *idempotency_key;
 	const char *message_id;		/* without '.'; same at each attempt */
 	const char *tenant_id;		/* or NULL */

@@ -2,59 +2,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#include "booking_internal.h"
+#include "bookings.h"
+#include "sql_array.h"
 
 #include "booking.h"
 
-/* The columns of SQL_READ. */
+/* The columns of read_sql. */
 enum column {
-	COL_STATUS, COL_TENANT, COL_LEAD, COL_USER, COL_TYPE, COL_IS_FOLLOWUP,
-	COL_IS_DELETED, COL_TASK_NAME, COL_TASK_SCHEDULED_AT, COL_EXECUTED_AT,
-	COL_EXECUTION_ATTEMPTS, COL_LAST_ERROR, COL_SCHEDULED_AT,
-	COL_TIMEZONE, COL_DUE, COL_DUE_MS, COL_DUE_US, COL_DUE_EPOCH,
-	COL_DUE_IN, COL_SCHEDULE_ATTEMPTS, COL_RETRY_IN, COL_OUTCOME_UNKNOWN,
-};
-
-static const char *const stage_names[] = {
-	[BOOKING_SCHEDULE] = "schedule",
-	[BOOKING_EXECUTE] = "execute",
+	COL_FOUND, COL_STATUS, COL_TENANT, COL_LEAD, COL_USER, COL_TYPE,
+	COL_IS_FOLLOWUP, COL_IS_DELETED, COL_TASK_NAME, COL_TASK_SCHEDULED_AT,
+	COL_EXECUTED_AT, COL_EXECUTION_ATTEMPTS, COL_LAST_ERROR,
+	COL_SCHEDULED_AT, COL_TIMEZONE, COL_DUE, COL_DUE_IN,
+	COL_SCHEDULE_ATTEMPTS, COL_RETRY_IN, COL_OUTCOME_UNKNOWN,
+	COL_OBSOLETE_TASKS,
 };
 
 /**
- * booking_lock(bookings, stage, id, wait, locked):
- * Take the session's lock on ${stage} of booking ${id}; if another session
- * has it, wait some seconds if ${wait} is set (DB_LOCKED when that is not
- * enough), or set ${locked} to 0.
+ * booking_stage_name(stage):
+ * Return "schedule" or "execute".
  */
-enum db_outcome
-booking_lock(struct bookings *b, enum booking_stage stage, const char *id,
-    int wait, int *locked)
+const char *
+booking_stage_name(enum booking_stage stage)
 {
-	const char *params[] = { stage_names[stage], id };
-	enum db_outcome outcome;
-	PGresult *result;
 
-	outcome = bookings_query(b, wait ? SQL_LOCK : SQL_TRY_LOCK, params, 2,
-	    &result);
-	if (outcome == DB_OK) {
-		*locked = wait || *PQgetvalue(result, 0, 0) == 't';
-		PQclear(result);
-	}
-	return (outcome);
-}
-
-/**
- * booking_unlock(bookings, stage, id):
- * Release it.  If that fails the connection is dropped, and the lock with it.
- */
-void
-booking_unlock(struct bookings *b, enum booking_stage stage, const char *id)
-{
-	const char *params[] = { stage_names[stage], id };
-
-	if (bookings_query_void(b, SQL_UNLOCK, params, 2) != DB_OK)
-		db_close(b->db);
+	return (stage == BOOKING_SCHEDULE ? "schedule" : "execute");
 }
 
 static enum booking_status
@@ -76,101 +49,299 @@ parse_status(const char *text)
 }
 
 static const char *
-get(const PGresult *row, enum column column)
+get(const PGresult *rows, int row, enum column column)
 {
 
-	return (PQgetisnull(row, 0, (int)column) ? NULL :
-	    PQgetvalue(row, 0, (int)column));
+	return (PQgetisnull(rows, row, (int)column) ? NULL :
+	    PQgetvalue(rows, row, (int)column));
 }
 
 static double
-get_double(const PGresult *row, enum column column)
+get_double(const PGresult *rows, int row, enum column column)
 {
-	const char *text = get(row, column);
+	const char *text = get(rows, row, column);
 
 	return (text != NULL ? strtod(text, NULL) : 0);
 }
 
 static int
-get_int(const PGresult *row, enum column column)
+get_int(const PGresult *rows, int row, enum column column)
 {
 
-	return ((int)db_int(row, 0, (int)column));
+	return ((int)db_int(rows, row, (int)column));
+}
+
+static int64_t
+get_time(const PGresult *rows, int row, enum column column)
+{
+
+	return (PQgetisnull(rows, row, (int)column) ? BOOKING_NO_TIME :
+	    db_int(rows, row, (int)column));
 }
 
 static int
-get_bool(const PGresult *row, enum column column)
+get_bool(const PGresult *rows, int row, enum column column)
 {
-	const char *text = get(row, column);
+	const char *text = get(rows, row, column);
 
 	return (text != NULL && *text == 't');
 }
 
 static void
-fill(struct booking *booking, const char *id, PGresult *row)
+fill(struct booking *booking, const char *id, const PGresult *rows, int row)
 {
 
-	booking->row = row;
+	memset(booking, 0, sizeof(*booking));
 	(void)snprintf(booking->id, sizeof(booking->id), "%s", id);
-	booking->status_text = get(row, COL_STATUS);
+	booking->found = get_bool(rows, row, COL_FOUND);
+	booking->status_text = get(rows, row, COL_STATUS);
 	booking->status = parse_status(booking->status_text);
-	booking->tenant_id = get(row, COL_TENANT);
-	booking->lead_id = get(row, COL_LEAD);
-	booking->assigned_user_id = get(row, COL_USER);
-	booking->booking_type = get(row, COL_TYPE);
-	booking->is_followup = get_bool(row, COL_IS_FOLLOWUP);
-	booking->is_deleted = get_bool(row, COL_IS_DELETED);
-	booking->task_name = get(row, COL_TASK_NAME);
-	booking->task_scheduled_at = get(row, COL_TASK_SCHEDULED_AT);
-	booking->executed_at = get(row, COL_EXECUTED_AT);
-	booking->execution_attempts = get_int(row, COL_EXECUTION_ATTEMPTS);
-	booking->last_error = get(row, COL_LAST_ERROR);
-	booking->scheduled_at = get(row, COL_SCHEDULED_AT);
-	booking->timezone = get(row, COL_TIMEZONE);
-	booking->due = get(row, COL_DUE);
-	booking->due_ms = get(row, COL_DUE_MS);
-	booking->due_us = get(row, COL_DUE_US);
-	booking->due_epoch = db_int(row, 0, COL_DUE_EPOCH);
-	booking->due_in = get_double(row, COL_DUE_IN);
-	booking->schedule_attempts = get_int(row, COL_SCHEDULE_ATTEMPTS);
-	booking->retry_in = get_double(row, COL_RETRY_IN);
-	booking->outcome_unknown = get_bool(row, COL_OUTCOME_UNKNOWN);
+	booking->tenant_id = get(rows, row, COL_TENANT);
+	booking->lead_id = get(rows, row, COL_LEAD);
+	booking->assigned_user_id = get(rows, row, COL_USER);
+	booking->booking_type = get(rows, row, COL_TYPE);
+	booking->is_followup = get_bool(rows, row, COL_IS_FOLLOWUP);
+	booking->is_deleted = get_bool(rows, row, COL_IS_DELETED);
+	booking->task_name = get(rows, row, COL_TASK_NAME);
+	booking->task_scheduled_at = get_time(rows, row,
+	    COL_TASK_SCHEDULED_AT);
+	booking->executed_at = get_time(rows, row, COL_EXECUTED_AT);
+	booking->execution_attempts = get_int(rows, row,
+	    COL_EXECUTION_ATTEMPTS);
+	booking->last_error = get(rows, row, COL_LAST_ERROR);
+	booking->scheduled_at = get(rows, row, COL_SCHEDULED_AT);
+	booking->timezone = get(rows, row, COL_TIMEZONE);
+	booking->due = get_time(rows, row, COL_DUE);
+	booking->due_in = get_double(rows, row, COL_DUE_IN);
+	booking->schedule_attempts = get_int(rows, row,
+	    COL_SCHEDULE_ATTEMPTS);
+	booking->retry_in = get_double(rows, row, COL_RETRY_IN);
+	booking->outcome_unknown = get_bool(rows, row, COL_OUTCOME_UNKNOWN);
+	booking->obsolete_tasks = get(rows, row, COL_OBSOLETE_TASKS);
+}
+
+/*
+ * One row for each id, in the order asked.  Columns that this deployment
+ * lacks come from "absent": the innermost query that has a name answers it.
+ */
+static const struct bookings_sql read_sql = { "read",
+    "SELECT b.id IS NOT NULL, b.task_status, b.tenant_id, b.lead_id, "
+    "b.assigned_user_id, b.booking_type, b.is_followup, b.is_deleted, "
+    "b.task_name, " BOOKINGS_US("b.task_scheduled_at") ", "
+    BOOKINGS_US("b.executed_at") ", b.execution_attempts, "
+    "b.last_execution_error, b.scheduled_at, b.timezone, "
+    BOOKINGS_US("b.due") ", "
+    "extract(epoch FROM b.due - now())::float8, "
+    "coalesce(f.attempts, 0), "
+    "greatest(extract(epoch FROM f.next_attempt_at - now()), 0)::float8, "
+    "a.booking_id IS NOT NULL, "
+    "(SELECT string_agg(o.task_name || E'\\n', '' ORDER BY o.obsolete_at) "
+    "FROM {S}.followup_obsolete_tasks o WHERE o.booking_id = u.id) "
+    "FROM unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) "
+    "CROSS JOIN " BOOKINGS_ABSENT " LEFT JOIN LATERAL (SELECT b.id, "
+    "b.task_status::text AS task_status, tenant_id::text AS tenant_id, "
+    "lead_id::text AS lead_id, assigned_user_id::text AS assigned_user_id, "
+    "b.booking_type::text AS booking_type, "
+    BOOKINGS_IS_FOLLOWUP " AS is_followup, "
+    "coalesce(is_deleted::text::boolean, false) AS is_deleted, b.task_name, "
+    "b.task_scheduled_at, b.executed_at, b.execution_attempts, "
+    "b.last_execution_error, b.scheduled_at::text AS scheduled_at, "
+    "timezone::text AS timezone, {S}.followup_due_at(b) AS due "
+    "FROM {T} b WHERE b.id = u.id OFFSET 0) AS b ON true "
+    "LEFT JOIN {S}.followup_failures f "
+    "ON f.booking_id = b.id AND f.stage = 'schedule' "
+    "LEFT JOIN {S}.followup_attempts a ON a.booking_id = b.id "
+    "ORDER BY u.n" };
+
+/* Take the rows of ${call} over to ${list}. */
+static void
+fill_all(const struct bookings_call *call, const char *const *ids, size_t n,
+    struct booking *list, PGresult **rows)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		fill(&list[i], ids[i], call->result, (int)i);
+	*rows = call->result;
 }
 
 /**
- * booking_read(bookings, id, booking, found):
- * Read the row.  If ${found} is set the caller must booking_clear it.
+ * booking_read(bookings, ids, n, list, rows):
+ * Read the ${n} bookings with the ids ${ids} (UUIDs in lower case) into
+ * ${list}, in that order.  On DB_OK ${rows} owns their texts, and the caller
+ * clears it when it needs them no longer.
  */
 enum db_outcome
-booking_read(struct bookings *b, const char *id, struct booking *booking,
-    int *found)
+booking_read(struct bookings *b, const char *const *ids, size_t n,
+    struct booking *list, PGresult **rows)
 {
-	const char *params[] = { id };
+	struct bookings_call call = { .sql = &read_sql, .nparams = 1 };
 	enum db_outcome outcome;
-	PGresult *row;
+	char *array;
 
-	*found = 0;
-	if ((outcome = bookings_query(b, SQL_READ, params, 1, &row)) != DB_OK)
-		return (outcome);
-	if (PQntuples(row) == 0) {
-		PQclear(row);
-		return (DB_OK);
+	*rows = NULL;
+	if ((array = sql_array(ids, n)) == NULL)
+		return (DB_LOST);
+	call.params[0] = array;
+	if ((outcome = bookings_run(b, &call, 1)) == DB_OK)
+		fill_all(&call, ids, n, list, rows);
+	free(array);
+	return (outcome);
+}
+
+static const struct bookings_sql try_lock_sql = { "try lock",
+    "SELECT pg_try_advisory_lock("
+    BOOKING_LOCK_KEY("$2::text", "u.id::text") ") "
+    "FROM unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) ORDER BY u.n" };
+
+/**
+ * booking_take(bookings, stage, ids, n, list, rows):
+ * Likewise, after trying to take the session's lock on ${stage} of each of
+ * them, in the same round trip: a row is read after its lock was taken.  Rows
+ * that another session has locked are read too.  The ids must differ.
+ */
+enum db_outcome
+booking_take(struct bookings *b, enum booking_stage stage,
+    const char *const *ids, size_t n, struct booking *list, PGresult **rows)
+{
+	struct bookings_call calls[] = {
+	    { .sql = &try_lock_sql, .nparams = 2 },
+	    { .sql = &read_sql, .nparams = 1 } };
+	enum db_outcome outcome;
+	char *array;
+	size_t i;
+
+	*rows = NULL;
+	if ((array = sql_array(ids, n)) == NULL)
+		return (DB_LOST);
+	calls[0].params[0] = calls[1].params[0] = array;
+	calls[0].params[1] = booking_stage_name(stage);
+	outcome = bookings_run(b, calls, 2);
+	if (outcome == DB_OK) {
+		fill_all(&calls[1], ids, n, list, rows);
+		for (i = 0; i < n; i++)
+			list[i].locked = *PQgetvalue(calls[0].result, (int)i,
+			    0) == 't';
+	} else {
+		/* What was refused leaves no lock behind. */
+		if (calls[0].outcome == DB_OK)
+			booking_unlock(b, stage, ids, n);
+		PQclear(calls[1].result);
 	}
-	fill(booking, id, row);
-	*found = 1;
-	return (DB_OK);
+	PQclear(calls[0].result);
+	free(array);
+	return (outcome);
+}
+
+static const struct bookings_sql lock_sql = { "lock",
+    "SELECT pg_advisory_lock(" BOOKING_LOCK_KEY("$2::text", "$1::text") ")" };
+
+/**
+ * booking_lock(bookings, stage, id):
+ * Wait for the session's lock on ${stage} of booking ${id} for some seconds;
+ * DB_LOCKED when that is not enough.
+ */
+enum db_outcome
+booking_lock(struct bookings *b, enum booking_stage stage, const char *id)
+{
+	struct bookings_call call = { .sql = &lock_sql, .nparams = 2,
+	    .params = { id, booking_stage_name(stage) } };
+	enum db_outcome outcome;
+
+	if ((outcome = bookings_run(b, &call, 1)) == DB_OK)
+		PQclear(call.result);
+	return (outcome);
 }
 
 /**
- * booking_clear(booking):
- * Free what ${booking} holds; one that is zeroed is fine.
+ * booking_try_lock(bookings, stage, id, locked):
+ * Set ${locked} to whether the lock could be taken without waiting.
+ */
+enum db_outcome
+booking_try_lock(struct bookings *b, enum booking_stage stage, const char *id,
+    int *locked)
+{
+	struct bookings_call call = { .sql = &try_lock_sql, .nparams = 2 };
+	enum db_outcome outcome = DB_LOST;
+	char *array;
+
+	if ((array = sql_array(&id, 1)) == NULL)
+		return (outcome);
+	call.params[0] = array;
+	call.params[1] = booking_stage_name(stage);
+	if ((outcome = bookings_run(b, &call, 1)) == DB_OK) {
+		*locked = *PQgetvalue(call.result, 0, 0) == 't';
+		PQclear(call.result);
+	}
+	free(array);
+	return (outcome);
+}
+
+static const struct bookings_sql unlock_sql = { "unlock",
+    "SELECT count(pg_advisory_unlock("
+    BOOKING_LOCK_KEY("$2::text", "u.id::text") ")) "
+    "FROM unnest($1::uuid[]) AS u (id)" };
+
+/**
+ * booking_unlock(bookings, stage, ids, n):
+ * Release the locks on ${stage} of ${ids}.  If that fails the connection is
+ * dropped, and the locks with it.
  */
 void
-booking_clear(struct booking *booking)
+booking_unlock(struct bookings *b, enum booking_stage stage,
+    const char *const *ids, size_t n)
+{
+	struct bookings_call call = { .sql = &unlock_sql, .nparams = 2 };
+	char *array;
+
+	if (n == 0)
+		return;
+	array = sql_array(ids, n);
+	call.params[0] = array;
+	call.params[1] = booking_stage_name(stage);
+	if (array == NULL || bookings_changed(b, &call, NULL) != DB_OK)
+		bookings_disconnect(b);
+	free(array);
+}
+
+/**
+ * booking_time(time, digits, buf):
+ * Write ${time} as ISO 8601 in UTC with ${digits} (3 or 6) behind the point,
+ * such as 2026-11-23T11:00:00.000Z; what is finer is cut off.  Return ${buf},
+ * or NULL where ${time} is BOOKING_NO_TIME.
+ */
+const char *
+booking_time(int64_t us, int digits, char buf[BOOKING_TIME_LEN])
+{
+	int64_t fraction = us % 1000000, seconds = us / 1000000;
+	struct tm tm;
+	time_t t;
+	size_t len;
+
+	if (us == BOOKING_NO_TIME)
+		return (NULL);
+	if (fraction < 0) {
+		fraction += 1000000;
+		seconds--;
+	}
+	t = (time_t)seconds;
+	if (gmtime_r(&t, &tm) == NULL)
+		return (NULL);
+	len = strftime(buf, BOOKING_TIME_LEN, "%Y-%m-%dT%H:%M:%S", &tm);
+	(void)snprintf(&buf[len], BOOKING_TIME_LEN - len, ".%0*" PRId64 "Z",
+	    digits, digits == 3 ? fraction / 1000 : fraction);
+	return (buf);
+}
+
+/**
+ * booking_epoch(booking):
+ * Return when ${booking} is due in whole seconds since 1970, rounded down.
+ */
+int64_t
+booking_epoch(const struct booking *booking)
 {
 
-	PQclear(booking->row);
-	memset(booking, 0, sizeof(*booking));
+	return (booking->due / 1000000 - (booking->due % 1000000 < 0));
 }
 
 /**
@@ -181,230 +352,14 @@ booking_clear(struct booking *booking)
 void
 booking_key(const struct booking *booking, char key[BOOKING_KEY_LEN])
 {
+	char due[BOOKING_TIME_LEN];
 
+	if (booking_time(booking->due, 3, due) == NULL)
+		*due = '\0';
 	(void)snprintf(key, BOOKING_KEY_LEN, "followup:%s:%s:%s",
 	    booking->tenant_id != NULL ? booking->tenant_id : "", booking->id,
-	    booking->due_ms != NULL ? booking->due_ms : "");
+	    due);
 }
 
-/**
- * booking_scheduled(bookings, booking, task_name, idempotency_key, changed):
- * Make the pending ${booking} scheduled under ${task_name}.  ${changed} is 0
- * if it is not pending any more or no longer due at that time.
- */
-enum db_outcome
-booking_scheduled(struct bookings *b, const struct booking *booking,
-    const char *task_name, const char *idempotency_key, int *changed)
-{
-	const char *params[] = { booking->id, task_name, booking->due,
-	    idempotency_key };
-
-	return (bookings_query_changed(b, SQL_SCHEDULED, params, 4, changed));
-}
-
-/**
- * booking_execution_begun(bookings, booking, changed):
- * Count an attempt at the call of ${booking}.  ${changed} is 0 if it is not
- * to be called any more, or not at this time.
- */
-enum db_outcome
-booking_execution_begun(struct bookings *b, const struct booking *booking,
-    int *changed)
-{
-	const char *params[] = { booking->id, booking->due };
-
-	return (bookings_query_changed(b, SQL_EXECUTION_BEGUN, params, 2,
-	    changed));
-}
-
-/**
- * booking_executed(bookings, booking, task_id, idempotency_key):
- * The call of ${booking} was started: whatever became of the row meanwhile,
- * it is executed, by the task with the short name ${task_id} (NULL if that is
- * not known); a task made meanwhile for another time is obsolete.
- */
-enum db_outcome
-booking_executed(struct bookings *b, const struct booking *booking,
-    const char *task_id, const char *idempotency_key)
-{
-	const char *params[] = { booking->id, task_id, booking->due,
-	    idempotency_key };
-
-	return (bookings_query_void(b, SQL_EXECUTED, params, 4));
-}
-
-/**
- * booking_name_executed(bookings, id, task_name):
- * Write the task's name to a row that was executed before it had one.
- */
-enum db_outcome
-booking_name_executed(struct bookings *b, const char *id,
-    const char *task_name)
-{
-	const char *params[] = { id, task_name };
-
-	return (bookings_query_void(b, SQL_NAME_EXECUTED, params, 2));
-}
-
-/* Write a failure by one of the two statements that share their parameters. */
-static enum db_outcome
-write_failure(struct bookings *b, enum booking_sql sql,
-    const struct booking *booking, const struct booking_failure *failure,
-    int *changed)
-{
-	char retry_in[32], http_status[16];
-	const char *params[] = { booking->id, stage_names[failure->stage],
-	    booking->tenant_id, retry_in, http_status, failure->error,
-	    booking->due };
-
-	(void)snprintf(retry_in, sizeof(retry_in), "%.3f", failure->retry_in);
-	(void)snprintf(http_status, sizeof(http_status), "%ld",
-	    failure->http_status);
-	return (bookings_query_changed(b, sql, params, 7, changed));
-}
-
-/**
- * booking_failed_once(bookings, booking, failure):
- * An attempt failed and another one may follow: remember it.
- */
-enum db_outcome
-booking_failed_once(struct bookings *b, const struct booking *booking,
-    const struct booking_failure *failure)
-{
-	int changed;
-
-	return (write_failure(b, SQL_FAILED_ONCE, booking, failure, &changed));
-}
-
-/**
- * booking_failed(bookings, booking, failure, changed):
- * Give up: the booking becomes failed and a dead letter says why, unless it
- * changed meanwhile (${changed} is 0).
- */
-enum db_outcome
-booking_failed(struct bookings *b, const struct booking *booking,
-    const struct booking_failure *failure, int *changed)
-{
-
-	return (write_failure(b, SQL_FAILED, booking, failure, changed));
-}
-
-/**
- * booking_unschedule(bookings, booking, changed):
- * Put a scheduled ${booking} whose task is not right for it back to pending.
- */
-enum db_outcome
-booking_unschedule(struct bookings *b, const struct booking *booking,
-    int *changed)
-{
-	const char *params[] = { booking->id, booking->task_name };
-
-	return (bookings_query_changed(b, SQL_UNSCHEDULE, params, 2, changed));
-}
-
-/**
- * booking_task_gone(bookings, booking, changed):
- * Likewise, because the task of ${booking} is gone before it was executed: the
- * attempts that were made at its call still count.
- */
-enum db_outcome
-booking_task_gone(struct bookings *b, const struct booking *booking,
-    int *changed)
-{
-	const char *params[] = { booking->id, booking->task_name };
-
-	return (bookings_query_changed(b, SQL_TASK_GONE, params, 2, changed));
-}
-
-/**
- * booking_cancel(bookings, booking, changed):
- * Make ${booking} cancelled, unless it is executed (${changed} is 0).  Its
- * task becomes obsolete.
- */
-enum db_outcome
-booking_cancel(struct bookings *b, const struct booking *booking,
-    int *changed)
-{
-	const char *params[] = { booking->id };
-	enum db_outcome outcome;
-
-	outcome = bookings_query_changed(b, SQL_CANCEL, params, 1, changed);
-	if (outcome == DB_OK && *changed)
-		outcome = bookings_query_void(b, SQL_FORGET_FAILURES, params,
-		    1);
-	return (outcome);
-}
-
-/**
- * booking_retry(bookings, id, changed):
- * Put a failed booking back to pending and forget its failures.
- */
-enum db_outcome
-booking_retry(struct bookings *b, const char *id, int *changed)
-{
-	const char *params[] = { id };
-
-	return (bookings_query_changed(b, SQL_RETRY, params, 1, changed));
-}
-
-/**
- * booking_obsolete_tasks(bookings, id, tasks):
- * Set ${tasks} to rows of one column, the names of the tasks of booking ${id}
- * that must be deleted; the caller clears it.
- */
-enum db_outcome
-booking_obsolete_tasks(struct bookings *b, const char *id, PGresult **tasks)
-{
-	const char *params[] = { id };
-
-	return (bookings_query(b, SQL_OBSOLETE_TASKS, params, 1, tasks));
-}
-
-/**
- * booking_obsolete_deleted(bookings, task_name):
- * An obsolete task is gone.
- */
-enum db_outcome
-booking_obsolete_deleted(struct bookings *b, const char *task_name)
-{
-	const char *params[] = { task_name };
-
-	return (bookings_query_void(b, SQL_OBSOLETE_DELETED, params, 1));
-}
-
-/**
- * booking_obsolete_later(bookings, id, seconds):
- * Obsolete tasks of booking ${id} could not be deleted now: try again in
- * ${seconds}.
- */
-enum db_outcome
-booking_obsolete_later(struct bookings *b, const char *id, double seconds)
-{
-	char text[32];
-	const char *params[] = { id, text };
-
-	(void)snprintf(text, sizeof(text), "%.3f", seconds);
-	return (bookings_query_void(b, SQL_OBSOLETE_LATER, params, 2));
-}
-
-/**
- * booking_call_request(bookings, id, body):
- * Ask the database for the body of the call; ${body} is NULL if it has none,
- * otherwise a reference the caller drops.
- */
-enum db_outcome
-booking_call_request(struct bookings *b, const char *id, json_t **body)
-{
-	const char *params[] = { id };
-	enum db_outcome outcome;
-	PGresult *result;
-
-	*body = NULL;
-	outcome = bookings_query(b, SQL_CALL_REQUEST, params, 1, &result);
-	if (outcome != DB_OK)
-		return (outcome);
-	if (PQntuples(result) == 1 && !PQgetisnull(result, 0, 0))
-		*body = json_loads(PQgetvalue(result, 0, 0), 0, NULL);
-	PQclear(result);
-	return (DB_OK);
-}
+const struct bookings_sql *const booking_statements[] = { &read_sql,
+    &try_lock_sql, &unlock_sql, &lock_sql, NULL };

@@ -3,30 +3,19 @@
 
 #include <stdint.h>
 
-#include <jansson.h>
-
 #include "db.h"
 #include "uuid.h"
 
-struct config;
-
-/*
- * The bookings table and what belongs to it: the only place that knows their
- * SQL.  The objects are those that sql/create-booking-cloud-task-trigger.sql
- * makes.  Every statement is one transaction; what must be true for a change
- * stands in its WHERE, so that of two that compete one finds nothing to
- * change and looks again.
- *
- * All functions return DB_OK when the database answered, whatever it found.
- * Call db_ready before the first one of a request.
- */
 struct bookings;
 
 /*
- * How far ahead a task is made, in seconds: Cloud Tasks takes 720 hours, less
- * a margin for clocks that disagree.  What is due later is left to a sweep.
+ * A row of the bookings table: reading it, the lock on it, its key.
+ *
+ * Times are whole microseconds since 1970 UTC, BOOKING_NO_TIME where the row
+ * has none; booking_time writes one as text.
  */
-#define BOOKING_HORIZON	(719 * 3600)
+
+#define BOOKING_NO_TIME	INT64_MIN
 
 enum booking_status {
 	BOOKING_PENDING,
@@ -37,13 +26,17 @@ enum booking_status {
 	BOOKING_OTHER,		/* a value that is not ours: leave it alone */
 };
 
-/* The stage a failure belongs to. */
+/* The two ends of a booking's way, each with a lock and failures of its own. */
 enum booking_stage { BOOKING_SCHEDULE, BOOKING_EXECUTE };
 
-/* A row as it was when it was read.  Texts may be NULL where SQL says so. */
+/*
+ * A row as it was when it was read.  Texts belong to the result that it was
+ * read from, and may be NULL where SQL says so.
+ */
 struct booking {
-	PGresult *row;			/* owns the texts */
 	char id[UUID_LEN];
+	int found;			/* there is such a row */
+	int locked;			/* booking_take: the lock is ours */
 	enum booking_status status;
 	const char *status_text;
 	const char *tenant_id;
@@ -53,18 +46,14 @@ struct booking {
 	int is_followup;		/* one of the follow-up types */
 	int is_deleted;
 	const char *task_name;		/* full resource name */
-	const char *task_scheduled_at;	/* ISO 8601, UTC, ms */
-	const char *executed_at;	/* likewise */
+	int64_t task_scheduled_at;
+	int64_t executed_at;
 	int execution_attempts;
 	const char *last_error;
 	const char *scheduled_at;	/* as the column has it */
 	const char *timezone;		/* likewise */
 
-	/* When it is due; NULL where that cannot be told (time zone). */
-	const char *due;		/* exact, for comparisons in SQL */
-	const char *due_ms;		/* 2026-11-23T11:00:00.000Z */
-	const char *due_us;		/* 2026-11-23T11:00:00.000000Z */
-	int64_t due_epoch;		/* seconds, rounded down */
+	int64_t due;			/* BOOKING_NO_TIME: not determinable */
 	double due_in;			/* seconds from now; negative: past */
 
 	/* Attempts to schedule that failed, since it last changed. */
@@ -73,82 +62,86 @@ struct booking {
 
 	/* An attempt to start the call began, and never ended. */
 	int outcome_unknown;
+
+	/*
+	 * The names of the tasks that must be deleted, each ended by a
+	 * newline; also where there is no such row any more.  Or NULL.
+	 */
+	const char *obsolete_tasks;
 };
 
-/* A failure, to be kept with its booking. */
-struct booking_failure {
-	enum booking_stage stage;
-	long http_status;		/* or 0 */
-	const char *error;
-	double retry_in;		/* seconds until the next attempt */
-};
-
 /**
- * bookings_new(conf, db):
- * Return a handle on the tables that ${conf} names, over ${db}; both must
- * outlive it.  NULL when memory is short.
+ * booking_stage_name(stage):
+ * Return "schedule" or "execute".
  */
-struct bookings *bookings_new(const struct config *, struct db *);
+const char *booking_stage_name(enum booking_stage);
 
 /**
- * bookings_free(bookings):
- * Free ${bookings}; NULL is fine.
+ * booking_read(bookings, ids, n, list, rows):
+ * Read the ${n} bookings with the ids ${ids} (UUIDs in lower case) into
+ * ${list}, in that order.  On DB_OK ${rows} owns their texts, and the caller
+ * clears it when it needs them no longer.
  */
-void bookings_free(struct bookings *);
+enum db_outcome booking_read(struct bookings *, const char *const *, size_t,
+    struct booking *, PGresult **);
 
 /**
- * bookings_warm_up(bookings):
- * Connect and prepare all statements, so that the first booking need not wait
- * for that.
+ * booking_take(bookings, stage, ids, n, list, rows):
+ * Likewise, after trying to take the session's lock on ${stage} of each of
+ * them, in the same round trip: a row is read after its lock was taken.  Rows
+ * that another session has locked are read too.  The ids must differ.
  */
-enum db_outcome bookings_warm_up(struct bookings *);
+enum db_outcome booking_take(struct bookings *, enum booking_stage,
+    const char *const *, size_t, struct booking *, PGresult **);
 
 /**
- * bookings_sweep_sql(conf):
- * Return the statement that finds bookings with something to do and no
- * notification to tell, as a string the caller frees.  Parameters: $1 the
- * sweep window in seconds; $2, $3 the place and id where the last page
- * ended, or NULL; $4 the length of a page; $5 the grace in seconds after
- * which scheduled bookings are found too, or NULL.  Columns: id, tenant_id,
- * and the place, which is NULL for rows that do not belong to a page.
- */
-char *bookings_sweep_sql(const struct config *);
-
-/**
- * bookings_leader_sql():
- * Return the statement that tries to become the one listener of schema $1 in
- * this database, as long as the session lasts.  Columns: 't' or 'f'; the
- * process id of the session that is, or NULL.
- */
-const char *bookings_leader_sql(void);
-
-/**
- * booking_lock(bookings, stage, id, wait, locked):
- * Take the session's lock on ${stage} of booking ${id}; if another session
- * has it, wait some seconds if ${wait} is set (DB_LOCKED when that is not
- * enough), or set ${locked} to 0.
+ * booking_lock(bookings, stage, id):
+ * Wait for the session's lock on ${stage} of booking ${id} for some seconds;
+ * DB_LOCKED when that is not enough.
  */
 enum db_outcome booking_lock(struct bookings *, enum booking_stage,
-    const char *, int, int *);
+    const char *);
 
 /**
- * booking_unlock(bookings, stage, id):
- * Release it.  If that fails the connection is dropped, and the lock with it.
+ * booking_try_lock(bookings, stage, id, locked):
+ * Set ${locked} to whether the lock could be taken without waiting.
  */
-void booking_unlock(struct bookings *, enum booking_stage, const char *);
+enum db_outcome booking_try_lock(struct bookings *, enum booking_stage,
+    const char *, int *);
 
 /**
- * booking_read(bookings, id, booking, found):
- * Read the row.  If ${found} is set the caller must booking_clear it.
+ * booking_unlock(bookings, stage, ids, n):
+ * Release the locks on ${stage} of ${ids}.  If that fails the connection is
+ * dropped, and the locks with it.
  */
-enum db_outcome booking_read(struct bookings *, const char *,
-    struct booking *, int *);
+void booking_unlock(struct bookings *, enum booking_stage,
+    const char *const *, size_t);
+
+/*
+ * SQL: the second half of a lock's key, for the lock on the ${stage} of
+ * booking ${id}; both are SQL expressions.  The first halves ("FolS", "FolE"
+ * in ASCII) keep our locks apart from an application's own.
+ */
+#define BOOKING_LOCK_KEY(stage, id)					\
+	"CASE " stage " WHEN 'schedule' THEN 1181707347 "		\
+	"ELSE 1181707333 END, hashtext(" id ")"
+
+/* Room for what booking_time writes, with its NUL. */
+#define BOOKING_TIME_LEN	40
 
 /**
- * booking_clear(booking):
- * Free what ${booking} holds; one that is zeroed is fine.
+ * booking_time(time, digits, buf):
+ * Write ${time} as ISO 8601 in UTC with ${digits} (3 or 6) behind the point,
+ * such as 2026-11-23T11:00:00.000Z; what is finer is cut off.  Return ${buf},
+ * or NULL where ${time} is BOOKING_NO_TIME.
  */
-void booking_clear(struct booking *);
+const char *booking_time(int64_t, int, char [BOOKING_TIME_LEN]);
+
+/**
+ * booking_epoch(booking):
+ * Return when ${booking} is due in whole seconds since 1970, rounded down.
+ */
+int64_t booking_epoch(const struct booking *);
 
 /* An idempotency key, with its NUL. */
 #define BOOKING_KEY_LEN	256
@@ -160,136 +153,8 @@ void booking_clear(struct booking *);
  */
 void booking_key(const struct booking *, char [BOOKING_KEY_LEN]);
 
-/**
- * booking_scheduled(bookings, booking, task_name, idempotency_key, changed):
- * Make the pending ${booking} scheduled under ${task_name}.  ${changed} is 0
- * if it is not pending any more or no longer due at that time.
- */
-enum db_outcome booking_scheduled(struct bookings *, const struct booking *,
-    const char *, const char *, int *);
-
-/**
- * booking_execution_begun(bookings, booking, changed):
- * Count an attempt at the call of ${booking}.  ${changed} is 0 if it is not
- * to be called any more, or not at this time.
- */
-enum db_outcome booking_execution_begun(struct bookings *,
-    const struct booking *, int *);
-
-/**
- * booking_executed(bookings, booking, task_id, idempotency_key):
- * The call of ${booking} was started: whatever became of the row meanwhile,
- * it is executed, by the task with the short name ${task_id} (NULL if that is
- * not known); a task made meanwhile for another time is obsolete.
- */
-enum db_outcome booking_executed(struct bookings *, const struct booking *,
-    const char *, const char *);
-
-/**
- * booking_name_executed(bookings, id, task_name):
- * Write the task's name to a row that was executed before it had one.
- */
-enum db_outcome booking_name_executed(struct bookings *, const char *,
-    const char *);
-
-/**
- * booking_failed_once(bookings, booking, failure):
- * An attempt failed and another one may follow: remember it.
- */
-enum db_outcome booking_failed_once(struct bookings *, const struct booking *,
-    const struct booking_failure *);
-
-/**
- * booking_failed(bookings, booking, failure, changed):
- * Give up: the booking becomes failed and a dead letter says why, unless it
- * changed meanwhile (${changed} is 0).
- */
-enum db_outcome booking_failed(struct bookings *, const struct booking *,
-    const struct booking_failure *, int *);
-
-/**
- * booking_unschedule(bookings, booking, changed):
- * Put a scheduled ${booking} whose task is not right for it back to pending.
- */
-enum db_outcome booking_unschedule(struct bookings *, const struct booking *,
-    int *);
-
-/**
- * booking_task_gone(bookings, booking, changed):
- * Likewise, because the task of ${booking} is gone before it was executed: the
- * attempts that were made at its call still count.
- */
-enum db_outcome booking_task_gone(struct bookings *, const struct booking *,
-    int *);
-
-/**
- * booking_cancel(bookings, booking, changed):
- * Make ${booking} cancelled, unless it is executed (${changed} is 0).  Its
- * task becomes obsolete.
- */
-enum db_outcome booking_cancel(struct bookings *, const struct booking *,
-    int *);
-
-/**
- * booking_retry(bookings, id, changed):
- * Put a failed booking back to pending and forget its failures.
- */
-enum db_outcome booking_retry(struct bookings *, const char *, int *);
-
-/**
- * bookings_retry(bookings, stage, since, until, retried):
- * Put all failed bookings back to pending whose dead letter is of ${stage}
- * ("schedule", "execute", NULL for any) and died from ${since} to before
- * ${until} (RFC 3339, NULL for no bound); ${retried} is set to their number.
- */
-enum db_outcome bookings_retry(struct bookings *, const char *, const char *,
-    const char *, long *);
-
-/**
- * booking_obsolete_tasks(bookings, id, tasks):
- * Set ${tasks} to rows of one column, the names of the tasks of booking ${id}
- * that must be deleted; the caller clears it.
- */
-enum db_outcome booking_obsolete_tasks(struct bookings *, const char *,
-    PGresult **);
-
-/**
- * booking_obsolete_deleted(bookings, task_name):
- * An obsolete task is gone.
- */
-enum db_outcome booking_obsolete_deleted(struct bookings *, const char *);
-
-/**
- * booking_obsolete_later(bookings, id, seconds):
- * Obsolete tasks of booking ${id} could not be deleted now: try again in
- * ${seconds}.
- */
-enum db_outcome booking_obsolete_later(struct bookings *, const char *,
-    double);
-
-/**
- * booking_call_request(bookings, id, body):
- * Ask the database for the body of the call; ${body} is NULL if it has none,
- * otherwise a reference the caller drops.
- */
-enum db_outcome booking_call_request(struct bookings *, const char *,
-    json_t **);
-
-/**
- * bookings_dead_letters(bookings, before_time, before_id, limit, letters):
- * Set ${letters} to an array of up to ${limit} dead letters, newest first,
- * from behind the place that ${before_time} and ${before_id} name (NULL: from
- * the start).  The caller drops the reference.
- */
-enum db_outcome bookings_dead_letters(struct bookings *, const char *,
-    const char *, const char *, json_t **);
-
-/**
- * bookings_check(bookings, missing, len):
- * Look whether what the programs need is installed and granted: ${missing}
- * (${len} bytes) is empty if so, otherwise it says what is not, and what to
- * do.
- */
-enum db_outcome bookings_check(struct bookings *, char *, size_t);
+/* The statements above, for bookings_prepare; NULL ends the list. */
+struct bookings_sql;
+extern const struct bookings_sql *const booking_statements[];
 
 #endif /* !BOOKING_H_ */

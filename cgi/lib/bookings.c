@@ -2,11 +2,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "booking_internal.h"
 #include "config.h"
 #include "log.h"
 
-#include "booking.h"
+#include "bookings.h"
+
+/* The most statements that one handle has. */
+#define MAX_STATEMENTS	48
+
+/* Room for a statement's name within the session. */
+#define NAME_LEN	8
+
+struct bookings {
+	struct db *db;
+	const char *schema;		/* as configured */
+	char *quoted_schema;
+	char *quoted_table;		/* with its schema */
+	const struct bookings_sql *sources[MAX_STATEMENTS];
+	struct db_statement statements[MAX_STATEMENTS];
+	char names[MAX_STATEMENTS][NAME_LEN];
+	size_t nstatements;
+};
 
 /* Return ${name} as a quoted SQL identifier, to be freed. */
 static char *
@@ -40,7 +56,7 @@ expand(const char *sql, const char *schema, const char *table)
 	FILE *f;
 
 	(void)snprintf(horizon, sizeof(horizon), "interval '%d s'",
-	    BOOKING_HORIZON);
+	    BOOKINGS_HORIZON);
 	if ((f = open_memstream(&expanded, &len)) == NULL)
 		return (NULL);
 	while ((brace = strchr(sql, '{')) != NULL) {
@@ -84,27 +100,16 @@ struct bookings *
 bookings_new(const struct config *conf, struct db *db)
 {
 	struct bookings *b;
-	size_t i;
 
 	if ((b = calloc(1, sizeof(*b))) == NULL)
 		return (NULL);
 	b->db = db;
 	b->schema = conf->schema;
-	if (quote_names(conf, &b->quoted_schema, &b->quoted_table) != 0)
-		goto err;
-	for (i = 0; i < SQL_COUNT; i++) {
-		(void)snprintf(b->names[i], sizeof(b->names[i]), "s%zu", i);
-		b->statements[i].name = b->names[i];
-		b->statements[i].sql = expand(booking_sql[i],
-		    b->quoted_schema, b->quoted_table);
-		if (b->statements[i].sql == NULL)
-			goto err;
+	if (quote_names(conf, &b->quoted_schema, &b->quoted_table) != 0) {
+		bookings_free(b);
+		return (NULL);
 	}
 	return (b);
-
-err:
-	bookings_free(b);
-	return (NULL);
 }
 
 /**
@@ -118,7 +123,7 @@ bookings_free(struct bookings *b)
 
 	if (b == NULL)
 		return;
-	for (i = 0; i < SQL_COUNT; i++)
+	for (i = 0; i < b->nstatements; i++)
 		free(b->statements[i].sql);
 	free(b->quoted_schema);
 	free(b->quoted_table);
@@ -126,29 +131,199 @@ bookings_free(struct bookings *b)
 }
 
 /**
- * bookings_warm_up(bookings):
- * Connect and prepare all statements, so that the first booking need not wait
- * for that.
+ * bookings_ready(bookings):
+ * Make sure that there is a live connection, as db_ready does.
  */
 enum db_outcome
-bookings_warm_up(struct bookings *b)
+bookings_ready(struct bookings *b)
 {
-	enum db_outcome outcome;
+
+	return (db_ready(b->db));
+}
+
+/* Find ${sql} with this installation's names in it; NULL: no memory. */
+static const struct db_statement *
+statement(struct bookings *b, const struct bookings_sql *sql)
+{
+	struct db_statement *new;
 	size_t i;
 
-	outcome = db_ready(b->db);
-	for (i = 0; i < SQL_COUNT && outcome == DB_OK; i++)
-		outcome = db_prepare(b->db, &b->statements[i]);
+	for (i = 0; i < b->nstatements; i++) {
+		if (b->sources[i] == sql)
+			return (&b->statements[i]);
+	}
+	if (i == MAX_STATEMENTS)
+		return (NULL);
+	new = &b->statements[i];
+	(void)snprintf(b->names[i], NAME_LEN, "s%zu", i);
+	new->name = b->names[i];
+	if ((new->sql = expand(sql->text, b->quoted_schema,
+	    b->quoted_table)) == NULL)
+		return (NULL);
+	b->sources[i] = sql;
+	b->nstatements++;
+	return (new);
+}
+
+/**
+ * bookings_prepare(bookings, list):
+ * Prepare the statements of ${list}, which NULL ends, so that the first
+ * booking need not wait for that.
+ */
+enum db_outcome
+bookings_prepare(struct bookings *b, const struct bookings_sql *const *list)
+{
+	const struct db_statement *statements[MAX_STATEMENTS];
+	enum db_outcome outcome;
+	size_t n = 0;
+
+	for (; *list != NULL; list++) {
+		if ((statements[n] = statement(b, *list)) != NULL)
+			n++;
+	}
+	if ((outcome = db_ready(b->db)) == DB_OK)
+		outcome = db_prepare(b->db, statements, n);
 	return (outcome);
 }
 
 /**
+ * bookings_run(bookings, calls, ncalls):
+ * Run up to BOOKINGS_CALLS ${calls} in one round trip, as db_run does, and
+ * log what the database refused.
+ */
+enum db_outcome
+bookings_run(struct bookings *b, struct bookings_call *calls, size_t ncalls)
+{
+	struct db_call run[BOOKINGS_CALLS];
+	enum db_outcome outcome;
+	size_t i;
+
+	for (i = 0; i < ncalls; i++) {
+		calls[i].outcome = DB_LOST;
+		calls[i].result = NULL;
+		run[i].statement = statement(b, calls[i].sql);
+		run[i].params = calls[i].params;
+		run[i].nparams = calls[i].nparams;
+		if (run[i].statement == NULL)
+			return (DB_LOST);
+	}
+	outcome = db_run(b->db, run, ncalls);
+	for (i = 0; i < ncalls; i++) {
+		calls[i].outcome = run[i].outcome;
+		calls[i].result = run[i].result;
+		if (run[i].outcome == DB_FAILED)
+			log_error(NULL, "the database refused the statement "
+			    "\"%s\": %s; is the trigger installed in this "
+			    "version, and are the grants complete? "
+			    "(followup-trigger verify)", calls[i].sql->name,
+			    db_error(b->db));
+	}
+	return (outcome);
+}
+
+/**
+ * bookings_changed(bookings, call, changed):
+ * Run ${call}, whose one value says how many rows it changed; ${changed} is
+ * set to that number.  ${changed} may be NULL.
+ */
+enum db_outcome
+bookings_changed(struct bookings *b, struct bookings_call *call, int *changed)
+{
+	enum db_outcome outcome;
+
+	if ((outcome = bookings_run(b, call, 1)) == DB_OK) {
+		if (changed != NULL)
+			*changed = (int)db_int(call->result, 0, 0);
+		PQclear(call->result);
+		call->result = NULL;
+	}
+	return (outcome);
+}
+
+/**
+ * bookings_error(bookings):
+ * Return what the last failure was, in one line.
+ */
+const char *
+bookings_error(const struct bookings *b)
+{
+
+	return (db_error(b->db));
+}
+
+/**
+ * bookings_disconnect(bookings):
+ * Drop the connection, and the locks of its session with it.
+ */
+void
+bookings_disconnect(struct bookings *b)
+{
+
+	db_close(b->db);
+}
+
+/*
+ * What the index serves is the range over the bare column, in its order.  It
+ * is a day wider on both sides because a timestamp without time zone may be
+ * due up to that much earlier or later than it reads.
+ *
+ * Overdue are those whose time has passed without a call, and those that are
+ * due soon and have a task for another time, because they were moved while
+ * the triggers were off.  Of them a page is drawn by lot, so that many that
+ * wait in a paused queue do not keep others from being looked at.
+ */
+static const char sweep_sql[] =
+    "WITH pending AS (SELECT b.id, "
+    "(SELECT tenant_id::text FROM (SELECT b.*) AS r) AS tenant_id, "
+    "b.scheduled_at::text AS place "
+    "FROM " BOOKINGS_ABSENT ", {T} b CROSS JOIN LATERAL "
+    "(SELECT {S}.followup_due_at(b) AS due OFFSET 0) x "
+    "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_WANTED " "
+    "AND b.scheduled_at >= $2 "
+    "AND (b.scheduled_at > $2 OR b.id > $3::uuid) "
+    "AND b.scheduled_at > (now() AT TIME ZONE 'UTC') "
+    "- $1::float8 * interval '1 s' - interval '1 day' "
+    "AND b.scheduled_at < (now() AT TIME ZONE 'UTC') "
+    "+ interval '31 days' "
+    "AND (x.due IS NULL OR x.due BETWEEN "
+    "now() - $1::float8 * interval '1 s' AND now() + {H}) "
+    "AND NOT EXISTS (SELECT FROM {S}.followup_failures f "
+    "WHERE f.booking_id = b.id AND f.stage = 'schedule' "
+    "AND f.next_attempt_at > now()) "
+    "AND NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o "
+    "WHERE o.booking_id = b.id AND o.next_attempt_at > now()) "
+    "ORDER BY b.scheduled_at, b.id LIMIT $4::int), "
+    "obsolete AS (SELECT DISTINCT o.booking_id AS id, "
+    "NULL::text AS tenant_id, NULL::text AS place "
+    "FROM {S}.followup_obsolete_tasks o "
+    "WHERE $2 = '-infinity' AND (o.next_attempt_at IS NULL "
+    "OR o.next_attempt_at <= now()) LIMIT $4::int), "
+    "overdue AS (SELECT b.id, "
+    "(SELECT tenant_id::text FROM (SELECT b.*) AS r) AS tenant_id "
+    "FROM " BOOKINGS_ABSENT ", {T} b CROSS JOIN LATERAL "
+    "(SELECT {S}.followup_due_at(b) AS due OFFSET 0) x "
+    "WHERE $5::float8 IS NOT NULL AND $2 = '-infinity' "
+    "AND b.task_status = 'scheduled' AND " BOOKINGS_IS_FOLLOWUP " "
+    "AND b.scheduled_at > (now() AT TIME ZONE 'UTC') "
+    "- $1::float8 * interval '1 s' - interval '1 day' "
+    "AND b.scheduled_at < (now() AT TIME ZONE 'UTC') "
+    "+ interval '1 day 15 min' "
+    "AND (x.due BETWEEN now() - $1::float8 * interval '1 s' "
+    "AND now() - $5::float8 * interval '1 s' "
+    "OR (x.due <> b.task_scheduled_at "
+    "AND x.due < now() + interval '15 min')) "
+    "ORDER BY random() LIMIT $4::int) "
+    "SELECT id, tenant_id, place FROM obsolete UNION ALL "
+    "SELECT id, tenant_id, NULL FROM overdue UNION ALL "
+    "SELECT id, tenant_id, place FROM pending";
+
+/**
  * bookings_sweep_sql(conf):
- * Return the statement that finds bookings with something to do and no
- * notification to tell, as a string the caller frees.  Parameters: $1 the
+ * Return the statement that finds bookings with something to do that no
+ * notification announced, as a string the caller frees.  Parameters: $1 the
  * sweep window in seconds; $2, $3 the place and id where the last page
- * ended, or NULL; $4 the length of a page; $5 the grace in seconds after
- * which scheduled bookings are found too, or NULL.  Columns: id, tenant_id,
+ * ended, BOOKINGS_SWEEP_START at the start; $4 the length of a page; $5 the
+ * grace in seconds after which scheduled bookings are found too, or NULL.  Columns: id, tenant_id,
  * and the place, which is NULL for rows that do not belong to a page.
  */
 char *
@@ -157,7 +332,7 @@ bookings_sweep_sql(const struct config *conf)
 	char *schema, *table, *sql = NULL;
 
 	if (quote_names(conf, &schema, &table) == 0)
-		sql = expand(booking_sql[SQL_SWEEP], schema, table);
+		sql = expand(sweep_sql, schema, table);
 	free(schema);
 	free(table);
 	return (sql);
@@ -181,127 +356,29 @@ bookings_leader_sql(void)
 	    "WHERE d.datname = current_database()))");
 }
 
-/**
- * bookings_query(bookings, sql, params, nparams, result):
- * Run the statement ${sql} as db_query does, and log what the database
- * refused.
+/*
+ * NULL, or the first thing that is missing.  $1 is the schema, $2 the schema
+ * and $3 the table as quoted names.
  */
-enum db_outcome
-bookings_query(struct bookings *b, enum booking_sql sql,
-    const char *const *params, int nparams, PGresult **result)
-{
-	enum db_outcome outcome;
-
-	outcome = db_query(b->db, &b->statements[sql], params, nparams,
-	    result);
-	if (outcome == DB_FAILED)
-		log_error(NULL, "the database refused a statement: %s; is "
-		    "the trigger installed in this version, and are the "
-		    "grants complete? (followup-trigger verify)",
-		    db_error(b->db));
-	return (outcome);
-}
-
-/**
- * bookings_query_changed(bookings, sql, params, nparams, changed):
- * Run a statement whose one value says how many rows it changed.
- */
-enum db_outcome
-bookings_query_changed(struct bookings *b, enum booking_sql sql,
-    const char *const *params, int nparams, int *changed)
-{
-	enum db_outcome outcome;
-	PGresult *result;
-
-	outcome = bookings_query(b, sql, params, nparams, &result);
-	if (outcome == DB_OK) {
-		*changed = db_int(result, 0, 0) > 0;
-		PQclear(result);
-	}
-	return (outcome);
-}
-
-/**
- * bookings_query_void(bookings, sql, params, nparams):
- * Run a statement whose result nobody needs.
- */
-enum db_outcome
-bookings_query_void(struct bookings *b, enum booking_sql sql,
-    const char *const *params, int nparams)
-{
-	enum db_outcome outcome;
-	PGresult *result;
-
-	if ((outcome = bookings_query(b, sql, params, nparams, &result)) == DB_OK)
-		PQclear(result);
-	return (outcome);
-}
-
-/**
- * bookings_retry(bookings, stage, since, until, retried):
- * Put all failed bookings back to pending whose dead letter is of ${stage}
- * ("schedule", "execute", NULL for any) and died from ${since} to before
- * ${until} (RFC 3339, NULL for no bound); ${retried} is set to their number.
- */
-enum db_outcome
-bookings_retry(struct bookings *b, const char *stage, const char *since,
-    const char *until, long *retried)
-{
-	const char *params[] = { stage, since, until };
-	enum db_outcome outcome;
-	PGresult *result;
-
-	outcome = bookings_query(b, SQL_RETRY_ALL, params, 3, &result);
-	if (outcome == DB_OK) {
-		*retried = (long)db_int(result, 0, 0);
-		PQclear(result);
-	}
-	return (outcome);
-}
-
-/* One dead letter as the API shows it. */
-static json_t *
-dead_letter(const PGresult *r, int row)
-{
-#define TEXT(column)							\
-	(PQgetisnull(r, row, column) ? NULL : PQgetvalue(r, row, column))
-
-	return (json_pack("{s:s?, s:s?, s:s?, s:i, s:s?, s:s?, s:o, s:s?, "
-	    "s:s?}", "bookingId", TEXT(0), "tenantId", TEXT(1),
-	    "stage", TEXT(2), "attempts", (int)db_int(r, row, 3),
-	    "firstFailedAt", TEXT(4), "lastFailedAt", TEXT(5),
-	    "httpStatus", PQgetisnull(r, row, 6) ? json_null() :
-	    json_integer(db_int(r, row, 6)), "error", TEXT(7),
-	    "diedAt", TEXT(8)));
-#undef TEXT
-}
-
-/**
- * bookings_dead_letters(bookings, before_time, before_id, limit, letters):
- * Set ${letters} to an array of up to ${limit} dead letters, newest first,
- * from behind the place that ${before_time} and ${before_id} name (NULL: from
- * the start).  The caller drops the reference.
- */
-enum db_outcome
-bookings_dead_letters(struct bookings *b, const char *before_time,
-    const char *before_id, const char *limit, json_t **letters)
-{
-	const char *params[] = { before_time, before_id, limit };
-	enum db_outcome outcome;
-	PGresult *result;
-	int row;
-
-	*letters = NULL;
-	outcome = bookings_query(b, SQL_DEAD_LETTERS, params, 3, &result);
-	if (outcome != DB_OK)
-		return (outcome);
-	*letters = json_array();
-	for (row = 0; row < PQntuples(result); row++)
-		(void)json_array_append_new(*letters,
-		    dead_letter(result, row));
-	PQclear(result);
-	return (DB_OK);
-}
+static const struct bookings_sql check_sql = { "check",
+"SELECT CASE "
+    "WHEN to_regnamespace($2) IS NULL "
+    "THEN 'the schema does not exist: check POSTGRES_SCHEMA' "
+    "WHEN NOT has_schema_privilege($1, 'USAGE') "
+    "THEN 'the role may not use the schema: run followup-trigger "
+    "install --grant-to with it' "
+    "WHEN to_regclass($3) IS NULL "
+    "THEN 'the bookings table does not exist: check FOLLOWUP_TABLE' "
+    "WHEN to_regclass($2 || '.followup_failures') IS NULL "
+    "OR NOT EXISTS (SELECT FROM pg_trigger g "
+    "WHERE g.tgrelid = to_regclass($3) "
+    "AND g.tgname = 'trigger_schedule_followup_cloud_task') "
+    "THEN 'the trigger is not installed: run followup-trigger install' "
+    "WHEN NOT has_table_privilege($3, 'SELECT') "
+    "OR NOT has_column_privilege($3, 'task_status', 'UPDATE') "
+    "OR NOT has_table_privilege($2 || '.followup_failures', 'INSERT') "
+    "THEN 'the role lacks grants: run followup-trigger install "
+    "--grant-to with it' END" };
 
 /**
  * bookings_check(bookings, missing, len):
@@ -312,13 +389,12 @@ bookings_dead_letters(struct bookings *b, const char *before_time,
 enum db_outcome
 bookings_check(struct bookings *b, char *missing, size_t len)
 {
-	const char *params[] = { b->schema, b->quoted_schema,
-	    b->quoted_table };
+	struct bookings_call call = { .sql = &check_sql, .nparams = 3,
+	    .params = { b->schema, b->quoted_schema, b->quoted_table } };
 	enum db_outcome outcome;
-	PGresult *result;
 
 	*missing = '\0';
-	outcome = bookings_query(b, SQL_CHECK, params, 3, &result);
+	outcome = bookings_run(b, &call, 1);
 	if (outcome == DB_FAILED) {
 		/* To be refused already here says as much. */
 		(void)snprintf(missing, len, "%s: run followup-trigger "
@@ -326,9 +402,10 @@ bookings_check(struct bookings *b, char *missing, size_t len)
 		    db_error(b->db));
 		return (DB_OK);
 	}
-	if (outcome != DB_OK)
-		return (outcome);
-	(void)snprintf(missing, len, "%s", PQgetvalue(result, 0, 0));
-	PQclear(result);
-	return (DB_OK);
+	if (outcome == DB_OK) {
+		(void)snprintf(missing, len, "%s",
+		    PQgetvalue(call.result, 0, 0));
+		PQclear(call.result);
+	}
+	return (outcome);
 }

@@ -69,6 +69,7 @@ struct config {
 
 	/* Sizes and times. */
 	int schedule_workers;
+	int schedule_concurrency;
 	int execute_workers;
 	int listener_inflight;
 	int max_schedule_attempts;

@@ -14,7 +14,7 @@
 #define QUERY_DEADLINE_MS	10000
 
 /* The most statements one program prepares. */
-#define MAX_PREPARED		32
+#define MAX_PREPARED		64
 
 struct db {
 	const struct config *conf;
@@ -115,17 +115,23 @@ db_session_sql(void)
 	 * The server ends what we gave up, and drops a client that vanished,
 	 * together with its locks, within seconds.
 	 *
-	 * Every statement finds its rows by a key or by the sweep's index.  A
-	 * plan that was made while the table was small must not go on to scan
-	 * it when it has grown (measured: 140 ms instead of 3 ms a booking
-	 * with 100 000 rows, until the next ANALYZE).
+	 * The triggers on the bookings table are for what others write: by
+	 * followup.daemon they tell our own writes from theirs.
+	 *
+	 * Every statement finds its rows by a key or by the sweep's index, so
+	 * one plan, made once, serves all parameters.  A plan that was made
+	 * while the table was small must not go on to scan it when it has
+	 * grown (measured: 140 ms instead of 3 ms a booking with 100 000
+	 * rows, until the next ANALYZE).
 	 */
-	return ("SET search_path = pg_catalog; "
+	return ("SET search_path = pg_catalog; SET followup.daemon = 'on'; "
 	    "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; "
 	    "SET standard_conforming_strings = on; "
 	    "SET statement_timeout = '9s'; SET lock_timeout = '3s'; "
 	    "SET idle_in_transaction_session_timeout = '10s'; "
-	    "SET enable_seqscan = off; SET jit = off; "
+	    "SET enable_seqscan = off; SET enable_bitmapscan = off; "
+	    "SET jit = off; "
+	    "SET plan_cache_mode = force_generic_plan; "
 	    "SET max_parallel_workers_per_gather = 0; "
 	    "SET tcp_keepalives_idle = 3; SET tcp_keepalives_interval = 1; "
 	    "SET tcp_keepalives_count = 3; SET tcp_user_timeout = 6000; "
@@ -178,13 +184,13 @@ take_error(struct db *db)
 }
 
 /*
- * Wait for the results of what was sent and return the last one; NULL if the
- * connection broke or the deadline passed.
+ * Wait for the next result of what was sent and set ${result} to it; to NULL
+ * where libpq has none, which ends those of a statement.  Return 0, or -1 if
+ * the connection broke or the deadline passed.
  */
-static PGresult *
-last_result(struct db *db, long deadline)
+static int
+next_result(struct db *db, long deadline, PGresult **result)
 {
-	PGresult *result, *last = NULL;
 	int flushing;
 
 	for (;;) {
@@ -192,24 +198,37 @@ last_result(struct db *db, long deadline)
 		if ((flushing = PQflush(db->conn)) < 0)
 			break;
 		if (!flushing && !PQisBusy(db->conn)) {
-			if ((result = PQgetResult(db->conn)) == NULL)
-				return (last);
-			PQclear(last);
-			last = result;
-			continue;
+			*result = PQgetResult(db->conn);
+			if (PQstatus(db->conn) == CONNECTION_OK)
+				return (0);
+			PQclear(*result);
+			break;
 		}
 		if (wait_socket(db->conn, flushing ? POLLIN | POLLOUT : POLLIN,
 		    deadline) != 0) {
 			(void)snprintf(db->error, sizeof(db->error),
 			    "the database does not answer");
-			PQclear(last);
-			return (NULL);
+			return (-1);
 		}
 		if (PQconsumeInput(db->conn) == 0)
 			break;
 	}
-
 	take_error(db);
+	return (-1);
+}
+
+/* Return the last result of the session's first statements, or NULL. */
+static PGresult *
+setup_result(struct db *db, long deadline)
+{
+	PGresult *result, *last = NULL;
+
+	while (next_result(db, deadline, &result) == 0) {
+		if (result == NULL)
+			return (last);
+		PQclear(last);
+		last = result;
+	}
 	PQclear(last);
 	return (NULL);
 }
@@ -260,12 +279,19 @@ connect_db(struct db *db)
 		take_error(db);
 		goto err;
 	}
-	if ((result = last_result(db, monotime_ms() + QUERY_DEADLINE_MS)) == NULL)
+	if ((result = setup_result(db, monotime_ms() + QUERY_DEADLINE_MS)) ==
+	    NULL)
 		goto err;
 	why = db_session_check(db->conn, result);
 	PQclear(result);
 	if (why != NULL) {
 		(void)snprintf(db->error, sizeof(db->error), "%s", why);
+		goto err;
+	}
+
+	/* From here on statements go out together: see db_run. */
+	if (PQenterPipelineMode(db->conn) != 1) {
+		take_error(db);
 		goto err;
 	}
 	return (DB_OK);
@@ -302,54 +328,38 @@ db_ready(struct db *db)
 	return (connect_db(db));
 }
 
-/* Run one exchange that was sent, and judge its result. */
-static enum db_outcome
-finish(struct db *db, int sent, PGresult **result)
+/* Take the first error of a statement, in one line. */
+static void
+take_refusal(struct db *db, const PGresult *result)
 {
-	const char *state;
-	PGresult *r;
+	const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 	char *p;
 
-	if (!sent) {
-		take_error(db);
-		goto lost;
-	}
-	if ((r = last_result(db, monotime_ms() + QUERY_DEADLINE_MS)) == NULL)
-		goto lost;
-	if (PQresultStatus(r) == PGRES_COMMAND_OK ||
-	    PQresultStatus(r) == PGRES_TUPLES_OK) {
-		*result = r;
-		return (DB_OK);
-	}
-
-	(void)snprintf(db->error, sizeof(db->error), "%s",
-	    PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY) != NULL ?
-	    PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY) :
-	    PQresultErrorMessage(r));
+	(void)snprintf(db->error, sizeof(db->error), "%s", text != NULL ?
+	    text : PQresultErrorMessage(result));
 	for (p = db->error; *p != '\0'; p++) {
 		if (*p == '\n')
 			*p = ' ';
 	}
+}
 
-	/* Classes of SQLSTATE that pass by themselves. */
-	state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
-	if (PQstatus(db->conn) != CONNECTION_OK || state == NULL ||
-	    strncmp(state, "08", 2) == 0 || strncmp(state, "57P", 3) == 0 ||
-	    strncmp(state, "53", 2) == 0 || strncmp(state, "58", 2) == 0) {
-		PQclear(r);
-		goto lost;
-	}
+/* What the refusal ${result} means, by its class of SQLSTATE. */
+static enum db_outcome
+judge(const PGresult *result)
+{
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	/* The session or the server is at its end, or short of something. */
+	if (state == NULL || strncmp(state, "08", 2) == 0 ||
+	    strncmp(state, "57P", 3) == 0 || strncmp(state, "53", 2) == 0 ||
+	    strncmp(state, "58", 2) == 0)
+		return (DB_LOST);
+
+	/* Timeouts, serialization failures and deadlocks pass. */
 	if (strcmp(state, "55P03") == 0 || strcmp(state, "57014") == 0 ||
-	    strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0) {
-		PQclear(r);
+	    strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0)
 		return (DB_LOCKED);
-	}
-	PQclear(r);
 	return (DB_FAILED);
-
-lost:
-	db_close(db);
-	return (DB_LOST);
 }
 
 static int
@@ -364,48 +374,154 @@ is_prepared(const struct db *db, const struct db_statement *statement)
 	return (0);
 }
 
-/**
- * db_prepare(db, statement):
- * Prepare ${statement} in the session, unless it has been.
- */
-enum db_outcome
-db_prepare(struct db *db, const struct db_statement *statement)
+static void
+remember_prepared(struct db *db, const struct db_statement *statement)
 {
-	enum db_outcome outcome;
+
+	if (!is_prepared(db, statement) && db->nprepared < MAX_PREPARED)
+		db->prepared[db->nprepared++] = statement;
+}
+
+/*
+ * Send one statement, prepared first if it has not been, and run unless
+ * ${prepare_only} is set.  A sync behind it makes it a transaction.
+ */
+static int
+send_call(struct db *db, const struct db_call *call, int prepare_only)
+{
+	const struct db_statement *statement = call->statement;
+
+	if (!is_prepared(db, statement) &&
+	    PQsendPrepare(db->conn, statement->name, statement->sql, 0,
+	    NULL) != 1)
+		return (-1);
+	if (!prepare_only &&
+	    PQsendQueryPrepared(db->conn, statement->name, call->nparams,
+	    call->params, NULL, NULL, 0) != 1)
+		return (-1);
+	return (PQpipelineSync(db->conn) == 1 ? 0 : -1);
+}
+
+/*
+ * Take the results of one statement up to its sync: of a preparation, of a
+ * query, or an error, behind which the rest of the statement was skipped.
+ */
+static int
+receive_call(struct db *db, struct db_call *call, long deadline)
+{
 	PGresult *result;
 
+	for (;;) {
+		if (next_result(db, deadline, &result) != 0)
+			return (-1);
+		if (result == NULL)
+			continue;
+		switch (PQresultStatus(result)) {
+		case PGRES_PIPELINE_SYNC:
+			PQclear(result);
+			if (call->outcome == DB_OK)
+				remember_prepared(db, call->statement);
+			return (0);
+		case PGRES_COMMAND_OK:
+		case PGRES_TUPLES_OK:
+			PQclear(call->result);
+			call->result = result;
+			break;
+		case PGRES_PIPELINE_ABORTED:
+			PQclear(result);
+			break;
+		default:
+			call->outcome = judge(result);
+			take_refusal(db, result);
+			PQclear(result);
+			PQclear(call->result);
+			call->result = NULL;
+			break;
+		}
+	}
+}
+
+/* The connection is gone, and with it what had been answered. */
+static enum db_outcome
+lose(struct db *db, struct db_call *calls, size_t ncalls)
+{
+	size_t i;
+
+	for (i = 0; i < ncalls; i++) {
+		PQclear(calls[i].result);
+		calls[i].result = NULL;
+		calls[i].outcome = DB_LOST;
+	}
+	db_close(db);
+	return (DB_LOST);
+}
+
+static enum db_outcome
+run(struct db *db, struct db_call *calls, size_t ncalls, int prepare_only)
+{
+	long deadline = monotime_ms() + QUERY_DEADLINE_MS;
+	enum db_outcome outcome = DB_OK;
+	size_t i;
+
+	for (i = 0; i < ncalls; i++) {
+		calls[i].outcome = DB_OK;
+		calls[i].result = NULL;
+	}
 	if (db->conn == NULL)
-		return (DB_LOST);
-	if (is_prepared(db, statement))
-		return (DB_OK);
-	outcome = finish(db, PQsendPrepare(db->conn, statement->name,
-	    statement->sql, 0, NULL), &result);
-	if (outcome != DB_OK)
-		return (outcome);
-	PQclear(result);
-	if (db->nprepared < MAX_PREPARED)
-		db->prepared[db->nprepared++] = statement;
-	return (DB_OK);
+		return (lose(db, calls, ncalls));
+	for (i = 0; i < ncalls; i++) {
+		if (send_call(db, &calls[i], prepare_only) != 0) {
+			take_error(db);
+			return (lose(db, calls, ncalls));
+		}
+	}
+	for (i = 0; i < ncalls; i++) {
+		if (receive_call(db, &calls[i], deadline) != 0 ||
+		    calls[i].outcome == DB_LOST)
+			return (lose(db, calls, ncalls));
+		if (outcome == DB_OK)
+			outcome = calls[i].outcome;
+	}
+	return (outcome);
 }
 
 /**
- * db_query(db, statement, params, nparams, result):
- * Run ${statement} with text ${params} (NULL is SQL's NULL) on the connection
- * that db_ready found; it never reconnects by itself, because a lock held in
- * the session would silently be gone.  Set ${result} on DB_OK only; the
- * caller clears it with PQclear.
+ * db_run(db, calls, ncalls):
+ * Run ${calls} one after the other in a single round trip, each a transaction
+ * of its own: one that is refused does not keep the next from being run.
+ * They run on the connection that db_ready found; db_run never reconnects,
+ * because a lock held in the session would silently be gone.  Return the
+ * first outcome that is not DB_OK; if the connection is lost, all calls are
+ * DB_LOST and none has a result.
  */
 enum db_outcome
-db_query(struct db *db, const struct db_statement *statement,
-    const char *const *params, int nparams, PGresult **result)
+db_run(struct db *db, struct db_call *calls, size_t ncalls)
 {
-	enum db_outcome outcome;
 
-	*result = NULL;
-	if ((outcome = db_prepare(db, statement)) != DB_OK)
-		return (outcome);
-	return (finish(db, PQsendQueryPrepared(db->conn, statement->name,
-	    nparams, params, NULL, NULL, 0), result));
+	return (run(db, calls, ncalls, 0));
+}
+
+/**
+ * db_prepare(db, statements, nstatements):
+ * Prepare ${statements} in the session, in one round trip, as far as they
+ * have not been.
+ */
+enum db_outcome
+db_prepare(struct db *db, const struct db_statement *const *statements,
+    size_t nstatements)
+{
+	struct db_call calls[MAX_PREPARED];
+	enum db_outcome outcome;
+	size_t i, n = 0;
+
+	for (i = 0; i < nstatements && n < MAX_PREPARED; i++) {
+		if (!is_prepared(db, statements[i]))
+			calls[n++].statement = statements[i];
+	}
+	outcome = run(db, calls, n, 1);
+	for (i = 0; i < n; i++)
+		PQclear(calls[i].result);
+	return (outcome);
 }
 
 /**

@@ -43,21 +43,33 @@ struct db *db_new(const struct config *, const char *);
  */
 enum db_outcome db_ready(struct db *);
 
-/**
- * db_prepare(db, statement):
- * Prepare ${statement} in the session, unless it has been.
- */
-enum db_outcome db_prepare(struct db *, const struct db_statement *);
+/* One statement of a round trip, and what came of it. */
+struct db_call {
+	const struct db_statement *statement;
+	const char *const *params;	/* text; NULL is SQL's NULL */
+	int nparams;
+	enum db_outcome outcome;
+	PGresult *result;		/* on DB_OK, the caller's to clear */
+};
 
 /**
- * db_query(db, statement, params, nparams, result):
- * Run ${statement} with text ${params} (NULL is SQL's NULL) on the connection
- * that db_ready found; it never reconnects by itself, because a lock held in
- * the session would silently be gone.  Set ${result} on DB_OK only; the
- * caller clears it with PQclear.
+ * db_run(db, calls, ncalls):
+ * Run ${calls} one after the other in a single round trip, each a transaction
+ * of its own: one that is refused does not keep the next from being run.
+ * They run on the connection that db_ready found; db_run never reconnects,
+ * because a lock held in the session would silently be gone.  Return the
+ * first outcome that is not DB_OK; if the connection is lost, all calls are
+ * DB_LOST and none has a result.
  */
-enum db_outcome db_query(struct db *, const struct db_statement *,
-    const char *const *, int, PGresult **);
+enum db_outcome db_run(struct db *, struct db_call *, size_t);
+
+/**
+ * db_prepare(db, statements, nstatements):
+ * Prepare ${statements} in the session, in one round trip, as far as they
+ * have not been.
+ */
+enum db_outcome db_prepare(struct db *, const struct db_statement *const *,
+    size_t);
 
 /**
  * db_int(result, row, column):

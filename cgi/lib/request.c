@@ -302,6 +302,23 @@ request_reply(struct request *request, int status, json_t *body)
 	answer(request, status, "application/json", NULL, body);
 }
 
+/**
+ * request_problem_document(problem, detail):
+ * Return the document of ${problem} with ${detail}, which is UTF-8, as a new
+ * reference; NULL when memory is short.
+ */
+json_t *
+request_problem_document(enum request_problem problem, const char *detail)
+{
+	char type[64];
+
+	(void)snprintf(type, sizeof(type), "urn:followup-scheduler:%s",
+	    problems[problem].name);
+	return (json_pack("{s:s, s:s, s:i, s:s}", "type", type,
+	    "title", problems[problem].title,
+	    "status", problems[problem].status, "detail", detail));
+}
+
 static void vproblem(struct request *, enum request_problem, const char *,
     const char *, va_list) __attribute__((format(printf, 4, 0)));
 
@@ -309,19 +326,14 @@ static void
 vproblem(struct request *request, enum request_problem problem,
     const char *header, const char *fmt, va_list ap)
 {
-	char type[64], detail[512];
+	char detail[512];
 
-	(void)snprintf(type, sizeof(type), "urn:followup-scheduler:%s",
-	    problems[problem].name);
 	(void)vsnprintf(detail, sizeof(detail), fmt, ap);
 
 	/* What a detail quotes need not be UTF-8; the answer must be. */
 	utf8_clean(detail);
 	answer(request, problems[problem].status, "application/problem+json",
-	    header, json_pack("{s:s, s:s, s:i, s:s}", "type", type,
-	    "title", problems[problem].title,
-	    "status", problems[problem].status,
-	    "detail", detail));
+	    header, request_problem_document(problem, detail));
 }
 
 /**

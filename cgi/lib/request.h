@@ -94,6 +94,13 @@ enum request_problem {
 };
 
 /**
+ * request_problem_document(problem, detail):
+ * Return the document of ${problem} with ${detail}, which is UTF-8, as a new
+ * reference; NULL when memory is short.
+ */
+json_t *request_problem_document(enum request_problem, const char *);
+
+/**
  * request_problem(request, problem, header, detail, ...):
  * Answer with ${problem}; ${header} is a whole further header line such as
  * "Allow: POST", or NULL, and ${detail}, a format, says what to do.

@@ -1,7 +1,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include <curl/curl.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
 
@@ -28,13 +30,56 @@
  */
 #define DISPATCH_DEADLINE	"120s"
 
+/* A request that can be in flight, and the call it is for. */
+struct slot {
+	struct http *http;		/* made when first needed */
+	struct cloud_tasks_call *call;	/* NULL: free */
+	const char *verb;
+	char *url;
+	char *body;			/* or NULL */
+	enum breaker_answer answer;	/* with which it was let out */
+	int renewed;			/* the token, after a 401 */
+};
+
+/* Calls that wait to be returned, first in, first out. */
+struct calls {
+	struct cloud_tasks_call *first;
+	struct cloud_tasks_call **end;
+};
+
 struct cloud_tasks {
 	const struct config *conf;
 	struct google_auth *auth;
 	struct breaker *breaker;
-	struct http *http;
+	CURLM *multi;
+	struct http *token_http;	/* where a token is asked for */
+	struct slot *slots;
+	int nslots;
+	int in_flight;			/* slots that are busy */
+	struct calls answered;
 	char base[512];			/* without a slash at its end */
 };
+
+/* Set where the API is. */
+static void
+set_base(struct cloud_tasks *tasks)
+{
+	const struct config *conf = tasks->conf;
+	size_t len;
+
+	if (conf->emulator_host != NULL)
+		(void)snprintf(tasks->base, sizeof(tasks->base), "http://%s",
+		    conf->emulator_host);
+	else if (conf->cloud_tasks_endpoint != NULL)
+		(void)snprintf(tasks->base, sizeof(tasks->base), "%s",
+		    conf->cloud_tasks_endpoint);
+	else
+		(void)snprintf(tasks->base, sizeof(tasks->base),
+		    "https://cloudtasks.%s",
+		    google_auth_universe(tasks->auth));
+	for (len = strlen(tasks->base); tasks->base[len - 1] == '/'; len--)
+		tasks->base[len - 1] = '\0';
+}
 
 /**
  * cloud_tasks_new(conf, auth, breaker):
@@ -47,27 +92,26 @@ cloud_tasks_new(const struct config *conf, struct google_auth *auth,
     struct breaker *breaker)
 {
 	struct cloud_tasks *tasks;
-	size_t len;
 
-	if ((tasks = calloc(1, sizeof(*tasks))) == NULL ||
-	    (tasks->http = http_new(conf->proxy)) == NULL) {
-		free(tasks);
+	if ((tasks = calloc(1, sizeof(*tasks))) == NULL)
 		return (NULL);
-	}
 	tasks->conf = conf;
 	tasks->auth = auth;
 	tasks->breaker = breaker;
-	if (conf->emulator_host != NULL)
-		(void)snprintf(tasks->base, sizeof(tasks->base), "http://%s",
-		    conf->emulator_host);
-	else if (conf->cloud_tasks_endpoint != NULL)
-		(void)snprintf(tasks->base, sizeof(tasks->base), "%s",
-		    conf->cloud_tasks_endpoint);
-	else
-		(void)snprintf(tasks->base, sizeof(tasks->base),
-		    "https://cloudtasks.%s", google_auth_universe(auth));
-	for (len = strlen(tasks->base); tasks->base[len - 1] == '/'; len--)
-		tasks->base[len - 1] = '\0';
+	tasks->answered.end = &tasks->answered.first;
+	tasks->nslots = conf->schedule_concurrency;
+	if ((tasks->slots = calloc((size_t)tasks->nslots,
+	    sizeof(*tasks->slots))) == NULL ||
+	    (tasks->token_http = http_new(conf->proxy)) == NULL ||
+	    (tasks->multi = curl_multi_init()) == NULL) {
+		cloud_tasks_free(tasks);
+		return (NULL);
+	}
+
+	/* Every slot keeps its connection for the next call. */
+	(void)curl_multi_setopt(tasks->multi, CURLMOPT_MAXCONNECTS,
+	    (long)tasks->nslots);
+	set_base(tasks);
 	return (tasks);
 }
 
@@ -86,53 +130,15 @@ cloud_tasks_name(const struct cloud_tasks *tasks, const char *id,
 	    tasks->conf->queue, id);
 }
 
-/* Write the URL of the queue, with ${suffix} behind it. */
-static void
-queue_url(const struct cloud_tasks *tasks, const char *suffix, char *url,
-    size_t len)
+/* Return the URL of the queue with ${suffix} behind it, to be freed. */
+static char *
+queue_url(const struct cloud_tasks *tasks, const char *suffix)
 {
+	char *url;
 
-	(void)snprintf(url, len, "%s/v2/projects/%s/locations/%s/queues/%s%s",
+	return (asprintf(&url, "%s/v2/projects/%s/locations/%s/queues/%s%s",
 	    tasks->base, tasks->conf->project_id, tasks->conf->location,
-	    tasks->conf->queue, suffix);
-}
-
-/* Send one request with ${token} (or without); 0 if an answer came. */
-static int
-send_once(struct cloud_tasks *tasks, const char *method, const char *url,
-    const char *body, const char *token)
-{
-	const char *headers[4], *quota;
-	char *bearer = NULL, project[256];
-	struct http_request request = { .method = method, .url = url,
-	    .headers = headers, .body = body,
-	    .body_len = body != NULL ? strlen(body) : 0,
-	    .timeout_ms = TIMEOUT_MS, .max_response = MAX_ANSWER };
-	size_t n = 0;
-	int rc = -1;
-
-	if (body != NULL)
-		headers[n++] = "Content-Type: application/json";
-	if (token != NULL) {
-		bearer = secret_concat(SECRET_TEXTS("Authorization: Bearer ",
-		    token));
-		if (bearer == NULL)
-			return (-1);
-		headers[n++] = bearer;
-		quota = google_auth_quota_project(tasks->auth);
-		if (quota != NULL) {
-			(void)snprintf(project, sizeof(project),
-			    "x-goog-user-project: %s", quota);
-			headers[n++] = project;
-		}
-	}
-	headers[n] = NULL;
-	if (http_prepare(tasks->http, &request) == 0)
-		rc = http_perform(tasks->http);
-	if (bearer != NULL)
-		OPENSSL_cleanse(bearer, strlen(bearer));
-	free(bearer);
-	return (rc);
+	    tasks->conf->queue, suffix) < 0 ? NULL : url);
 }
 
 /* Note that no answer came. */
@@ -146,50 +152,6 @@ no_answer(struct cloud_tasks_error *error, const char *why)
 	    "Cloud Tasks could not be reached: %s", why);
 	utf8_clean(error->text);
 	return (CLOUD_TASKS_TRANSIENT);
-}
-
-/*
- * Send a request.  On 401 the token is renewed, and the request sent once
- * more.  Return CLOUD_TASKS_OK if an answer came, whatever it says.
- */
-static enum cloud_tasks_outcome
-exchange(struct cloud_tasks *tasks, const char *method, const char *url,
-    const char *body, struct cloud_tasks_error *error)
-{
-	char why[256], *token;
-	int attempt, rc;
-
-	for (attempt = 0; attempt < 2; attempt++) {
-		token = NULL;
-		if (tasks->auth != NULL &&
-		    (token = google_auth_token(tasks->auth, tasks->http,
-		    time(NULL), attempt > 0, why, sizeof(why))) == NULL)
-			return (no_answer(error, why));
-		rc = send_once(tasks, method, url, body, token);
-		if (token != NULL)
-			OPENSSL_cleanse(token, strlen(token));
-		free(token);
-		if (rc != 0)
-			return (no_answer(error, http_error(tasks->http)));
-		if (http_status(tasks->http) != 401 || tasks->auth == NULL)
-			break;
-	}
-	return (CLOUD_TASKS_OK);
-}
-
-/* Did the service do it?  Then it says so with 200 and a JSON object. */
-static int
-is_object(const struct http *http)
-{
-	json_t *root;
-	int is;
-
-	if (http_status(http) != 200)
-		return (0);
-	root = json_loadb(http_body(http), http_body_len(http), 0, NULL);
-	is = json_is_object(root);
-	json_decref(root);
-	return (is);
 }
 
 /*
@@ -209,118 +171,123 @@ is_transient(long http_status, const char *status)
 	    strcmp(status, "ABORTED") == 0);
 }
 
-/* Judge an answer that is not 200, and put it into words. */
-static enum cloud_tasks_outcome
-judge(struct cloud_tasks *tasks, struct cloud_tasks_error *error)
+/* What is to be checked when the API answers ${code} to everybody. */
+static const char *
+hint_of(long code)
 {
-	const char *body = http_body(tasks->http), *status, *message;
-	const char *hint = "", *secret = tasks->conf->cloud_tasks_secret;
-	enum cloud_tasks_outcome outcome = CLOUD_TASKS_REFUSED;
-	long code = http_status(tasks->http);
-	json_t *root, *e;
+
+	switch (code) {
+	case 401:
+		return ("; are the credentials still valid?");
+	case 403:
+		return ("; is the API enabled, and does the service account "
+		    "have roles/cloudtasks.enqueuer, .viewer and .taskDeleter "
+		    "on the queue and roles/iam.serviceAccountUser on "
+		    "GCP_CLOUD_TASKS_SERVICE_ACCOUNT?");
+	case 404:
+		return ("; does the queue FOLLOWUP_QUEUE_NAME exist in "
+		    "GCP_LOCATION of GCP_PROJECT_ID?");
+	default:
+		return ("");
+	}
+}
+
+/* What an answer with ${code} and the API's ${status} (or NULL) comes to. */
+static enum cloud_tasks_outcome
+outcome_of(const struct cloud_tasks_call *call, long code, const char *status)
+{
+
+	if (is_transient(code, status))
+		return (CLOUD_TASKS_TRANSIENT);
+	switch (code) {
+	case 401:
+	case 403:
+		return (CLOUD_TASKS_BLOCKED);
+	case 404:
+		/* What a create does not find is the queue. */
+		return (call->method == CLOUD_TASKS_GET ||
+		    call->method == CLOUD_TASKS_DELETE ? CLOUD_TASKS_GONE :
+		    CLOUD_TASKS_BLOCKED);
+	case 409:
+		return (CLOUD_TASKS_EXISTS);
+	default:
+		return (CLOUD_TASKS_REFUSED);
+	}
+}
+
+/* Put an answer that is not a success into words. */
+static void
+describe(const struct cloud_tasks *tasks, struct cloud_tasks_call *call,
+    const struct http *http, const json_t *answer)
+{
+	const char *secret = tasks->conf->cloud_tasks_secret;
+	const json_t *e = json_object_get(answer, "error");
+	const char *status = json_string_value(json_object_get(e, "status"));
+	const char *message = json_string_value(json_object_get(e,
+	    "message"));
 	char *quoted;
 
 	/* A front end may answer HTML, which has neither. */
-	root = json_loadb(body, http_body_len(tasks->http), 0, NULL);
-	e = json_object_get(root, "error");
-	status = json_string_value(json_object_get(e, "status"));
-	message = json_string_value(json_object_get(e, "message"));
 	if (message == NULL)
 		message = "the answer was not in the API's format";
-
-	if (is_transient(code, status))
-		outcome = CLOUD_TASKS_TRANSIENT;
-	else if (code == 409)
-		outcome = CLOUD_TASKS_EXISTS;
-	else if (code == 404) {
-		outcome = CLOUD_TASKS_GONE;
-	} else if (code == 401) {
-		outcome = CLOUD_TASKS_BLOCKED;
-		hint = "; are the credentials still valid?";
-	} else if (code == 403) {
-		outcome = CLOUD_TASKS_BLOCKED;
-		hint = "; is the API enabled, and does the service account "
-		    "have roles/cloudtasks.enqueuer, .viewer and .taskDeleter "
-		    "on the queue and roles/iam.serviceAccountUser on "
-		    "GCP_CLOUD_TASKS_SERVICE_ACCOUNT?";
-	}
 
 	/* The secret is in the tasks: what they are refused for may quote it. */
 	if ((quoted = strdup(message)) != NULL && secret != NULL)
 		secret_hide(quoted, secret);
-	error->http_status = code;
-	error->retry_after = http_retry_after(tasks->http);
-	(void)snprintf(error->text, sizeof(error->text),
-	    "Cloud Tasks answered %ld %.40s: %.240s%s", code,
+	call->outcome = outcome_of(call, http_status(http), status);
+	call->error.http_status = http_status(http);
+	call->error.retry_after = http_retry_after(http);
+	(void)snprintf(call->error.text, sizeof(call->error.text),
+	    "Cloud Tasks answered %ld %.40s: %.240s%s", http_status(http),
 	    status != NULL ? status : "no status",
-	    quoted != NULL ? quoted : "", hint);
-	utf8_clean(error->text);
+	    quoted != NULL ? quoted : "",
+	    call->outcome == CLOUD_TASKS_BLOCKED ?
+	    hint_of(http_status(http)) : "");
+	utf8_clean(call->error.text);
 	free(quoted);
-	json_decref(root);
-	return (outcome);
 }
 
-/* Append ${hint} to the text of ${error}, as far as it fits. */
+/* Read what the answer tells about a task or a queue. */
 static void
-append(struct cloud_tasks_error *error, const char *hint)
+read_info(const json_t *answer, struct cloud_tasks_info *info)
 {
-	size_t len = strlen(error->text);
+	const json_t *attempt = json_object_get(answer, "lastAttempt");
+	const char *message = json_string_value(json_object_get(
+	    json_object_get(attempt, "responseStatus"), "message"));
+	const char *state = json_string_value(json_object_get(answer,
+	    "state"));
 
-	(void)snprintf(&error->text[len], sizeof(error->text) - len, "%s",
-	    hint);
+	info->dispatches = (int)json_integer_value(json_object_get(answer,
+	    "dispatchCount"));
+	(void)snprintf(info->last, sizeof(info->last), "%s",
+	    message != NULL ? message : "");
+	utf8_clean(info->last);
+	info->is_paused = state != NULL && strcmp(state, "RUNNING") != 0;
 }
 
 /*
- * One call of the API through the breaker: send, judge, and tell the breaker
- * what came of it.  ${missing} is what 404 means for this call.
+ * Judge the answer that came in ${http}.  The service says that it did what
+ * was asked with 200 and a JSON object.
  */
-static enum cloud_tasks_outcome
-call(struct cloud_tasks *tasks, const char *method, const char *url,
-    const char *body, enum cloud_tasks_outcome missing,
-    struct cloud_tasks_error *error)
+static void
+judge(const struct cloud_tasks *tasks, struct cloud_tasks_call *call,
+    const struct http *http)
 {
-	char reason[BREAKER_REASON_LEN];
-	enum cloud_tasks_outcome outcome;
-	enum breaker_answer answer;
-	long wait;
+	json_t *answer;
 
-	answer = breaker_ask(tasks->breaker, monotime_ms(), &wait, reason);
-	if (answer == BREAKER_REFUSED) {
-		error->http_status = 0;
-		error->retry_after = wait / 1000 + 1;
-		(void)snprintf(error->text, sizeof(error->text),
-		    "breaker open: %s", reason);
-		return (CLOUD_TASKS_OPEN);
-	}
-	outcome = exchange(tasks, method, url, body, error);
-	if (outcome == CLOUD_TASKS_OK && !is_object(tasks->http))
-		outcome = judge(tasks, error);
-	if (outcome == CLOUD_TASKS_GONE && missing == CLOUD_TASKS_BLOCKED) {
-		outcome = missing;
-		append(error, "; does the queue FOLLOWUP_QUEUE_NAME exist in "
-		    "GCP_LOCATION of GCP_PROJECT_ID?");
-	}
-
-	if (outcome == CLOUD_TASKS_TRANSIENT || outcome == CLOUD_TASKS_BLOCKED)
-		breaker_failed(tasks->breaker, monotime_ms(), answer,
-		    outcome == CLOUD_TASKS_BLOCKED, error->retry_after,
-		    error->text);
-	else
-		breaker_succeeded(tasks->breaker);
-
-	/* That the service is still away says nothing about this booking. */
-	if (outcome == CLOUD_TASKS_TRANSIENT && answer == BREAKER_PROBE) {
-		outcome = CLOUD_TASKS_OPEN;
-		if (error->retry_after < 1)
-			error->retry_after = 1;
-	}
-	return (outcome);
+	answer = json_loadb(http_body(http), http_body_len(http), 0, NULL);
+	if (http_status(http) == 200 && json_is_object(answer)) {
+		call->outcome = CLOUD_TASKS_OK;
+		read_info(answer, &call->info);
+	} else
+		describe(tasks, call, http, answer);
+	json_decref(answer);
 }
 
 /* The task as the API takes it; NULL if it cannot be written as JSON. */
 static char *
 create_body(const struct cloud_tasks *tasks,
-    const struct cloud_tasks_task *task, const char *name)
+    const struct cloud_tasks_call *task)
 {
 	const struct config *conf = tasks->conf;
 	json_t *headers, *request, *root;
@@ -331,7 +298,7 @@ create_body(const struct cloud_tasks *tasks,
 	headers = json_pack("{s:s}", "Content-Type", "application/json");
 
 	/*
-	 * The secret goes in its own header; in case that the service keeps
+	 * The secret goes in its own header; in case the service keeps
 	 * all names that begin with X-CloudTasks- for itself, it is the bearer
 	 * as well, where no token is.
 	 */
@@ -354,41 +321,14 @@ create_body(const struct cloud_tasks *tasks,
 		    json_pack("{s:s, s:s}", "serviceAccountEmail",
 		    conf->service_account, "audience",
 		    conf->execution_audience));
-	root = json_pack("{s:{s:s, s:s, s:s*, s:o}}", "task", "name", name,
-	    "dispatchDeadline", DISPATCH_DEADLINE,
+	root = json_pack("{s:{s:s, s:s, s:s, s:o}}", "task",
+	    "name", task->name, "dispatchDeadline", DISPATCH_DEADLINE,
 	    "scheduleTime", task->schedule_time, "httpRequest", request);
 	if (root != NULL)
 		body = json_dumps(root, JSON_COMPACT);
 	json_decref(root);
 	free(encoded);
 	return (body);
-}
-
-/**
- * cloud_tasks_create(tasks, task, error):
- * Create ${task}.  ${error} is set unless the outcome is CLOUD_TASKS_OK.
- */
-enum cloud_tasks_outcome
-cloud_tasks_create(struct cloud_tasks *tasks,
-    const struct cloud_tasks_task *task, struct cloud_tasks_error *error)
-{
-	enum cloud_tasks_outcome outcome;
-	char name[CLOUD_TASKS_NAME_LEN], url[CLOUD_TASKS_NAME_LEN + 512];
-	char *body;
-
-	cloud_tasks_name(tasks, task->id, name);
-	if ((body = create_body(tasks, task, name)) == NULL)
-		return (no_answer(error, "the task could not be written"));
-	queue_url(tasks, "/tasks", url, sizeof(url));
-
-	/* What a create does not find is the queue. */
-	outcome = call(tasks, "POST", url, body, CLOUD_TASKS_BLOCKED, error);
-
-	/* The answer is the task again, with the secret that is in it. */
-	http_wipe(tasks->http);
-	OPENSSL_cleanse(body, strlen(body));
-	free(body);
-	return (outcome);
 }
 
 /*
@@ -410,101 +350,319 @@ is_task_name(const struct cloud_tasks *tasks, const char *name)
 	    strstr(name, "..") == NULL && strstr(name, "/tasks/") != NULL);
 }
 
-/* Get or delete a task. */
-static enum cloud_tasks_outcome
-by_name(struct cloud_tasks *tasks, const char *method, const char *name,
-    struct cloud_tasks_error *error)
-{
-	char url[CLOUD_TASKS_NAME_LEN + 1024];
-
-	if (!is_task_name(tasks, name)) {
-		error->http_status = 0;
-		error->retry_after = -1;
-		(void)snprintf(error->text, sizeof(error->text),
-		    "\"%.200s\" is not the name of a task of this project",
-		    name);
-		utf8_clean(error->text);
-		return (CLOUD_TASKS_REFUSED);
-	}
-	(void)snprintf(url, sizeof(url), "%s/v2/%s", tasks->base, name);
-	return (call(tasks, method, url, NULL, CLOUD_TASKS_GONE, error));
-}
-
-/* Read what the answer tells about a task. */
+/* The call is answered: have it returned. */
 static void
-read_info(const struct http *http, struct cloud_tasks_info *info)
+answer_call(struct cloud_tasks *tasks, struct cloud_tasks_call *call)
 {
-	json_t *root, *attempt, *status, *count;
-	const char *message;
 
-	root = json_loadb(http_body(http), http_body_len(http), 0, NULL);
-	count = json_object_get(root, "dispatchCount");
-	attempt = json_object_get(root, "lastAttempt");
-	status = json_object_get(attempt, "responseStatus");
-	message = json_string_value(json_object_get(status, "message"));
-	info->dispatches = (int)json_integer_value(count);
-	(void)snprintf(info->last, sizeof(info->last), "%s",
-	    message != NULL ? message : "");
-	utf8_clean(info->last);
-	json_decref(root);
+	call->next = NULL;
+	*tasks->answered.end = call;
+	tasks->answered.end = &call->next;
 }
 
-/**
- * cloud_tasks_get(tasks, name, info, error):
- * Ask for the task with the full ${name}; ${info} may be NULL.
- */
-enum cloud_tasks_outcome
-cloud_tasks_get(struct cloud_tasks *tasks, const char *name,
-    struct cloud_tasks_info *info, struct cloud_tasks_error *error)
+/* Empty ${slot}; the answer may be the task again, with the secret in it. */
+static void
+free_slot(struct cloud_tasks *tasks, struct slot *slot)
 {
-	enum cloud_tasks_outcome outcome;
 
-	outcome = by_name(tasks, "GET", name, error);
-	if (outcome == CLOUD_TASKS_OK && info != NULL)
-		read_info(tasks->http, info);
-	http_wipe(tasks->http);
-	return (outcome);
+	if (slot->http != NULL)
+		http_wipe(slot->http);
+	if (slot->body != NULL)
+		OPENSSL_cleanse(slot->body, strlen(slot->body));
+	free(slot->body);
+	free(slot->url);
+	slot->body = slot->url = NULL;
+	slot->call = NULL;
+	tasks->in_flight--;
 }
 
-/**
- * cloud_tasks_is_paused(tasks):
- * Ask whether the queue is paused (or disabled); 0 if that cannot be told.
- */
-int
-cloud_tasks_is_paused(struct cloud_tasks *tasks)
+/* Prepare the request in ${slot} with ${token}, or without (NULL). */
+static int
+prepare(struct cloud_tasks *tasks, struct slot *slot, const char *token)
 {
-	struct cloud_tasks_error error;
-	char url[CLOUD_TASKS_NAME_LEN + 512];
-	const char *state;
-	json_t *root;
-	int paused;
+	const char *headers[4], *quota;
+	char *bearer = NULL, project[256];
+	struct http_request request = { .method = slot->verb,
+	    .url = slot->url, .headers = headers, .body = slot->body,
+	    .body_len = slot->body != NULL ? strlen(slot->body) : 0,
+	    .timeout_ms = TIMEOUT_MS, .max_response = MAX_ANSWER };
+	size_t n = 0;
+	int rc;
+
+	if (slot->body != NULL)
+		headers[n++] = "Content-Type: application/json";
+	if (token != NULL) {
+		bearer = secret_concat(SECRET_TEXTS("Authorization: Bearer ",
+		    token));
+		if (bearer == NULL)
+			return (-1);
+		headers[n++] = bearer;
+		quota = google_auth_quota_project(tasks->auth);
+		if (quota != NULL) {
+			(void)snprintf(project, sizeof(project),
+			    "x-goog-user-project: %s", quota);
+			headers[n++] = project;
+		}
+	}
+	headers[n] = NULL;
+	rc = http_prepare(slot->http, &request);
+	if (bearer != NULL)
+		OPENSSL_cleanse(bearer, strlen(bearer));
+	free(bearer);
+	return (rc);
+}
+
+/*
+ * Send what is in ${slot}, with another token than before if that one was
+ * refused.  Return 0, or -1 with ${why} set.
+ */
+static int
+send_slot(struct cloud_tasks *tasks, struct slot *slot, char *why,
+    size_t whylen)
+{
+	char *token = NULL;
+	int rc;
+
+	if (tasks->auth != NULL &&
+	    (token = google_auth_token(tasks->auth, tasks->token_http,
+	    time(NULL), slot->renewed, why, whylen)) == NULL)
+		return (-1);
+	(void)snprintf(why, whylen, "the request could not be prepared");
+	rc = prepare(tasks, slot, token);
+	if (token != NULL)
+		OPENSSL_cleanse(token, strlen(token));
+	free(token);
+	if (rc != 0 ||
+	    curl_easy_setopt(http_easy(slot->http), CURLOPT_PRIVATE, slot) !=
+	    CURLE_OK ||
+	    curl_multi_add_handle(tasks->multi, http_easy(slot->http)) !=
+	    CURLM_OK)
+		return (-1);
+	return (0);
+}
+
+/* The call in ${slot} has an outcome: tell the breaker and the caller. */
+static void
+finish(struct cloud_tasks *tasks, struct slot *slot)
+{
+	struct cloud_tasks_call *call = slot->call;
+	struct cloud_tasks_error *error = &call->error;
 
 	/*
 	 * The role to read queues may be missing; that must not open the
 	 * breaker, so this call goes around it.
 	 */
-	queue_url(tasks, "", url, sizeof(url));
-	if (exchange(tasks, "GET", url, NULL, &error) != CLOUD_TASKS_OK ||
-	    !is_object(tasks->http))
-		return (0);
-	root = json_loadb(http_body(tasks->http), http_body_len(tasks->http),
-	    0, NULL);
-	state = json_string_value(json_object_get(root, "state"));
-	paused = state != NULL && strcmp(state, "RUNNING") != 0;
-	json_decref(root);
-	return (paused);
+	if (call->method == CLOUD_TASKS_QUEUE)
+		;
+	else if (call->outcome == CLOUD_TASKS_TRANSIENT ||
+	    call->outcome == CLOUD_TASKS_BLOCKED)
+		breaker_failed(tasks->breaker, monotime_ms(), slot->answer,
+		    call->outcome == CLOUD_TASKS_BLOCKED, error->retry_after,
+		    error->text);
+	else
+		breaker_succeeded(tasks->breaker);
+
+	/* That the service is still away says nothing about this booking. */
+	if (call->outcome == CLOUD_TASKS_TRANSIENT &&
+	    slot->answer == BREAKER_PROBE) {
+		call->outcome = CLOUD_TASKS_OPEN;
+		if (error->retry_after < 1)
+			error->retry_after = 1;
+	}
+	free_slot(tasks, slot);
+	answer_call(tasks, call);
+}
+
+/* Write the request of ${call} into ${slot}; -1 when memory is short. */
+static int
+fill_slot(struct cloud_tasks *tasks, struct slot *slot,
+    struct cloud_tasks_call *call)
+{
+
+	slot->call = call;
+	slot->renewed = 0;
+	tasks->in_flight++;
+	if (slot->http == NULL &&
+	    (slot->http = http_new(tasks->conf->proxy)) == NULL)
+		return (-1);
+	switch (call->method) {
+	case CLOUD_TASKS_CREATE:
+		slot->verb = "POST";
+		slot->url = queue_url(tasks, "/tasks");
+		slot->body = create_body(tasks, call);
+		return (slot->url != NULL && slot->body != NULL ? 0 : -1);
+	case CLOUD_TASKS_QUEUE:
+		slot->verb = "GET";
+		slot->url = queue_url(tasks, "");
+		break;
+	default:
+		slot->verb = call->method == CLOUD_TASKS_GET ? "GET" :
+		    "DELETE";
+		if (asprintf(&slot->url, "%s/v2/%s", tasks->base,
+		    call->name) < 0)
+			slot->url = NULL;
+		break;
+	}
+	return (slot->url != NULL ? 0 : -1);
+}
+
+/* Answer ${call} for a name that no task of ours can have. */
+static void
+refuse_name(struct cloud_tasks *tasks, struct cloud_tasks_call *call)
+{
+
+	call->outcome = CLOUD_TASKS_REFUSED;
+	call->error.http_status = 0;
+	call->error.retry_after = -1;
+	(void)snprintf(call->error.text, sizeof(call->error.text),
+	    "\"%.200s\" is not the name of a task of this project",
+	    call->name);
+	utf8_clean(call->error.text);
+	answer_call(tasks, call);
+}
+
+/* Answer ${call} because the breaker is open. */
+static void
+refuse_open(struct cloud_tasks *tasks, struct cloud_tasks_call *call,
+    long wait, const char *reason)
+{
+
+	call->outcome = CLOUD_TASKS_OPEN;
+	call->error.http_status = 0;
+	call->error.retry_after = wait / 1000 + 1;
+	(void)snprintf(call->error.text, sizeof(call->error.text),
+	    "breaker open: %s", reason);
+	answer_call(tasks, call);
 }
 
 /**
- * cloud_tasks_delete(tasks, name, error):
- * Delete the task with the full ${name}.
+ * cloud_tasks_has_room(tasks):
+ * Return non-zero iff another call may be begun now.
  */
-enum cloud_tasks_outcome
-cloud_tasks_delete(struct cloud_tasks *tasks, const char *name,
-    struct cloud_tasks_error *error)
+int
+cloud_tasks_has_room(const struct cloud_tasks *tasks)
 {
 
-	return (by_name(tasks, "DELETE", name, error));
+	return (tasks->in_flight < tasks->nslots);
+}
+
+/**
+ * cloud_tasks_begin(tasks, call):
+ * Begin ${call}, which must live until cloud_tasks_next returns it; there
+ * must be room for it.
+ */
+void
+cloud_tasks_begin(struct cloud_tasks *tasks, struct cloud_tasks_call *call)
+{
+	char reason[BREAKER_REASON_LEN], why[256] = "out of memory";
+	enum breaker_answer answer = BREAKER_GO;
+	struct slot *slot = tasks->slots;
+	long wait;
+
+	if (call->method != CLOUD_TASKS_QUEUE &&
+	    !is_task_name(tasks, call->name)) {
+		refuse_name(tasks, call);
+		return;
+	}
+	if (call->method != CLOUD_TASKS_QUEUE)
+		answer = breaker_ask(tasks->breaker, monotime_ms(), &wait,
+		    reason);
+	if (answer == BREAKER_REFUSED) {
+		refuse_open(tasks, call, wait, reason);
+		return;
+	}
+	while (slot->call != NULL)
+		slot++;
+	slot->answer = answer;
+	if (fill_slot(tasks, slot, call) != 0 ||
+	    send_slot(tasks, slot, why, sizeof(why)) != 0) {
+		call->outcome = no_answer(&call->error, why);
+		finish(tasks, slot);
+	}
+}
+
+/* A request ended: it is judged, or sent again with a new token. */
+static void
+take_answer(struct cloud_tasks *tasks, struct slot *slot, CURLcode result)
+{
+	struct cloud_tasks_call *call = slot->call;
+	char why[256];
+
+	if (http_done(slot->http, result) != 0)
+		call->outcome = no_answer(&call->error,
+		    http_error(slot->http));
+	else if (http_status(slot->http) == 401 && tasks->auth != NULL &&
+	    !slot->renewed) {
+		slot->renewed = 1;
+		if (send_slot(tasks, slot, why, sizeof(why)) == 0)
+			return;
+		call->outcome = no_answer(&call->error, why);
+	} else
+		judge(tasks, call, slot->http);
+	finish(tasks, slot);
+}
+
+/* Let the requests go on, and take the answers that have come. */
+static void
+perform(struct cloud_tasks *tasks)
+{
+	CURLMsg *message;
+	char *slot;
+	int running, left;
+	CURLcode result;
+
+	(void)curl_multi_perform(tasks->multi, &running);
+	while ((message = curl_multi_info_read(tasks->multi, &left)) != NULL) {
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		(void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE,
+		    &slot);
+		result = message->data.result;
+		(void)curl_multi_remove_handle(tasks->multi,
+		    message->easy_handle);
+		take_answer(tasks, (struct slot *)(void *)slot, result);
+	}
+}
+
+/**
+ * cloud_tasks_next(tasks, wait):
+ * Return the next call that has been answered, waiting up to ${wait}
+ * milliseconds for one; NULL if none was, or none is in flight.
+ */
+struct cloud_tasks_call *
+cloud_tasks_next(struct cloud_tasks *tasks, long wait)
+{
+	long until = monotime_ms() + wait, left;
+	struct cloud_tasks_call *call;
+
+	while (tasks->answered.first == NULL && tasks->in_flight > 0) {
+		perform(tasks);
+		if (tasks->answered.first != NULL)
+			break;
+		if ((left = until - monotime_ms()) <= 0)
+			return (NULL);
+		(void)curl_multi_poll(tasks->multi, NULL, 0, (int)left, NULL);
+	}
+	if ((call = tasks->answered.first) == NULL)
+		return (NULL);
+	if ((tasks->answered.first = call->next) == NULL)
+		tasks->answered.end = &tasks->answered.first;
+	return (call);
+}
+
+/**
+ * cloud_tasks_in_flight(tasks):
+ * Return how many calls cloud_tasks_next has yet to return.
+ */
+int
+cloud_tasks_in_flight(const struct cloud_tasks *tasks)
+{
+	const struct cloud_tasks_call *call;
+	int n = tasks->in_flight;
+
+	for (call = tasks->answered.first; call != NULL; call = call->next)
+		n++;
+	return (n);
 }
 
 /**
@@ -514,9 +672,14 @@ cloud_tasks_delete(struct cloud_tasks *tasks, const char *name,
 void
 cloud_tasks_free(struct cloud_tasks *tasks)
 {
+	int i;
 
 	if (tasks == NULL)
 		return;
-	http_free(tasks->http);
+	for (i = 0; tasks->slots != NULL && i < tasks->nslots; i++)
+		http_free(tasks->slots[i].http);
+	http_free(tasks->token_http);
+	(void)curl_multi_cleanup(tasks->multi);
+	free(tasks->slots);
 	free(tasks);
 }

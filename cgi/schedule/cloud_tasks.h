@@ -10,7 +10,8 @@ struct google_auth;
 
 /*
  * Google Cloud Tasks over REST (v2): create, get and delete a task of the
- * configured queue.
+ * configured queue, FOLLOWUP_SCHEDULE_CONCURRENCY calls at once; over one
+ * connection where the service speaks HTTP/2, over kept ones otherwise.
  */
 struct cloud_tasks;
 
@@ -25,7 +26,7 @@ enum cloud_tasks_outcome {
 	CLOUD_TASKS_TRANSIENT,	/* try again; it may have been done */
 	CLOUD_TASKS_REFUSED,	/* this request is wrong, for good */
 	CLOUD_TASKS_BLOCKED,	/* every request is refused until an operator
-				   mends a role, the API or the queue */
+				   fixes a role, the API or the queue */
 	CLOUD_TASKS_OPEN,	/* the breaker is open: nothing was sent */
 };
 
@@ -35,11 +36,36 @@ struct cloud_tasks_error {
 	char text[512];		/* one line, what it was and what to do */
 };
 
-struct cloud_tasks_task {
-	const char *id;			/* the last part of its name */
-	const char *schedule_time;	/* RFC 3339, or NULL for now */
-	const char *url;
-	const char *body;		/* JSON */
+/* What the service tells about a task, or a queue, that is there. */
+struct cloud_tasks_info {
+	int dispatches;		/* so far */
+	char last[160];		/* what became of the last one; or empty */
+	int is_paused;		/* of a queue: paused, or disabled */
+};
+
+enum cloud_tasks_method {
+	CLOUD_TASKS_CREATE,
+	CLOUD_TASKS_GET,
+	CLOUD_TASKS_DELETE,
+	CLOUD_TASKS_QUEUE,	/* ask for the queue itself */
+};
+
+/* One call of the API. */
+struct cloud_tasks_call {
+	/* What is asked; it need not live longer than cloud_tasks_begin. */
+	enum cloud_tasks_method method;
+	const char *name;		/* full name of the task */
+	const char *schedule_time;	/* to create one: RFC 3339 */
+	const char *url;		/* likewise: what it calls */
+	const char *body;		/* likewise: with what, JSON */
+
+	/* What was answered. */
+	enum cloud_tasks_outcome outcome;
+	struct cloud_tasks_error error;	/* unless it is CLOUD_TASKS_OK */
+	struct cloud_tasks_info info;	/* get, queue: if CLOUD_TASKS_OK */
+
+	void *cookie;			/* the caller's */
+	struct cloud_tasks_call *next;	/* the module's */
 };
 
 /**
@@ -59,37 +85,30 @@ void cloud_tasks_name(const struct cloud_tasks *, const char *,
     char [CLOUD_TASKS_NAME_LEN]);
 
 /**
- * cloud_tasks_create(tasks, task, error):
- * Create ${task}.  ${error} is set unless the outcome is CLOUD_TASKS_OK.
+ * cloud_tasks_has_room(tasks):
+ * Return non-zero iff another call may be begun now.
  */
-enum cloud_tasks_outcome cloud_tasks_create(struct cloud_tasks *,
-    const struct cloud_tasks_task *, struct cloud_tasks_error *);
-
-/* What the service tells about a task that is there. */
-struct cloud_tasks_info {
-	int dispatches;		/* so far */
-	char last[160];		/* what became of the last one; or empty */
-};
+int cloud_tasks_has_room(const struct cloud_tasks *);
 
 /**
- * cloud_tasks_get(tasks, name, info, error):
- * Ask for the task with the full ${name}; ${info} may be NULL.
+ * cloud_tasks_begin(tasks, call):
+ * Begin ${call}, which must live until cloud_tasks_next returns it; there
+ * must be room for it.
  */
-enum cloud_tasks_outcome cloud_tasks_get(struct cloud_tasks *, const char *,
-    struct cloud_tasks_info *, struct cloud_tasks_error *);
+void cloud_tasks_begin(struct cloud_tasks *, struct cloud_tasks_call *);
 
 /**
- * cloud_tasks_is_paused(tasks):
- * Ask whether the queue is paused (or disabled); 0 if that cannot be told.
+ * cloud_tasks_next(tasks, wait):
+ * Return the next call that has been answered, waiting up to ${wait}
+ * milliseconds for one; NULL if none was, or none is in flight.
  */
-int cloud_tasks_is_paused(struct cloud_tasks *);
+struct cloud_tasks_call *cloud_tasks_next(struct cloud_tasks *, long);
 
 /**
- * cloud_tasks_delete(tasks, name, error):
- * Delete the task with the full ${name}.
+ * cloud_tasks_in_flight(tasks):
+ * Return how many calls cloud_tasks_next has yet to return.
  */
-enum cloud_tasks_outcome cloud_tasks_delete(struct cloud_tasks *,
-    const char *, struct cloud_tasks_error *);
+int cloud_tasks_in_flight(const struct cloud_tasks *);
 
 /**
  * cloud_tasks_free(tasks):

@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "booking.h"
+#include "bookings.h"
 #include "config.h"
 #include "utf8.h"
 
@@ -37,13 +38,13 @@ explain_pending(const struct config *conf, const struct booking *b,
 		(void)snprintf(buf, len, "Its type \"%.60s\" is not a "
 		    "follow-up type: it is left alone.",
 		    b->booking_type != NULL ? b->booking_type : "");
-	else if (b->due == NULL)
-		(void)snprintf(buf, len, "It cannot be told when \"%.60s\" in "
-		    "the time zone \"%.60s\" is: correct the booking's "
-		    "scheduled_at or timezone.",
+	else if (b->due == BOOKING_NO_TIME)
+		(void)snprintf(buf, len, "Its due time cannot be determined: "
+		    "\"%.60s\" in time zone \"%.60s\" is not valid: correct "
+		    "the booking's scheduled_at or timezone.",
 		    b->scheduled_at != NULL ? b->scheduled_at : "",
 		    b->timezone != NULL ? b->timezone : "");
-	else if (b->due_in > BOOKING_HORIZON)
+	else if (b->due_in > BOOKINGS_HORIZON)
 		(void)snprintf(buf, len, "Due in %s, further ahead than the "
 		    "30 days Cloud Tasks takes: its task is created by itself "
 		    "once it is near enough.", span(b->due_in, s));
@@ -72,16 +73,16 @@ void
 explain_booking(const struct config *conf, const struct booking *b,
     char *buf, size_t len)
 {
-	char s[32];
+	char s[32], executed[BOOKING_TIME_LEN];
 
 	switch (b->status) {
 	case BOOKING_PENDING:
 		explain_pending(conf, b, buf, len);
 		break;
 	case BOOKING_SCHEDULED:
-		if (b->due == NULL)
+		if (b->due == BOOKING_NO_TIME)
 			(void)snprintf(buf, len, "Its task is in the queue, "
-			    "but it cannot be told any more when it is due: "
+			    "but its due time can no longer be determined: "
 			    "correct the booking's scheduled_at or timezone.");
 		else if (b->due_in >= 0)
 			(void)snprintf(buf, len, "Its task is in the queue; "
@@ -100,14 +101,15 @@ explain_booking(const struct config *conf, const struct booking *b,
 		break;
 	case BOOKING_EXECUTED:
 		(void)snprintf(buf, len, "The call was started at %s.",
-		    b->executed_at != NULL ? b->executed_at : "(unknown)");
+		    booking_time(b->executed_at, 3, executed) != NULL ?
+		    executed : "(unknown)");
 		break;
 	case BOOKING_CANCELLED:
 		(void)snprintf(buf, len, "It is cancelled, and not called "
 		    "unless task_status is set to 'pending' again.");
 		break;
 	case BOOKING_FAILED:
-		(void)snprintf(buf, len, "It is a dead letter (%.200s): mend "
+		(void)snprintf(buf, len, "It is a dead letter (%.200s): fix "
 		    "the cause, then POST /followups/%s/retry.",
 		    b->last_error != NULL ? b->last_error : "see "
 		    "/dead-letters", b->id);

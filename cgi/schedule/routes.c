@@ -4,13 +4,13 @@
 
 #include <openssl/crypto.h>
 
-#include "booking.h"
+#include "booking_state.h"
+#include "bookings.h"
 #include "cloud_tasks.h"
 #include "config.h"
 #include "log.h"
 #include "request.h"
 #include "routes_internal.h"
-#include "schedule.h"
 #include "uuid.h"
 
 #include "routes.h"
@@ -32,14 +32,17 @@ routes_new(const struct config *conf, struct google_auth *auth,
 	r->breaker = breaker;
 	if ((r->db = db_new(conf, "followup-schedule")) == NULL ||
 	    (r->bookings = bookings_new(conf, r->db)) == NULL ||
-	    (r->tasks = cloud_tasks_new(conf, auth, breaker)) == NULL ||
-	    (r->schedule = schedule_new(conf, r->db, r->bookings,
-	    r->tasks)) == NULL) {
+	    (r->tasks = cloud_tasks_new(conf, auth, breaker)) == NULL) {
 		routes_free(r);
 		return (NULL);
 	}
+	r->schedule.conf = conf;
+	r->schedule.bookings = r->bookings;
+	r->schedule.tasks = r->tasks;
 
-	if (bookings_warm_up(r->bookings) != DB_OK)
+	/* The first booking need not wait for the connection and the plans. */
+	if (bookings_prepare(r->bookings, booking_statements) != DB_OK ||
+	    bookings_prepare(r->bookings, booking_state_schedule) != DB_OK)
 		log_warning(NULL, "the database is not ready yet: %s",
 		    db_error(r->db));
 	return (r);
@@ -200,7 +203,6 @@ routes_free(struct routes *r)
 
 	if (r == NULL)
 		return;
-	schedule_free(r->schedule);
 	cloud_tasks_free(r->tasks);
 	bookings_free(r->bookings);
 	db_free(r->db);

@@ -6,7 +6,8 @@
 
 #include <jansson.h>
 
-#include "booking.h"
+#include "bookings.h"
+#include "dead_letters.h"
 #include "log.h"
 #include "request.h"
 #include "rfc3339.h"
@@ -121,8 +122,8 @@ routes_dead_letters(struct routes *r, struct request *request,
 
 	/* One more than a page shows whether there is another page. */
 	(void)snprintf(limit, sizeof(limit), "%ld", n + 1);
-	if ((outcome = db_ready(r->db)) == DB_OK)
-		outcome = bookings_dead_letters(r->bookings, time,
+	if ((outcome = bookings_ready(r->bookings)) == DB_OK)
+		outcome = dead_letters_list(r->bookings, time,
 		    time != NULL ? id : NULL, limit, &letters);
 	if (routes_answered(r, request, outcome))
 		return;
@@ -156,7 +157,7 @@ routes_retry_all(struct routes *r, struct request *request, const char *no_id)
 {
 	const char *stage, *since, *until;
 	enum db_outcome outcome;
-	long retried = 0;
+	int retried = 0;
 	json_t *json;
 
 	(void)no_id;
@@ -174,12 +175,12 @@ routes_retry_all(struct routes *r, struct request *request, const char *no_id)
 		    "2026-11-23T11:00:00Z; all may be left out");
 		goto out;
 	}
-	if ((outcome = db_ready(r->db)) == DB_OK)
-		outcome = bookings_retry(r->bookings, stage, since, until,
+	if ((outcome = bookings_ready(r->bookings)) == DB_OK)
+		outcome = dead_letters_retry(r->bookings, stage, since, until,
 		    &retried);
 	if (routes_answered(r, request, outcome))
 		goto out;
-	log_info(NULL, "%ld dead letters back to pending by request", retried);
+	log_info(NULL, "%d dead letters back to pending by request", retried);
 	request_reply(request, 200, json_pack("{s:b, s:I}", "success", 1,
 	    "retried", (json_int_t)retried));
 

@@ -2,7 +2,7 @@
 
 #include <jansson.h>
 
-#include "booking.h"
+#include "bookings.h"
 #include "breaker.h"
 #include "monotime.h"
 #include "request.h"
@@ -29,7 +29,7 @@ routes_ready(struct routes *r, struct request *request, const char *no_id)
 	long wait;
 
 	(void)no_id;
-	if ((outcome = db_ready(r->db)) == DB_OK)
+	if ((outcome = bookings_ready(r->bookings)) == DB_OK)
 		outcome = bookings_check(r->bookings, missing,
 		    sizeof(missing));
 	if (routes_answered(r, request, outcome))

@@ -2,13 +2,10 @@
 #define ROUTES_INTERNAL_H_
 
 #include "db.h"
+#include "schedule.h"
 
 struct breaker;
-struct bookings;
-struct cloud_tasks;
-struct config;
 struct request;
-struct schedule;
 
 /*
  * What routes.c, which finds the handler of a request, and the handlers know
@@ -21,7 +18,7 @@ struct routes {
 	struct db *db;
 	struct bookings *bookings;
 	struct cloud_tasks *tasks;
-	struct schedule *schedule;
+	struct schedule schedule;
 };
 
 /**

@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,9 +8,11 @@
 #include <jansson.h>
 
 #include "backoff.h"
-#include "booking.h"
+#include "booking_state.h"
+#include "bookings.h"
 #include "config.h"
 #include "log.h"
+#include "monotime.h"
 #include "utf8.h"
 
 #include "schedule.h"
@@ -30,22 +33,74 @@
 /* While the database is away or a booking is busy, in seconds. */
 #define BUSY_RETRY	1
 
-struct schedule {
-	const struct config *conf;
-	struct db *db;
-	struct bookings *bookings;
-	struct cloud_tasks *tasks;
+/*
+ * How long a created task waits for others, to be written with them, in
+ * milliseconds.  If nothing is in flight it is written at once.
+ */
+#define WRITE_MS	10
+
+/* Room for a task's URL; Cloud Tasks takes 2083 bytes. */
+#define URL_LEN		2084
+
+/* What a booking of the batch is at. */
+enum step {
+	WAITING,		/* for room for its first call */
+	DELETING,		/* an obsolete task is being deleted */
+	CREATING,		/* its task is being created */
+	ADOPTING,		/* a task of that name is asked for */
+	CREATED,		/* its task is there, and has to be written */
+	CHECKING,		/* overdue: its task is asked for */
+	CHECKING_QUEUE,		/* likewise: the queue is asked for */
+	UNDOING,		/* a task that nobody wants is being deleted */
+	FINAL,			/* the result is known */
 };
 
-static void conclude(struct schedule_result *, enum schedule_outcome,
-    const char *, ...) __attribute__((format(printf, 3, 4)));
+struct item {
+	struct booking booking;
+	struct schedule_result *result;
+	enum step step;
+	struct cloud_tasks_call call;
+	char name[CLOUD_TASKS_NAME_LEN];	/* of the call at hand */
+	char key[BOOKING_KEY_LEN];
+	const char *obsolete;		/* next name, ended by a newline */
+	int names;			/* tried for its task */
+	int round;			/* how often it was looked at */
+	int call_locked;		/* the lock on its call is ours */
+	double dispatches;		/* of an overdue task */
+	char last_dispatch[160];
+};
 
+/* A result whose rows are in use until the batch ends. */
+struct rows {
+	PGresult *result;
+	struct rows *next;
+};
+
+struct batch {
+	const struct schedule *s;
+	struct item *items;
+	size_t n;
+	size_t started;		/* items that need room no more */
+	size_t created;		/* items at CREATED */
+	long write_at;		/* when to write them at the latest */
+	struct rows *rows;
+};
+
+static void look(struct batch *, struct item *);
+static void look_again(struct batch *, struct item *);
+
+static void conclude(struct item *, enum schedule_outcome, const char *, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The result of ${item} is known. */
 static void
-conclude(struct schedule_result *result, enum schedule_outcome outcome,
-    const char *fmt, ...)
+conclude(struct item *item, enum schedule_outcome outcome, const char *fmt,
+    ...)
 {
+	struct schedule_result *result = item->result;
 	va_list ap;
 
+	item->step = FINAL;
 	result->outcome = outcome;
 	va_start(ap, fmt);
 	(void)vsnprintf(result->reason, sizeof(result->reason), fmt, ap);
@@ -53,151 +108,177 @@ conclude(struct schedule_result *result, enum schedule_outcome outcome,
 	utf8_clean(result->reason);
 }
 
+/* What a log line about ${item} is about; the name of a task may be NULL. */
 static struct log_about
-about(const struct booking *booking, const char *task_name)
+about(const struct item *item, const char *task_name)
 {
-	struct log_about a = { .booking_id = booking->id,
-	    .tenant_id = booking->tenant_id, .task_name = task_name };
+	struct log_about a = { .booking_id = item->booking.id,
+	    .tenant_id = item->booking.tenant_id, .task_name = task_name };
 
 	return (a);
 }
 
 /* The database did not do it. */
 static void
-database_failed(struct schedule *s, enum db_outcome outcome,
-    struct schedule_result *result)
+database_failed(const struct batch *batch, struct item *item,
+    enum db_outcome outcome)
 {
+	const char *error = bookings_error(batch->s->bookings);
 
-	result->retry_after = BUSY_RETRY;
+	item->result->retry_after = BUSY_RETRY;
 	if (outcome == DB_LOCKED)
-		conclude(result, SCHEDULE_LATER,
+		conclude(item, SCHEDULE_LATER,
 		    "another worker is busy with this booking");
 	else if (outcome == DB_FAILED)
-		conclude(result, SCHEDULE_LATER,
-		    "the database refuses: %s", db_error(s->db));
+		conclude(item, SCHEDULE_LATER, "the database refuses: %s",
+		    error);
 	else {
-		result->everybody = 1;
-		conclude(result, SCHEDULE_LATER,
-		    "the database is not available: %s", db_error(s->db));
+		item->result->everybody = 1;
+		conclude(item, SCHEDULE_LATER,
+		    "the database is not available: %s", error);
 	}
-}
-
-/* Cloud Tasks does nothing for anybody now: no fault of this booking. */
-static void
-service_away(enum cloud_tasks_outcome outcome,
-    const struct cloud_tasks_error *error, struct schedule_result *result)
-{
-
-	result->everybody = 1;
-	result->retry_after = outcome == CLOUD_TASKS_OPEN ?
-	    error->retry_after : BUSY_RETRY;
-	conclude(result, SCHEDULE_LATER, "%s", error->text);
-}
-
-/**
- * schedule_new(conf, db, bookings, tasks):
- * Return a scheduler over these, which must outlive it; NULL when memory is
- * short.
- */
-struct schedule *
-schedule_new(const struct config *conf, struct db *db,
-    struct bookings *bookings, struct cloud_tasks *tasks)
-{
-	struct schedule *s;
-
-	if ((s = calloc(1, sizeof(*s))) == NULL)
-		return (NULL);
-	s->conf = conf;
-	s->db = db;
-	s->bookings = bookings;
-	s->tasks = tasks;
-	return (s);
 }
 
 /*
- * Delete one obsolete task and strike it off the list.  A task that is not
- * there, or has a name that no task of ours can have, is as good as deleted.
+ * Cloud Tasks does nothing for anybody now, which is no fault of this
+ * booking.  Return non-zero iff that is what the call of ${item} came to.
  */
 static int
-delete_obsolete(struct schedule *s, const char *id, const char *name,
-    struct schedule_result *result)
+is_service_away(struct item *item)
 {
-	struct log_about a = { .booking_id = id, .task_name = name };
-	struct cloud_tasks_error error;
-	enum cloud_tasks_outcome deleted;
-	enum db_outcome outcome;
+	const struct cloud_tasks_call *call = &item->call;
 
-	deleted = cloud_tasks_delete(s->tasks, name, &error);
-	if (deleted == CLOUD_TASKS_OPEN || deleted == CLOUD_TASKS_BLOCKED) {
-		service_away(deleted, &error, result);
-		return (-1);
-	}
-	if (deleted == CLOUD_TASKS_TRANSIENT) {
-		result->retry_after = error.retry_after > 0 ?
-		    error.retry_after : BUSY_RETRY;
-		log_warning(&a, "an obsolete task could not be deleted and "
-		    "will be tried again: %s", error.text);
-		conclude(result, SCHEDULE_LATER,
-		    "its obsolete task could not be deleted: %s", error.text);
-		(void)booking_obsolete_later(s->bookings, id,
-		    (double)result->retry_after);
-		return (-1);
-	}
-	outcome = booking_obsolete_deleted(s->bookings, name);
-	if (outcome != DB_OK) {
-		database_failed(s, outcome, result);
-		return (-1);
-	}
-	if (deleted == CLOUD_TASKS_REFUSED)
-		log_warning(&a, "an obsolete task is left alone, and will "
-		    "find so if it fires: %s", error.text);
-	else
-		log_info(&a, "obsolete task %s", deleted == CLOUD_TASKS_OK ?
-		    "deleted" : "was gone already");
-	return (0);
+	if (call->outcome != CLOUD_TASKS_OPEN &&
+	    call->outcome != CLOUD_TASKS_BLOCKED)
+		return (0);
+	item->result->everybody = 1;
+	item->result->retry_after = call->outcome == CLOUD_TASKS_OPEN ?
+	    call->error.retry_after : BUSY_RETRY;
+	conclude(item, SCHEDULE_LATER, "%s", call->error.text);
+	return (1);
 }
 
-/**
- * schedule_delete_obsolete(schedule, id, result):
- * Delete the obsolete tasks of booking ${id} only.  Return how many were
- * deleted, or -1 with ${result} set to SCHEDULE_LATER.
+/* Begin a call about the task ${item} has the name of. */
+static void
+begin(struct batch *batch, struct item *item, enum step step,
+    enum cloud_tasks_method method)
+{
+
+	item->step = step;
+	item->call.method = method;
+	item->call.name = item->name;
+	item->call.cookie = item;
+	cloud_tasks_begin(batch->s->tasks, &item->call);
+}
+
+/* Make it a dead letter, for a person to look at. */
+static void
+give_up(struct batch *batch, struct item *item, long http_status,
+    const char *error)
+{
+	struct booking_failure failure = { .stage = BOOKING_SCHEDULE,
+	    .http_status = http_status, .error = error };
+	struct log_about a = about(item, NULL);
+	enum db_outcome outcome;
+	int changed;
+
+	outcome = booking_failed(batch->s->bookings, &item->booking, &failure,
+	    &changed);
+	if (outcome != DB_OK) {
+		database_failed(batch, item, outcome);
+		return;
+	}
+	if (!changed) {
+		item->result->retry_after = BUSY_RETRY;
+		conclude(item, SCHEDULE_LATER,
+		    "the booking changed meanwhile");
+		return;
+	}
+	log_error(&a, "dead letter: the booking could not be scheduled: %s; "
+	    "fix the cause, then POST /followups/%s/retry", error,
+	    item->booking.id);
+	conclude(item, SCHEDULE_GIVEN_UP, "failed: %s", error);
+}
+
+/*
+ * Obsolete tasks.
  */
-int
-schedule_delete_obsolete(struct schedule *s, const char *id,
-    struct schedule_result *result)
-{
-	enum db_outcome outcome;
-	PGresult *list;
-	int i, n;
 
-	outcome = booking_obsolete_tasks(s->bookings, id, &list);
-	if (outcome != DB_OK) {
-		database_failed(s, outcome, result);
-		return (-1);
-	}
-	n = PQntuples(list);
-	for (i = 0; i < n; i++) {
-		if (delete_obsolete(s, id, PQgetvalue(list, i, 0), result) !=
-		    0)
-			break;
-	}
-	PQclear(list);
-	return (i == n ? n : -1);
+/* Begin to delete the next one.  Return 0 if there is none. */
+static int
+delete_next_obsolete(struct batch *batch, struct item *item)
+{
+	size_t len;
+
+	if (item->obsolete == NULL || *item->obsolete == '\0')
+		return (0);
+	len = strcspn(item->obsolete, "\n");
+	(void)snprintf(item->name, sizeof(item->name), "%.*s", (int)len,
+	    item->obsolete);
+	item->obsolete += len + 1;
+	begin(batch, item, DELETING, CLOUD_TASKS_DELETE);
+	return (1);
 }
 
-/* The body of the task (DESIGN, section 3); NULL if it cannot be written. */
-static char *
-task_body(const struct booking *booking, const char *idempotency_key)
+/*
+ * The service was asked to delete an obsolete task.  One that is not there,
+ * or has a name that no task of ours can have, is as good as deleted.
+ */
+static void
+obsolete_answered(struct batch *batch, struct item *item)
 {
+	const struct cloud_tasks_call *call = &item->call;
+	struct log_about a = about(item, item->name);
+	enum db_outcome outcome;
+
+	if (is_service_away(item))
+		return;
+	if (call->outcome == CLOUD_TASKS_TRANSIENT) {
+		item->result->retry_after = call->error.retry_after > 0 ?
+		    call->error.retry_after : BUSY_RETRY;
+		log_warning(&a, "could not delete an obsolete task, trying "
+		    "again later: %s", call->error.text);
+		conclude(item, SCHEDULE_LATER,
+		    "its obsolete task could not be deleted: %s",
+		    call->error.text);
+		(void)booking_obsolete_later(batch->s->bookings,
+		    item->booking.id, (double)item->result->retry_after);
+		return;
+	}
+	outcome = booking_obsolete_deleted(batch->s->bookings, item->name);
+	if (outcome != DB_OK) {
+		database_failed(batch, item, outcome);
+		return;
+	}
+	item->result->deleted++;
+	if (call->outcome == CLOUD_TASKS_REFUSED)
+		log_warning(&a, "could not delete an obsolete task; it will "
+		    "do nothing when it fires: %s", call->error.text);
+	else
+		log_info(&a, "obsolete task %s",
+		    call->outcome == CLOUD_TASKS_OK ? "deleted" :
+		    "was gone already");
+	look(batch, item);
+}
+
+/*
+ * Creating the task.
+ */
+
+/* The body of the task (DESIGN, section 3); NULL when memory is short. */
+static char *
+task_body(const struct item *item)
+{
+	const struct booking *booking = &item->booking;
+	char due[BOOKING_TIME_LEN], *body = NULL;
 	json_t *root;
-	char *body = NULL;
 
 	root = json_pack("{s:s?, s:s, s:s?, s:s?, s:s, s:s}",
 	    "tenantId", booking->tenant_id, "bookingId", booking->id,
 	    "leadId", booking->lead_id,
 	    "assignedUserId", booking->assigned_user_id,
-	    "idempotencyKey", idempotency_key,
-	    "scheduledAt", booking->due_ms);
+	    "idempotencyKey", item->key,
+	    "scheduledAt", booking_time(booking->due, 3, due));
 	if (root != NULL)
 		body = json_dumps(root, JSON_COMPACT);
 	json_decref(root);
@@ -205,101 +286,74 @@ task_body(const struct booking *booking, const char *idempotency_key)
 }
 
 /*
- * Create the task under the first name that is not burnt.  A task that is
- * there under our name is ours, from an attempt whose end we did not see:
- * the name holds booking and time.  Return as cloud_tasks_create, with the
- * name in ${result}.
+ * Begin to create the task under the next name that is not known to be burnt.
+ * The name holds booking and time, so that a task which is there under it is
+ * ours, from an attempt whose end we did not see.
  */
-static enum cloud_tasks_outcome
-create_task(struct schedule *s, const struct booking *booking,
-    const char *idempotency_key, struct schedule_result *result,
-    struct cloud_tasks_error *error)
+static void
+create(struct batch *batch, struct item *item)
 {
-	enum cloud_tasks_outcome outcome;
-	struct cloud_tasks_task task;
-	char id[128], url[2048], *body;
-	int n;
+	const struct booking *booking = &item->booking;
+	char id[128], url[URL_LEN], when[BOOKING_TIME_LEN], *body;
+	int n = ++item->names;
 
+	(void)snprintf(id, sizeof(id), n == 1 ?
+	    "followup-%s-%" PRId64 : "followup-%s-%" PRId64 "-%d",
+	    booking->id, booking_epoch(booking), n);
+	cloud_tasks_name(batch->s->tasks, id, item->name);
 	(void)snprintf(url, sizeof(url), "%s/%s/execute-followup",
-	    s->conf->execution_endpoint, booking->id);
-	if ((body = task_body(booking, idempotency_key)) == NULL) {
-		error->http_status = 0;
-		error->retry_after = -1;
-		(void)snprintf(error->text, sizeof(error->text),
+	    batch->s->conf->execution_endpoint, booking->id);
+	if ((body = task_body(item)) == NULL) {
+		give_up(batch, item, 0,
 		    "the booking's values cannot be written as JSON");
-		return (CLOUD_TASKS_REFUSED);
+		return;
 	}
-	task.id = id;
-	task.url = url;
-	task.body = body;
-	task.schedule_time = booking->due_in > 0 ? booking->due_us : NULL;
 
-	result->already_exists = 0;
-	outcome = CLOUD_TASKS_GONE;
-	for (n = 1; n <= MAX_NAMES && outcome == CLOUD_TASKS_GONE; n++) {
-		(void)snprintf(id, sizeof(id), n == 1 ?
-		    "followup-%s-%" PRId64 : "followup-%s-%" PRId64 "-%d",
-		    booking->id, booking->due_epoch, n);
-		cloud_tasks_name(s->tasks, id, result->task_name);
-		outcome = cloud_tasks_create(s->tasks, &task, error);
-		if (outcome == CLOUD_TASKS_EXISTS) {
-			/* There, or only the name burnt? */
-			outcome = cloud_tasks_get(s->tasks, result->task_name,
-			    NULL, error);
-			result->already_exists = outcome == CLOUD_TASKS_OK;
-		}
-	}
+	/*
+	 * A time that has passed means now.  It is given all the same: our
+	 * clock is not the service's.
+	 */
+	item->call.schedule_time = booking_time(booking->due > 0 ?
+	    booking->due : 0, 6, when);
+	item->call.url = url;
+	item->call.body = body;
+	begin(batch, item, CREATING, CLOUD_TASKS_CREATE);
 	free(body);
-	return (outcome == CLOUD_TASKS_GONE ? CLOUD_TASKS_REFUSED : outcome);
 }
 
-/* Make it a dead letter, for a person to look at. */
+/* The task is there: it waits a moment for others, to be written with them. */
 static void
-give_up(struct schedule *s, const struct booking *booking, long http_status,
-    const char *error, struct schedule_result *result)
+task_created(struct batch *batch, struct item *item, int already_exists)
 {
-	struct booking_failure failure = { .stage = BOOKING_SCHEDULE,
-	    .http_status = http_status, .error = error };
-	struct log_about a = about(booking, NULL);
-	enum db_outcome outcome;
-	int changed;
+	struct log_about a = about(item, item->name);
 
-	outcome = booking_failed(s->bookings, booking, &failure, &changed);
-	if (outcome != DB_OK) {
-		database_failed(s, outcome, result);
-		return;
-	}
-	if (!changed) {
-		result->retry_after = BUSY_RETRY;
-		conclude(result, SCHEDULE_LATER,
-		    "the booking changed meanwhile");
-		return;
-	}
-	log_error(&a, "dead letter: the booking could not be scheduled: %s; "
-	    "mend it, then POST /followups/%s/retry", error, booking->id);
-	conclude(result, SCHEDULE_GIVEN_UP, "failed: %s", error);
+	item->result->already_exists = already_exists;
+	(void)booking_time(item->booking.due, 3, item->result->schedule_time);
+	log_info(&a, "%s, due %s", already_exists ?
+	    "task found already created" : "task created",
+	    item->result->schedule_time);
+	item->step = CREATED;
+	if (batch->created++ == 0)
+		batch->write_at = monotime_ms() + WRITE_MS;
 }
 
 /* The service did not take the task: count it, unless all are refused. */
 static void
-creation_failed(struct schedule *s, const struct booking *booking,
-    enum cloud_tasks_outcome created, const struct cloud_tasks_error *error,
-    struct schedule_result *result)
+creation_failed(struct batch *batch, struct item *item)
 {
+	const struct cloud_tasks_error *error = &item->call.error;
 	struct booking_failure failure = { .stage = BOOKING_SCHEDULE,
 	    .http_status = error->http_status, .error = error->text };
-	struct log_about a = about(booking, NULL);
-	int attempts = booking->schedule_attempts + 1;
+	struct log_about a = about(item, NULL);
+	int attempts = item->booking.schedule_attempts + 1;
+	int max = batch->s->conf->max_schedule_attempts;
 	enum db_outcome outcome;
 	long wait_ms;
 
-	if (created == CLOUD_TASKS_OPEN || created == CLOUD_TASKS_BLOCKED) {
-		service_away(created, error, result);
+	if (is_service_away(item))
 		return;
-	}
-	if (created == CLOUD_TASKS_REFUSED ||
-	    attempts >= s->conf->max_schedule_attempts) {
-		give_up(s, booking, error->http_status, error->text, result);
+	if (item->call.outcome != CLOUD_TASKS_TRANSIENT || attempts >= max) {
+		give_up(batch, item, error->http_status, error->text);
 		return;
 	}
 
@@ -308,307 +362,598 @@ creation_failed(struct schedule *s, const struct booking *booking,
 		wait_ms = error->retry_after * 1000;
 	failure.retry_in = (double)wait_ms / 1000;
 	log_warning(&a, "attempt %d of %d to create the task failed, next in "
-	    "%.1f s: %s", attempts, s->conf->max_schedule_attempts,
-	    failure.retry_in, error->text);
-	outcome = booking_failed_once(s->bookings, booking, &failure);
+	    "%.1f s: %s", attempts, max, failure.retry_in, error->text);
+	outcome = booking_failed_once(batch->s->bookings, &item->booking,
+	    &failure);
 	if (outcome != DB_OK) {
-		database_failed(s, outcome, result);
+		database_failed(batch, item, outcome);
 		return;
 	}
-	result->retry_after = (wait_ms + 999) / 1000;
-	conclude(result, SCHEDULE_LATER, "%s", error->text);
+	item->result->retry_after = (wait_ms + 999) / 1000;
+	conclude(item, SCHEDULE_LATER, "%s", error->text);
 }
 
-/*
- * A scheduled booking whose time has passed: if its task is gone (purged,
- * expired, deleted by hand) it needs a new one; if it is there, say why it
- * may be waiting.  Return as needs_task.
- */
-static int
-check_overdue(struct schedule *s, const struct booking *booking,
-    struct schedule_result *result)
+/* The service answered whether it took the task. */
+static void
+create_answered(struct batch *batch, struct item *item)
 {
-	struct log_about a = about(booking, booking->task_name);
-	struct cloud_tasks_info info;
-	struct cloud_tasks_error error;
-	enum cloud_tasks_outcome outcome;
-	int changed;
 
-	outcome = cloud_tasks_get(s->tasks, booking->task_name, &info, &error);
-	switch (outcome) {
+	switch (item->call.outcome) {
 	case CLOUD_TASKS_OK:
-		conclude(result, SCHEDULE_NOTHING, "overdue by %.0f s, and "
-		    "its task is still in the queue%s: %d dispatches%s%s",
-		    -booking->due_in, cloud_tasks_is_paused(s->tasks) ?
-		    ", which is paused" : "", info.dispatches,
-		    *info.last != '\0' ? ", the last one: " : "", info.last);
-		log_warning(&a, "%s", result->reason);
-		return (0);
-	case CLOUD_TASKS_GONE:
-	case CLOUD_TASKS_REFUSED:
+		task_created(batch, item, 0);
 		break;
-	case CLOUD_TASKS_OPEN:
-	case CLOUD_TASKS_BLOCKED:
-		service_away(outcome, &error, result);
-		return (0);
+	case CLOUD_TASKS_EXISTS:
+		/* The task may be there, or only its name be burnt. */
+		begin(batch, item, ADOPTING, CLOUD_TASKS_GET);
+		break;
 	default:
-		result->retry_after = BUSY_RETRY;
-		conclude(result, SCHEDULE_LATER, "%s", error.text);
-		return (0);
+		creation_failed(batch, item);
+		break;
 	}
-	log_warning(&a, "overdue by %.0f s, and its task is gone: making "
-	    "another one", -booking->due_in);
-	if (booking_task_gone(s->bookings, booking, &changed) == DB_OK)
-		return (-1);
-	database_failed(s, DB_LOST, result);
-	return (0);
+}
+
+/* The service answered whether there is a task of the name that is taken. */
+static void
+adopt_answered(struct batch *batch, struct item *item)
+{
+
+	switch (item->call.outcome) {
+	case CLOUD_TASKS_OK:
+		task_created(batch, item, 1);
+		break;
+	case CLOUD_TASKS_GONE:
+		if (item->names < MAX_NAMES)
+			create(batch, item);
+		else
+			creation_failed(batch, item);
+		break;
+	default:
+		creation_failed(batch, item);
+		break;
+	}
 }
 
 /*
- * The same, unless the call is just being started: then the task is gone
+ * Overdue bookings: a scheduled one whose time has passed.
+ */
+
+static void
+unlock_call(const struct batch *batch, struct item *item)
+{
+	const char *id = item->booking.id;
+
+	if (item->call_locked)
+		booking_unlock(batch->s->bookings, BOOKING_EXECUTE, &id, 1);
+	item->call_locked = 0;
+}
+
+/*
+ * If its task is gone (purged, expired, deleted by hand) the booking needs a
+ * new one, unless its call is just being started: then the task is gone
  * because it is at work.
  */
-static int
-check_overdue_unless_called(struct schedule *s, const struct booking *booking,
-    struct schedule_result *result)
+static void
+check_overdue(struct batch *batch, struct item *item)
 {
 	enum db_outcome outcome;
-	int locked, needs = 0;
 
-	outcome = booking_lock(s->bookings, BOOKING_EXECUTE, booking->id, 0,
-	    &locked);
+	outcome = booking_try_lock(batch->s->bookings, BOOKING_EXECUTE,
+	    item->booking.id, &item->call_locked);
 	if (outcome != DB_OK)
-		database_failed(s, outcome, result);
-	else if (!locked)
-		conclude(result, SCHEDULE_NOTHING,
+		database_failed(batch, item, outcome);
+	else if (!item->call_locked)
+		conclude(item, SCHEDULE_NOTHING,
 		    "its call is being started");
 	else {
-		needs = check_overdue(s, booking, result);
-		booking_unlock(s->bookings, BOOKING_EXECUTE, booking->id);
+		(void)snprintf(item->name, sizeof(item->name), "%s",
+		    item->booking.task_name);
+		begin(batch, item, CHECKING, CLOUD_TASKS_GET);
 	}
-	return (needs);
+}
+
+/* The task of an overdue booking is there: say why it may be waiting. */
+static void
+queue_answered(struct batch *batch, struct item *item)
+{
+	const struct cloud_tasks_call *call = &item->call;
+	struct log_about a = about(item, item->name);
+
+	unlock_call(batch, item);
+	conclude(item, SCHEDULE_NOTHING, "overdue by %.0f s, and its task is "
+	    "still in the queue%s: %.0f dispatches%s%s",
+	    -item->booking.due_in, call->outcome == CLOUD_TASKS_OK &&
+	    call->info.is_paused ? ", which is paused" : "",
+	    item->dispatches, *item->last_dispatch != '\0' ?
+	    ", the last one: " : "", item->last_dispatch);
+	log_warning(&a, "%s", item->result->reason);
+}
+
+/* The service answered whether the task of an overdue booking is there. */
+static void
+check_answered(struct batch *batch, struct item *item)
+{
+	struct cloud_tasks_call *call = &item->call;
+	struct log_about a = about(item, item->name);
+	enum db_outcome outcome;
+	int changed;
+
+	if (call->outcome == CLOUD_TASKS_OK) {
+		item->dispatches = call->info.dispatches;
+		(void)snprintf(item->last_dispatch,
+		    sizeof(item->last_dispatch), "%s", call->info.last);
+		begin(batch, item, CHECKING_QUEUE, CLOUD_TASKS_QUEUE);
+		return;
+	}
+	if (call->outcome == CLOUD_TASKS_GONE ||
+	    call->outcome == CLOUD_TASKS_REFUSED) {
+		log_warning(&a, "overdue by %.0f s, and its task is gone: "
+		    "making another one", -item->booking.due_in);
+		outcome = booking_task_gone(batch->s->bookings,
+		    &item->booking, &changed);
+		unlock_call(batch, item);
+		if (outcome != DB_OK)
+			database_failed(batch, item, outcome);
+		else
+			look_again(batch, item);
+		return;
+	}
+	unlock_call(batch, item);
+	if (!is_service_away(item)) {
+		item->result->retry_after = BUSY_RETRY;
+		conclude(item, SCHEDULE_LATER, "%s", call->error.text);
+	}
 }
 
 /*
- * Say whether ${booking} needs a task now.  Return 1 if so; 0 with ${result}
- * set to what is to be said about it; -1 if it has to be read again.
+ * Looking at a booking: what does it need now?
  */
-static int
-needs_task(struct schedule *s, const struct booking *booking,
-    struct schedule_result *result)
+
+/* The booking has no time: a person has to correct it. */
+static void
+refuse_time(struct batch *batch, struct item *item)
 {
-	enum db_outcome outcome;
+	const struct booking *booking = &item->booking;
 	char error[256];
+
+	(void)snprintf(error, sizeof(error), "cannot determine the due time: "
+	    "\"%.60s\" in time zone \"%.60s\" is not valid: correct "
+	    "scheduled_at or timezone of the booking",
+	    booking->scheduled_at != NULL ? booking->scheduled_at : "",
+	    booking->timezone != NULL ? booking->timezone : "");
+	utf8_clean(error);
+	give_up(batch, item, 0, error);
+}
+
+/* Was it moved while no trigger was there to notice? */
+static int
+has_other_task(const struct booking *booking)
+{
+
+	return (booking->task_scheduled_at != BOOKING_NO_TIME &&
+	    booking->task_scheduled_at / 1000 != booking->due / 1000);
+}
+
+/* Look at a scheduled booking, which has a task. */
+static void
+look_at_scheduled(struct batch *batch, struct item *item)
+{
+	const struct booking *booking = &item->booking;
+	enum db_outcome outcome;
 	int changed;
 
-	if (booking->status == BOOKING_SCHEDULED &&
-	    booking->task_name != NULL && booking->due != NULL &&
-	    booking->task_scheduled_at != NULL &&
-	    strcmp(booking->task_scheduled_at, booking->due_ms) != 0) {
-		/* Moved while no trigger was there to notice. */
-		outcome = booking_unschedule(s->bookings, booking, &changed);
-		if (outcome == DB_OK)
-			return (-1);
-		database_failed(s, outcome, result);
-		return (0);
-	}
-	if (booking->status == BOOKING_SCHEDULED &&
-	    booking->task_name != NULL && booking->due != NULL &&
-	    booking->due_in < -(double)s->conf->overdue_grace)
-		return (check_overdue_unless_called(s, booking, result));
-	if (booking->status != BOOKING_PENDING) {
-		conclude(result, SCHEDULE_NOTHING, "already %s",
-		    booking->status_text);
-		return (0);
-	}
-	if (booking->is_deleted) {
-		conclude(result, SCHEDULE_NOTHING, "the booking is deleted");
-		return (0);
-	}
-	if (!booking->is_followup) {
-		conclude(result, SCHEDULE_NOTHING,
+	if (booking->task_name == NULL || booking->due == BOOKING_NO_TIME)
+		conclude(item, SCHEDULE_NOTHING, "already scheduled");
+	else if (has_other_task(booking)) {
+		outcome = booking_unschedule(batch->s->bookings, booking,
+		    &changed);
+		if (outcome != DB_OK)
+			database_failed(batch, item, outcome);
+		else
+			look_again(batch, item);
+	} else if (booking->due_in < -(double)batch->s->conf->overdue_grace)
+		check_overdue(batch, item);
+	else
+		conclude(item, SCHEDULE_NOTHING, "already scheduled");
+}
+
+/* Look at a pending booking, which may need a task. */
+static void
+look_at_pending(struct batch *batch, struct item *item)
+{
+	const struct booking *booking = &item->booking;
+
+	if (booking->is_deleted)
+		conclude(item, SCHEDULE_NOTHING, "the booking is deleted");
+	else if (!booking->is_followup)
+		conclude(item, SCHEDULE_NOTHING,
 		    "\"%.60s\" is not a follow-up type",
 		    booking->booking_type != NULL ? booking->booking_type :
 		    "");
-		return (0);
-	}
-	if (booking->due == NULL) {
-		(void)snprintf(error, sizeof(error), "it cannot be told when "
-		    "\"%.60s\" in the time zone \"%.60s\" is: correct "
-		    "scheduled_at or timezone of the booking",
-		    booking->scheduled_at != NULL ? booking->scheduled_at :
-		    "", booking->timezone != NULL ? booking->timezone : "");
-		utf8_clean(error);
-		give_up(s, booking, 0, error, result);
-		return (0);
-	}
-	if (booking->due_in > BOOKING_HORIZON) {
-		conclude(result, SCHEDULE_NOTHING, "due in %.0f days, beyond "
+	else if (booking->due == BOOKING_NO_TIME)
+		refuse_time(batch, item);
+	else if (booking->due_in > BOOKINGS_HORIZON)
+		conclude(item, SCHEDULE_NOTHING, "due in %.0f days, beyond "
 		    "the horizon of 30 days: it stays pending and is "
 		    "scheduled by itself once it is near enough",
 		    booking->due_in / 86400);
-		return (0);
+	else {
+		booking_key(booking, item->key);
+		item->names = 0;
+		create(batch, item);
 	}
-	return (1);
 }
 
 /*
- * The row is not what it was when the task was created: see what it is now.
- * Return 1 if ${result} is final, 0 if the booking needs another round.
+ * Do what ${item} needs by the row as it was read.  First its obsolete tasks:
+ * one that goes by the name we are about to use must be gone before we ask
+ * whether that name is ours.
  */
-static int
-reconcile(struct schedule *s, const char *id, struct schedule_result *result)
+static void
+look(struct batch *batch, struct item *item)
 {
-	struct cloud_tasks_error error;
-	struct booking now = { .row = NULL };
-	enum db_outcome outcome;
-	int found, ours;
+	const struct booking *booking = &item->booking;
 
-	outcome = booking_read(s->bookings, id, &now, &found);
-	if (outcome != DB_OK) {
-		database_failed(s, outcome, result);
-		return (1);
-	}
+	if (delete_next_obsolete(batch, item))
+		return;
+	if (!booking->found && item->result->deleted > 0)
+		conclude(item, SCHEDULE_NOTHING,
+		    "the booking was deleted, and now its task too");
+	else if (!booking->found)
+		conclude(item, SCHEDULE_NO_BOOKING, "there is no booking %s",
+		    booking->id);
+	else if (booking->status == BOOKING_SCHEDULED)
+		look_at_scheduled(batch, item);
+	else if (booking->status == BOOKING_PENDING)
+		look_at_pending(batch, item);
+	else
+		conclude(item, SCHEDULE_NOTHING, "already %s",
+		    booking->status_text != NULL ? booking->status_text :
+		    "in another state");
+}
 
-	/* Cloud Tasks was faster than we: the call has been made. */
-	if (found && now.status == BOOKING_EXECUTED) {
-		(void)booking_name_executed(s->bookings, id,
-		    result->task_name);
-		conclude(result, SCHEDULE_DONE, "already executed");
-		booking_clear(&now);
-		return (1);
-	}
-	ours = found && now.status == BOOKING_SCHEDULED &&
-	    now.task_name != NULL &&
-	    strcmp(now.task_name, result->task_name) == 0;
-	booking_clear(&now);
-	if (ours) {
-		conclude(result, SCHEDULE_DONE, "already scheduled");
-		return (1);
-	}
+/* Keep ${result} until the batch ends: its rows are in use.  -1: no memory. */
+static int
+keep_rows(struct batch *batch, PGresult *result)
+{
+	struct rows *rows;
 
-	/*
-	 * Moved, cancelled or deleted: nobody wants this task.  If it cannot
-	 * be deleted it fires in vain, since the row does not name it.
-	 */
-	if (cloud_tasks_delete(s->tasks, result->task_name, &error) !=
-	    CLOUD_TASKS_OK) {
-		struct log_about a = { .booking_id = id,
-		    .task_name = result->task_name };
-
-		log_warning(&a, "a task that is not wanted any more was not "
-		    "deleted, and will find so when it fires: %s",
-		    error.text);
+	if ((rows = malloc(sizeof(*rows))) == NULL) {
+		PQclear(result);
+		return (-1);
 	}
+	rows->result = result;
+	rows->next = batch->rows;
+	batch->rows = rows;
 	return (0);
 }
 
 /*
- * One round: read, create, write.  Return 1 if ${result} is final, 0 if the
- * booking changed meanwhile and needs another round.
+ * Read the row of ${item} anew, because it is not what it was.  Return 0; or
+ * -1 with the result known.
  */
 static int
-round_once(struct schedule *s, const char *id, struct schedule_result *result)
+read_again(struct batch *batch, struct item *item)
 {
-	char key[BOOKING_KEY_LEN];
-	struct cloud_tasks_error error;
-	struct booking booking = { .row = NULL };
-	enum cloud_tasks_outcome created;
+	char id[UUID_LEN];
+	const char *ids[] = { id };
 	enum db_outcome outcome;
-	struct log_about a;
-	int changed = 0, deleted, found, needs, final = 1;
+	PGresult *result;
+	int locked = item->booking.locked;
 
-	/*
-	 * First the obsolete tasks: one that goes by the name we are about to
-	 * use must be gone before we ask whether that name is ours.
-	 */
-	if ((deleted = schedule_delete_obsolete(s, id, result)) < 0)
-		return (1);
-
-	outcome = booking_read(s->bookings, id, &booking, &found);
+	(void)snprintf(id, sizeof(id), "%s", item->booking.id);
+	if (++item->round == MAX_ROUNDS) {
+		item->result->retry_after = BUSY_RETRY;
+		conclude(item, SCHEDULE_LATER,
+		    "the booking keeps changing while it is scheduled");
+		return (-1);
+	}
+	outcome = booking_read(batch->s->bookings, ids, 1, &item->booking,
+	    &result);
+	if (outcome == DB_OK && keep_rows(batch, result) != 0)
+		outcome = DB_LOST;
 	if (outcome != DB_OK) {
-		database_failed(s, outcome, result);
-		return (1);
+		database_failed(batch, item, outcome);
+		return (-1);
 	}
-	if (!found) {
-		if (deleted > 0)
-			conclude(result, SCHEDULE_NOTHING, "the booking was "
-			    "deleted, and now its task too");
-		else
-			conclude(result, SCHEDULE_NO_BOOKING,
-			    "there is no booking %s", id);
-		return (1);
-	}
-	if ((needs = needs_task(s, &booking, result)) <= 0) {
-		final = needs == 0;
-		goto out;
-	}
-
-	booking_key(&booking, key);
-	created = create_task(s, &booking, key, result, &error);
-	if (created != CLOUD_TASKS_OK) {
-		creation_failed(s, &booking, created, &error, result);
-		goto out;
-	}
-	a = about(&booking, result->task_name);
-	log_info(&a, "%s, due %s", result->already_exists ?
-	    "task found already created" : "task created", booking.due_ms);
-
-	(void)snprintf(result->schedule_time, sizeof(result->schedule_time),
-	    "%s", booking.due_ms);
-	outcome = booking_scheduled(s->bookings, &booking, result->task_name,
-	    key, &changed);
-	if (outcome != DB_OK)
-		database_failed(s, outcome, result);
-	else if (changed)
-		conclude(result, SCHEDULE_DONE, "scheduled");
-	else
-		final = reconcile(s, id, result);
-
-out:
-	booking_clear(&booking);
-	return (final);
+	item->booking.locked = locked;
+	item->obsolete = item->booking.obsolete_tasks;
+	return (0);
 }
 
-/**
- * schedule_booking(schedule, id, result):
- * Do for booking ${id} (a UUID in lower case) whatever is to do now: delete
- * its obsolete tasks, and create its task if it needs one.
- */
-void
-schedule_booking(struct schedule *s, const char *id,
-    struct schedule_result *result)
+static void
+look_again(struct batch *batch, struct item *item)
 {
-	enum db_outcome outcome;
-	int round, locked;
 
-	memset(result, 0, sizeof(*result));
-	if ((outcome = db_ready(s->db)) != DB_OK ||
-	    (outcome = booking_lock(s->bookings, BOOKING_SCHEDULE, id, 1,
-	    &locked)) != DB_OK) {
-		database_failed(s, outcome, result);
+	if (read_again(batch, item) == 0)
+		look(batch, item);
+}
+
+/*
+ * Writing.
+ */
+
+/*
+ * The row is not what it was when the task was created: see what it is now,
+ * and have a task that nobody wants deleted.
+ */
+static void
+reconcile(struct batch *batch, struct item *item)
+{
+	const struct booking *booking = &item->booking;
+
+	if (read_again(batch, item) != 0)
+		return;
+	(void)snprintf(item->result->task_name,
+	    sizeof(item->result->task_name), "%s", item->name);
+
+	/* Cloud Tasks was faster than we: the call has been made. */
+	if (booking->found && booking->status == BOOKING_EXECUTED) {
+		(void)booking_name_executed(batch->s->bookings, booking->id,
+		    item->name);
+		conclude(item, SCHEDULE_DONE, "already executed");
+	} else if (booking->found && booking->status == BOOKING_SCHEDULED &&
+	    booking->task_name != NULL &&
+	    strcmp(booking->task_name, item->name) == 0)
+		conclude(item, SCHEDULE_DONE, "already scheduled");
+	else
+		begin(batch, item, UNDOING, CLOUD_TASKS_DELETE);
+}
+
+/*
+ * The service was asked to delete a task that nobody wants.  If it is still
+ * there it fires in vain, since no row names it.
+ */
+static void
+undo_answered(struct batch *batch, struct item *item)
+{
+	struct log_about a = about(item, item->name);
+
+	if (item->call.outcome != CLOUD_TASKS_OK)
+		log_warning(&a, "could not delete a task that is no longer "
+		    "wanted; it will do nothing when it fires: %s",
+		    item->call.error.text);
+	look(batch, item);
+}
+
+/* Write the tasks of ${items}, which are all at CREATED. */
+static enum db_outcome
+write_tasks(struct batch *batch, struct item *const *items, size_t n)
+{
+	struct booking_task tasks[SCHEDULE_BATCH];
+	enum db_outcome outcome;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		tasks[i].booking = &items[i]->booking;
+		tasks[i].name = items[i]->name;
+		tasks[i].idempotency_key = items[i]->key;
+	}
+	outcome = booking_scheduled(batch->s->bookings, tasks, n);
+	for (i = 0; i < n && outcome == DB_OK; i++) {
+		if (!tasks[i].changed)
+			continue;
+		items[i]->booking.locked = 0;
+		(void)snprintf(items[i]->result->task_name,
+		    sizeof(items[i]->result->task_name), "%s",
+		    items[i]->name);
+		conclude(items[i], SCHEDULE_DONE, "scheduled");
+	}
+	return (outcome);
+}
+
+/*
+ * Write the task of ${item} alone, and find out why if its row does not take
+ * it.  ${busy} is set once a row was locked by somebody else for long: the
+ * others of the batch do not wait for that again.
+ */
+static void
+write_alone(struct batch *batch, struct item *item, int *busy)
+{
+	enum db_outcome outcome = DB_LOCKED;
+
+	if (!*busy)
+		outcome = write_tasks(batch, &item, 1);
+	if (outcome == DB_LOCKED)
+		*busy = 1;
+	if (outcome != DB_OK)
+		database_failed(batch, item, outcome);
+	else if (item->step != FINAL)
+		reconcile(batch, item);
+}
+
+/*
+ * Write all tasks that were created.  Rows that the statement for many of
+ * them left out, because somebody holds a lock on them or they have changed,
+ * follow one by one, and so do all if one of them makes the database refuse.
+ */
+static void
+write_created(struct batch *batch)
+{
+	struct item *items[SCHEDULE_BATCH];
+	enum db_outcome outcome = DB_OK;
+	size_t i, n = 0;
+	int busy = 0;
+
+	for (i = 0; i < batch->n; i++) {
+		if (batch->items[i].step == CREATED)
+			items[n++] = &batch->items[i];
+	}
+	batch->created = 0;
+	if (n > 1)
+		outcome = write_tasks(batch, items, n);
+	for (i = 0; i < n; i++) {
+		if (outcome == DB_LOST)
+			database_failed(batch, items[i], outcome);
+		else if (items[i]->step == CREATED)
+			write_alone(batch, items[i], &busy);
+	}
+}
+
+/*
+ * The batch.
+ */
+
+/* A call of ${item} has been answered: do what comes next. */
+static void
+answered(struct batch *batch, struct item *item)
+{
+
+	switch (item->step) {
+	case DELETING:
+		obsolete_answered(batch, item);
+		break;
+	case CREATING:
+		create_answered(batch, item);
+		break;
+	case ADOPTING:
+		adopt_answered(batch, item);
+		break;
+	case CHECKING:
+		check_answered(batch, item);
+		break;
+	case CHECKING_QUEUE:
+		queue_answered(batch, item);
+		break;
+	case UNDOING:
+		undo_answered(batch, item);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Start the items for whose first call there is room. */
+static void
+start_items(struct batch *batch)
+{
+	struct item *item;
+
+	while (batch->started < batch->n &&
+	    cloud_tasks_has_room(batch->s->tasks)) {
+		item = &batch->items[batch->started++];
+		if (item->step != WAITING)
+			continue;
+		if (item->booking.locked)
+			look(batch, item);
+		else
+			database_failed(batch, item, DB_LOCKED);
+	}
+}
+
+/*
+ * Do everything that the items need.  What is created is written when nothing
+ * else is in flight, and otherwise soon: nobody waits for the slowest.
+ */
+static void
+run(struct batch *batch)
+{
+	struct cloud_tasks *tasks = batch->s->tasks;
+	struct cloud_tasks_call *call;
+	long wait;
+	int busy;
+
+	do {
+		start_items(batch);
+		wait = batch->created > 0 ? batch->write_at - monotime_ms() :
+		    INT_MAX;
+		call = cloud_tasks_next(tasks, wait > 0 ? wait : 0);
+		if (call != NULL)
+			answered(batch, call->cookie);
+		busy = cloud_tasks_in_flight(tasks) > 0 ||
+		    batch->started < batch->n;
+		if (batch->created > 0 &&
+		    (!busy || monotime_ms() >= batch->write_at)) {
+			write_created(batch);
+			busy = 1;
+		}
+	} while (busy);
+}
+
+/*
+ * Lock and read the bookings ${ids}.  If one of the rows makes the database
+ * refuse, each is read by itself.
+ */
+static void
+take(struct batch *batch, const char *const *ids)
+{
+	struct booking list[SCHEDULE_BATCH];
+	enum db_outcome outcome;
+	PGresult *result;
+	size_t i, first, n = batch->n;
+
+	if (n > 1 && booking_take(batch->s->bookings, BOOKING_SCHEDULE, ids,
+	    n, list, &result) == DB_OK && keep_rows(batch, result) == 0) {
+		for (i = 0; i < n; i++)
+			batch->items[i].booking = list[i];
 		return;
 	}
+	for (first = 0; first < n; first++) {
+		outcome = booking_take(batch->s->bookings, BOOKING_SCHEDULE,
+		    &ids[first], 1, &batch->items[first].booking, &result);
+		if (outcome == DB_OK && keep_rows(batch, result) != 0)
+			outcome = DB_LOST;
+		if (outcome != DB_OK)
+			database_failed(batch, &batch->items[first], outcome);
+	}
+}
 
-	for (round = 0; round < MAX_ROUNDS; round++) {
-		if (round_once(s, id, result))
-			break;
+/* Release the locks that are still ours, and all that the batch holds. */
+static void
+end(struct batch *batch)
+{
+	const char *ids[SCHEDULE_BATCH];
+	struct rows *rows;
+	size_t i, n = 0;
+
+	for (i = 0; i < batch->n; i++) {
+		if (batch->items[i].booking.locked)
+			ids[n++] = batch->items[i].booking.id;
 	}
-	if (round == MAX_ROUNDS) {
-		result->retry_after = BUSY_RETRY;
-		conclude(result, SCHEDULE_LATER,
-		    "the booking keeps changing while it is scheduled");
+	booking_unlock(batch->s->bookings, BOOKING_SCHEDULE, ids, n);
+	while ((rows = batch->rows) != NULL) {
+		batch->rows = rows->next;
+		PQclear(rows->result);
+		free(rows);
 	}
-	booking_unlock(s->bookings, BOOKING_SCHEDULE, id);
+	free(batch->items);
 }
 
 /**
- * schedule_free(schedule):
- * Free ${schedule}; NULL is fine.
+ * schedule_bookings(schedule, ids, n, results):
+ * Do for each of the ${n} (up to SCHEDULE_BATCH) bookings with the ids ${ids}
+ * (UUIDs in lower case, all different) whatever is to do now: delete its
+ * obsolete tasks, and create its task if it needs one.  What came of it is in
+ * ${results}, in the same order.
  */
 void
-schedule_free(struct schedule *s)
+schedule_bookings(const struct schedule *s, const char *const *ids, size_t n,
+    struct schedule_result *results)
 {
+	struct batch batch = { .s = s, .n = n };
+	struct item *item;
+	size_t i;
 
-	free(s);
+	memset(results, 0, n * sizeof(*results));
+	if ((batch.items = calloc(n, sizeof(*batch.items))) == NULL) {
+		for (i = 0; i < n; i++)
+			results[i].outcome = SCHEDULE_LATER;
+		return;
+	}
+	for (i = 0; i < n; i++) {
+		item = &batch.items[i];
+		(void)snprintf(item->booking.id, sizeof(item->booking.id),
+		    "%s", ids[i]);
+		item->result = &results[i];
+	}
+	if (bookings_ready(s->bookings) == DB_OK) {
+		take(&batch, ids);
+		for (i = 0; i < n; i++)
+			batch.items[i].obsolete =
+			    batch.items[i].booking.obsolete_tasks;
+		run(&batch);
+	} else {
+		for (i = 0; i < n; i++)
+			database_failed(&batch, &batch.items[i], DB_LOST);
+	}
+	end(&batch);
 }

@@ -1,24 +1,37 @@
 #ifndef SCHEDULE_H_
 #define SCHEDULE_H_
 
+#include <stddef.h>
+
 #include "cloud_tasks.h"
 
 struct bookings;
 struct config;
-struct db;
 
 /*
- * A booking becomes a task.  The row is read, the task created, the row
- * written if it is still as it was read; no transaction is open meanwhile,
- * but a lock of the session keeps other workers off the same booking.
+ * Bookings become tasks, a batch at a time; one booking is a batch of one.
+ *
+ * The rows are locked and read, their tasks created as many at once as
+ * cloud_tasks.h allows, and those that are done are written together, each
+ * if its row is still as it was read.  No transaction is open meanwhile, but
+ * locks of the session keep other workers off the same bookings.
  *
  * If the process dies behind any line, the next attempt finds either a row
  * that is still pending, and perhaps the task already there under the same
  * name, which is then taken as it is; or a row that is scheduled.
  */
-struct schedule;
 
-/* What came of it. */
+/* What it works with; all must outlive it. */
+struct schedule {
+	const struct config *conf;
+	struct bookings *bookings;
+	struct cloud_tasks *tasks;
+};
+
+/* The most bookings of a batch. */
+#define SCHEDULE_BATCH	100
+
+/* What came of one booking. */
 enum schedule_outcome {
 	SCHEDULE_DONE,		/* it is scheduled (or was executed already) */
 	SCHEDULE_NOTHING,	/* there is nothing to schedule: reason */
@@ -31,40 +44,21 @@ struct schedule_result {
 	enum schedule_outcome outcome;
 	char reason[640];			/* one line */
 	char task_name[CLOUD_TASKS_NAME_LEN];	/* of SCHEDULE_DONE */
-	char schedule_time[32];			/* likewise, ISO 8601 UTC */
+	char schedule_time[40];			/* likewise, ISO 8601 UTC */
 	int already_exists;			/* likewise: it was there */
+	int deleted;			/* obsolete tasks that were deleted */
 	long retry_after;			/* of SCHEDULE_LATER, seconds */
 	int everybody;				/* likewise: not only this one */
 };
 
 /**
- * schedule_new(conf, db, bookings, tasks):
- * Return a scheduler over these, which must outlive it; NULL when memory is
- * short.
+ * schedule_bookings(schedule, ids, n, results):
+ * Do for each of the ${n} (up to SCHEDULE_BATCH) bookings with the ids ${ids}
+ * (UUIDs in lower case, all different) whatever is to do now: delete its
+ * obsolete tasks, and create its task if it needs one.  What came of it is in
+ * ${results}, in the same order.
  */
-struct schedule *schedule_new(const struct config *, struct db *,
-    struct bookings *, struct cloud_tasks *);
-
-/**
- * schedule_booking(schedule, id, result):
- * Do for booking ${id} (a UUID in lower case) whatever is to do now: delete
- * its obsolete tasks, and create its task if it needs one.
- */
-void schedule_booking(struct schedule *, const char *,
+void schedule_bookings(const struct schedule *, const char *const *, size_t,
     struct schedule_result *);
-
-/**
- * schedule_delete_obsolete(schedule, id, result):
- * Delete the obsolete tasks of booking ${id} only.  Return how many were
- * deleted, or -1 with ${result} set to SCHEDULE_LATER.
- */
-int schedule_delete_obsolete(struct schedule *, const char *,
-    struct schedule_result *);
-
-/**
- * schedule_free(schedule):
- * Free ${schedule}; NULL is fine.
- */
-void schedule_free(struct schedule *);
 
 #endif /* !SCHEDULE_H_ */

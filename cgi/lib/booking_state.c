@@ -1,0 +1,468 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bookings.h"
+#include "sql_array.h"
+
+#include "booking_state.h"
+
+/* Room for a number as text. */
+#define NUMBER_LEN	32
+
+/* When the row is due, in the form of struct booking. */
+#define DUE	BOOKINGS_US("{S}.followup_due_at(b)")
+
+/*
+ * The lock goes with the state that it was taken for.  An error that stays is
+ * of an attempt at the call.
+ */
+#define SCHEDULED(lock)							\
+    "WITH t AS (SELECT * FROM unnest($1::uuid[], $2::text[], "		\
+    "$3::bigint[], $4::text[]) AS t (id, name, due, key)), "		\
+    "mine AS (SELECT t.* FROM t" lock "), "				\
+    "changed AS (UPDATE {T} b SET task_name = mine.name, "		\
+    "task_scheduled_at = {S}.followup_due_at(b), "			\
+    "idempotency_key = mine.key, task_status = 'scheduled', "		\
+    "last_execution_error = CASE WHEN b.execution_attempts > 0 "		\
+    "THEN b.last_execution_error END FROM mine, " BOOKINGS_ABSENT " "	\
+    "WHERE b.id = mine.id AND b.task_status = 'pending' "		\
+    "AND " DUE " = mine.due AND " BOOKINGS_IS_WANTED " "			\
+    "RETURNING b.id), "							\
+    "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "	\
+    "WHERE f.booking_id = changed.id AND f.stage = 'schedule') "		\
+    "SELECT changed.id::text, pg_advisory_unlock("			\
+    BOOKING_LOCK_KEY("'schedule'", "changed.id::text") ") FROM changed"
+
+/*
+ * Whoever waits for one row while it holds others can be part of a deadlock,
+ * which ends the application's transaction as likely as ours.  So many rows
+ * are written without those that somebody else has locked.
+ */
+static const struct bookings_sql scheduled_sql = { "scheduled",
+    SCHEDULED(", {T} l WHERE l.id = t.id FOR NO KEY UPDATE OF l SKIP LOCKED") };
+static const struct bookings_sql scheduled_one_sql = { "scheduled one",
+    SCHEDULED("") };
+
+/* The four arrays of these statements. */
+struct arrays {
+	const char *ids[BOOKING_BATCH];
+	const char *names[BOOKING_BATCH];
+	const char *dues[BOOKING_BATCH];
+	const char *keys[BOOKING_BATCH];
+	char due_texts[BOOKING_BATCH][NUMBER_LEN];
+};
+
+static void
+fill_arrays(struct arrays *a, const struct booking_task *tasks, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		a->ids[i] = tasks[i].booking->id;
+		a->names[i] = tasks[i].name;
+		(void)snprintf(a->due_texts[i], NUMBER_LEN, "%" PRId64,
+		    tasks[i].booking->due);
+		a->dues[i] = a->due_texts[i];
+		a->keys[i] = tasks[i].idempotency_key;
+	}
+}
+
+/* Mark the tasks whose bookings ${changed} names, in any order. */
+static void
+mark_changed(struct booking_task *tasks, size_t n, const PGresult *changed)
+{
+	size_t i;
+	int row;
+
+	for (i = 0; i < n; i++) {
+		tasks[i].changed = 0;
+		for (row = 0; row < PQntuples(changed); row++) {
+			if (strcmp(PQgetvalue(changed, row, 0),
+			    tasks[i].booking->id) == 0)
+				tasks[i].changed = 1;
+		}
+	}
+}
+
+/**
+ * booking_scheduled(bookings, tasks, n):
+ * Make the pending bookings of up to BOOKING_BATCH ${tasks} scheduled, and
+ * release the locks on BOOKING_SCHEDULE of those that were.  A task's
+ * ${changed} is 0 if its booking is not pending any more or no longer due at
+ * that time, or if there are several and somebody else holds a lock on its
+ * row; our lock on it is kept.  If one row makes the database refuse, none is
+ * changed.
+ */
+enum db_outcome
+booking_scheduled(struct bookings *b, struct booking_task *tasks, size_t n)
+{
+	struct bookings_call call = { .nparams = 4,
+	    .sql = n > 1 ? &scheduled_sql : &scheduled_one_sql };
+	enum db_outcome outcome = DB_LOST;
+	struct arrays *a;
+	char *texts[4] = { NULL };
+	size_t i;
+
+	if ((a = malloc(sizeof(*a))) == NULL)
+		return (outcome);
+	fill_arrays(a, tasks, n);
+	texts[0] = sql_array(a->ids, n);
+	texts[1] = sql_array(a->names, n);
+	texts[2] = sql_array(a->dues, n);
+	texts[3] = sql_array(a->keys, n);
+	for (i = 0; i < 4; i++) {
+		if ((call.params[i] = texts[i]) == NULL)
+			goto out;
+	}
+	if ((outcome = bookings_run(b, &call, 1)) == DB_OK) {
+		mark_changed(tasks, n, call.result);
+		PQclear(call.result);
+	}
+
+out:
+	for (i = 0; i < 4; i++)
+		free(texts[i]);
+	free(a);
+	return (outcome);
+}
+
+static const struct bookings_sql begun_sql = { "begun",
+    "WITH changed AS (UPDATE {T} b "
+    "SET execution_attempts = b.execution_attempts + 1 "
+    "FROM " BOOKINGS_ABSENT " WHERE b.id = $1::uuid "
+    "AND b.task_status IN ('pending', 'scheduled') "
+    "AND " DUE " = $2::bigint AND " BOOKINGS_IS_WANTED " RETURNING b.id), "
+    "begun AS (INSERT INTO {S}.followup_attempts (booking_id) "
+    "SELECT changed.id FROM changed "
+    "ON CONFLICT (booking_id) DO UPDATE SET begun_at = now()) "
+    "SELECT {S}.followup_call_request(changed.id)::text FROM changed" };
+
+/**
+ * booking_begun(bookings, booking, body, changed):
+ * Count an attempt at the call of ${booking}, note that it has begun, and set
+ * ${body} to the text of the call's body as followup_call_request makes it,
+ * which the caller frees, or to NULL if it makes none.  ${changed} is 0 if
+ * the booking is not to be called any more, or not at this time.
+ */
+enum db_outcome
+booking_begun(struct bookings *b, const struct booking *booking, char **body,
+    int *changed)
+{
+	char due[NUMBER_LEN];
+	struct bookings_call call = { .sql = &begun_sql, .nparams = 2,
+	    .params = { booking->id, due } };
+	enum db_outcome outcome;
+
+	*body = NULL;
+	*changed = 0;
+	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
+	if ((outcome = bookings_run(b, &call, 1)) != DB_OK)
+		return (outcome);
+	*changed = PQntuples(call.result) > 0;
+	if (*changed && !PQgetisnull(call.result, 0, 0) &&
+	    (*body = strdup(PQgetvalue(call.result, 0, 0))) == NULL)
+		outcome = DB_LOST;
+	PQclear(call.result);
+	return (outcome);
+}
+
+/*
+ * Reading the row first, and updating from what was read, keeps the two in
+ * order within the statement.
+ *
+ * The task that made the call has the id $2; its full name is that of any
+ * other task of the queue up to the id.  A task that the row was given
+ * meanwhile, for another time, must not be left in the queue; it would find
+ * the row executed.
+ */
+static const struct bookings_sql executed_sql = { "executed",
+    "WITH before AS (SELECT b.id, b.task_name AS old, "
+    "coalesce(regexp_replace(b.task_name, '[^/]*$', $2), b.task_name) "
+    "AS name FROM {T} b WHERE b.id = $1::uuid FOR UPDATE), "
+    "changed AS (UPDATE {T} b SET task_status = 'executed', "
+    "executed_at = now(), last_execution_error = NULL, "
+    "task_name = before.name, task_scheduled_at = 'epoch'::timestamptz "
+    "+ $3::bigint * interval '1 microsecond', idempotency_key = $4 "
+    "FROM before WHERE b.id = before.id "
+    "AND b.task_status <> 'executed' RETURNING b.id), "
+    "obsolete AS (INSERT INTO {S}.followup_obsolete_tasks "
+    "(task_name, booking_id) SELECT before.old, before.id "
+    "FROM before WHERE before.old <> before.name ON CONFLICT DO NOTHING), "
+    "forgotten AS (DELETE FROM {S}.followup_failures f "
+    "WHERE f.booking_id = $1::uuid), "
+    "ended AS (DELETE FROM {S}.followup_attempts a "
+    "WHERE a.booking_id = $1::uuid) "
+    "SELECT count(*) FROM changed" };
+
+/**
+ * booking_executed(bookings, booking, task_id, idempotency_key):
+ * The call of ${booking} was started: whatever became of the row meanwhile,
+ * it is executed, by the task with the short name ${task_id} (NULL if that is
+ * not known); a task made meanwhile for another time is obsolete.
+ */
+enum db_outcome
+booking_executed(struct bookings *b, const struct booking *booking,
+    const char *task_id, const char *idempotency_key)
+{
+	char due[NUMBER_LEN];
+	struct bookings_call call = { .sql = &executed_sql, .nparams = 4,
+	    .params = { booking->id, task_id, due, idempotency_key } };
+
+	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
+	return (bookings_changed(b, &call, NULL));
+}
+
+static const struct bookings_sql name_executed_sql = { "name executed",
+    "WITH changed AS (UPDATE {T} b SET task_name = $2 "
+    "WHERE b.id = $1::uuid AND b.task_status = 'executed' "
+    "AND b.task_name IS NULL RETURNING b.id) "
+    "SELECT count(*) FROM changed" };
+
+/**
+ * booking_name_executed(bookings, id, task_name):
+ * Write the task's name to a row that was executed before it had one.
+ */
+enum db_outcome
+booking_name_executed(struct bookings *b, const char *id,
+    const char *task_name)
+{
+	struct bookings_call call = { .sql = &name_executed_sql, .nparams = 2,
+	    .params = { id, task_name } };
+
+	return (bookings_changed(b, &call, NULL));
+}
+
+/* Remember a failure $2..$6 of booking $1; attempts are counted here. */
+#define UPSERT_FAILURE(dead, from)					\
+	"INSERT INTO {S}.followup_failures AS f (booking_id, stage, "	\
+	"tenant_id, attempts, next_attempt_at, http_status, error, dead_at) " \
+	"SELECT $1::uuid, $2, $3, 1, now() + $4::float8 * interval '1 s', " \
+	"nullif($5::int, 0), $6, " dead " " from " "			\
+	"ON CONFLICT (booking_id, stage) "				\
+	"DO UPDATE SET attempts = f.attempts + 1, last_failed_at = now(), " \
+	"next_attempt_at = excluded.next_attempt_at, "			\
+	"http_status = excluded.http_status, error = excluded.error, "	\
+	"dead_at = excluded.dead_at RETURNING booking_id"
+
+/* A failed attempt at the call is one whose outcome is known. */
+#define END_ATTEMPT							\
+	"ended AS (DELETE FROM {S}.followup_attempts a "		\
+	"WHERE a.booking_id = $1::uuid AND $2::text = 'execute')"
+
+/* Write a failure by one of the two statements that share their parameters. */
+static enum db_outcome
+write_failure(struct bookings *b, const struct bookings_sql *sql,
+    const struct booking *booking, const struct booking_failure *failure,
+    int *changed)
+{
+	char retry_in[NUMBER_LEN], http_status[NUMBER_LEN], due[NUMBER_LEN];
+	struct bookings_call call = { .sql = sql, .nparams = 7,
+	    .params = { booking->id, booking_stage_name(failure->stage),
+	    booking->tenant_id, retry_in, http_status, failure->error,
+	    booking->due != BOOKING_NO_TIME ? due : NULL } };
+
+	(void)snprintf(retry_in, sizeof(retry_in), "%.3f", failure->retry_in);
+	(void)snprintf(http_status, sizeof(http_status), "%ld",
+	    failure->http_status);
+	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
+	return (bookings_changed(b, &call, changed));
+}
+
+/*
+ * A task may fire before followup-schedule knows that it made it.  What that
+ * one writes on the row then must not stand over the call's own error.
+ */
+static const struct bookings_sql failed_once_sql = { "failed once",
+    "WITH noted AS (" UPSERT_FAILURE("NULL::timestamptz",
+    "FROM {T} b WHERE b.id = $1::uuid AND " DUE " = $7::bigint") "), "
+    END_ATTEMPT ", "
+    "changed AS (UPDATE {T} b SET last_execution_error = $6 "
+    "WHERE b.id = $1::uuid "
+    "AND b.task_status IN ('pending', 'scheduled') "
+    "AND ($2::text = 'execute' OR b.execution_attempts = 0) "
+    "AND " DUE " = $7::bigint RETURNING b.id) "
+    "SELECT count(*) FROM changed" };
+
+/**
+ * booking_failed_once(bookings, booking, failure):
+ * An attempt failed and another one may follow: remember it.  An attempt at
+ * the call has ended thereby.
+ */
+enum db_outcome
+booking_failed_once(struct bookings *b, const struct booking *booking,
+    const struct booking_failure *failure)
+{
+
+	return (write_failure(b, &failed_once_sql, booking, failure, NULL));
+}
+
+/* A due time that is not determinable is compared as such. */
+static const struct bookings_sql failed_sql = { "failed",
+    "WITH changed AS (UPDATE {T} b SET task_status = 'failed', "
+    "last_execution_error = $6 WHERE b.id = $1::uuid "
+    "AND b.task_status IN ('pending', 'scheduled') "
+    "AND " DUE " IS NOT DISTINCT FROM $7::bigint RETURNING b.id), "
+    "noted AS (" UPSERT_FAILURE("now()", "FROM changed WHERE true") "), "
+    END_ATTEMPT " "
+    "SELECT count(*) FROM changed" };
+
+/**
+ * booking_failed(bookings, booking, failure, changed):
+ * Give up: the booking becomes failed and a dead letter says why, unless it
+ * changed meanwhile (${changed} is 0).
+ */
+enum db_outcome
+booking_failed(struct bookings *b, const struct booking *booking,
+    const struct booking_failure *failure, int *changed)
+{
+
+	return (write_failure(b, &failed_sql, booking, failure, changed));
+}
+
+static const struct bookings_sql unschedule_sql = { "unschedule",
+    "WITH changed AS (UPDATE {T} b SET task_status = 'pending', "
+    "task_name = NULL, task_scheduled_at = NULL, "
+    "idempotency_key = NULL, execution_attempts = 0, "
+    "last_execution_error = NULL "
+    "WHERE b.id = $1::uuid AND b.task_status = 'scheduled' "
+    "AND b.task_name = $2 RETURNING b.id), "
+    "obsolete AS (INSERT INTO {S}.followup_obsolete_tasks "
+    "(task_name, booking_id) SELECT $2, changed.id FROM changed "
+    "ON CONFLICT DO NOTHING), "
+    "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "
+    "WHERE f.booking_id = changed.id), "
+    "ended AS (DELETE FROM {S}.followup_attempts a USING changed "
+    "WHERE a.booking_id = changed.id) "
+    "SELECT count(*) FROM changed" };
+
+/**
+ * booking_unschedule(bookings, booking, changed):
+ * Put a scheduled ${booking} whose task is for another time back to pending,
+ * as if it were new; its task is obsolete.
+ */
+enum db_outcome
+booking_unschedule(struct bookings *b, const struct booking *booking,
+    int *changed)
+{
+	struct bookings_call call = { .sql = &unschedule_sql, .nparams = 2,
+	    .params = { booking->id, booking->task_name } };
+
+	return (bookings_changed(b, &call, changed));
+}
+
+static const struct bookings_sql task_gone_sql = { "task gone",
+    "WITH changed AS (UPDATE {T} b SET task_status = 'pending', "
+    "task_name = NULL, task_scheduled_at = NULL "
+    "WHERE b.id = $1::uuid AND b.task_status = 'scheduled' "
+    "AND b.task_name = $2 RETURNING b.id) "
+    "SELECT count(*) FROM changed" };
+
+/**
+ * booking_task_gone(bookings, booking, changed):
+ * Put a scheduled ${booking} back to pending because its task is gone before
+ * it was executed: the attempts that were made at its call still count.
+ */
+enum db_outcome
+booking_task_gone(struct bookings *b, const struct booking *booking,
+    int *changed)
+{
+	struct bookings_call call = { .sql = &task_gone_sql, .nparams = 2,
+	    .params = { booking->id, booking->task_name } };
+
+	return (bookings_changed(b, &call, changed));
+}
+
+static const struct bookings_sql cancel_sql = { "cancel",
+    "WITH before AS (SELECT b.id, b.task_name FROM {T} b "
+    "WHERE b.id = $1::uuid FOR UPDATE), "
+    "changed AS (UPDATE {T} b SET task_status = 'cancelled', "
+    "task_name = NULL, task_scheduled_at = NULL "
+    "FROM before WHERE b.id = before.id "
+    "AND b.task_status <> 'executed' RETURNING b.id), "
+    "obsolete AS (INSERT INTO {S}.followup_obsolete_tasks "
+    "(task_name, booking_id) SELECT before.task_name, before.id "
+    "FROM before JOIN changed USING (id) "
+    "WHERE before.task_name IS NOT NULL ON CONFLICT DO NOTHING), "
+    "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "
+    "WHERE f.booking_id = changed.id), "
+    "ended AS (DELETE FROM {S}.followup_attempts a USING changed "
+    "WHERE a.booking_id = changed.id) "
+    "SELECT count(*) FROM changed" };
+
+/**
+ * booking_cancel(bookings, booking, changed):
+ * Make ${booking} cancelled, unless it is executed (${changed} is 0).  Its
+ * task becomes obsolete.
+ */
+enum db_outcome
+booking_cancel(struct bookings *b, const struct booking *booking,
+    int *changed)
+{
+	struct bookings_call call = { .sql = &cancel_sql, .nparams = 1,
+	    .params = { booking->id } };
+
+	return (bookings_changed(b, &call, changed));
+}
+
+static const struct bookings_sql retry_sql = { "retry",
+    "SELECT CASE WHEN {S}.followup_retry($1::uuid) THEN 1 ELSE 0 END" };
+
+/**
+ * booking_retry(bookings, id, changed):
+ * Put a failed booking back to pending and forget its failures.
+ */
+enum db_outcome
+booking_retry(struct bookings *b, const char *id, int *changed)
+{
+	struct bookings_call call = { .sql = &retry_sql, .nparams = 1,
+	    .params = { id } };
+
+	return (bookings_changed(b, &call, changed));
+}
+
+static const struct bookings_sql obsolete_deleted_sql = { "obsolete deleted",
+    "WITH changed AS (DELETE FROM {S}.followup_obsolete_tasks o "
+    "WHERE o.task_name = $1 RETURNING 1) SELECT count(*) FROM changed" };
+
+/**
+ * booking_obsolete_deleted(bookings, task_name):
+ * An obsolete task is gone.
+ */
+enum db_outcome
+booking_obsolete_deleted(struct bookings *b, const char *task_name)
+{
+	struct bookings_call call = { .sql = &obsolete_deleted_sql,
+	    .nparams = 1, .params = { task_name } };
+
+	return (bookings_changed(b, &call, NULL));
+}
+
+static const struct bookings_sql obsolete_later_sql = { "obsolete later",
+    "WITH changed AS (UPDATE {S}.followup_obsolete_tasks o "
+    "SET attempts = o.attempts + 1, "
+    "next_attempt_at = now() + $2::float8 * interval '1 s' "
+    "WHERE o.booking_id = $1::uuid RETURNING 1) "
+    "SELECT count(*) FROM changed" };
+
+/**
+ * booking_obsolete_later(bookings, id, seconds):
+ * Obsolete tasks of booking ${id} could not be deleted now: try again in
+ * ${seconds}.
+ */
+enum db_outcome
+booking_obsolete_later(struct bookings *b, const char *id, double seconds)
+{
+	char text[NUMBER_LEN];
+	struct bookings_call call = { .sql = &obsolete_later_sql,
+	    .nparams = 2, .params = { id, text } };
+
+	(void)snprintf(text, sizeof(text), "%.3f", seconds);
+	return (bookings_changed(b, &call, NULL));
+}
+
+const struct bookings_sql *const booking_state_schedule[] = { &scheduled_sql,
+    &scheduled_one_sql, &failed_once_sql, &obsolete_deleted_sql, NULL };
+const struct bookings_sql *const booking_state_execute[] = { &begun_sql,
+    &executed_sql, &failed_once_sql, &failed_sql, NULL };

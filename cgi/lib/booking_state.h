@@ -1,0 +1,143 @@
+#ifndef BOOKING_STATE_H_
+#define BOOKING_STATE_H_
+
+#include "booking.h"
+
+struct bookings;
+
+/*
+ * The transitions of a booking's state, and what goes with them: failures,
+ * attempts at its call, tasks that are obsolete.
+ *
+ *   pending --scheduled--> scheduled --begun, executed--> executed
+ *      ^------unschedule, task_gone------'
+ *   any but executed --cancel--> cancelled
+ *   pending, scheduled --failed--> failed --retry--> pending
+ *
+ * All return DB_OK when the database answered, whatever it found; where
+ * somebody else was faster, ${changed} is 0 and the caller looks again.
+ */
+
+/* The longest batch of booking_scheduled. */
+#define BOOKING_BATCH	100
+
+/* A task that was created for a booking as it was read. */
+struct booking_task {
+	const struct booking *booking;
+	const char *name;		/* full resource name */
+	const char *idempotency_key;
+	int changed;			/* set: the row is scheduled now */
+};
+
+/**
+ * booking_scheduled(bookings, tasks, n):
+ * Make the pending bookings of up to BOOKING_BATCH ${tasks} scheduled, and
+ * release the locks on BOOKING_SCHEDULE of those that were.  A task's
+ * ${changed} is 0 if its booking is not pending any more or no longer due at
+ * that time, or if there are several and somebody else holds a lock on its
+ * row; our lock on it is kept.  If one row makes the database refuse, none is
+ * changed.
+ */
+enum db_outcome booking_scheduled(struct bookings *, struct booking_task *,
+    size_t);
+
+/**
+ * booking_begun(bookings, booking, body, changed):
+ * Count an attempt at the call of ${booking}, note that it has begun, and set
+ * ${body} to the text of the call's body as followup_call_request makes it,
+ * which the caller frees, or to NULL if it makes none.  ${changed} is 0 if
+ * the booking is not to be called any more, or not at this time.
+ */
+enum db_outcome booking_begun(struct bookings *, const struct booking *,
+    char **, int *);
+
+/**
+ * booking_executed(bookings, booking, task_id, idempotency_key):
+ * The call of ${booking} was started: whatever became of the row meanwhile,
+ * it is executed, by the task with the short name ${task_id} (NULL if that is
+ * not known); a task made meanwhile for another time is obsolete.
+ */
+enum db_outcome booking_executed(struct bookings *, const struct booking *,
+    const char *, const char *);
+
+/**
+ * booking_name_executed(bookings, id, task_name):
+ * Write the task's name to a row that was executed before it had one.
+ */
+enum db_outcome booking_name_executed(struct bookings *, const char *,
+    const char *);
+
+/* A failure, to be kept with its booking. */
+struct booking_failure {
+	enum booking_stage stage;
+	long http_status;		/* or 0 */
+	const char *error;
+	double retry_in;		/* seconds until the next attempt */
+};
+
+/**
+ * booking_failed_once(bookings, booking, failure):
+ * An attempt failed and another one may follow: remember it.  An attempt at
+ * the call has ended thereby.
+ */
+enum db_outcome booking_failed_once(struct bookings *, const struct booking *,
+    const struct booking_failure *);
+
+/**
+ * booking_failed(bookings, booking, failure, changed):
+ * Give up: the booking becomes failed and a dead letter says why, unless it
+ * changed meanwhile (${changed} is 0).
+ */
+enum db_outcome booking_failed(struct bookings *, const struct booking *,
+    const struct booking_failure *, int *);
+
+/**
+ * booking_unschedule(bookings, booking, changed):
+ * Put a scheduled ${booking} whose task is for another time back to pending,
+ * as if it were new; its task is obsolete.
+ */
+enum db_outcome booking_unschedule(struct bookings *, const struct booking *,
+    int *);
+
+/**
+ * booking_task_gone(bookings, booking, changed):
+ * Put a scheduled ${booking} back to pending because its task is gone before
+ * it was executed: the attempts that were made at its call still count.
+ */
+enum db_outcome booking_task_gone(struct bookings *, const struct booking *,
+    int *);
+
+/**
+ * booking_cancel(bookings, booking, changed):
+ * Make ${booking} cancelled, unless it is executed (${changed} is 0).  Its
+ * task becomes obsolete.
+ */
+enum db_outcome booking_cancel(struct bookings *, const struct booking *,
+    int *);
+
+/**
+ * booking_retry(bookings, id, changed):
+ * Put a failed booking back to pending and forget its failures.
+ */
+enum db_outcome booking_retry(struct bookings *, const char *, int *);
+
+/**
+ * booking_obsolete_deleted(bookings, task_name):
+ * An obsolete task is gone.
+ */
+enum db_outcome booking_obsolete_deleted(struct bookings *, const char *);
+
+/**
+ * booking_obsolete_later(bookings, id, seconds):
+ * Obsolete tasks of booking ${id} could not be deleted now: try again in
+ * ${seconds}.
+ */
+enum db_outcome booking_obsolete_later(struct bookings *, const char *,
+    double);
+
+/* Those that followup-schedule and followup-execute need at once. */
+struct bookings_sql;
+extern const struct bookings_sql *const booking_state_schedule[];
+extern const struct bookings_sql *const booking_state_execute[];
+
+#endif /* !BOOKING_STATE_H_ */

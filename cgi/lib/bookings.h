@@ -1,0 +1,160 @@
+#ifndef BOOKINGS_H_
+#define BOOKINGS_H_
+
+#include <stddef.h>
+
+#include "db.h"
+
+struct config;
+
+/*
+ * The handle on the bookings table and what belongs to it, as
+ * sql/create-booking-cloud-task-trigger.sql makes them.  It writes the names
+ * of this installation into the statements of booking.c, booking_state.c and
+ * dead_letters.c, each of which stands beside the function that runs it.
+ *
+ * Every statement is one transaction; what must be true for a change stands
+ * in its WHERE, so that of two that compete one finds nothing to change and
+ * looks again.  Call bookings_ready before the first statement of a request.
+ */
+struct bookings;
+
+/*
+ * How far ahead a task is made, in seconds: Cloud Tasks takes 720 hours, less
+ * a margin for clocks that disagree.  What is due later is left to a sweep.
+ */
+#define BOOKINGS_HORIZON	(719 * 3600)
+
+/*
+ * A statement.  In its text {S} stands for the schema, {T} for the table,
+ * both quoted, and {H} for the horizon as an interval.
+ */
+struct bookings_sql {
+	const char *name;
+	const char *text;
+};
+
+/* The most parameters of a statement. */
+#define BOOKINGS_PARAMS	8
+
+/* One statement of a round trip. */
+struct bookings_call {
+	const struct bookings_sql *sql;
+	const char *params[BOOKINGS_PARAMS];	/* text, or NULL */
+	int nparams;
+	enum db_outcome outcome;
+	PGresult *result;	/* on DB_OK, the caller's to clear */
+};
+
+/**
+ * bookings_new(conf, db):
+ * Return a handle on the tables that ${conf} names, over ${db}; both must
+ * outlive it.  NULL when memory is short.
+ */
+struct bookings *bookings_new(const struct config *, struct db *);
+
+/**
+ * bookings_free(bookings):
+ * Free ${bookings}; NULL is fine.
+ */
+void bookings_free(struct bookings *);
+
+/**
+ * bookings_ready(bookings):
+ * Make sure that there is a live connection, as db_ready does.
+ */
+enum db_outcome bookings_ready(struct bookings *);
+
+/**
+ * bookings_prepare(bookings, list):
+ * Prepare the statements of ${list}, which NULL ends, so that the first
+ * booking need not wait for that.
+ */
+enum db_outcome bookings_prepare(struct bookings *,
+    const struct bookings_sql *const *);
+
+/**
+ * bookings_run(bookings, calls, ncalls):
+ * Run up to BOOKINGS_CALLS ${calls} in one round trip, as db_run does, and
+ * log what the database refused.
+ */
+#define BOOKINGS_CALLS	2
+enum db_outcome bookings_run(struct bookings *, struct bookings_call *,
+    size_t);
+
+/**
+ * bookings_changed(bookings, call, changed):
+ * Run ${call}, whose one value says how many rows it changed; ${changed} is
+ * set to that number.  ${changed} may be NULL.
+ */
+enum db_outcome bookings_changed(struct bookings *, struct bookings_call *,
+    int *);
+
+/**
+ * bookings_error(bookings):
+ * Return what the last failure was, in one line.
+ */
+const char *bookings_error(const struct bookings *);
+
+/**
+ * bookings_disconnect(bookings):
+ * Drop the connection, and the locks of its session with it.
+ */
+void bookings_disconnect(struct bookings *);
+
+/**
+ * bookings_sweep_sql(conf):
+ * Return the statement that finds bookings with something to do that no
+ * notification announced, as a string the caller frees.  Parameters: $1 the
+ * sweep window in seconds; $2, $3 the place and id where the last page
+ * ended, BOOKINGS_SWEEP_START at the start; $4 the length of a page; $5 the
+ * grace in seconds after which scheduled bookings are found too, or NULL.
+ * Columns: id, tenant_id, and the place, which is NULL for rows that do not
+ * belong to a page.
+ */
+#define BOOKINGS_SWEEP_START	"-infinity", "00000000-0000-0000-0000-000000000000"
+char *bookings_sweep_sql(const struct config *);
+
+/**
+ * bookings_leader_sql():
+ * Return the statement that tries to become the one listener of schema $1 in
+ * this database, as long as the session lasts.  Columns: 't' or 'f'; the
+ * process id of the session that is, or NULL.
+ */
+const char *bookings_leader_sql(void);
+
+/**
+ * bookings_check(bookings, missing, len):
+ * Look whether what the programs need is installed and granted: ${missing}
+ * (${len} bytes) is empty if so, otherwise it says what is not, and what to
+ * do.
+ */
+enum db_outcome bookings_check(struct bookings *, char *, size_t);
+
+/*
+ * Parts that statements of several modules have in common.  In all of them
+ * the row of the bookings table is b.
+ */
+
+/* Is it a follow-up booking?  NULL, where it has no type, is no. */
+#define BOOKINGS_IS_FOLLOWUP						\
+	"{S}.followup_is_followup_type(b.booking_type::text)"
+
+/*
+ * Is it a follow-up booking that is not deleted?  A table without is_deleted
+ * takes the column from BOOKINGS_ABSENT, which has to be in the FROM list:
+ * names that the inner query does not have are looked up further out.
+ */
+#define BOOKINGS_IS_WANTED						\
+	BOOKINGS_IS_FOLLOWUP " AND NOT (SELECT coalesce("		\
+	"is_deleted::text::boolean, false) FROM (SELECT b.*) AS r)"
+#define BOOKINGS_ABSENT							\
+	"(SELECT NULL::boolean AS is_deleted, NULL::text AS tenant_id, "	\
+	"NULL::text AS lead_id, NULL::text AS assigned_user_id, "	\
+	"NULL::text AS timezone) AS absent"
+
+/* A time as whole microseconds since 1970, the one form in which C has it. */
+#define BOOKINGS_US(time)						\
+	"(extract(epoch FROM " time ") * 1000000)::bigint"
+
+#endif /* !BOOKINGS_H_ */
