@@ -29,12 +29,20 @@ captured_log_begin(enum log_level level)
 	assert_true(dup2(fileno(captured_file), STDERR_FILENO) >= 0);
 }
 
+/* End: what cmocka had to say about a failure is shown. */
 static inline void
 captured_log_end(void)
 {
+	char line[4200];
 
 	assert_true(dup2(captured_stderr, STDERR_FILENO) >= 0);
 	(void)close(captured_stderr);
+	rewind(captured_file);
+	while (fgets(line, sizeof(line), captured_file) != NULL) {
+		/* A line of the log begins with its time. */
+		if (*line < '0' || *line > '9')
+			(void)fputs(line, stderr);
+	}
 	(void)fclose(captured_file);
 }
 
