@@ -673,21 +673,18 @@ read_result(const json_t *results, size_t i, const struct delivery *e,
     struct verdict *v)
 {
 	const json_t *result = json_array_get(results, i);
-	const json_t *status = json_object_get(result, "status");
-	const json_t *wait = json_object_get(result, "retryAfter");
-	double seconds = json_number_value(wait);
+	const json_t *member = json_object_get(result, "status");
+	json_int_t status = member != NULL ? json_integer_value(member) : 200;
+	double seconds = json_number_value(json_object_get(result,
+	    "retryAfter"));
 
 	v->status = 200;
 	v->answer = NULL;
 	v->retry_after = -1;
-	if (strcmp(text_of(result, "bookingId", ""), e->id) != 0)
+	if (strcmp(text_of(result, "bookingId", ""), e->id) != 0 ||
+	    status < 200 || status > 599)
 		return;
-	if (status != NULL && (!json_is_integer(status) ||
-	    json_integer_value(status) < 200 ||
-	    json_integer_value(status) > 599))
-		return;
-	if (status != NULL)
-		v->status = (long)json_integer_value(status);
+	v->status = (long)status;
 	if (seconds > 0)
 		v->retry_after = seconds < MAX_RETRY_AFTER ? (long)seconds :
 		    MAX_RETRY_AFTER;

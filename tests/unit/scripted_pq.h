@@ -1,0 +1,472 @@
+#ifndef SCRIPTED_PQ_H_
+#define SCRIPTED_PQ_H_
+
+#include <sys/socket.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <libpq-fe.h>
+
+#include "unit.h"
+
+/*
+ * A libpq without a server, for programs that drive one connection at a time
+ * by events: a test that includes this file defines the functions of libpq
+ * that talk to a server, so that the linker takes these.  The test plays the
+ * server, one call after the other:
+ *
+ * pq_begin();
+ * ... the program connects ...
+ * pq_poll(PGRES_POLLING_OK);		the connection comes about
+ * ... the program sends something ...
+ * pq_expect("LISTEN");			what was sent, or part of it
+ * pq_reply(pq_command());		its answer is there to be read
+ * pq_notify("{}");			a notification is there to be read
+ * pq_break("server closed");		the connection is dead
+ * pq_end();
+ *
+ * Results are libpq's own.  What libpq forbids, such as a second query before
+ * the end of the first, fails the test.
+ */
+
+#define PQ_MAX		16
+#define PQ_PID		4711
+
+static struct {
+	int open;		/* connections that were not finished */
+	int connections;	/* that were begun */
+	int fds[2];		/* socket of the connection, and its peer */
+	int bad;		/* status of the connection */
+	const char *error;
+	PostgresPollingStatusType polls[PQ_MAX];
+	int npolls;
+	int polled;
+
+	char sent[8192];	/* what was sent last */
+	const char *params[PQ_MAX];
+	int nparams;
+	int queries;		/* that were sent */
+	int awaiting;		/* an answer that has not been taken whole */
+	int complete;		/* the answer is there to its end */
+	PGresult *results[PQ_MAX];
+	int nresults;
+	char *notifications[PQ_MAX];
+	int nnotifications;	/* at the socket */
+	int nread;		/* of those, read by libpq */
+
+	/* To be set by the test: what fails, and what remains to be sent. */
+	int start_fails;	/* PQconnectStartParams: 1 NULL, 2 bad */
+	int send_fails;
+	int nonblocking_fails;
+	int flush;		/* what PQflush returns */
+	int pid;
+	char keywords[1024];	/* "name=value " of the connection */
+} pq;
+
+/* Make the socket readable, or not, as there is something to be read. */
+static inline void
+pq_readable(int readable)
+{
+	char buf[64];
+
+	if (pq.fds[1] < 0)
+		return;
+	while (recv(pq.fds[0], buf, sizeof(buf), MSG_DONTWAIT) > 0)
+		;
+	if (readable)
+		assert_int_equal(send(pq.fds[1], "x", 1, 0), 1);
+}
+
+static inline void
+pq_begin(void)
+{
+
+	memset(&pq, 0, sizeof(pq));
+	pq.fds[0] = pq.fds[1] = -1;
+	pq.pid = PQ_PID;
+	pq.error = "";
+}
+
+/* Nothing may be left open. */
+static inline void
+pq_end(void)
+{
+
+	assert_int_equal(pq.open, 0);
+}
+
+/* The next step of connecting, and one more, ... has this outcome. */
+static inline void
+pq_poll(PostgresPollingStatusType status)
+{
+
+	assert_true(pq.npolls < PQ_MAX);
+	pq.polls[pq.npolls++] = status;
+}
+
+/* Something was sent since the last time, and ${text} is part of it. */
+static inline void
+pq_expect(const char *text)
+{
+
+	if (strstr(pq.sent, text) == NULL || *pq.sent == '\0')
+		fail_msg("sent \"%s\", not \"%s\"", pq.sent, text);
+	pq.sent[0] = '\0';
+}
+
+/* Nothing was sent since the last pq_expect. */
+static inline void
+pq_expect_nothing(void)
+{
+
+	assert_string_equal(pq.sent, "");
+}
+
+/* A result of the query at hand is there, and more follow. */
+static inline void
+pq_reply_part(PGresult *result)
+{
+
+	assert_true(pq.awaiting && !pq.complete && pq.nresults < PQ_MAX);
+	pq.results[pq.nresults++] = result;
+	pq_readable(1);
+}
+
+/* The last result of the query at hand is there. */
+static inline void
+pq_reply(PGresult *result)
+{
+
+	pq_reply_part(result);
+	pq.complete = 1;
+}
+
+static inline void
+pq_notify(const char *payload)
+{
+
+	assert_true(pq.nnotifications < PQ_MAX);
+	pq.notifications[pq.nnotifications] = strdup(payload);
+	assert_non_null(pq.notifications[pq.nnotifications]);
+	pq.nnotifications++;
+	pq_readable(1);
+}
+
+/* The connection breaks, for the reason ${error}. */
+static inline void
+pq_break(const char *error)
+{
+
+	pq.bad = 1;
+	pq.error = error;
+	pq_readable(1);
+}
+
+/* Results to reply with. */
+static inline PGresult *
+pq_command(void)
+{
+
+	return (PQmakeEmptyPGresult(NULL, PGRES_COMMAND_OK));
+}
+
+static inline PGresult *
+pq_refused(void)
+{
+
+	return (PQmakeEmptyPGresult(NULL, PGRES_FATAL_ERROR));
+}
+
+/* Rows of ${columns} texts each, one after the other; NULL is SQL's NULL. */
+static inline PGresult *
+pq_rows(int columns, int rows, const char *const *values)
+{
+	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+	PGresAttDesc *attributes = calloc((size_t)columns,
+	    sizeof(*attributes));
+	char name[] = "column";
+	const char *value;
+	int i;
+
+	assert_true(result != NULL && attributes != NULL);
+	for (i = 0; i < columns; i++)
+		attributes[i].name = name;
+	assert_int_equal(PQsetResultAttrs(result, columns, attributes), 1);
+	free(attributes);
+	for (i = 0; i < rows * columns; i++) {
+		/* libpq only reads it. */
+		value = values[i];
+		assert_int_equal(PQsetvalue(result, i / columns, i % columns,
+		    (char *)(uintptr_t)value,
+		    value != NULL ? (int)strlen(value) : -1), 1);
+	}
+	return (result);
+}
+
+/* One row of the texts that follow. */
+#define PQ_ROW(...)	pq_rows(					\
+	    (int)NITEMS(((const char *const []){ __VA_ARGS__ })), 1,	\
+	    ((const char *const []){ __VA_ARGS__ }))
+
+/*
+ * What the program calls.
+ */
+
+static inline void
+pq_check(const PGconn *conn)
+{
+
+	assert_ptr_equal(conn, (const PGconn *)(const void *)&pq);
+	assert_int_equal(pq.open, 1);
+}
+
+PGconn *
+PQconnectStartParams(const char *const *keywords, const char *const *values,
+    int expand)
+{
+	size_t len = 0;
+	int i;
+
+	(void)expand;
+	assert_int_equal(pq.open, 0);
+	if (pq.start_fails == 1)
+		return (NULL);
+	for (i = 0; keywords[i] != NULL; i++) {
+		if (values[i] != NULL)
+			len += (size_t)snprintf(&pq.keywords[len],
+			    sizeof(pq.keywords) - len, "%s=%s ", keywords[i],
+			    values[i]);
+	}
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pq.fds), 0);
+	pq.open = 1;
+	pq.connections++;
+	pq.npolls = pq.polled = 0;
+	pq.flush = 0;
+	pq.bad = pq.start_fails == 2;
+	pq.error = pq.bad ? "no such host\n" : "";
+	return ((PGconn *)(void *)&pq);
+}
+
+PostgresPollingStatusType
+PQconnectPoll(PGconn *conn)
+{
+
+	pq_check(conn);
+
+	/* Called too early, a real one would block or go wrong. */
+	if (pq.polled >= pq.npolls)
+		fail_msg("PQconnectPoll was called once too often");
+	return (pq.polls[pq.polled++]);
+}
+
+void
+PQfinish(PGconn *conn)
+{
+
+	if (conn == NULL)
+		return;
+	pq_check(conn);
+	while (pq.nresults > 0)
+		PQclear(pq.results[--pq.nresults]);
+	while (pq.nnotifications > 0)
+		free(pq.notifications[--pq.nnotifications]);
+	pq.nread = 0;
+	pq.awaiting = pq.complete = 0;
+	(void)close(pq.fds[0]);
+	(void)close(pq.fds[1]);
+	pq.fds[0] = pq.fds[1] = -1;
+	pq.open = 0;
+}
+
+ConnStatusType
+PQstatus(const PGconn *conn)
+{
+
+	pq_check(conn);
+	return (pq.bad ? CONNECTION_BAD : CONNECTION_OK);
+}
+
+int
+PQsocket(const PGconn *conn)
+{
+
+	pq_check(conn);
+	return (pq.fds[0]);
+}
+
+int
+PQbackendPID(const PGconn *conn)
+{
+
+	pq_check(conn);
+	return (pq.pid);
+}
+
+char *
+PQerrorMessage(const PGconn *conn)
+{
+	static char message[256];
+
+	pq_check(conn);
+	(void)snprintf(message, sizeof(message), "%s", pq.error);
+	return (message);
+}
+
+int
+PQsetnonblocking(PGconn *conn, int arg)
+{
+
+	pq_check(conn);
+	assert_int_equal(arg, 1);
+	return (pq.nonblocking_fails ? -1 : 0);
+}
+
+int
+PQflush(PGconn *conn)
+{
+
+	pq_check(conn);
+	return (pq.flush);
+}
+
+int
+PQconsumeInput(PGconn *conn)
+{
+
+	pq_check(conn);
+	pq_readable(0);
+	if (pq.bad)
+		return (0);
+	pq.nread = pq.nnotifications;
+	return (1);
+}
+
+int
+PQisBusy(PGconn *conn)
+{
+
+	pq_check(conn);
+	return (pq.awaiting && !pq.complete && pq.nresults == 0);
+}
+
+PGresult *
+PQgetResult(PGconn *conn)
+{
+	PGresult *result;
+
+	pq_check(conn);
+	if (PQisBusy(conn))
+		fail_msg("PQgetResult would block");
+	if (pq.nresults == 0) {
+		pq.awaiting = pq.complete = 0;
+		return (NULL);
+	}
+	result = pq.results[0];
+	pq.nresults--;
+	memmove(pq.results, pq.results + 1,
+	    (size_t)pq.nresults * sizeof(pq.results[0]));
+	return (result);
+}
+
+PGnotify *
+PQnotifies(PGconn *conn)
+{
+	PGnotify *notify;
+	char *text;
+	size_t len;
+
+	pq_check(conn);
+	if (pq.nread == 0)
+		return (NULL);
+	text = pq.notifications[0];
+	pq.nread--;
+	pq.nnotifications--;
+	memmove(pq.notifications, pq.notifications + 1,
+	    (size_t)pq.nnotifications * sizeof(pq.notifications[0]));
+
+	/* In one piece, as PQfreemem frees it. */
+	len = strlen(text) + 1;
+	assert_non_null(notify = calloc(1, sizeof(*notify) + len));
+	notify->extra = (char *)(notify + 1);
+	memcpy(notify->extra, text, len);
+	free(text);
+	return (notify);
+}
+
+/* Something is sent: ${kind} and ${text}. */
+static inline int
+pq_send(PGconn *conn, const char *kind, const char *text)
+{
+
+	pq_check(conn);
+	if (pq.awaiting)
+		fail_msg("\"%s\" was sent while the connection was busy",
+		    text);
+	if (pq.send_fails || pq.bad)
+		return (0);
+	(void)snprintf(pq.sent, sizeof(pq.sent), "%s%s", kind, text);
+	pq.awaiting = 1;
+	pq.queries++;
+	return (1);
+}
+
+static inline void
+pq_take_params(int n, const char *const *values)
+{
+	int i;
+
+	assert_true(n <= PQ_MAX);
+	pq.nparams = n;
+	for (i = 0; i < n; i++)
+		pq.params[i] = values[i];
+}
+
+int
+PQsendQuery(PGconn *conn, const char *sql)
+{
+
+	return (pq_send(conn, "", sql));
+}
+
+int
+PQsendQueryParams(PGconn *conn, const char *sql, int n, const Oid *types,
+    const char *const *values, const int *lengths, const int *formats,
+    int format)
+{
+
+	(void)types;
+	(void)lengths;
+	(void)formats;
+	assert_int_equal(format, 0);
+	pq_take_params(n, values);
+	return (pq_send(conn, "", sql));
+}
+
+int
+PQsendPrepare(PGconn *conn, const char *name, const char *sql, int n,
+    const Oid *types)
+{
+
+	(void)name;
+	(void)n;
+	(void)types;
+	return (pq_send(conn, "PREPARE ", sql));
+}
+
+int
+PQsendQueryPrepared(PGconn *conn, const char *name, int n,
+    const char *const *values, const int *lengths, const int *formats,
+    int format)
+{
+
+	(void)lengths;
+	(void)formats;
+	assert_int_equal(format, 0);
+	pq_take_params(n, values);
+	return (pq_send(conn, "EXECUTE ", name));
+}
+
+#endif /* !SCRIPTED_PQ_H_ */

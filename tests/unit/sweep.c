@@ -1,0 +1,550 @@
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config.h"
+#include "forwarder.h"
+#include "notifications.h"
+#include "sweep.h"
+
+#include "captured_log.h"
+#include "scripted_pq.h"
+#include "unit.h"
+
+/* What sweep.h promises, and what is behind it, in milliseconds. */
+#define NOTIFIED_MS	5
+#define WATCH_MS	200
+#define SHARE		20
+#define INTERVAL_MS	7000
+#define OVERDUE_MS	60000
+#define NO_ROOM_MS	50
+#define BUSY_MS		5
+
+#define NOBODY		((struct notifications *)0)
+#define FORWARDER	((struct forwarder *)0)
+
+static struct config conf;
+static struct sweep *s;
+static long now;
+
+/* What the sweep sees of its neighbours, and what they saw of it. */
+static enum forwarder_added added;	/* what becomes of bookings */
+static int room, filled, busy, remembers;
+static int handed;			/* bookings */
+static char last_id[64], last_tenant[64];
+static int queries;
+static char params[5][64];		/* of the last; "-": NULL */
+
+enum forwarder_added
+forwarder_add(struct forwarder *f, const char *id, const char *tenant_id,
+    const char *payload, long when)
+{
+
+	assert_null(f);
+	assert_null(payload);
+	assert_int_equal(when, now);
+	assert_int_equal(remembers, 1);
+	(void)snprintf(last_id, sizeof(last_id), "%s", id);
+	(void)snprintf(last_tenant, sizeof(last_tenant), "%s", tenant_id);
+	handed++;
+	return (added);
+}
+
+int
+forwarder_has_room(const struct forwarder *f)
+{
+
+	(void)f;
+	return (room);
+}
+
+int
+forwarder_is_filled(const struct forwarder *f)
+{
+
+	(void)f;
+	return (filled);
+}
+
+void
+forwarder_remember(struct forwarder *f, int remember)
+{
+
+	(void)f;
+	remembers = remember;
+}
+
+int
+notifications_query(struct notifications *n, const char *sql,
+    const char *const *values, int nvalues, long when)
+{
+	int i;
+
+	(void)n;
+	assert_non_null(strstr(sql, "\"lad_dev\".\"lead_bookings\""));
+	assert_int_equal(nvalues, 5);
+	assert_int_equal(when, now);
+	if (busy)
+		return (-1);
+	for (i = 0; i < 5; i++)
+		(void)snprintf(params[i], sizeof(params[i]), "%s",
+		    values[i] != NULL ? values[i] : "-");
+	queries++;
+	return (0);
+}
+
+static int
+begin(void **state)
+{
+
+	(void)state;
+	captured_log_begin(LOG_DEBUG);
+	memset(&conf, 0, sizeof(conf));
+	conf.schema = "lad_dev";
+	conf.table = "lead_bookings";
+	conf.sweep_interval = INTERVAL_MS / 1000;
+	conf.sweep_window = 86400;
+	conf.overdue_grace = 300;
+	now = 1000000;
+	added = FORWARDER_NEW;
+	room = 1;
+	filled = busy = remembers = handed = queries = 0;
+	return ((s = sweep_new(&conf)) != NULL ? 0 : -1);
+}
+
+static int
+end(void **state)
+{
+
+	(void)state;
+	sweep_free(s);
+	captured_log_end();
+	return (0);
+}
+
+static void
+step(void)
+{
+
+	sweep_step(s, NOBODY, FORWARDER, now);
+}
+
+/* The table is read ${ms} from now, not sooner. */
+static void
+reads_after(long ms)
+{
+	int before = queries;
+
+	assert_int_equal(sweep_deadline(s), now + ms);
+	if (ms > 0) {
+		now += ms - 1;
+		step();
+		assert_int_equal(queries, before);
+		now++;
+	}
+	step();
+	assert_int_equal(queries, before + 1);
+	assert_int_equal(remembers, 1);
+
+	/* Until the answer is there nothing is asked. */
+	assert_int_equal(sweep_deadline(s), LONG_MAX);
+	step();
+	assert_int_equal(queries, before + 1);
+}
+
+/* Hand over what the server sends, ${ms} after it was asked. */
+static void
+answer(PGresult *result, long ms)
+{
+
+	now += ms;
+	sweep_result(s, result, FORWARDER, now);
+	PQclear(result);
+	assert_int_equal(remembers, 0);
+}
+
+/*
+ * A page of ${n} bookings, which begins with one that belongs to none, and
+ * ends with the place "last ${n}" and the id "id ${n}".
+ */
+static PGresult *
+page(int n)
+{
+	static const char *values[3 * (FORWARDER_PAGE + 1)];
+	static char place[32], id[32];
+	int i;
+
+	(void)snprintf(place, sizeof(place), "last %d", n);
+	(void)snprintf(id, sizeof(id), "id %d", n);
+	for (i = 0; i <= n; i++) {
+		values[3 * i] = id;
+		values[3 * i + 1] = "tenant";
+		values[3 * i + 2] = i > 0 ? place : NULL;
+	}
+	return (pq_rows(3, n + 1, values));
+}
+
+static PGresult *
+nothing(void)
+{
+
+	return (pq_rows(3, 0, NULL));
+}
+
+static PGresult *
+one(void)
+{
+
+	return (PQ_ROW("id", "tenant", "place"));
+}
+
+static void
+test_requested(void **state)
+{
+
+	(void)state;
+	assert_int_equal(sweep_deadline(s), LONG_MAX);
+	step();
+	assert_int_equal(queries, 0);
+	sweep_request(s, now + 100);
+	sweep_request(s, now + 200);
+	assert_int_equal(sweep_deadline(s), now + 100);
+	sweep_request(s, now + 50);
+	reads_after(50);
+	assert_string_equal(params[0], "86400");
+	assert_string_equal(params[1], "-");
+	assert_string_equal(params[2], "-");
+	assert_string_equal(params[3], "1000");
+	answer(one(), 0);
+	assert_int_equal(handed, 1);
+	assert_string_equal(last_id, "id");
+	assert_string_equal(last_tenant, "tenant");
+	assert_int_equal(logged("sweep: 1 bookings, 1 of them new"), 1);
+}
+
+/* Every interval in any case. */
+static void
+test_interval(void **state)
+{
+	int i;
+
+	(void)state;
+	sweep_request(s, now);
+	reads_after(0);
+	for (i = 0; i < 3; i++) {
+		answer(nothing(), 0);
+		reads_after(INTERVAL_MS);
+	}
+	assert_int_equal(logged("sweep:"), 0);
+
+	/* Even if the server is so slow that its share is used up. */
+	answer(nothing(), 9000);
+	reads_after(INTERVAL_MS);
+}
+
+/* Overdue bookings are looked for now and then, or as often as they may be. */
+static void
+test_overdue(void **state)
+{
+	int i;
+
+	sweep_request(s, now);
+	reads_after(0);
+	assert_string_equal(params[4], "300");
+	for (i = INTERVAL_MS; i < OVERDUE_MS; i += INTERVAL_MS) {
+		answer(nothing(), 0);
+		reads_after(INTERVAL_MS);
+		assert_string_equal(params[4], "-");
+	}
+	answer(nothing(), 0);
+	reads_after(INTERVAL_MS);
+	assert_string_equal(params[4], "300");
+	answer(nothing(), 0);
+	reads_after(INTERVAL_MS);
+	assert_string_equal(params[4], "-");
+
+	(void)end(state);
+	assert_int_equal(begin(state), 0);
+	sweep_free(s);
+	conf.overdue_grace = 7;
+	assert_non_null(s = sweep_new(&conf));
+	sweep_request(s, now);
+	reads_after(0);
+	assert_string_equal(params[4], "7");
+	answer(nothing(), 0);
+	reads_after(INTERVAL_MS);
+	assert_string_equal(params[4], "7");
+}
+
+/* What finds something is followed by another one, at distances that double. */
+static void
+test_doubling(void **state)
+{
+	long pause;
+
+	(void)state;
+	sweep_request(s, now);
+	reads_after(0);
+	for (pause = NOTIFIED_MS; pause < INTERVAL_MS; pause *= 2) {
+		answer(one(), 0);
+		reads_after(pause);
+	}
+	answer(one(), 0);
+	reads_after(INTERVAL_MS);
+	answer(one(), 0);
+	reads_after(INTERVAL_MS);
+
+	/* Nothing was found: the row has ended. */
+	answer(nothing(), 0);
+	reads_after(INTERVAL_MS);
+	answer(one(), 0);
+	reads_after(NOTIFIED_MS);
+
+	/* Those that are known already are nothing new. */
+	added = FORWARDER_KNOWN;
+	answer(one(), 0);
+	reads_after(INTERVAL_MS);
+
+	/* Those that did not fit, or were settled just now, are. */
+	added = FORWARDER_FULL;
+	answer(one(), 0);
+	reads_after(NOTIFIED_MS);
+	added = FORWARDER_SETTLED;
+	answer(one(), 0);
+	reads_after(2 * NOTIFIED_MS);
+}
+
+/*
+ * After a notification the table is read within milliseconds, and again for
+ * whoever commits a little later.
+ */
+static void
+test_notified(void **state)
+{
+	long pause, begun;
+
+	(void)state;
+	sweep_request(s, now);
+	reads_after(0);
+	answer(nothing(), 0);
+	now += 1000;
+	begun = now;
+	sweep_notified(s, now);
+	reads_after(NOTIFIED_MS);
+	for (pause = NOTIFIED_MS; now < begun + WATCH_MS; pause *= 2) {
+		answer(nothing(), 0);
+		reads_after(pause);
+	}
+	assert_int_equal(queries, 8);
+	answer(nothing(), 0);
+	reads_after(INTERVAL_MS);
+
+	/* The next notification begins from the start. */
+	answer(nothing(), 0);
+	sweep_notified(s, now);
+	reads_after(NOTIFIED_MS);
+}
+
+/* A notification during a sweep asks for another one. */
+static void
+test_notified_meanwhile(void **state)
+{
+
+	(void)state;
+	sweep_request(s, now);
+	reads_after(0);
+	sweep_notified(s, now);
+	assert_int_equal(sweep_deadline(s), LONG_MAX);
+	now += WATCH_MS + 1;
+	answer(nothing(), 0);
+	now += SHARE * (WATCH_MS + 1);
+	step();
+	assert_int_equal(queries, 2);
+
+	/* So does any other reason. */
+	sweep_request(s, now);
+	answer(nothing(), 0);
+	assert_int_equal(sweep_deadline(s), now + 2 * NOTIFIED_MS);
+}
+
+/* It may take 5 % of one core: the pause is 20 times what a sweep took. */
+static void
+test_share(void **state)
+{
+	int i;
+
+	(void)state;
+	sweep_request(s, now);
+	reads_after(0);
+	for (i = 0; i < 3; i++) {
+		answer(one(), 10);
+		assert_int_equal(sweep_deadline(s), now + 10 * SHARE);
+
+		/* However often it is notified. */
+		now += 50;
+		sweep_notified(s, now);
+		now += 50;
+		sweep_request(s, now);
+		reads_after(10 * SHARE - 100);
+	}
+
+	/* All pages of a sweep count, the pauses between them do not. */
+	answer(page(FORWARDER_PAGE), 10);
+	now += 30;
+	step();
+	answer(page(FORWARDER_PAGE), 10);
+	step();
+	answer(one(), 10);
+	reads_after(30 * SHARE);
+
+	/* A quick one is no reason to rest. */
+	answer(one(), 0);
+	sweep_notified(s, now);
+	reads_after(NOTIFIED_MS);
+}
+
+static void
+test_pages(void **state)
+{
+
+	(void)state;
+	sweep_request(s, now);
+	reads_after(0);
+	answer(page(FORWARDER_PAGE), 0);
+	assert_int_equal(handed, FORWARDER_PAGE + 1);
+	sweep_notified(s, now);
+	reads_after(0);
+	assert_string_equal(params[1], "last 1000");
+	assert_string_equal(params[2], "id 1000");
+	assert_string_equal(params[4], "-");
+
+	/* Rows that belong to no page do not fill one. */
+	answer(page(FORWARDER_PAGE - 1), 0);
+	reads_after(NOTIFIED_MS);
+	assert_string_equal(params[1], "-");
+	assert_string_equal(params[2], "-");
+	answer(page(1), 0);
+	reads_after(2 * NOTIFIED_MS);
+	assert_string_equal(params[1], "-");
+}
+
+/* While much waits no sweep is begun; one that was goes on from its place. */
+static void
+test_rests_while_filled(void **state)
+{
+
+	(void)state;
+	filled = 1;
+	sweep_request(s, now);
+	step();
+	assert_int_equal(queries, 0);
+	assert_int_equal(sweep_deadline(s), now + NO_ROOM_MS);
+	filled = 0;
+	reads_after(NO_ROOM_MS);
+	answer(page(FORWARDER_PAGE), 0);
+	filled = 1;
+	reads_after(0);
+	assert_string_equal(params[1], "last 1000");
+	answer(page(FORWARDER_PAGE), 0);
+
+	/* A page needs room. */
+	room = 0;
+	step();
+	assert_int_equal(queries, 2);
+	assert_int_equal(sweep_deadline(s), now + NO_ROOM_MS);
+	room = 1;
+	reads_after(NO_ROOM_MS);
+	assert_string_equal(params[1], "last 1000");
+}
+
+static void
+test_busy(void **state)
+{
+
+	(void)state;
+	busy = 1;
+	sweep_request(s, now);
+	step();
+	assert_int_equal(sweep_deadline(s), now + BUSY_MS);
+	assert_int_equal(remembers, 0);
+	busy = 0;
+	reads_after(BUSY_MS);
+
+	/* The overdue ones have not been missed. */
+	assert_string_equal(params[4], "300");
+}
+
+static void
+test_refused(void **state)
+{
+
+	(void)state;
+	sweep_request(s, now);
+	reads_after(0);
+	answer(page(FORWARDER_PAGE), 0);
+	sweep_notified(s, now);
+	reads_after(0);
+	answer(pq_refused(), 0);
+	assert_int_equal(logged("ERROR the table could not be read"), 1);
+	assert_int_equal(handed, FORWARDER_PAGE + 1);
+
+	/* Nobody is in a hurry, and it begins from the start. */
+	reads_after(INTERVAL_MS);
+	assert_string_equal(params[1], "-");
+	answer(NULL, 0);
+	assert_int_equal(logged("ERROR the table could not be read"), 2);
+	reads_after(INTERVAL_MS);
+}
+
+/* A connection that is lost takes the sweep along; the next begins anew. */
+static void
+test_lost(void **state)
+{
+
+	(void)state;
+	sweep_request(s, now);
+	reads_after(0);
+	answer(page(FORWARDER_PAGE), 10);
+	reads_after(0);
+	sweep_notified(s, now);
+	sweep_lost(s, FORWARDER);
+	assert_int_equal(remembers, 0);
+	assert_int_equal(sweep_deadline(s), LONG_MAX);
+	step();
+	assert_int_equal(queries, 2);
+	now += 1000;
+	sweep_request(s, now);
+	reads_after(0);
+	assert_string_equal(params[1], "-");
+	answer(nothing(), 0);
+	reads_after(INTERVAL_MS);
+
+	/* After LISTEN the table is read, whatever was used up before. */
+	answer(nothing(), 100);
+	sweep_lost(s, FORWARDER);
+	sweep_request(s, now);
+	reads_after(0);
+}
+
+int
+main(void)
+{
+#define T(name)	cmocka_unit_test_setup_teardown(test_##name, begin, end)
+	const struct CMUnitTest tests[] = {
+		T(requested),
+		T(interval),
+		T(overdue),
+		T(doubling),
+		T(notified),
+		T(notified_meanwhile),
+		T(share),
+		T(pages),
+		T(rests_while_filled),
+		T(busy),
+		T(refused),
+		T(lost),
+	};
+#undef T
+
+	return (cmocka_run_group_tests_name("sweep", tests, NULL, NULL));
+}
