@@ -24,6 +24,7 @@ DAEMONS = followup-listener followup-schedule followup-execute
 DOUBLES = cloud-tasks-emulator voice-agent
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%, \
     $(sort $(wildcard tests/unit/*.c)))
+BENCH_PROGRAMS = $(patsubst %,$(BUILD)/bench/%,task-api floor inserter)
 FUZZ_TARGETS = $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%, \
     $(filter-out %/replay.c,$(sort $(wildcard tests/fuzz/*.c))))
 
@@ -75,6 +76,7 @@ say = $(if $(V),,@echo '  $(1)  $@')
 all: $(addprefix $(BUILD)/,$(DAEMONS) $(DOUBLES))
 unit: $(UNIT_TESTS)
 fuzz-targets: $(FUZZ_TARGETS)
+bench-programs: $(BENCH_PROGRAMS)
 
 # objects FOLDER: those of all its .c files but main.c.
 objects = $(patsubst %.c,$(BUILD)/obj/%.o, \
@@ -129,6 +131,10 @@ $(FUZZ_TARGETS): $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o \
 	@mkdir -p $(@D)
 	$(LINK) $(FUZZ_LIBS)
 
+$(BENCH_PROGRAMS): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o
+	@mkdir -p $(@D)
+	$(LINK)
+
 $(BUILD)/obj/tests/%.o: CPPFLAGS += $(TEST_CPPFLAGS)
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -171,8 +177,14 @@ fuzz:
 	    fuzz-targets
 	tests/fuzz/run fuzz $(BUILD)/fuzz $(SECONDS)
 
-# SECONDS=, RATE=, CROWD= and the rest: see the two scripts.
+# BENCH=quick and the scenarios: see tests/bench/run.
 bench:
+	tests/deps bench
+	+$(MAKE) all bench-programs
+	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/bench/run $(SCENARIOS)
+
+# SECONDS=, RATE=, CROWD= and the rest: see the two scripts.
+bench-hostile:
 	tests/deps check
 	+$(MAKE) all
 	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/bench/callback-flood
@@ -232,7 +244,8 @@ install-trigger:
 	sql/followup-trigger install \
 	    $${DATABASE_URL:+--dbname "$$DATABASE_URL"} $(TRIGGER_FLAGS)
 
-.PHONY: all unit fuzz-targets fuzz demo check chaos bench lint lint-shell \
+.PHONY: all unit fuzz-targets bench-programs fuzz demo check chaos bench \
+    bench-hostile lint lint-shell \
     lint-cppcheck lint-tidy clean \
     install uninstall install-trigger always
 .DELETE_ON_ERROR:
