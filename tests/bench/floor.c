@@ -25,6 +25,14 @@
 #define MAX_THREADS	256
 #define ID_LEN		36
 
+/*
+ * Said as "= 'pending'" PostgreSQL would look for the row in the index of what
+ * is pending, which was small when the statistics were made, and read all of
+ * a burst for each booking of it.
+ */
+#define UNTOUCHED	"AND task_status NOT IN ('scheduled', 'executed', " \
+			"'cancelled', 'failed')"
+
 struct queue {
 	pthread_mutex_t lock;
 	pthread_cond_t filled;
@@ -223,11 +231,11 @@ work(void *cookie)
 	prepare(db, "read", "SELECT tenant_id, lead_id, assigned_user_id, "
 	    "to_char(scheduled_at AT TIME ZONE 'UTC', "
 	    "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
-	    "floor(extract(epoch FROM scheduled_at)) "
-	    "FROM %s WHERE id = $1 AND task_status = 'pending'");
+	    "floor(extract(epoch FROM scheduled_at)) FROM %s WHERE id = $1 "
+	    UNTOUCHED);
 	prepare(db, "write", "UPDATE %s SET task_status = 'scheduled', "
 	    "task_name = $2, task_scheduled_at = $3, idempotency_key = $4 "
-	    "WHERE id = $1 AND task_status = 'pending'");
+	    "WHERE id = $1 " UNTOUCHED);
 	for (;;) {
 		queue_take(id);
 		schedule(db, curl, id);

@@ -49,9 +49,9 @@ open_connection(const char *table)
 	if (PQstatus(db) != CONNECTION_OK)
 		die("database", PQerrorMessage(db));
 	(void)snprintf(sql, sizeof(sql), "INSERT INTO %s (tenant_id, lead_id, "
-	    "booking_type, scheduled_at, notes) VALUES "
+	    "booking_type, booking_source, scheduled_at, notes) VALUES "
 	    "('11111111-1111-4111-8111-111111111111', "
-	    "'b1111111-1111-4111-8111-111111111111', 'auto_followup', "
+	    "'b1111111-1111-4111-8111-111111111111', 'auto_followup', 'bench', "
 	    "now() + interval '1 day', $1)", table);
 	result = PQprepare(db, "insert", sql, 1, NULL);
 	if (PQresultStatus(result) != PGRES_COMMAND_OK)

@@ -18,11 +18,12 @@
 #include <unistd.h>
 
 /*
- * task-api PORT: what a benchmark calls in the place of Cloud Tasks' REST API.
+ * task-api: what a benchmark calls in the place of Cloud Tasks' REST API.
  * It remembers the names of the tasks that were created, says 409 to a name
  * that it knows, and never calls anybody.  It costs some ten microseconds a
  * request, so that it is the schedulers that are measured.  One thread, plain
- * HTTP/1.1 on 127.0.0.1, kept and pipelined connections.
+ * HTTP/1.1 on 127.0.0.1, on a port that it prints; connections are kept, and
+ * requests may be pipelined.
  *
  *   POST   .../tasks          200 with the task, or 409 ALREADY_EXISTS
  *   GET    .../tasks/NAME     200, or 404 NOT_FOUND
@@ -532,37 +533,36 @@ accept_all(int listener)
 	}
 }
 
+/* Listen on a port that is free, and print it. */
 static int
-listen_on(const char *port)
+open_listener(void)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET };
-	int fd, on = 1;
+	socklen_t len = sizeof(address);
+	int fd;
 
-	address.sin_port = htons((uint16_t)strtoul(port, NULL, 10));
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
-	    sizeof(on)) != 0 || bind(fd, (struct sockaddr *)&address,
-	    sizeof(address)) != 0 || listen(fd, SOMAXCONN) != 0)
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) != 0 ||
+	    listen(fd, SOMAXCONN) != 0 ||
+	    getsockname(fd, (struct sockaddr *)&address, &len) != 0)
 		die("task-api: listen");
+	printf("port %d\n", ntohs(address.sin_port));
+	(void)fflush(stdout);
 	return (fd);
 }
 
 int
-main(int argc, char **argv)
+main(void)
 {
 	struct epoll_event events[MAX_EVENTS], event = { .events = EPOLLIN };
 	uint64_t expirations;
 	void *who;
 	int i, listener, n;
 
-	if (argc != 2) {
-		(void)fputs("usage: task-api PORT\n", stderr);
-		return (2);
-	}
 	STAILQ_INIT(&api.answers);
 	forget();
-	listener = listen_on(argv[1]);
+	listener = open_listener();
 	api.epoll = epoll_create1(EPOLL_CLOEXEC);
 	api.timer = timerfd_create(CLOCK_MONOTONIC,
 	    TFD_NONBLOCK | TFD_CLOEXEC);
