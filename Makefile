@@ -24,7 +24,8 @@ DAEMONS = followup-listener followup-schedule followup-execute
 DOUBLES = cloud-tasks-emulator voice-agent
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%, \
     $(sort $(wildcard tests/unit/*.c)))
-BENCH_PROGRAMS = $(patsubst %,$(BUILD)/bench/%,task-api floor inserter)
+BENCH_PROGRAMS = $(patsubst %,$(BUILD)/bench/%,task-api floor inserter \
+    caller)
 FUZZ_TARGETS = $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%, \
     $(filter-out %/replay.c,$(sort $(wildcard tests/fuzz/*.c))))
 
