@@ -24,6 +24,8 @@ DAEMONS = followup-listener followup-schedule followup-execute
 DOUBLES = cloud-tasks-emulator voice-agent
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%, \
     $(sort $(wildcard tests/unit/*.c)))
+BENCH_PROGRAMS = $(patsubst %,$(BUILD)/bench/%,task-api floor inserter \
+    caller)
 FUZZ_TARGETS = $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%, \
     $(filter-out %/replay.c,$(sort $(wildcard tests/fuzz/*.c))))
 
@@ -79,6 +81,7 @@ all: $(addprefix $(BUILD)/,$(DAEMONS))
 doubles: $(addprefix $(BUILD)/,$(DOUBLES))
 unit: $(UNIT_TESTS)
 fuzz-targets: $(FUZZ_TARGETS)
+bench-programs: $(BENCH_PROGRAMS)
 
 # objects FOLDER: those of all its .c files but main.c.
 objects = $(patsubst %.c,$(BUILD)/obj/%.o, \
@@ -133,6 +136,10 @@ $(FUZZ_TARGETS): $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o \
 	@mkdir -p $(@D)
 	$(LINK) $(FUZZ_LIBS)
 
+$(BENCH_PROGRAMS): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o
+	@mkdir -p $(@D)
+	$(LINK)
+
 $(BUILD)/obj/tests/%.o: CPPFLAGS += $(TEST_CPPFLAGS)
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -175,8 +182,14 @@ fuzz:
 	    fuzz-targets
 	tests/fuzz/run fuzz $(BUILD)/fuzz $(SECONDS)
 
-# SECONDS=, RATE=, CROWD= and the rest: see the two scripts.
+# BENCH=quick and the scenarios: see tests/bench/run.
 bench:
+	tests/deps bench
+	+$(MAKE) all doubles bench-programs
+	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/bench/run $(SCENARIOS)
+
+# SECONDS=, RATE=, CROWD= and the rest: see the two scripts.
+bench-hostile:
 	tests/deps check
 	+$(MAKE) all doubles
 	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/bench/callback-flood
@@ -236,7 +249,7 @@ install-trigger:
 	sql/followup-trigger install \
 	    $${DATABASE_URL:+--dbname "$$DATABASE_URL"} $(TRIGGER_FLAGS)
 
-.PHONY: all doubles unit fuzz-targets fuzz demo check chaos bench lint \
-    lint-shell lint-cppcheck lint-tidy clean install uninstall \
-    install-trigger always
+.PHONY: all doubles unit fuzz-targets bench-programs fuzz demo check chaos \
+    bench bench-hostile lint lint-shell lint-cppcheck lint-tidy clean install \
+    uninstall install-trigger always
 .DELETE_ON_ERROR:

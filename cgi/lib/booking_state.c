@@ -27,7 +27,7 @@
     "idempotency_key = mine.key, task_status = 'scheduled', "		\
     "last_execution_error = CASE WHEN b.execution_attempts > 0 "		\
     "THEN b.last_execution_error END FROM mine, " BOOKINGS_ABSENT " "	\
-    "WHERE b.id = mine.id AND b.task_status = 'pending' "		\
+    "WHERE b.id = mine.id AND " BOOKINGS_STATUS " = 'pending' "		\
     "AND " DUE " = mine.due AND " BOOKINGS_IS_WANTED " "			\
     "RETURNING b.id), "							\
     "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "	\
@@ -132,7 +132,7 @@ static const struct bookings_sql begun_sql = { "begun",
     "WITH changed AS (UPDATE {T} b "
     "SET execution_attempts = b.execution_attempts + 1 "
     "FROM " BOOKINGS_ABSENT " WHERE b.id = $1::uuid "
-    "AND b.task_status IN ('pending', 'scheduled') "
+    "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
     "AND " DUE " = $2::bigint AND " BOOKINGS_IS_WANTED " RETURNING b.id), "
     "begun AS (INSERT INTO {S}.followup_attempts (booking_id) "
     "SELECT changed.id FROM changed "
@@ -186,7 +186,7 @@ static const struct bookings_sql executed_sql = { "executed",
     "task_name = before.name, task_scheduled_at = 'epoch'::timestamptz "
     "+ $3::bigint * interval '1 microsecond', idempotency_key = $4 "
     "FROM before WHERE b.id = before.id "
-    "AND b.task_status <> 'executed' RETURNING b.id), "
+    "AND " BOOKINGS_STATUS " <> 'executed' RETURNING b.id), "
     "obsolete AS (INSERT INTO {S}.followup_obsolete_tasks "
     "(task_name, booking_id) SELECT before.old, before.id "
     "FROM before WHERE before.old <> before.name ON CONFLICT DO NOTHING), "
@@ -216,7 +216,7 @@ booking_executed(struct bookings *b, const struct booking *booking,
 
 static const struct bookings_sql name_executed_sql = { "name executed",
     "WITH changed AS (UPDATE {T} b SET task_name = $2 "
-    "WHERE b.id = $1::uuid AND b.task_status = 'executed' "
+    "WHERE b.id = $1::uuid AND " BOOKINGS_STATUS " = 'executed' "
     "AND b.task_name IS NULL RETURNING b.id) "
     "SELECT count(*) FROM changed" };
 
@@ -280,7 +280,7 @@ static const struct bookings_sql failed_once_sql = { "failed once",
     END_ATTEMPT ", "
     "changed AS (UPDATE {T} b SET last_execution_error = $6 "
     "WHERE b.id = $1::uuid "
-    "AND b.task_status IN ('pending', 'scheduled') "
+    "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
     "AND ($2::text = 'execute' OR b.execution_attempts = 0) "
     "AND " DUE " = $7::bigint RETURNING b.id) "
     "SELECT count(*) FROM changed" };
@@ -302,7 +302,7 @@ booking_failed_once(struct bookings *b, const struct booking *booking,
 static const struct bookings_sql failed_sql = { "failed",
     "WITH changed AS (UPDATE {T} b SET task_status = 'failed', "
     "last_execution_error = $6 WHERE b.id = $1::uuid "
-    "AND b.task_status IN ('pending', 'scheduled') "
+    "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
     "AND " DUE " IS NOT DISTINCT FROM $7::bigint RETURNING b.id), "
     "noted AS (" UPSERT_FAILURE("now()", "FROM changed WHERE true") "), "
     END_ATTEMPT " "
@@ -326,7 +326,7 @@ static const struct bookings_sql unschedule_sql = { "unschedule",
     "task_name = NULL, task_scheduled_at = NULL, "
     "idempotency_key = NULL, execution_attempts = 0, "
     "last_execution_error = NULL "
-    "WHERE b.id = $1::uuid AND b.task_status = 'scheduled' "
+    "WHERE b.id = $1::uuid AND " BOOKINGS_STATUS " = 'scheduled' "
     "AND b.task_name = $2 RETURNING b.id), "
     "obsolete AS (INSERT INTO {S}.followup_obsolete_tasks "
     "(task_name, booking_id) SELECT $2, changed.id FROM changed "
@@ -355,7 +355,7 @@ booking_unschedule(struct bookings *b, const struct booking *booking,
 static const struct bookings_sql task_gone_sql = { "task gone",
     "WITH changed AS (UPDATE {T} b SET task_status = 'pending', "
     "task_name = NULL, task_scheduled_at = NULL "
-    "WHERE b.id = $1::uuid AND b.task_status = 'scheduled' "
+    "WHERE b.id = $1::uuid AND " BOOKINGS_STATUS " = 'scheduled' "
     "AND b.task_name = $2 RETURNING b.id) "
     "SELECT count(*) FROM changed" };
 
@@ -380,7 +380,7 @@ static const struct bookings_sql cancel_sql = { "cancel",
     "changed AS (UPDATE {T} b SET task_status = 'cancelled', "
     "task_name = NULL, task_scheduled_at = NULL "
     "FROM before WHERE b.id = before.id "
-    "AND b.task_status <> 'executed' RETURNING b.id), "
+    "AND " BOOKINGS_STATUS " <> 'executed' RETURNING b.id), "
     "obsolete AS (INSERT INTO {S}.followup_obsolete_tasks "
     "(task_name, booking_id) SELECT before.task_name, before.id "
     "FROM before JOIN changed USING (id) "

@@ -130,6 +130,7 @@ db_session_sql(void)
 	    "SET statement_timeout = '9s'; SET lock_timeout = '3s'; "
 	    "SET idle_in_transaction_session_timeout = '10s'; "
 	    "SET enable_seqscan = off; SET enable_bitmapscan = off; "
+	    "SET enable_hashjoin = off; SET enable_mergejoin = off; "
 	    "SET jit = off; "
 	    "SET plan_cache_mode = force_generic_plan; "
 	    "SET max_parallel_workers_per_gather = 0; "
