@@ -8,27 +8,12 @@
 -- only if the install gave it; and a followup_call_request which the
 -- deployment has replaced stays.  It may be run again; one transaction.
 
-\set ON_ERROR_STOP on
 \set followup_quiet :QUIET
 \set QUIET on
-\if :{?schema}
-\else
-\set schema lad_dev
-\endif
-\if :{?table}
-\else
-\set table lead_bookings
-\endif
-\if :{?lock_timeout}
-\else
-\set lock_timeout 10s
-\endif
+\ir part-defaults.sql
+\ir part-begin.sql
 
-BEGIN;
-SET LOCAL search_path = pg_catalog, pg_temp;
-SET LOCAL client_min_messages = warning;
-SELECT set_config('lock_timeout', :'lock_timeout', true) AS followup_unused,
-    to_regclass(format('%I.%I', :'schema', :'table'))::oid
+SELECT to_regclass(format('%I.%I', :'schema', :'table'))::oid
         IS NOT NULL AS followup_has_table,
     coalesce(to_regclass(format('%I.%I', :'schema', :'table'))::oid, 0)
         AS followup_table,
@@ -81,7 +66,8 @@ WHERE p.pronamespace = :followup_schema
 \gexec
 SELECT format('DROP TABLE %s', c.oid::regclass) FROM pg_class c
 WHERE c.relkind = 'r' AND c.relnamespace = :followup_schema
-    AND c.relname IN ('followup_failures', 'followup_obsolete_tasks')
+    AND c.relname IN ('followup_failures', 'followup_attempts',
+        'followup_obsolete_tasks')
     AND obj_description(c.oid, 'pg_class') LIKE 'followup-scheduler%'
 \gexec
 SELECT format('ALTER TABLE %I.%I DROP COLUMN %I', :'schema', :'table',

@@ -5,8 +5,12 @@
 --
 -- Variables: schema, table, and grant_to for the checks of a role's rights.
 
-\set definitions_only on
-\ir create-booking-cloud-task-trigger.sql
+\set QUIET on
+\ir part-defaults.sql
+\ir part-begin.sql
+\ir part-shape.sql
+\ir part-bodies.sql
+\ir part-definitions.sql
 \pset tuples_only on
 \pset format unaligned
 
@@ -50,6 +54,29 @@ FROM (SELECT kind, identity, replaced, CASE
             AND found.text IS NOT NULL, false) AS replaced) AS r
     ) AS checked;
 
+-- One list of types, wherever it is written out: trigger, sweep and index.
+SELECT CASE WHEN stray IS NULL THEN 'ok follow-up types: the same list '
+        'everywhere'
+    ELSE format('not ok follow-up types: %s has another list: run '
+        'followup-trigger install', stray) END
+FROM (SELECT string_agg(identity, ', ' ORDER BY identity) AS stray FROM (
+        SELECT p.oid::regprocedure::text AS identity, p.prosrc AS text
+        FROM pg_proc p WHERE p.oid = to_regprocedure(format(
+            '%I.followup_is_followup_type(text)', :'schema'))
+        UNION ALL
+        SELECT t.tgname, pg_get_triggerdef(t.oid) FROM pg_trigger t
+        WHERE t.tgrelid = to_regclass(format('%I.%I', :'schema', :'table'))
+            AND t.tgfoid IN (
+                to_regprocedure(format('%I.schedule_followup_cloud_task()',
+                    :'schema')),
+                to_regprocedure(format('%I.followup_booking_changed()',
+                    :'schema')))
+        UNION ALL
+        SELECT c.relname, pg_get_indexdef(c.oid) FROM pg_class c
+        WHERE c.oid = to_regclass(format('%I.followup_bookings_due_idx',
+            :'schema'))) AS place
+    WHERE strpos(text, quote_literal(:'followup_types')) = 0) AS strays;
+
 -- Columns by kind: a varchar that is long enough and any integer will do, for
 -- the bookings table may have had them before.
 WITH needed (tab, col, kind, len) AS (VALUES
@@ -70,6 +97,8 @@ WITH needed (tab, col, kind, len) AS (VALUES
     ('followup_failures', 'http_status', 'integer', 0),
     ('followup_failures', 'error', 'text', 200),
     ('followup_failures', 'dead_at', 'timestamp with time zone', 0),
+    ('followup_attempts', 'booking_id', 'uuid', 0),
+    ('followup_attempts', 'begun_at', 'timestamp with time zone', 0),
     ('followup_obsolete_tasks', 'task_name', 'text', 200),
     ('followup_obsolete_tasks', 'booking_id', 'uuid', 0),
     ('followup_obsolete_tasks', 'obsolete_at', 'timestamp with time zone', 0),
@@ -110,6 +139,7 @@ SELECT CASE WHEN EXISTS (SELECT FROM pg_constraint c
     ELSE format('not ok primary key of %I.%I: is not %s: add it', :'schema',
         k.tab, k.key) END
 FROM (VALUES ('followup_failures', '(booking_id, stage)'),
+    ('followup_attempts', '(booking_id)'),
     ('followup_obsolete_tasks', '(task_name)')) AS k (tab, key);
 
 -- The shape by which followup_due_at reads scheduled_at.
@@ -129,8 +159,8 @@ SELECT CASE WHEN has_table_privilege('public', rel,
     THEN format('not ok privacy of %s: PUBLIC may use it: run '
         'followup-trigger install', rel::regclass)
     ELSE format('ok privacy of %s', rel::regclass) END
-FROM (VALUES ('followup_failures'), ('followup_obsolete_tasks'),
-    ('followup_dead_letters')) AS t (name),
+FROM (VALUES ('followup_failures'), ('followup_attempts'),
+    ('followup_obsolete_tasks'), ('followup_dead_letters')) AS t (name),
     LATERAL (SELECT to_regclass(format('%I.%I', :'schema', name))::oid AS rel)
     AS r
 WHERE rel IS NOT NULL;
@@ -163,6 +193,8 @@ WITH object AS (
     FROM (VALUES (:'table', 'SELECT'), ('followup_dead_letters', 'SELECT'),
         ('followup_failures', 'SELECT'), ('followup_failures', 'INSERT'),
         ('followup_failures', 'UPDATE'), ('followup_failures', 'DELETE'),
+        ('followup_attempts', 'SELECT'), ('followup_attempts', 'INSERT'),
+        ('followup_attempts', 'UPDATE'), ('followup_attempts', 'DELETE'),
         ('followup_obsolete_tasks', 'SELECT'),
         ('followup_obsolete_tasks', 'INSERT'),
         ('followup_obsolete_tasks', 'UPDATE'),

@@ -1,5 +1,5 @@
--- Bookings that change by plain SQL, and our own writes, which must fire
--- nothing.
+-- Bookings that change by plain SQL, and the daemons' own writes, which must
+-- fire nothing.
 
 \set schema test_changes
 \set due timestamp
@@ -10,9 +10,10 @@ SET search_path = test_changes, public;
 \ir lib/changes.psql
 
 BEGIN;
-SELECT plan(58);
+SELECT plan(65);
 
 \set kept 'old failures=1 obsolete= calls='
+\set looked 'old failures=1 obsolete= calls=changed'
 \set reset 'pending - anew failures=0 obsolete=old calls=changed notify'
 \set cancelled 'cancelled - failures=0 obsolete=old calls=changed notify'
 
@@ -40,7 +41,7 @@ SELECT is(pg_temp.after('{"task_status": "pending", "task_name": null}',
     :'by'), 'pending - anew failures=0 obsolete= calls=changed notify',
     'pending is moved: its attempts start anew');
 SELECT is(pg_temp.after(jsonb_build_object('task_status', s), :'by'),
-    s || ' ' || :'kept', s || ' is moved and stays')
+    s || ' ' || :'looked', s || ' is moved and stays')
 FROM unnest(ARRAY['executed', 'cancelled']) AS s;
 SELECT is(pg_temp.after('{}', 'timezone = ''Asia/Dubai'''), :'reset',
     'scheduled gets another time zone');
@@ -70,7 +71,7 @@ SELECT is(pg_temp.after(jsonb_build_object('task_status', s),
     'is_deleted = true'), :'cancelled', s || ' is soft-deleted')
 FROM unnest(ARRAY['pending', 'scheduled', 'failed']) AS s;
 SELECT is(pg_temp.after(jsonb_build_object('task_status', s),
-    'is_deleted = true'), s || ' ' || :'kept', s || ' is soft-deleted and stays')
+    'is_deleted = true'), s || ' ' || :'looked', s || ' is soft-deleted and stays')
 FROM unnest(ARRAY['executed', 'cancelled']) AS s;
 SELECT is(pg_temp.after('{"task_status": "failed"}',
     'is_deleted = true, task_status = ''pending'''), :'cancelled',
@@ -81,71 +82,75 @@ SELECT is(pg_temp.after('{"task_status": "cancelled", "is_deleted": true,
     'undeleted and set to pending');
 SELECT is(pg_temp.after('{"task_status": "pending", "is_deleted": true,
     "task_name": null}', 'is_deleted = false'),
-    'pending - failures=1 obsolete= calls=notify',
+    'pending - failures=1 obsolete= calls=changed notify',
     'a pending booking is undeleted: announced');
 
 -- Another type.
 SELECT is(pg_temp.after('{}', 'booking_type = ''meeting'''), :'reset',
     'scheduled becomes a meeting');
 SELECT is(pg_temp.after('{"task_status": "pending", "task_name": null}',
-    'booking_type = ''meeting'''), 'pending - failures=1 obsolete= calls=',
+    'booking_type = ''meeting'''),
+    'pending - failures=1 obsolete= calls=changed notify',
     'pending becomes a meeting: left alone');
 SELECT is(pg_temp.after('{"task_status": "pending", "task_name": null,
     "booking_type": "meeting"}', 'booking_type = ''FOLLOW_UP'''),
-    'pending - failures=1 obsolete= calls=notify',
+    'pending - failures=1 obsolete= calls=changed notify',
     'a meeting becomes a follow-up: announced');
 SELECT is(pg_temp.after('{}', 'booking_type = ''auto_followup'''),
-    'scheduled ' || :'kept', 'one follow-up type for another is no change');
+    'scheduled ' || :'looked', 'one follow-up type for another is no change');
 SELECT is(pg_temp.after(jsonb_build_object('booking_type', 'meeting'), c),
     w || ' old failures=1 obsolete= calls=', 'a meeting is not ours: ' || c)
 FROM (VALUES ('task_status = ''pending''', 'pending'),
     ('task_status = ''cancelled''', 'cancelled'), (:'by', 'scheduled'),
     ('is_deleted = true', 'scheduled')) AS t (c, w);
 
--- The task is gone: no new start, unless there is more to it.
-\set gone 'task_status = ''pending'', task_name = NULL, task_scheduled_at = NULL'
-\set goes_on 'pending - failures=0 obsolete=old calls=changed notify'
-SELECT is(pg_temp.after('{"executed_at": null}', :'gone'), :'goes_on',
-    'our own: the task is gone, the attempts stay');
-SELECT is(pg_temp.after('{}', :'gone' || ', idempotency_key = NULL'),
-    :'reset', 'our own: the task is not right');
-SELECT is(pg_temp.after('{}', :'gone' || ', ' || :'by'), :'reset',
-    'moved, and its task taken away');
-SELECT is(pg_temp.after('{"task_status": "failed"}', :'gone'), :'reset',
-    'failed, set to pending, and its task taken away');
-
--- The daemons' own writes.
-SELECT is(pg_temp.after('{"task_status": "pending", "task_name": null}',
-    'task_status = ''scheduled'', task_name = ''new'', '
-    'task_scheduled_at = now(), idempotency_key = ''k'''),
-    'scheduled new failures=1 obsolete= calls=', 'our own: scheduled');
-SELECT is(pg_temp.after('{}', 'task_status = ''scheduled'', '
-    'task_name = ''new'', ' || :'by'),
-    'scheduled new failures=1 obsolete= calls=', 'our own: another task');
-SELECT is(pg_temp.after('{}', 'task_status = ''executed'', '
-    'executed_at = now(), execution_attempts = execution_attempts + 1, '
-    'last_execution_error = NULL'), 'executed ' || :'kept',
-    'our own: executed');
-SELECT is(pg_temp.after('{"task_status": "pending", "task_name": null}',
-    'task_status = ''executed'', executed_at = now()'),
-    'executed - failures=1 obsolete= calls=',
-    'our own: executed before it was known to be scheduled');
-SELECT is(pg_temp.after(jsonb_build_object('task_status', s),
-    'task_status = ''failed'', last_execution_error = ''x'''),
-    'failed ' || :'kept', 'our own: failed while ' || s)
-FROM unnest(ARRAY['pending', 'scheduled']) AS s;
-SELECT is(pg_temp.after('{}', 'execution_attempts = 4, '
-    'last_execution_error = ''x'''), 'scheduled ' || :'kept',
-    'our own: an attempt failed');
 SELECT is(pg_temp.after('{}', 'notes = ''x'', created_at = now(), '
-    'lead_id = gen_random_uuid()'), 'scheduled ' || :'kept',
-    'the application''s own columns');
+    'lead_id = gen_random_uuid(), execution_attempts = 4'),
+    'scheduled ' || :'kept', 'columns that are nobody''s business');
+
+-- A daemon's session fires nothing, whatever it writes.  Any other value of
+-- the setting is not a daemon's.
+SET LOCAL followup.daemon = 'on';
+\set gone 'task_status = ''pending'', task_name = NULL'
+SELECT is(pg_temp.after(jsonb_build_object('task_status', s), c), w
+    || ' failures=1 obsolete= calls=', format('a daemon, %s: %s', s, c))
+FROM (VALUES ('pending', 'task_status = ''scheduled'', task_name = ''new''',
+        'scheduled new'),
+    ('scheduled', 'task_status = ''scheduled'', task_name = ''new'', '
+        || :'by', 'scheduled new'),
+    ('scheduled', 'task_status = ''executed''', 'executed old'),
+    ('pending', 'task_status = ''failed''', 'failed old'),
+    ('scheduled', :'gone', 'pending -'),
+    ('failed', :'gone', 'pending -'),
+    ('scheduled', 'task_status = ''cancelled''', 'cancelled old'),
+    ('scheduled', 'is_deleted = true', 'scheduled old'),
+    ('failed', :'by', 'failed old'),
+    ('scheduled', 'timezone = ''Asia/Dubai''', 'scheduled old'),
+    ('scheduled', 'booking_type = ''meeting''', 'scheduled old'))
+    AS t (s, c, w);
+SELECT is(pg_temp.fired('INSERT INTO lead_bookings DEFAULT VALUES'), '',
+    'a daemon''s INSERT');
+INSERT INTO lead_bookings (id, task_status, task_name) VALUES
+    (:'b', 'scheduled', 'task');
+SELECT is(pg_temp.fired('DELETE FROM lead_bookings'), '',
+    'a daemon''s DELETE');
+DELETE FROM lead_bookings;
+SELECT is((SELECT count(*) FROM pg_trigger
+    WHERE tgrelid = 'lead_bookings'::regclass AND NOT tgisinternal
+    AND pg_get_triggerdef(oid) LIKE '%AND (current_setting('
+    '''followup.daemon''::text, true) IS DISTINCT FROM ''on''::text)%'),
+    5::bigint, 'all five triggers have the guard');
+SELECT is(set_config('followup.daemon', v, true) || pg_temp.after('{}', :'by'),
+    v || :'reset', format('not a daemon: "%s"', v))
+FROM unnest(ARRAY['', 'off', 'ON', 'true']) AS v;
+SET LOCAL followup.daemon = '';
 
 -- Deleted.
 INSERT INTO lead_bookings (id, task_status, task_name) VALUES
     (:'b', 'scheduled', 'task of a deleted booking');
 INSERT INTO followup_failures (booking_id, stage, attempts, error, dead_at)
 VALUES (:'b', 'schedule', 1, 'x', now());
+INSERT INTO followup_attempts (booking_id) VALUES (:'b');
 SELECT is(pg_temp.fired(format('DELETE FROM lead_bookings WHERE id = %L',
     :'b')), 'changed notify', 'a scheduled booking is deleted');
 DELETE FROM lead_bookings WHERE id = :'b';
@@ -153,8 +158,9 @@ SELECT results_eq('SELECT task_name, booking_id, attempts, next_attempt_at '
     'FROM followup_obsolete_tasks', format('VALUES ('
     '''task of a deleted booking'', %L::uuid, 0, NULL::timestamptz)', :'b'),
     'its task is to be deleted');
-SELECT is_empty('SELECT * FROM followup_failures',
-    'and it is no dead letter any more');
+SELECT is_empty('SELECT booking_id FROM followup_failures UNION ALL '
+    'SELECT booking_id FROM followup_attempts',
+    'and nothing is known of it any more');
 INSERT INTO lead_bookings (id, task_status) VALUES (:'b', 'pending');
 SELECT is(pg_temp.fired('DELETE FROM lead_bookings'), 'changed',
     'a pending booking without a task is deleted: nobody needs to know');

@@ -20,7 +20,7 @@ INSERT INTO leads VALUES ('00000000-0000-4000-8000-00000000000a', 'Ada', NULL,
 INSERT INTO lead_bookings (id, lead_id)
 VALUES ('00000000-0000-4000-8000-00000000000b',
     '00000000-0000-4000-8000-00000000000a');
-SELECT plan(45);
+SELECT plan(50);
 
 -- 'done' or the SQLSTATE of ${statement} run by ${role}.
 CREATE FUNCTION pg_temp.as_role(role name, statement text) RETURNS text
@@ -59,6 +59,11 @@ FROM unnest(ARRAY[
         'VALUES (gen_random_uuid(), ''schedule'', 1, ''x'')',
     'UPDATE followup_failures SET dead_at = now()',
     'DELETE FROM followup_failures',
+    'INSERT INTO followup_attempts VALUES (gen_random_uuid()) '
+        'ON CONFLICT (booking_id) DO UPDATE SET begun_at = now()',
+    'DELETE FROM followup_attempts USING lead_bookings b '
+        'WHERE booking_id = b.id',
+    'SELECT followup_announce(b) FROM lead_bookings b',
     'INSERT INTO followup_obsolete_tasks (task_name, booking_id) '
         'VALUES (''another'', gen_random_uuid())',
     'UPDATE followup_obsolete_tasks SET attempts = attempts + 1',
@@ -84,6 +89,7 @@ SELECT is(pg_temp.as_role('test_grants_other', s), '42501',
 FROM unnest(ARRAY[
     'SELECT followup_call_request(''00000000-0000-4000-8000-00000000000b'')',
     'SELECT * FROM followup_failures',
+    'SELECT * FROM followup_attempts',
     'SELECT * FROM followup_obsolete_tasks',
     'SELECT * FROM followup_dead_letters',
     'SELECT followup_retry(gen_random_uuid())',
@@ -96,12 +102,11 @@ SELECT is(pg_temp.as_role('test_grants_other',
 SELECT is((SELECT array_agg(proname ORDER BY proname) FROM pg_proc
     WHERE pronamespace = 'test_grants'::regnamespace AND prosecdef
         AND 'search_path=pg_catalog, pg_temp' = ANY (proconfig)),
-    ARRAY['followup_booking_changed', 'followup_call_request',
-        'schedule_followup_cloud_task']::name[],
+    ARRAY['followup_booking_changed', 'followup_call_request']::name[],
     'what is SECURITY DEFINER has a safe search_path');
 SELECT is((SELECT count(*) FROM pg_proc
     WHERE pronamespace = 'test_grants'::regnamespace AND prosecdef), 3::bigint,
-    'and nothing else is SECURITY DEFINER');
+    'but schedule_followup_cloud_task, which qualifies every name');
 
 -- Uninstall takes back what was given, and not what was there before.
 \set grant_to test_grants_old
@@ -112,6 +117,10 @@ SELECT is((SELECT count(*) FROM pg_proc
 SELECT is(pg_temp.as_role('test_grants_daemon',
     'UPDATE lead_bookings SET task_status = ''cancelled'''), 'done',
     'a reinstall without --grant-to keeps the grants');
+DROP TABLE followup_attempts;
+\ir ../../sql/create-booking-cloud-task-trigger.sql
+SELECT is(pg_temp.as_role('test_grants_daemon', 'DELETE FROM followup_attempts'),
+    'done', 'and gives them to what the version before did not have');
 \ir ../../sql/drop-booking-cloud-task-trigger.sql
 SELECT is(has_schema_privilege('test_grants_daemon', 'test_grants', 'USAGE'),
     false, 'uninstall takes back USAGE');

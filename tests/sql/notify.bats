@@ -56,7 +56,7 @@ payload() {
 		booking_id: $b, tenant_id: $t, lead_id: $t,
 		assigned_user_id: $t, scheduled_at: "2030-06-01T08:00:00.250Z",
 		timezone: "Asia/Dubai", booking_type: "Follow_Up",
-		created_at: "2029-01-01T00:00:00+00:00", schema: "lad_dev"}'
+		created_at: "2029-01-01T05:30:00+05:30", schema: "lad_dev"}'
 }
 
 @test "what a booking does not have is null" {
@@ -101,12 +101,28 @@ payload() {
 }
 
 @test "payloads around the limit of NOTIFY are all heard" {
-	hear "INSERT INTO lad_dev.lead_bookings (booking_type, timezone)
-	    SELECT 'follow_up', repeat('x', n) FROM generate_series(7600, 7900)
-	    AS n"
-	[ "$(payload | wc -l)" -eq 301 ]
+	local n statements=()
+	for n in 7600 7700 7800; do
+		statements+=("INSERT INTO lad_dev.lead_bookings (booking_type,
+		    timezone) SELECT 'follow_up', repeat('x', n)
+		    FROM generate_series($n, $n + 99) AS n")
+	done
+	hear "${statements[@]}"
+	[ "$(payload | wc -l)" -eq 300 ]
 	payload | awk 'length > 7999 { exit 1 }'
 	payload | awk 'length > 7980 { found = 1 } END { exit !found }'
+}
+
+@test "a transaction is heard of by a hundred hints, and the next one anew" {
+	hear "BEGIN" "INSERT INTO lad_dev.lead_bookings (booking_type)
+	    SELECT 'follow_up' FROM generate_series(1, 70)" \
+	    "INSERT INTO lad_dev.lead_bookings (booking_type)
+	    SELECT 'follow_up' FROM generate_series(1, 70)" "COMMIT"
+	[ "$(payload | sort -u | wc -l)" -eq 100 ]
+	hear "INSERT INTO lad_dev.lead_bookings (booking_type)
+	    VALUES ('follow_up')"
+	[ "$(payload | wc -l)" -eq 1 ]
+	[ "$(q -c 'SELECT count(*) FROM lad_dev.lead_bookings')" = 141 ]
 }
 
 @test "another session is committing: the INSERT stands and is not heard" {
@@ -166,13 +182,16 @@ payload() {
 	    FROM lad_dev.followup_obsolete_tasks")" = 'old new newer' ]
 }
 
-@test "our own writes are not heard" {
+@test "a daemon's session is not heard, unless it retries a booking" {
 	q -c "INSERT INTO lad_dev.lead_bookings (id, booking_type)
 	    VALUES ('$b', 'follow_up')" 2>/dev/null
-	hear "UPDATE lad_dev.lead_bookings SET task_status = 'scheduled',
+	hear "SET followup.daemon = 'on'" \
+	    "UPDATE lad_dev.lead_bookings SET task_status = 'scheduled',
 	    task_name = 'new', task_scheduled_at = now()" \
-	    "UPDATE lad_dev.lead_bookings SET execution_attempts = 1" \
-	    "UPDATE lad_dev.lead_bookings SET task_status = 'executed',
-	    executed_at = now()" 'SELECT'
+	    "UPDATE lad_dev.lead_bookings SET task_status = 'pending',
+	    task_name = NULL" \
+	    "UPDATE lad_dev.lead_bookings SET task_status = 'failed'" 'SELECT'
 	[ -z "$(payload)" ]
+	hear "SET followup.daemon = 'on'" "SELECT lad_dev.followup_retry('$b')"
+	[ "$(payload | jq -r .booking_id)" = "$b" ]
 }

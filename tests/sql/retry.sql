@@ -1,4 +1,6 @@
--- followup_retry and followup_retry_all, with and without the triggers.
+-- followup_retry and followup_retry_all: they do all that is to be done by
+-- themselves, in an operator's session, in a daemon's, and with the triggers
+-- disabled.
 
 \set schema test_retry
 \ir lib/app.psql
@@ -6,7 +8,7 @@
 SET search_path = test_retry, public;
 
 BEGIN;
-SELECT plan(26);
+SELECT plan(31);
 
 -- Bookings 1 to 5 failed, with dead letters a day apart; 6 is executed with a
 -- failure on its way, 7 is a failed meeting.
@@ -17,6 +19,9 @@ CREATE PROCEDURE pg_temp.fill() LANGUAGE sql AS $$
     DELETE FROM lead_bookings;
     DELETE FROM followup_failures;
     DELETE FROM followup_obsolete_tasks;
+    DELETE FROM followup_attempts;
+    INSERT INTO followup_attempts SELECT pg_temp.id(n) FROM generate_series(1, 6)
+        AS n;
     INSERT INTO lead_bookings (id, task_status, task_name, task_scheduled_at,
         execution_attempts, last_execution_error, idempotency_key)
     SELECT pg_temp.id(n), 'failed', 'task-' || n, now(), 8, 'boom', 'key'
@@ -43,6 +48,11 @@ CREATE FUNCTION pg_temp.anew() RETURNS text LANGUAGE sql AS $$
         AND execution_attempts = 0 AND last_execution_error IS NULL
         AND NOT EXISTS (SELECT FROM followup_failures f
             WHERE f.booking_id = lead_bookings.id)
+        AND NOT EXISTS (SELECT FROM followup_attempts a
+            WHERE a.booking_id = lead_bookings.id)
+        AND EXISTS (SELECT FROM followup_obsolete_tasks o
+            WHERE o.booking_id = lead_bookings.id
+            AND o.task_name = 'task-' || right(lead_bookings.id::text, 1))
 $$;
 
 CALL pg_temp.fill();
@@ -78,15 +88,28 @@ SELECT is(followup_retry_all(until => '2030-01-05 00:00+00'), 1::bigint,
     'by name');
 SELECT is(pg_temp.anew(), '1 2 3 4', 'the older one');
 
--- Without the triggers.
+-- In a daemon's session, and without the triggers.
+CREATE FUNCTION pg_temp.hints() RETURNS int LANGUAGE sql AS $$
+    SELECT coalesce(length(current_setting('followup.hints', true)), 0)
+$$;
 SET CONSTRAINTS ALL IMMEDIATE;
+SET LOCAL followup.daemon = 'on';
+SET LOCAL followup.hints = '';
+CALL pg_temp.fill();
+SELECT is(followup_retry(pg_temp.id(3)), true, 'a daemon: one');
+SELECT is(pg_temp.hints(), 1, 'a daemon: announced');
+SELECT is(followup_retry_all(), 4::bigint, 'a daemon: all');
+SELECT is(pg_temp.hints(), 5, 'a daemon: announced');
+SELECT is(pg_temp.anew(), '1 2 3 4 5', 'a daemon: start anew');
+SELECT is((SELECT array_agg(booking_id) FROM followup_failures), ARRAY[
+    pg_temp.id(6)], 'the failure of an executed one stays');
+SELECT is((SELECT array_agg(booking_id) FROM followup_attempts), ARRAY[
+    pg_temp.id(6)], 'and so does its attempt');
+SET LOCAL followup.daemon = '';
 ALTER TABLE lead_bookings DISABLE TRIGGER USER;
 CALL pg_temp.fill();
-SELECT is(followup_retry(pg_temp.id(3)), true, 'triggers disabled: one');
-SELECT is(followup_retry_all(), 4::bigint, 'triggers disabled: all');
+SELECT is(followup_retry_all(), 5::bigint, 'triggers disabled: all');
 SELECT is(pg_temp.anew(), '1 2 3 4 5', 'triggers disabled: start anew');
-SELECT is(count(*), 1::bigint, 'the failure of an executed one stays')
-FROM followup_failures;
 
 SELECT throws_ok('INSERT INTO followup_failures (booking_id, stage, attempts, '
     'error) VALUES (pg_temp.id(1), ''other'', 1, ''x'')', '23514', NULL,

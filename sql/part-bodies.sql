@@ -1,0 +1,349 @@
+-- part-bodies.sql: the list of follow-up types, and the bodies of the
+-- functions as the variables followup_body_*.
+--
+-- psql replaces no variables within dollar quotes, so a body in which names
+-- have to go goes through format(): %1$I is the schema, %2$I the table.
+
+-- THE list of follow-up types, as the text of an array.  It is written out
+-- wherever it is needed, because a function in a trigger's WHEN or in an
+-- index is parsed anew by every statement that writes the table.
+SELECT '{follow_up,follow-up,auto-follow-up,followup,auto_follow_up,'
+    'auto_followup,manual_followup,manual_follow_up,scheduled_call}'
+    AS followup_types
+\gset
+
+-- What the shape of the table makes of "moved" and "soft-deleted".
+SELECT 'OLD.scheduled_at IS DISTINCT FROM NEW.scheduled_at'
+        || CASE WHEN :'followup_zoned' THEN
+        ' OR OLD.timezone IS DISTINCT FROM NEW.timezone' ELSE '' END
+        AS followup_moved,
+    CASE WHEN :'followup_has_is_deleted' THEN
+        'OLD.is_deleted IS NOT TRUE AND NEW.is_deleted IS TRUE'
+        ELSE 'false' END AS followup_deleted,
+    CASE WHEN :'followup_has_is_deleted' THEN
+        't.is_deleted IS NOT TRUE' ELSE 'true' END AS followup_row_alive
+\gset
+
+-- followup_is_followup_type has no SET clause, so that the planner can inline
+-- it; then it is the very expression in the predicate of the index.
+SELECT format($body$
+SELECT coalesce(pg_catalog.lower($1 COLLATE pg_catalog."C")
+    OPERATOR(pg_catalog.=) ANY (%1$L::pg_catalog.text[]), false)
+$body$, :'followup_types') AS followup_body_type
+\gset
+
+-- followup_due_at says when a booking is due.  A timestamptz says so itself; a
+-- timestamp is read in the row's zone, or in UTC if the table has no zones.
+-- '+04:00' and 'UTC+4' mean east of Greenwich, as everybody but POSIX (and so
+-- PostgreSQL) reads them.
+\if :followup_zoned
+\set followup_language plpgsql
+SELECT $body$
+DECLARE
+    due timestamp := booking.scheduled_at;
+    zone text := btrim(booking.timezone::text, E' \t\r\n');
+    shift text[];
+BEGIN
+    IF due IS NULL OR NOT isfinite(due) THEN
+        RETURN NULL;
+    END IF;
+    IF zone IS NULL OR zone = '' THEN
+        RETURN due AT TIME ZONE 'UTC';
+    END IF;
+    shift := regexp_match(zone,
+        '^(?:UTC|GMT)?([+-])(0?[0-9]|1[0-5])(?::?([0-5][0-9]))?$', 'i');
+    IF shift IS NOT NULL THEN
+        RETURN due AT TIME ZONE (shift[1] || shift[2] || ':'
+            || coalesce(shift[3], '00'))::interval;
+    END IF;
+    RETURN due AT TIME ZONE zone;
+EXCEPTION WHEN data_exception THEN
+    -- There is no such zone, or no such time in it.
+    RETURN NULL;
+END
+$body$ AS followup_body_due
+\gset
+\elif :followup_local_time
+\set followup_language sql
+SELECT $body$
+SELECT CASE WHEN pg_catalog.isfinite(booking.scheduled_at)
+    THEN pg_catalog.timezone('UTC', booking.scheduled_at) END
+$body$ AS followup_body_due
+\gset
+\else
+\set followup_language sql
+SELECT $body$
+SELECT CASE WHEN pg_catalog.isfinite(booking.scheduled_at)
+    THEN booking.scheduled_at END
+$body$ AS followup_body_due
+\gset
+\endif
+
+-- schedule_followup_cloud_task, the function of the three deferred triggers:
+-- it runs at commit, once for each row, with the rights of the table's owner
+-- but in whatever search_path the session has.  SET clauses would cost more
+-- than the rest of it, so here and in followup_announce every name is
+-- qualified, operators and types included.
+SELECT format($body$
+DECLARE
+    hints pg_catalog.text := pg_catalog.current_setting('followup.hints', true);
+    announced pg_catalog.bool;
+BEGIN
+    -- Once a transaction has sent its share, a row costs no more than this.
+    IF pg_catalog.length(hints) OPERATOR(pg_catalog.>=) 100 THEN
+        RETURN NULL;
+    END IF;
+
+    -- The application's transaction is worth more than a hint, so whatever
+    -- goes wrong is a WARNING, and one is enough.
+    BEGIN
+        IF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
+            announced := %1$I.followup_announce(OLD);
+        ELSE
+            announced := %1$I.followup_announce(NEW);
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        hints := pg_catalog.set_config('followup.hints',
+            pg_catalog.repeat('.', 100), true);
+        RAISE WARNING USING MESSAGE = pg_catalog.concat(
+            'no notification for follow-up bookings: ', SQLERRM,
+            ' (they are found by the sweep of followup-listener)');
+    END;
+    RETURN NULL;
+END
+$body$, :'schema') AS followup_body_notify
+\gset
+
+-- followup_announce sends the hint, and returns whether it did.  The setting
+-- followup.hints has one dot for each hint of the transaction, and 100 where
+-- no more is sent; being the transaction's own, it is undone with a savepoint
+-- like the hints themselves.  Only its length counts, so that no value which
+-- the application may give it can raise an error.
+SELECT format($body$
+DECLARE
+    hints pg_catalog.text := pg_catalog.current_setting('followup.hints', true);
+    fields pg_catalog.jsonb;
+    payload pg_catalog.text;
+BEGIN
+    IF pg_catalog.length(hints) OPERATOR(pg_catalog.>=) 100 THEN
+        RETURN false;
+    END IF;
+
+    -- The first hint of a transaction decides for all of them.  PREPARE
+    -- TRANSACTION refuses a transaction that has run NOTIFY; of those that
+    -- commit at the same time one sends hints, and the others leave it to the
+    -- listener's rescan; and a full queue raises its error at COMMIT, where
+    -- nobody can catch it, so we stay far from that.
+    IF hints IS NULL OR hints OPERATOR(pg_catalog.=) '' THEN
+        IF (pg_catalog.current_setting('max_prepared_transactions')
+                OPERATOR(pg_catalog.<>) '0'
+                AND pg_catalog.current_query()
+                OPERATOR(pg_catalog.~*) 'prepare\s+transaction')
+            OR NOT pg_catalog.pg_try_advisory_xact_lock(7382912092064737638)
+            OR pg_catalog.pg_notification_queue_usage()
+                OPERATOR(pg_catalog.>=) 0.5 THEN
+            hints := pg_catalog.set_config('followup.hints',
+                pg_catalog.repeat('.', 100), true);
+            RETURN false;
+        END IF;
+    END IF;
+
+    BEGIN
+        fields := pg_catalog.to_jsonb(booking);
+        payload := pg_catalog.jsonb_build_object(
+            'booking_id', booking.id,
+            'tenant_id', fields OPERATOR(pg_catalog.->) 'tenant_id',
+            'lead_id', fields OPERATOR(pg_catalog.->) 'lead_id',
+            'assigned_user_id',
+                fields OPERATOR(pg_catalog.->) 'assigned_user_id',
+            'scheduled_at', coalesce(pg_catalog.to_char(
+                pg_catalog.timezone('UTC', %1$I.followup_due_at(booking)),
+                'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+                fields OPERATOR(pg_catalog.->>) 'scheduled_at'),
+            'timezone', fields OPERATOR(pg_catalog.->) 'timezone',
+            'booking_type', booking.booking_type,
+            'created_at', fields OPERATOR(pg_catalog.->) 'created_at',
+            'schema', %1$L)::pg_catalog.text;
+    EXCEPTION WHEN OTHERS THEN
+        payload := NULL;
+    END;
+
+    -- NOTIFY takes 7999 bytes; the id is all that the receiver needs.
+    IF payload IS NULL OR pg_catalog.octet_length(payload)
+        OPERATOR(pg_catalog.>) 7999 THEN
+        payload := pg_catalog.jsonb_build_object('booking_id', booking.id,
+            'schema', %1$L)::pg_catalog.text;
+    END IF;
+    PERFORM pg_catalog.pg_notify('booking_followup_created', payload);
+    hints := pg_catalog.set_config('followup.hints',
+        pg_catalog.concat(hints, '.'), true);
+    RAISE NOTICE USING MESSAGE = pg_catalog.concat(
+        'Notification sent for follow-up booking: ', booking.id);
+    RETURN true;
+END
+$body$, :'schema') AS followup_body_announce
+\gset
+
+-- followup_booking_changed, the function of the triggers for a booking that is
+-- changed or deleted by plain SQL.  Their WHEN clauses let in whatever may
+-- concern us; the rules stand here.
+SELECT format($body$
+DECLARE
+    cancelled boolean;
+    anew boolean;
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        -- Nobody wants the call any more: the booking is set to cancelled, or
+        -- soft-deleted while its call is still to come or was given up.
+        cancelled := (NEW.task_status = 'cancelled'
+                AND OLD.task_status <> 'cancelled')
+            OR (NEW.task_status IN ('pending', 'scheduled', 'failed')
+                AND %2$s);
+
+        -- The booking starts anew: it is set to pending; or it is moved while
+        -- its call is still to come or was given up; or it has become a
+        -- booking of another type, so that its task must go.
+        anew := (NEW.task_status = 'pending' AND OLD.task_status <> 'pending')
+            OR (NEW.task_status IN ('pending', 'scheduled', 'failed')
+                AND NEW.task_status = OLD.task_status AND (%3$s))
+            OR (NEW.task_status = 'scheduled' AND OLD.task_status = 'scheduled'
+                AND NOT %1$I.followup_is_followup_type(NEW.booking_type::text));
+
+        -- Everything else stays, such as an executed booking that is moved.
+        IF cancelled THEN
+            NEW.task_status := 'cancelled';
+        ELSIF anew THEN
+            NEW.task_status := 'pending';
+            NEW.executed_at := NULL;
+            NEW.execution_attempts := 0;
+            NEW.last_execution_error := NULL;
+            NEW.idempotency_key := NULL;
+        ELSE
+            RETURN NEW;
+        END IF;
+        NEW.task_name := NULL;
+        NEW.task_scheduled_at := NULL;
+    END IF;
+
+    -- The old task is left behind, to be deleted, and what is known of earlier
+    -- attempts is forgotten, because a new time has a new key.  If this fails,
+    -- the old task still calls nobody: followup-execute compares it with the
+    -- row.
+    BEGIN
+        IF OLD.task_name IS NOT NULL THEN
+            INSERT INTO %1$I.followup_obsolete_tasks (task_name, booking_id)
+            VALUES (OLD.task_name, OLD.id) ON CONFLICT DO NOTHING;
+        END IF;
+        DELETE FROM %1$I.followup_failures f WHERE f.booking_id = OLD.id;
+        DELETE FROM %1$I.followup_attempts a WHERE a.booking_id = OLD.id;
+    EXCEPTION WHEN OTHERS THEN
+        RAISE WARNING USING MESSAGE = concat('the old Cloud Task of follow-up '
+            'booking ', OLD.id, ' is not deleted: ', SQLERRM,
+            ' (it will find the booking changed and do nothing)');
+    END;
+    RETURN NEW;
+END
+$body$, :'schema', :'followup_deleted', :'followup_moved')
+    AS followup_body_changed
+\gset
+
+-- followup_call_request is the body of the request that starts the call.
+-- Columns are taken through jsonb, so that one which this deployment lacks is
+-- null, not an error.
+SELECT format($body$
+DECLARE
+    booking %1$I.%2$I%%ROWTYPE;
+    fields jsonb;
+    lead jsonb;
+    lead_id_type text;
+    phone text;
+    name text;
+BEGIN
+    SELECT * INTO booking FROM %1$I.%2$I t
+    WHERE t.id = followup_call_request.booking_id;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    fields := to_jsonb(booking);
+
+    -- By the type that leads.id has, so that its index is used.
+    SELECT format_type(a.atttypid, NULL) INTO lead_id_type
+    FROM pg_attribute a
+    WHERE a.attrelid = to_regclass(%3$L) AND a.attname = 'id'
+        AND a.attnum > 0 AND NOT a.attisdropped;
+    IF lead_id_type IS NOT NULL AND fields ->> 'lead_id' IS NOT NULL THEN
+        EXECUTE format('SELECT to_jsonb(l) FROM %%s l WHERE l.id = $1::%%s',
+            to_regclass(%3$L), lead_id_type)
+            INTO lead USING fields ->> 'lead_id';
+    END IF;
+
+    SELECT nullif(btrim(lead ->> k), '') INTO phone
+    FROM unnest(ARRAY['phone_number', 'phone', 'mobile', 'phone_e164'])
+        WITH ORDINALITY AS u (k, n)
+    WHERE btrim(lead ->> k) <> '' ORDER BY n LIMIT 1;
+    name := coalesce(nullif(btrim(lead ->> 'name'), ''),
+        nullif(btrim(lead ->> 'full_name'), ''),
+        nullif(btrim(concat_ws(' ', nullif(btrim(lead ->> 'first_name'), ''),
+            nullif(btrim(lead ->> 'last_name'), ''))), ''));
+
+    RETURN jsonb_build_object(
+        'bookingId', booking.id,
+        'tenantId', fields -> 'tenant_id',
+        'leadId', fields -> 'lead_id',
+        'assignedUserId', fields -> 'assigned_user_id',
+        'phoneNumber', phone,
+        'leadName', name,
+        'context', jsonb_build_object(
+            'bookingType', booking.booking_type,
+            'scheduledAt', to_char(
+                %1$I.followup_due_at(booking) AT TIME ZONE 'UTC',
+                'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+            'timezone', fields -> 'timezone',
+            'notes', fields -> 'notes'));
+END
+$body$, :'schema', :'table', format('%I.leads', :'schema'))
+    AS followup_body_call_request
+\gset
+
+-- followup_retry lets a failed booking start anew.  It does by itself all that
+-- the triggers do for a booking that is set to pending: they do not fire for a
+-- daemon, and may be disabled.
+SELECT format($body$
+DECLARE
+    booking %1$I.%2$I%%ROWTYPE;
+    old_task text;
+BEGIN
+    SELECT t.task_name INTO old_task FROM %1$I.%2$I t
+    WHERE t.id = followup_retry.booking_id AND t.task_status = 'failed'
+        AND %1$I.followup_is_followup_type(t.booking_type::text) AND %3$s
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE %1$I.%2$I t SET task_status = 'pending', task_name = NULL,
+        task_scheduled_at = NULL, idempotency_key = NULL, executed_at = NULL,
+        execution_attempts = 0, last_execution_error = NULL
+    WHERE t.id = followup_retry.booking_id RETURNING t.* INTO booking;
+    IF old_task IS NOT NULL THEN
+        INSERT INTO %1$I.followup_obsolete_tasks (task_name, booking_id)
+        VALUES (old_task, booking.id) ON CONFLICT DO NOTHING;
+    END IF;
+    DELETE FROM %1$I.followup_failures f WHERE f.booking_id = booking.id;
+    DELETE FROM %1$I.followup_attempts a WHERE a.booking_id = booking.id;
+    PERFORM %1$I.followup_announce(booking);
+    RETURN true;
+END
+$body$, :'schema', :'table', :'followup_row_alive') AS followup_body_retry
+\gset
+
+-- followup_retry_all does so for every dead letter of a stage and of a time.
+SELECT format($body$
+BEGIN
+    RETURN (SELECT count(*) FROM (
+        SELECT DISTINCT d.booking_id FROM %1$I.followup_dead_letters d
+        WHERE d.stage = coalesce(followup_retry_all.stage, d.stage)
+            AND d.dead_at >= since AND d.dead_at < until) letter
+    WHERE %1$I.followup_retry(letter.booking_id));
+END
+$body$, :'schema') AS followup_body_retry_all
+\gset

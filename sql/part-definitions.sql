@@ -1,0 +1,147 @@
+-- part-definitions.sql: triggers, view and index as statements, and what this
+-- version makes (followup_defined) beside what there is (followup_found).
+
+-- Conditions that the triggers have in common.  Every statement that writes
+-- the table reads the WHEN clauses of the triggers it may fire from their
+-- stored text, so what counts is how short they are: one constant for the
+-- list, and one list for both types of an update.
+SELECT format('pg_catalog.lower(NEW.booking_type COLLATE "C") '
+        '= ANY (%L::text[])', :'followup_types') AS followup_new_type,
+    format('pg_catalog.lower(OLD.booking_type COLLATE "C") '
+        '= ANY (%L::text[])', :'followup_types') AS followup_old_type,
+    format('ARRAY[pg_catalog.lower(OLD.booking_type COLLATE "C"), '
+        'pg_catalog.lower(NEW.booking_type COLLATE "C")] && %L::text[]',
+        :'followup_types') AS followup_either_type,
+    -- The daemons say so of their sessions, and know what they write.
+    'pg_catalog.current_setting(''followup.daemon'', true) '
+        'IS DISTINCT FROM ''on''' AS followup_not_ours,
+    '(OLD.task_status IS DISTINCT FROM NEW.task_status '
+        'OR OLD.booking_type IS DISTINCT FROM NEW.booking_type OR '
+        || :'followup_moved' || CASE WHEN :'followup_has_is_deleted' THEN
+        ' OR OLD.is_deleted IS DISTINCT FROM NEW.is_deleted' ELSE '' END
+        || ')' AS followup_changed,
+    'scheduled_at, task_status, booking_type'
+        || CASE WHEN :'followup_zoned' THEN ', timezone' ELSE '' END
+        || CASE WHEN :'followup_has_is_deleted' THEN ', is_deleted' ELSE '' END
+        AS followup_columns
+\gset
+
+SELECT format('CREATE CONSTRAINT TRIGGER trigger_schedule_followup_cloud_task '
+        'AFTER INSERT ON %1$I.%2$I DEFERRABLE INITIALLY DEFERRED FOR EACH ROW '
+        'WHEN (NEW.task_status = ''pending'' AND %3$s AND %4$s) '
+        'EXECUTE FUNCTION %1$I.schedule_followup_cloud_task()',
+        :'schema', :'table', :'followup_new_type', :'followup_not_ours')
+        AS followup_trigger_insert,
+    format('CREATE TRIGGER trigger_followup_cloud_task_changed '
+        'BEFORE UPDATE OF %3$s ON %1$I.%2$I FOR EACH ROW '
+        'WHEN (%4$s AND %5$s AND %6$s) '
+        'EXECUTE FUNCTION %1$I.followup_booking_changed()',
+        :'schema', :'table', :'followup_columns', :'followup_changed',
+        :'followup_either_type', :'followup_not_ours')
+        AS followup_trigger_changed,
+    -- Something to schedule, or a task to delete.
+    format('CREATE CONSTRAINT TRIGGER trigger_followup_cloud_task_reschedule '
+        'AFTER UPDATE OF %3$s ON %1$I.%2$I DEFERRABLE INITIALLY DEFERRED '
+        'FOR EACH ROW WHEN ((NEW.task_status = ''pending'' '
+        'OR (OLD.task_name IS NOT NULL AND NEW.task_name IS NULL)) '
+        'AND %4$s AND %5$s AND %6$s) '
+        'EXECUTE FUNCTION %1$I.schedule_followup_cloud_task()',
+        :'schema', :'table', :'followup_columns', :'followup_changed',
+        :'followup_either_type', :'followup_not_ours')
+        AS followup_trigger_reschedule,
+    format('CREATE TRIGGER trigger_followup_cloud_task_deleted '
+        'AFTER DELETE ON %1$I.%2$I FOR EACH ROW '
+        'WHEN (OLD.task_status IN (''pending'', ''scheduled'', ''failed'') '
+        'AND %3$s AND %4$s) '
+        'EXECUTE FUNCTION %1$I.followup_booking_changed()',
+        :'schema', :'table', :'followup_old_type', :'followup_not_ours')
+        AS followup_trigger_deleted,
+    format('CREATE CONSTRAINT TRIGGER trigger_followup_cloud_task_release '
+        'AFTER DELETE ON %1$I.%2$I DEFERRABLE INITIALLY DEFERRED '
+        'FOR EACH ROW WHEN (OLD.task_name IS NOT NULL '
+        'AND OLD.task_status IN (''pending'', ''scheduled'') '
+        'AND %3$s AND %4$s) '
+        'EXECUTE FUNCTION %1$I.schedule_followup_cloud_task()',
+        :'schema', :'table', :'followup_old_type', :'followup_not_ours')
+        AS followup_trigger_release,
+    format('CREATE OR REPLACE VIEW %1$I.followup_dead_letters AS '
+        'SELECT booking_id, tenant_id, stage, attempts, first_failed_at, '
+        'last_failed_at, http_status, error, dead_at '
+        'FROM %1$I.followup_failures WHERE dead_at IS NOT NULL',
+        :'schema') AS followup_view,
+    -- The form that followup_is_followup_type has once it is inlined.
+    format('CREATE INDEX CONCURRENTLY followup_bookings_due_idx '
+        'ON %1$I.%2$I (task_status, scheduled_at) '
+        'WHERE task_status IN (''pending'', ''scheduled'') '
+        'AND coalesce(pg_catalog.lower(booking_type::text '
+        'COLLATE pg_catalog."C") OPERATOR(pg_catalog.=) '
+        'ANY (%3$L::pg_catalog.text[]), false)',
+        :'schema', :'table', :'followup_types') AS followup_index
+\gset
+
+-- followup_defined: what this version makes, as a FROM item; identity is
+-- written as regprocedure writes it with nothing but pg_catalog in the path.
+SELECT '(VALUES ' || string_agg(format('(%L, %L, %L)', kind,
+        format(identity, :'schema', :'table'), source), ', ')
+        || ') AS defined (kind, identity, source)' AS followup_defined
+FROM (VALUES
+    ('FUNCTION', '%1$I.followup_is_followup_type(text)',
+        :'followup_body_type'),
+    ('FUNCTION', '%1$I.followup_due_at(%1$I.%2$I)', :'followup_body_due'),
+    ('FUNCTION', '%1$I.followup_call_request(uuid)',
+        :'followup_body_call_request'),
+    ('FUNCTION', '%1$I.followup_retry(uuid)', :'followup_body_retry'),
+    ('FUNCTION', '%1$I.followup_retry_all(text,timestamp with time zone,'
+        'timestamp with time zone)', :'followup_body_retry_all'),
+    ('FUNCTION', '%1$I.schedule_followup_cloud_task()',
+        :'followup_body_notify'),
+    ('FUNCTION', '%1$I.followup_announce(%1$I.%2$I)',
+        :'followup_body_announce'),
+    ('FUNCTION', '%1$I.followup_booking_changed()', :'followup_body_changed'),
+    ('TRIGGER', 'trigger_schedule_followup_cloud_task ON %1$I.%2$I',
+        :'followup_trigger_insert'),
+    ('TRIGGER', 'trigger_followup_cloud_task_changed ON %1$I.%2$I',
+        :'followup_trigger_changed'),
+    ('TRIGGER', 'trigger_followup_cloud_task_reschedule ON %1$I.%2$I',
+        :'followup_trigger_reschedule'),
+    ('TRIGGER', 'trigger_followup_cloud_task_deleted ON %1$I.%2$I',
+        :'followup_trigger_deleted'),
+    ('TRIGGER', 'trigger_followup_cloud_task_release ON %1$I.%2$I',
+        :'followup_trigger_release'),
+    ('VIEW', '%1$I.followup_dead_letters', :'followup_view'),
+    ('INDEX', '%1$I.followup_bookings_due_idx', :'followup_index')
+    ) AS d (kind, identity, source)
+\gset
+
+-- followup_found: what there is, likewise; mark_source and mark_text are the
+-- two md5 of its COMMENT, made when we made it.
+SELECT format($sql$(SELECT o.kind, o.identity, o.source, o.text, o.mark,
+    CASE WHEN o.mark LIKE 'followup-scheduler %%' THEN
+        split_part(o.mark, ' ', 2) END AS mark_source,
+    CASE WHEN o.mark LIKE 'followup-scheduler %%' THEN
+        split_part(o.mark, ' ', 3) END AS mark_text, o.enabled
+FROM (
+    SELECT 'FUNCTION' AS kind, p.oid::regprocedure::text AS identity,
+        md5(p.prosrc) AS source, md5(pg_get_functiondef(p.oid)) AS text,
+        obj_description(p.oid, 'pg_proc') AS mark, true AS enabled
+    FROM pg_proc p WHERE p.prokind IN ('f', 'p')
+        AND p.pronamespace = to_regnamespace(%1$L)
+    UNION ALL
+    SELECT 'TRIGGER', format('%%I ON %%s', t.tgname, %2$L), NULL,
+        md5(pg_get_triggerdef(t.oid)), obj_description(t.oid, 'pg_trigger'),
+        t.tgenabled IN ('O', 'A')
+    FROM pg_trigger t
+    WHERE t.tgrelid = to_regclass(%2$L) AND NOT t.tgisinternal
+    UNION ALL
+    SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'INDEX' END,
+        format('%%s.%%I', %1$L, c.relname), NULL, CASE c.relkind WHEN 'v'
+        THEN md5(pg_get_viewdef(c.oid)) ELSE md5(pg_get_indexdef(c.oid)) END,
+        obj_description(c.oid, 'pg_class'),
+        coalesce((SELECT i.indisvalid AND i.indisready FROM pg_index i
+            WHERE i.indexrelid = c.oid), true)
+    FROM pg_class c WHERE c.relkind IN ('v', 'i')
+        AND c.relnamespace = to_regnamespace(%1$L)
+        AND c.relname IN ('followup_dead_letters', 'followup_bookings_due_idx')
+    ) AS o) AS found$sql$, quote_ident(:'schema'),
+        format('%I.%I', :'schema', :'table')) AS followup_found
+\gset

@@ -1,0 +1,57 @@
+-- part-functions.sql: the functions.  Everybody may ask whether a type is a
+-- follow-up type, even where functions are closed by default; the others are
+-- for those they are granted to.
+
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_is_followup_type(booking_type text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS :'followup_body_type';
+\if :followup_zoned
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_due_at(booking :"schema".:"table") RETURNS timestamptz
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_due';
+\else
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_due_at(booking :"schema".:"table") RETURNS timestamptz
+    LANGUAGE sql STABLE PARALLEL SAFE AS :'followup_body_due';
+\endif
+GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_announce(booking :"schema".:"table") RETURNS boolean
+    LANGUAGE plpgsql AS :'followup_body_announce';
+CREATE OR REPLACE FUNCTION
+    :"schema".schedule_followup_cloud_task() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER AS :'followup_body_notify';
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_booking_changed() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_changed';
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_retry(booking_id uuid) RETURNS boolean
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_retry';
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_retry_all(stage text DEFAULT NULL,
+    since timestamptz DEFAULT '-infinity',
+    until timestamptz DEFAULT 'infinity') RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_retry_all';
+REVOKE ALL ON FUNCTION :"schema".followup_announce(:"schema".:"table"),
+    :"schema".schedule_followup_cloud_task(),
+    :"schema".followup_booking_changed(), :"schema".followup_retry(uuid),
+    :"schema".followup_retry_all(text, timestamptz, timestamptz) FROM PUBLIC;
+
+-- A followup_call_request that is not what we installed is the deployment's
+-- own: it stays.
+SELECT NOT EXISTS (SELECT FROM :followup_found
+    WHERE identity = format('%I.followup_call_request(uuid)', :'schema')
+        AND source IS DISTINCT FROM mark_source) AS followup_ours
+\gset
+\if :followup_ours
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_call_request(booking_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS :'followup_body_call_request';
+REVOKE ALL ON FUNCTION :"schema".followup_call_request(uuid) FROM PUBLIC;
+\endif

@@ -1,0 +1,66 @@
+-- part-grants.sql: the rights of the daemons' role.  Of what it is given on
+-- objects that are not ours, the COMMENT of followup_failures keeps what it did
+-- not have, for the uninstall.
+
+-- Whoever has had the rights of a daemon from an earlier version gets those to
+-- what has come since.
+SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
+        '%1$I.followup_attempts TO %2$s; '
+        'GRANT EXECUTE ON FUNCTION %1$I.followup_announce(%1$I.%3$I) TO %2$s',
+    :'schema', a.grantee::regrole, :'table')
+FROM pg_class c, aclexplode(c.relacl) a
+WHERE c.oid = to_regclass(format('%I.followup_failures', :'schema'))
+    AND a.privilege_type = 'INSERT' AND a.grantee NOT IN (0, c.relowner)
+\gexec
+
+SELECT :'grant_to' <> '' AS followup_grant
+\gset
+\if :followup_grant
+WITH role AS (
+    SELECT oid FROM pg_roles WHERE rolname = :'grant_to'
+), had AS (
+    SELECT 'schema' AS "on", NULL::name AS "column" FROM pg_namespace n,
+        aclexplode(n.nspacl) a, role
+    WHERE n.nspname = :'schema' AND a.grantee = role.oid
+        AND a.privilege_type = 'USAGE'
+    UNION ALL
+    SELECT 'table', NULL FROM pg_class c, aclexplode(c.relacl) a, role
+    WHERE c.oid = to_regclass(format('%I.%I', :'schema', :'table'))
+        AND a.grantee = role.oid AND a.privilege_type = 'SELECT'
+    UNION ALL
+    SELECT 'column', t.attname FROM pg_attribute t, aclexplode(t.attacl) a, role
+    WHERE t.attrelid = to_regclass(format('%I.%I', :'schema', :'table'))
+        AND a.grantee = role.oid AND a.privilege_type = 'UPDATE'
+), given AS (
+    SELECT * FROM (VALUES ('schema', NULL::name), ('table', NULL),
+        ('column', 'task_name'), ('column', 'task_scheduled_at'),
+        ('column', 'task_status'), ('column', 'executed_at'),
+        ('column', 'execution_attempts'), ('column', 'last_execution_error'),
+        ('column', 'idempotency_key')) AS g ("on", "column")
+    EXCEPT SELECT * FROM had
+), kept AS (
+    SELECT coalesce(obj_description(to_regclass(format(
+        '%I.followup_failures', :'schema')), 'pg_class'), '') AS mark
+)
+SELECT format('COMMENT ON TABLE %I.followup_failures IS %L', :'schema',
+    regexp_replace(mark, '; granted: .*$', '') || '; granted: '
+    || (coalesce(substring(mark FROM '; granted: (.*)$'), '[]')::jsonb
+        || (SELECT jsonb_agg(jsonb_build_object('role', :'grant_to',
+            'on', "on", 'column', "column")) FROM given))::text)
+FROM kept WHERE mark LIKE 'followup-scheduler%' AND EXISTS (SELECT FROM given)
+\gexec
+GRANT USAGE ON SCHEMA :"schema" TO :"grant_to";
+GRANT SELECT, UPDATE (task_name, task_scheduled_at, task_status, executed_at,
+    execution_attempts, last_execution_error, idempotency_key)
+    ON :"schema".:"table" TO :"grant_to";
+GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_failures,
+    :"schema".followup_attempts, :"schema".followup_obsolete_tasks
+    TO :"grant_to";
+GRANT SELECT ON :"schema".followup_dead_letters TO :"grant_to";
+GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
+    :"schema".followup_due_at(:"schema".:"table"),
+    :"schema".followup_announce(:"schema".:"table"),
+    :"schema".followup_call_request(uuid), :"schema".followup_retry(uuid),
+    :"schema".followup_retry_all(text, timestamptz, timestamptz)
+    TO :"grant_to";
+\endif

@@ -1,0 +1,57 @@
+-- part-shape.sql: the shape of the bookings table, on which some of the
+-- definitions depend.
+--
+-- Sets followup_local_time, followup_zoned, followup_has_is_deleted and
+-- followup_has_history, and fails on a table that it does not understand.
+
+WITH col AS (
+    SELECT a.attname::text AS name,
+        format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL) AS type,
+        t.typcategory AS category,
+        col_description(a.attrelid, a.attnum) AS comment
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = to_regclass(format('%I.%I', :'schema', :'table'))
+        AND a.attnum > 0 AND NOT a.attisdropped
+), shape AS (
+    SELECT (SELECT relkind FROM pg_class
+            WHERE oid = to_regclass(format('%I.%I', :'schema', :'table')))
+            AS relkind,
+        (SELECT type FROM col WHERE name = 'id') AS id_type,
+        (SELECT type FROM col WHERE name = 'scheduled_at') AS due_type,
+        (SELECT category FROM col WHERE name = 'booking_type') AS type_category,
+        EXISTS (SELECT FROM col WHERE name = 'timezone') AS has_timezone,
+        EXISTS (SELECT FROM col WHERE name = 'is_deleted'
+            AND type = 'boolean') AS has_is_deleted,
+        NOT EXISTS (SELECT FROM col WHERE name = 'task_status'
+            AND coalesce(comment, '') NOT LIKE 'followup-scheduler%; history%')
+            AS has_history
+)
+SELECT due_type IS NOT DISTINCT FROM 'timestamp without time zone'
+        AS followup_local_time,
+    due_type IS NOT DISTINCT FROM 'timestamp without time zone'
+        AND has_timezone AS followup_zoned,
+    has_is_deleted AS followup_has_is_deleted,
+    has_history AS followup_has_history,
+    set_config('followup.problem', CASE
+        WHEN relkind IS NULL THEN 'there is no table %s'
+        WHEN relkind <> 'r' THEN '%s is not an ordinary table'
+        WHEN id_type IS DISTINCT FROM 'uuid' THEN '%s has no column id of '
+            'type uuid'
+        WHEN due_type IS NULL OR due_type NOT IN ('timestamp with time zone',
+            'timestamp without time zone') THEN '%s has no column '
+            'scheduled_at of type timestamptz or timestamp'
+        WHEN type_category IS DISTINCT FROM 'S' THEN '%s has no column '
+            'booking_type of type text or varchar'
+        ELSE '' END, true) AS followup_problem,
+    set_config('followup.table', format('%I.%I', :'schema', :'table'), true)
+        AS followup_unused
+FROM shape
+\gset
+DO $$BEGIN
+    IF current_setting('followup.problem') <> '' THEN
+        RAISE EXCEPTION '%', format(current_setting('followup.problem'),
+            current_setting('followup.table'))
+            USING HINT = 'name the bookings table by the psql variables '
+            '"schema" and "table" (followup-trigger: --schema, --table)';
+    END IF;
+END$$;

@@ -1,0 +1,28 @@
+-- part-triggers.sql: the view and the triggers, and the marks by which the
+-- uninstall finds what was made, and verify what was changed since.
+
+-- They are made anew only where they differ from what
+-- they should be: dropping a trigger waits for every writer.
+SELECT CASE kind WHEN 'TRIGGER' THEN
+    format('DROP TRIGGER IF EXISTS %s', identity) END, defined.source
+FROM :followup_defined LEFT JOIN :followup_found USING (kind, identity)
+WHERE kind IN ('VIEW', 'TRIGGER')
+    AND (mark_source, mark_text) IS DISTINCT FROM
+        (md5(defined.source), found.text)
+ORDER BY kind DESC
+\gexec
+SELECT format('ALTER TABLE %I.%I ENABLE TRIGGER %I', :'schema', :'table',
+    split_part(identity, ' ', 1))
+FROM :followup_defined JOIN :followup_found USING (kind, identity)
+WHERE kind = 'TRIGGER' AND NOT enabled
+\gexec
+REVOKE ALL ON :"schema".followup_failures, :"schema".followup_attempts,
+    :"schema".followup_obsolete_tasks, :"schema".followup_dead_letters
+    FROM PUBLIC;
+
+SELECT format('COMMENT ON %s %s IS %L', kind, identity, format(
+    'followup-scheduler %s %s', md5(defined.source), found.text))
+FROM :followup_defined JOIN :followup_found USING (kind, identity)
+WHERE kind <> 'INDEX' AND (kind <> 'FUNCTION'
+    OR found.source = md5(defined.source))
+\gexec

@@ -1,0 +1,160 @@
+-- What a transaction of many bookings is announced with, and what that costs,
+-- by counting.
+
+\set schema test_hints
+\ir lib/app.psql
+\ir ../../sql/create-booking-cloud-task-trigger.sql
+SET search_path = test_hints, public;
+SET track_functions = 'all';
+
+-- The functions that PostgreSQL is asked by, replaced for this transaction: by
+-- ones that count their calls, and say what the test wants to hear.
+BEGIN;
+SELECT plan(27);
+ALTER FUNCTION pg_catalog.pg_notification_queue_usage() RENAME TO true_usage;
+ALTER FUNCTION pg_catalog.current_query() RENAME TO true_query;
+ALTER FUNCTION pg_catalog.pg_notify(text, text) RENAME TO true_notify;
+CREATE FUNCTION pg_catalog.pg_notification_queue_usage() RETURNS float8
+    LANGUAGE plpgsql AS $$BEGIN
+    RETURN current_setting('test.usage')::float8;
+END$$;
+CREATE FUNCTION pg_catalog.current_query() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN current_setting('test.query');
+END$$;
+CREATE FUNCTION pg_catalog.pg_notify(channel text, payload text) RETURNS void
+    LANGUAGE plpgsql AS $$BEGIN
+    IF current_setting('test.broken') = 'yes' THEN
+        RAISE EXCEPTION 'broken';
+    END IF;
+    PERFORM pg_catalog.true_notify(channel, payload);
+END$$;
+SET LOCAL test.usage = 0;
+SET LOCAL test.query = 'COMMIT';
+SET LOCAL test.broken = 'no';
+
+CREATE FUNCTION pg_temp.calls(name text) RETURNS bigint LANGUAGE sql AS $$
+    SELECT coalesce(sum(pg_stat_get_xact_function_calls(p.oid)), 0)::bigint
+    FROM pg_proc p WHERE p.proname = name
+$$;
+CREATE FUNCTION pg_temp.hints() RETURNS int LANGUAGE sql AS $$
+    SELECT coalesce(length(current_setting('followup.hints', true)), 0)
+$$;
+
+-- What ${rows} bookings are announced with, as if they were a transaction of
+-- their own: NOTIFYs sent, calls of the trigger's function, of
+-- followup_announce, and of what need be asked only once.
+CREATE FUNCTION pg_temp.announced(n int) RETURNS text
+    LANGUAGE plpgsql AS $$
+DECLARE
+    names constant text[] := ARRAY['pg_notify', 'schedule_followup_cloud_task',
+        'followup_announce', 'current_query', 'pg_notification_queue_usage'];
+    before bigint[];
+    outcome text;
+BEGIN
+    before := ARRAY(SELECT pg_temp.calls(u) FROM unnest(names) WITH ORDINALITY
+        AS t (u, o) ORDER BY o);
+    BEGIN
+        SET CONSTRAINTS ALL DEFERRED;
+        SET LOCAL followup.hints = '';
+        INSERT INTO lead_bookings (notes) SELECT 'x' FROM generate_series(1, n);
+        SET CONSTRAINTS ALL IMMEDIATE;
+        RAISE EXCEPTION USING ERRCODE = 'FU002';
+    EXCEPTION WHEN SQLSTATE 'FU002' THEN
+        NULL;
+    END;
+    SELECT string_agg((pg_temp.calls(u) - before[o])::text, ' ' ORDER BY o)
+    INTO outcome FROM unnest(names) WITH ORDINALITY AS t (u, o);
+    RETURN outcome;
+END$$;
+SELECT is(pg_temp.announced(1), '1 1 1 1 1', 'one booking');
+SELECT is(pg_temp.announced(3), '3 3 3 1 1',
+    'three bookings: what need be asked only once is asked only once');
+SELECT is(pg_temp.announced(100), '100 100 100 1 1', 'a hundred bookings');
+SELECT is(pg_temp.announced(101), '100 101 100 1 1',
+    'from then on, nothing but a look at the counter');
+SELECT is(pg_temp.announced(1000), '100 1000 100 1 1', 'a thousand bookings');
+SET LOCAL test.query = 'prepare TRANSACTION ''x''';
+SELECT is(pg_temp.announced(1000), '0 1000 1 1 0',
+    'PREPARE TRANSACTION: none, decided once');
+SET LOCAL test.query = 'COMMIT';
+SET LOCAL test.usage = 0.5;
+SELECT is(pg_temp.announced(1000), '0 1000 1 1 1',
+    'a queue that is half full: none, decided once');
+SET LOCAL test.usage = 0.49;
+SELECT is(pg_temp.announced(2), '2 2 2 1 1', 'a queue that is not: all');
+SET LOCAL client_min_messages = error;
+SET LOCAL test.broken = 'yes';
+SELECT is(pg_temp.announced(1000), '0 1000 0 1 1',
+    'NOTIFY fails: tried once, and the bookings stand');
+SET LOCAL test.usage = 'nonsense';
+SELECT is(pg_temp.announced(1000), '0 1000 0 1 0',
+    'so when the queue cannot be asked');
+SET LOCAL client_min_messages = warning;
+SET LOCAL test.usage = 0;
+SET LOCAL test.broken = 'no';
+
+-- The counter is the transaction's, across statements.
+SET LOCAL followup.hints = '';
+SET CONSTRAINTS ALL IMMEDIATE;
+INSERT INTO lead_bookings (notes) SELECT 'x' FROM generate_series(1, 60);
+SELECT is(pg_temp.hints(), 60, 'a statement');
+INSERT INTO lead_bookings (notes) SELECT 'x' FROM generate_series(1, 60);
+SELECT is(pg_temp.hints(), 100, 'another statement');
+SET LOCAL followup.hints = '';
+INSERT INTO lead_bookings (id) VALUES ('00000000-0000-4000-8000-00000000000b');
+UPDATE lead_bookings SET scheduled_at = '2031-01-01'
+WHERE id = '00000000-0000-4000-8000-00000000000b';
+SELECT is(pg_temp.hints(), 2, 'a move counts as well');
+UPDATE lead_bookings SET task_status = 'scheduled', task_name = 't'
+WHERE id = '00000000-0000-4000-8000-00000000000b';
+DELETE FROM lead_bookings WHERE id = '00000000-0000-4000-8000-00000000000b';
+SELECT is(pg_temp.hints(), 3, 'and so does a deletion');
+
+-- What is undone does not count.
+SAVEPOINT a;
+INSERT INTO lead_bookings (notes) SELECT 'x' FROM generate_series(1, 90);
+SELECT is(pg_temp.hints(), 93, 'hints after a savepoint');
+ROLLBACK TO a;
+SELECT is(pg_temp.hints(), 3, 'are taken back with it');
+INSERT INTO lead_bookings (notes) SELECT 'x' FROM generate_series(1, 90);
+SELECT is(pg_temp.hints(), 93, 'and sent again');
+SAVEPOINT a;
+SET LOCAL test.usage = 1;
+SET LOCAL followup.hints = '';
+INSERT INTO lead_bookings DEFAULT VALUES;
+SELECT is(pg_temp.hints(), 100, 'so is the decision to send none');
+ROLLBACK TO a;
+SELECT is(pg_temp.hints(), 93, 'taken back');
+
+-- Whatever an application has put there.
+SELECT lives_ok(format('SELECT set_config(''followup.hints'', %L, true); '
+    'INSERT INTO lead_bookings DEFAULT VALUES', v),
+    format('followup.hints is %s', to_json(left(v, 10))))
+FROM unnest(ARRAY['', 'nonsense', '-1', '99999999999999999999', 'ü',
+    repeat('x', 10000)]) AS v;
+SET LOCAL followup.hints = 'nonsense';
+INSERT INTO lead_bookings DEFAULT VALUES;
+SELECT is(current_setting('followup.hints'), 'nonsense.', 'and it counts on');
+
+-- Memory: that of the queue of events is PostgreSQL's own; the rest must not
+-- grow with the rows.
+CREATE FUNCTION pg_temp.memory(n int) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    SET CONSTRAINTS ALL DEFERRED;
+    SET LOCAL followup.hints = '';
+    INSERT INTO lead_bookings (notes) SELECT 'x' FROM generate_series(1, n);
+    SET CONSTRAINTS ALL IMMEDIATE;
+    RETURN (SELECT sum(total_bytes) FROM pg_backend_memory_contexts
+        WHERE name <> 'AfterTriggerEvents');
+END$$;
+SELECT pg_temp.memory(200) AS few
+\gset
+SELECT pg_temp.memory(200) AS few, pg_temp.memory(5000) AS many
+\gset
+SELECT cmp_ok(:many::bigint - :few, '<', 2000000::bigint,
+    '4 800 bookings more leave less than 2 MB behind');
+
+SELECT * FROM finish();
+ROLLBACK;
+DROP SCHEMA test_hints CASCADE;
