@@ -87,6 +87,11 @@ explain_booking(const struct config *conf, const struct booking *b,
 		else if (b->due_in >= 0)
 			(void)snprintf(buf, len, "Its task is in the queue; "
 			    "the call is started in %s.", span(b->due_in, s));
+		else if (b->outcome_unknown)
+			(void)snprintf(buf, len, "It was due %s ago; an "
+			    "attempt to start the call was begun, and its "
+			    "outcome is not known: Cloud Tasks tries again.",
+			    span(b->due_in, s));
 		else if (b->execution_attempts > 0)
 			(void)snprintf(buf, len, "It was due %s ago; %d "
 			    "attempts to start the call have failed "

@@ -3,7 +3,6 @@
 
 #include <jansson.h>
 
-#include "bookings.h"
 #include "config.h"
 #include "request.h"
 #include "uuid.h"
@@ -201,8 +200,7 @@ schedule_many(struct routes *r, struct request *request, const json_t *list)
 		    "out of memory");
 		return;
 	}
-	if (take_ids(request, list, many) != 0 ||
-	    routes_answered(r, request, bookings_ready(r->bookings)))
+	if (take_ids(request, list, many) != 0)
 		goto out;
 	if (many->nids > 0)
 		schedule_bookings(&r->schedule, many->ids, many->nids,

@@ -60,23 +60,14 @@ is_path_of(const char *id)
 	    strncasecmp(path + len - tail - 36, id, 36) == 0);
 }
 
-struct execute *
-execute_new(const struct config *c, struct db *db, struct bookings *bookings,
-    struct voice_agent *agent)
-{
-
-	FUZZ_REQUIRE(c == &conf && db != NULL && bookings != NULL &&
-	    agent != NULL);
-	return (malloc(1));
-}
-
 void
-execute_booking(struct execute *x, const struct execute_callback *c,
+execute_booking(const struct execute *x, const struct execute_callback *c,
     struct execute_result *result)
 {
 	const char *bearer = request_bearer(current);
 
-	FUZZ_REQUIRE(x != NULL && !started);
+	FUZZ_REQUIRE(x->conf == &conf && x->bookings != NULL &&
+	    x->agent != NULL && !started);
 	started = 1;
 	FUZZ_REQUIRE(strcmp(current->method, "POST") == 0);
 	FUZZ_REQUIRE(is_param("HTTP_X_CLOUDTASKS_SECRET", SECRET) ||
@@ -92,13 +83,6 @@ execute_booking(struct execute *x, const struct execute_callback *c,
 	    scheduled_at / 1000 % (EXECUTE_LATER + 1));
 	(void)snprintf(result->reason, sizeof(result->reason), "a reason");
 	result->retry_after = (long)(c->scheduled_at % 7);
-}
-
-void
-execute_free(struct execute *x)
-{
-
-	free(x);
 }
 
 /* A second opinion on the body: may the call be started? */

@@ -37,53 +37,36 @@ static struct routes *routes;
 static const struct request *current;
 static int scheduled;
 
-struct schedule *
-schedule_new(const struct config *c, struct db *db, struct bookings *bookings,
-    struct cloud_tasks *tasks)
-{
-
-	FUZZ_REQUIRE(c == &conf && db != NULL && bookings != NULL &&
-	    tasks != NULL);
-	return (malloc(1));
-}
-
 void
-schedule_booking(struct schedule *s, const char *id,
-    struct schedule_result *result)
+schedule_bookings(const struct schedule *s, const char *const *ids, size_t n,
+    struct schedule_result *results)
 {
+	struct schedule_result *result;
+	size_t i, j;
 
-	FUZZ_REQUIRE(s != NULL && !scheduled);
+	FUZZ_REQUIRE(s->conf == &conf && s->bookings != NULL &&
+	    s->tasks != NULL && !scheduled);
 	scheduled = 1;
 	FUZZ_REQUIRE(strcmp(current->method, "POST") == 0 &&
 	    strcmp(current->path, "/webhooks/booking-followup") == 0 &&
 	    strncasecmp(current->content_type, "application/json",
 	    strlen("application/json")) == 0);
-	FUZZ_REQUIRE(fuzz_is_uuid(id));
+	FUZZ_REQUIRE(n >= 1 && n <= SCHEDULE_BATCH);
+	for (i = 0; i < n; i++) {
+		FUZZ_REQUIRE(fuzz_is_uuid(ids[i]));
+		for (j = 0; j < i; j++)
+			FUZZ_REQUIRE(strcmp(ids[i], ids[j]) != 0);
 
-	/* Any outcome, decided by the input. */
-	memset(result, 0, sizeof(*result));
-	result->outcome = (enum schedule_outcome)((unsigned char)id[0] %
-	    (SCHEDULE_LATER + 1));
-	(void)snprintf(result->reason, sizeof(result->reason), "a reason");
-	result->retry_after = id[1] - 'a';
-	result->everybody = id[2] == '0';
-}
-
-int
-schedule_delete_obsolete(struct schedule *s, const char *id,
-    struct schedule_result *result)
-{
-
-	/* Not without a database. */
-	FUZZ_REQUIRE(s == NULL && id == NULL && result == NULL);
-	return (-1);
-}
-
-void
-schedule_free(struct schedule *s)
-{
-
-	free(s);
+		/* Any outcome, decided by the input. */
+		result = &results[i];
+		memset(result, 0, sizeof(*result));
+		result->outcome = (enum schedule_outcome)((unsigned char)
+		    ids[i][0] % (SCHEDULE_LATER + 1));
+		(void)snprintf(result->reason, sizeof(result->reason),
+		    "a reason");
+		result->retry_after = ids[i][1] - 'a';
+		result->everybody = ids[i][2] == '0';
+	}
 }
 
 /* A second opinion: is the body about a booking of ours? */
@@ -102,6 +85,14 @@ is_good_body(const struct fcgi_memory *m)
 	    JSON_REJECT_DUPLICATES, NULL);
 	id = json_text(body, "booking_id");
 	schema = json_text(body, "schema");
+	value = json_object_get(body, "booking_ids");
+	if (value != NULL) {
+		good = json_array_size(value) >= 1 &&
+		    json_array_size(value) <= SCHEDULE_BATCH &&
+		    json_object_get(body, "booking_id") == NULL;
+		json_decref(body);
+		return (good);
+	}
 	good = id != NULL && strlen(id) == 36 &&
 	    (schema == NULL || strcmp(schema, SCHEMA) == 0);
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

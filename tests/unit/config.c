@@ -95,7 +95,7 @@ test_defaults(void **state)
 	    "http://localhost/webhooks/booking-followup");
 	assert_string_equal(conf->webhook_socket,
 	    "/run/followup-scheduler/local.sock");
-	assert_int_equal(conf->listener_inflight, 16);
+	assert_int_equal(conf->listener_inflight, 4);
 	assert_int_equal(conf->sweep_interval, 5);
 	assert_int_equal(conf->sweep_window, 86400);
 	assert_int_equal(conf->overdue_grace, 300);
@@ -390,7 +390,7 @@ test_empty_is_unset(void **state)
 	assert_null(conf->postgres_port);
 	assert_string_equal(conf->schema, "lad_dev");
 	assert_string_equal(conf->table, "lead_bookings");
-	assert_int_equal(conf->listener_inflight, 16);
+	assert_int_equal(conf->listener_inflight, 4);
 	assert_int_equal(conf->sweep_interval, 5);
 	assert_string_equal(conf->log_level, "info");
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "booking.h"
+#include "bookings.h"
 #include "config.h"
 #include "explain.h"
 #include "utf8.h"
@@ -12,6 +13,9 @@
 #define MINUTE	60.0
 #define HOUR	3600.0
 #define DAY	86400.0
+
+/* 2026-11-23T11:00:00Z */
+#define DUE	(INT64_C(1795431600) * 1000000)
 
 static const struct config conf = {
 	.sweep_window = 86400,
@@ -26,53 +30,60 @@ static const struct {
 	const char *says[3];
 } rows[] = {
 	{ "pending", { .status = BOOKING_PENDING, .is_followup = 1,
-	    .due = "x", .due_in = 90 }, { "waits for its task", "sweep" } },
+	    .due = DUE, .due_in = 90 }, { "waits for its task", "sweep" } },
 	{ "pending and due", { .status = BOOKING_PENDING, .is_followup = 1,
-	    .due = "x", .due_in = -90 }, { "waits for its task" } },
+	    .due = DUE, .due_in = -90 }, { "waits for its task" } },
 	{ "at the end of the window", { .status = BOOKING_PENDING,
-	    .is_followup = 1, .due = "x", .due_in = -86399 },
+	    .is_followup = 1, .due = DUE, .due_in = -86399 },
 	    { "waits for its task" } },
 	{ "deleted", { .status = BOOKING_PENDING, .is_followup = 1,
-	    .is_deleted = 1, .due = "x" }, { "deleted", "not called" } },
-	{ "another type", { .status = BOOKING_PENDING, .due = "x",
+	    .is_deleted = 1, .due = DUE }, { "deleted", "not called" } },
+	{ "another type", { .status = BOOKING_PENDING, .due = DUE,
 	    .booking_type = "demo" }, { "\"demo\"", "not a follow-up" } },
-	{ "no type", { .status = BOOKING_PENDING, .due = "x" },
+	{ "no type", { .status = BOOKING_PENDING, .due = DUE },
 	    { "\"\"", "not a follow-up" } },
 	{ "no such time zone", { .status = BOOKING_PENDING, .is_followup = 1,
-	    .scheduled_at = "2026-11-23 11:00:00", .timezone = "Mars/Base" },
+	    .due = BOOKING_NO_TIME, .scheduled_at = "2026-11-23 11:00:00",
+	    .timezone = "Mars/Base" },
 	    { "\"2026-11-23 11:00:00\"", "\"Mars/Base\"", "correct" } },
-	{ "no time at all", { .status = BOOKING_PENDING, .is_followup = 1 },
+	{ "no time at all", { .status = BOOKING_PENDING, .is_followup = 1,
+	    .due = BOOKING_NO_TIME },
 	    { "correct the booking's scheduled_at" } },
 	{ "beyond the horizon", { .status = BOOKING_PENDING,
-	    .is_followup = 1, .due = "x", .due_in = 40 * DAY },
+	    .is_followup = 1, .due = DUE, .due_in = 40 * DAY },
 	    { "40 days", "30 days", "by itself" } },
 	{ "just within the horizon", { .status = BOOKING_PENDING,
-	    .is_followup = 1, .due = "x", .due_in = BOOKING_HORIZON },
+	    .is_followup = 1, .due = DUE, .due_in = BOOKINGS_HORIZON },
 	    { "waits for its task" } },
 	{ "long overdue", { .status = BOOKING_PENDING, .is_followup = 1,
-	    .due = "x", .due_in = -30 * HOUR },
+	    .due = DUE, .due_in = -30 * HOUR },
 	    { "30 h", "FOLLOWUP_SWEEP_WINDOW",
 	    "/webhooks/booking-followup" } },
 	{ "attempts failed", { .status = BOOKING_PENDING, .is_followup = 1,
-	    .due = "x", .due_in = 90, .schedule_attempts = 3,
+	    .due = DUE, .due_in = 90, .schedule_attempts = 3,
 	    .last_error = "403 PERMISSION_DENIED", .retry_in = 5 * MINUTE },
 	    { "Attempt 3 of 10", "(403 PERMISSION_DENIED)", "5 min" } },
 	{ "attempts failed, nobody knows why", { .status = BOOKING_PENDING,
-	    .is_followup = 1, .due = "x", .schedule_attempts = 1,
+	    .is_followup = 1, .due = DUE, .schedule_attempts = 1,
 	    .retry_in = 8 }, { "Attempt 1 of 10", "see the log", "8 s" } },
 
-	{ "scheduled", { .status = BOOKING_SCHEDULED, .due = "x",
+	{ "scheduled", { .status = BOOKING_SCHEDULED, .due = DUE,
 	    .due_in = 3 * HOUR }, { "in the queue", "3 h" } },
-	{ "scheduled and late", { .status = BOOKING_SCHEDULED, .due = "x",
+	{ "scheduled and late", { .status = BOOKING_SCHEDULED, .due = DUE,
 	    .due_in = -10 * MINUTE }, { "10 min ago", "callback", "queue" } },
 	{ "scheduled, calls failed", { .status = BOOKING_SCHEDULED,
-	    .due = "x", .due_in = -90, .execution_attempts = 2,
+	    .due = DUE, .due_in = -90, .execution_attempts = 2,
 	    .last_error = "answered 503" },
 	    { "90 s ago", "2 attempts", "(answered 503)" } },
+	{ "scheduled, an attempt has not ended", { .status =
+	    BOOKING_SCHEDULED, .due = DUE, .due_in = -90,
+	    .execution_attempts = 1, .outcome_unknown = 1 },
+	    { "90 s ago", "begun", "not known" } },
 	{ "executed", { .status = BOOKING_EXECUTED,
-	    .executed_at = "2026-11-23T11:00:00.000Z" },
+	    .executed_at = DUE },
 	    { "started at 2026-11-23T11:00:00.000Z" } },
-	{ "executed, nobody knows when", { .status = BOOKING_EXECUTED },
+	{ "executed, nobody knows when", { .status = BOOKING_EXECUTED,
+	    .executed_at = BOOKING_NO_TIME },
 	    { "(unknown)" } },
 	{ "cancelled", { .status = BOOKING_CANCELLED },
 	    { "cancelled", "not called", "'pending'" } },
@@ -126,7 +137,7 @@ test_spans(void **state)
 		{ 2 * HOUR, "in 2 h." }, { 47 * HOUR, "in 47 h." },
 		{ 2 * DAY, "in 2 days." }, { 29 * DAY, "in 29 days." },
 	};
-	struct booking booking = { .status = BOOKING_SCHEDULED, .due = "x" };
+	struct booking booking = { .status = BOOKING_SCHEDULED, .due = DUE };
 	char text[512];
 	size_t i;
 

@@ -33,6 +33,8 @@ static int room, filled, busy, remembers;
 static int handed;			/* bookings */
 static char last_id[64], last_tenant[64];
 static int queries;
+#define NO_ID	"00000000-0000-0000-0000-000000000000"
+
 static char params[5][64];		/* of the last; "-": NULL */
 
 enum forwarder_added
@@ -212,8 +214,8 @@ test_requested(void **state)
 	sweep_request(s, now + 50);
 	reads_after(50);
 	assert_string_equal(params[0], "86400");
-	assert_string_equal(params[1], "-");
-	assert_string_equal(params[2], "-");
+	assert_string_equal(params[1], "-infinity");
+	assert_string_equal(params[2], NO_ID);
 	assert_string_equal(params[3], "1000");
 	answer(one(), 0);
 	assert_int_equal(handed, 1);
@@ -421,11 +423,11 @@ test_pages(void **state)
 	/* Rows that belong to no page do not fill one. */
 	answer(page(FORWARDER_PAGE - 1), 0);
 	reads_after(NOTIFIED_MS);
-	assert_string_equal(params[1], "-");
-	assert_string_equal(params[2], "-");
+	assert_string_equal(params[1], "-infinity");
+	assert_string_equal(params[2], NO_ID);
 	answer(page(1), 0);
 	reads_after(2 * NOTIFIED_MS);
-	assert_string_equal(params[1], "-");
+	assert_string_equal(params[1], "-infinity");
 }
 
 /* While much waits no sweep is begun; one that was goes on from its place. */
@@ -490,7 +492,7 @@ test_refused(void **state)
 
 	/* Nobody is in a hurry, and it begins from the start. */
 	reads_after(INTERVAL_MS);
-	assert_string_equal(params[1], "-");
+	assert_string_equal(params[1], "-infinity");
 	answer(NULL, 0);
 	assert_int_equal(logged("ERROR the table could not be read"), 2);
 	reads_after(INTERVAL_MS);
@@ -515,7 +517,7 @@ test_lost(void **state)
 	now += 1000;
 	sweep_request(s, now);
 	reads_after(0);
-	assert_string_equal(params[1], "-");
+	assert_string_equal(params[1], "-infinity");
 	answer(nothing(), 0);
 	reads_after(INTERVAL_MS);
 
