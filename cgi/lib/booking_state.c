@@ -128,9 +128,12 @@ out:
 	return (outcome);
 }
 
+/* The text on the row is for people; what counts is followup_attempts. */
 static const struct bookings_sql begun_sql = { "begun",
     "WITH changed AS (UPDATE {T} b "
-    "SET execution_attempts = b.execution_attempts + 1 "
+    "SET execution_attempts = b.execution_attempts + 1, "
+    "last_execution_error = 'an attempt to start the call was begun, and "
+    "its outcome is not known' "
     "FROM " BOOKINGS_ABSENT " WHERE b.id = $1::uuid "
     "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
     "AND " DUE " = $2::bigint AND " BOOKINGS_IS_WANTED " RETURNING b.id), "

@@ -136,13 +136,14 @@ open_until(struct breaker *b, long now, long retry_after)
  * The service failed a request that had the ${answer} of breaker_ask, for
  * ${reason}.  With ${at_once} set it will fail for everybody: open without
  * waiting for more.  ${retry_after} is the pause that the service asked for
- * in seconds, or -1.
+ * in seconds, or -1.  Return non-zero iff the breaker is open now: the failure
+ * then says nothing about what was asked.
  */
-void
+int
 breaker_failed(struct breaker *b, long now, enum breaker_answer answer,
     int at_once, long retry_after, const char *reason)
 {
-	int opened = 0;
+	int is_open, opened = 0;
 
 	shared_mutex_lock(&b->mutex);
 	b->failures++;
@@ -159,10 +160,12 @@ breaker_failed(struct breaker *b, long now, enum breaker_answer answer,
 		b->probes = 0;
 		open_until(b, now, retry_after);
 	}
+	is_open = b->is_open;
 	(void)pthread_mutex_unlock(&b->mutex);
 	if (opened)
 		log_error(NULL, "breaker open, no booking is scheduled or "
 		    "loses an attempt until Cloud Tasks answers: %s", reason);
+	return (is_open);
 }
 
 /**

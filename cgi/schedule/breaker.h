@@ -49,9 +49,10 @@ void breaker_succeeded(struct breaker *);
  * The service failed a request that had the ${answer} of breaker_ask, for
  * ${reason}.  With ${at_once} set it will fail for everybody: open without
  * waiting for more.  ${retry_after} is the pause that the service asked for
- * in seconds, or -1.
+ * in seconds, or -1.  Return non-zero iff the breaker is open now: the failure
+ * then says nothing about what was asked.
  */
-void breaker_failed(struct breaker *, long, enum breaker_answer, int, long,
+int breaker_failed(struct breaker *, long, enum breaker_answer, int, long,
     const char *);
 
 /**

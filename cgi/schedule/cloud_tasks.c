@@ -441,12 +441,19 @@ send_slot(struct cloud_tasks *tasks, struct slot *slot, char *why,
 	return (0);
 }
 
-/* The call in ${slot} has an outcome: tell the breaker and the caller. */
+/*
+ * The call in ${slot} has an outcome: tell the breaker and the caller.
+ *
+ * Where the breaker is open by now, the service fails for everybody; many
+ * calls may have been in flight when that began.  A failure then costs no
+ * booking an attempt.
+ */
 static void
 finish(struct cloud_tasks *tasks, struct slot *slot)
 {
 	struct cloud_tasks_call *call = slot->call;
 	struct cloud_tasks_error *error = &call->error;
+	int is_blocked = call->outcome == CLOUD_TASKS_BLOCKED;
 
 	/*
 	 * The role to read queues may be missing; that must not open the
@@ -454,17 +461,10 @@ finish(struct cloud_tasks *tasks, struct slot *slot)
 	 */
 	if (call->method == CLOUD_TASKS_QUEUE)
 		;
-	else if (call->outcome == CLOUD_TASKS_TRANSIENT ||
-	    call->outcome == CLOUD_TASKS_BLOCKED)
-		breaker_failed(tasks->breaker, monotime_ms(), slot->answer,
-		    call->outcome == CLOUD_TASKS_BLOCKED, error->retry_after,
-		    error->text);
-	else
+	else if (!is_blocked && call->outcome != CLOUD_TASKS_TRANSIENT)
 		breaker_succeeded(tasks->breaker);
-
-	/* That the service is still away says nothing about this booking. */
-	if (call->outcome == CLOUD_TASKS_TRANSIENT &&
-	    slot->answer == BREAKER_PROBE) {
+	else if (breaker_failed(tasks->breaker, monotime_ms(), slot->answer,
+	    is_blocked, error->retry_after, error->text) && !is_blocked) {
 		call->outcome = CLOUD_TASKS_OPEN;
 		if (error->retry_after < 1)
 			error->retry_after = 1;

@@ -317,8 +317,8 @@ fence() {
 	becomes "$id" scheduled
 	# As the row is when the program has died in the middle of each attempt.
 	most=$(in_stack printenv FOLLOWUP_MAX_EXECUTION_ATTEMPTS || echo 8)
-	change "$id" "execution_attempts = $most, last_execution_error =
-	    'an attempt to start the call was begun, and its outcome is not known'"
+	sql "INSERT INTO lad_dev.followup_attempts VALUES ('$id')"
+	change "$id" "execution_attempts = $most"
 	becomes "$id" failed 15
 	called "$id" 0
 	sql_is execute "SELECT stage FROM lad_dev.followup_dead_letters
