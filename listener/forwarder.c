@@ -30,7 +30,7 @@
 
 /* One exchange with the webhook, which has to talk to Cloud Tasks. */
 #define TIMEOUT_MS	45000
-#define MAX_ANSWER	(1024 * 1024)
+#define MAX_ANSWER	1048576
 
 /* Between attempts for one booking, and between probes of the webhook. */
 #define BACKOFF_BASE_MS	200

@@ -23,7 +23,7 @@
 #define RETRY_CAP_MS	30000
 #define PROBE_MS	100
 #define PROBE_CAP_MS	2000
-#define HOUR_MS		3600000
+#define HOUR_MS		3600000L
 
 /* How long a peer on this machine may take, in real milliseconds. */
 #define PATIENCE_MS	5000

@@ -12,16 +12,18 @@
 #include "unit.h"
 
 /* What sweep.h promises, and what is behind it, in milliseconds. */
-#define NOTIFIED_MS	5
-#define WATCH_MS	200
-#define SHARE		20
-#define INTERVAL_MS	7000
-#define OVERDUE_MS	60000
-#define NO_ROOM_MS	50
-#define BUSY_MS		5
+#define NOTIFIED_MS	5L
+#define WATCH_MS	200L
+#define SHARE		20L
+#define INTERVAL_MS	7000L
+#define OVERDUE_MS	60000L
+#define NO_ROOM_MS	50L
+#define BUSY_MS		5L
 
-#define NOBODY		((struct notifications *)0)
-#define FORWARDER	((struct forwarder *)0)
+/* The sweep's neighbours, which it only hands on. */
+static int nobody;
+#define NOTIFICATIONS	((struct notifications *)(void *)&nobody)
+#define FORWARDER	((struct forwarder *)(void *)&nobody)
 
 static struct config conf;
 static struct sweep *s;
@@ -40,12 +42,13 @@ forwarder_add(struct forwarder *f, const char *id, const char *tenant_id,
     const char *payload, long when)
 {
 
-	assert_null(f);
+	assert_ptr_equal(f, FORWARDER);
 	assert_null(payload);
 	assert_int_equal(when, now);
 	assert_int_equal(remembers, 1);
 	(void)snprintf(last_id, sizeof(last_id), "%s", id);
-	(void)snprintf(last_tenant, sizeof(last_tenant), "%s", tenant_id);
+	(void)snprintf(last_tenant, sizeof(last_tenant), "%s",
+	    tenant_id != NULL ? tenant_id : "-");
 	handed++;
 	return (added);
 }
@@ -102,7 +105,7 @@ begin(void **state)
 	memset(&conf, 0, sizeof(conf));
 	conf.schema = "lad_dev";
 	conf.table = "lead_bookings";
-	conf.sweep_interval = INTERVAL_MS / 1000;
+	conf.sweep_interval = (int)INTERVAL_MS / 1000;
 	conf.sweep_window = 86400;
 	conf.overdue_grace = 300;
 	now = 1000000;
@@ -126,7 +129,7 @@ static void
 step(void)
 {
 
-	sweep_step(s, NOBODY, FORWARDER, now);
+	sweep_step(s, NOTIFICATIONS, FORWARDER, now);
 }
 
 /* The table is read ${ms} from now, not sooner. */
@@ -172,11 +175,11 @@ page(int n)
 {
 	static const char *values[3 * (FORWARDER_PAGE + 1)];
 	static char place[32], id[32];
-	int i;
+	size_t i;
 
 	(void)snprintf(place, sizeof(place), "last %d", n);
 	(void)snprintf(id, sizeof(id), "id %d", n);
-	for (i = 0; i <= n; i++) {
+	for (i = 0; i <= (size_t)n; i++) {
 		values[3 * i] = id;
 		values[3 * i + 1] = "tenant";
 		values[3 * i + 2] = i > 0 ? place : NULL;
@@ -246,7 +249,7 @@ test_interval(void **state)
 static void
 test_overdue(void **state)
 {
-	int i;
+	long i;
 
 	sweep_request(s, now);
 	reads_after(0);
