@@ -70,10 +70,11 @@ forwarder_is_filled(const struct forwarder *f)
 }
 
 void
-forwarder_remember(struct forwarder *f, int remember)
+forwarder_remember(struct forwarder *f, int remember, long when)
 {
 
-	(void)f;
+	assert_ptr_equal(f, FORWARDER);
+	assert_int_equal(when, now);
 	remembers = remember;
 }
 
@@ -510,7 +511,7 @@ test_lost(void **state)
 	answer(page(FORWARDER_PAGE), 10);
 	reads_after(0);
 	sweep_notified(s, now);
-	sweep_lost(s, FORWARDER);
+	sweep_lost(s, FORWARDER, now);
 	assert_int_equal(remembers, 0);
 	assert_int_equal(sweep_deadline(s), LONG_MAX);
 	step();
@@ -524,7 +525,7 @@ test_lost(void **state)
 
 	/* After LISTEN the table is read, whatever was used up before. */
 	answer(nothing(), 100);
-	sweep_lost(s, FORWARDER);
+	sweep_lost(s, FORWARDER, now);
 	sweep_request(s, now);
 	reads_after(0);
 }
