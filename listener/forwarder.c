@@ -19,18 +19,18 @@
 #include "forwarder.h"
 
 /*
- * The most bookings that are held, and how many of those that are settled are
- * remembered while a page of the sweep is read.
+ * The most bookings that are held, and how many of those may be settled ones
+ * that the sweep may find nevertheless.
  */
 #define MAX_DELIVERIES	10000
-#define MAX_SETTLED	2000
+#define MAX_SETTLED	4000
 
 /* The most bookings in one request. */
 #define MAX_BATCH	100
 
 /* One exchange with the webhook, which has to talk to Cloud Tasks. */
 #define TIMEOUT_MS	45000
-#define MAX_ANSWER	(1024 * 1024)
+#define MAX_ANSWER	1048576
 
 /* Between attempts for one booking, and between probes of the webhook. */
 #define BACKOFF_BASE_MS	200
@@ -53,7 +53,7 @@ enum stage {
 	WAITING,	/* for a connection */
 	IN_FLIGHT,
 	POSTPONED,	/* until retry_at */
-	SETTLED,	/* answered while a page of the sweep was read */
+	SETTLED,	/* answered; what the sweep says may be older */
 };
 
 /* A booking on its way. */
@@ -64,7 +64,8 @@ struct delivery {
 	int attempts;			/* that failed */
 	int again;			/* announced while in flight */
 	int alone;			/* its batch was refused */
-	long retry_at;			/* while it is postponed */
+	long retry_at;			/* while postponed; settled: refused
+					   until then, or 0 */
 	long backoff_until;		/* the part of that which is ours */
 	TAILQ_ENTRY(delivery) link;
 };
@@ -364,11 +365,12 @@ announce(struct forwarder *f, struct delivery *e, const char *payload,
 
 /* The sweep found a booking that is here already. */
 static enum forwarder_added
-found_again(struct forwarder *f, struct delivery *e)
+found_again(struct forwarder *f, struct delivery *e, long now)
 {
 
 	if (e->stage == SETTLED)
-		return (FORWARDER_SETTLED);
+		return (e->retry_at > now ? FORWARDER_KNOWN :
+		    FORWARDER_SETTLED);
 
 	/*
 	 * The sweep passes over those that the service asked to wait for: one
@@ -424,7 +426,7 @@ forwarder_add(struct forwarder *f, const char *id, const char *tenant_id,
 	(void)snprintf(key.id, sizeof(key.id), "%s", id);
 	if ((found = tfind(&key, &f->index, compare)) != NULL) {
 		e = *(struct delivery **)found;
-		return (payload == NULL ? found_again(f, e) :
+		return (payload == NULL ? found_again(f, e, now) :
 		    announced_again(f, e, payload, now));
 	}
 	if (f->ndeliveries >= MAX_DELIVERIES ||
@@ -620,14 +622,18 @@ makes_sense(const struct delivery *e, const json_t *answer)
 	    strcmp(text_of(answer, "bookingId", e->id), e->id) == 0);
 }
 
-/* Done with ${e}, unless it has been announced again meanwhile. */
+/*
+ * Done with ${e}, which was refused if ${until} is set: then the sweep, which
+ * goes on finding it, is not listened to before that time.
+ */
 static void
-settle(struct forwarder *f, struct delivery *e)
+settle(struct forwarder *f, struct delivery *e, long until, long now)
 {
 
 	/* The page that is being read may still show it as it was before. */
-	if (f->remember && f->nsettled < MAX_SETTLED) {
+	if ((f->remember || until > now) && f->nsettled < MAX_SETTLED) {
 		e->stage = SETTLED;
+		e->retry_at = until;
 		TAILQ_INSERT_TAIL(&f->settled, e, link);
 		f->nsettled++;
 	} else
@@ -661,7 +667,8 @@ conclude(struct forwarder *f, struct delivery *e, const struct verdict *v,
 	} else if (later)
 		try_later(f, e, v, detail, now);
 	else
-		settle(f, e);
+		settle(f, e, v->status == 200 ? 0 : now +
+		    f->conf->sweep_interval * 1000L, now);
 }
 
 /*
@@ -877,18 +884,23 @@ forwarder_is_filled(const struct forwarder *f)
 }
 
 /**
- * forwarder_remember(f, remember):
+ * forwarder_remember(f, remember, now):
  * From now on (${remember} is set) a page of the sweep is being read, which
  * may show bookings as they were before they were settled: those are
  * remembered until it has been handed over (${remember} is 0).
  */
 void
-forwarder_remember(struct forwarder *f, int remember)
+forwarder_remember(struct forwarder *f, int remember, long now)
 {
-	struct delivery *e;
+	struct delivery *e, *next;
 
 	f->remember = remember;
-	while (!remember && (e = TAILQ_FIRST(&f->settled)) != NULL) {
+	if (remember)
+		return;
+	for (e = TAILQ_FIRST(&f->settled); e != NULL; e = next) {
+		next = TAILQ_NEXT(e, link);
+		if (e->retry_at > now)
+			continue;
 		TAILQ_REMOVE(&f->settled, e, link);
 		f->nsettled--;
 		forget(f, e);

@@ -24,7 +24,9 @@ struct config;
  *
  * An answer of 5xx, 408 or 429 that is about one booking postpones that
  * booking, by exponential backoff with full jitter or as Retry-After asks (an
- * hour at most).  When the webhook itself is away, everything waits but one
+ * hour at most).  Any other answer is final; a booking that was refused is not
+ * posted again before the sweep's next interval, unless it is announced.  When
+ * the webhook itself is away, everything waits but one
  * booking at a time, which probes, so that all go on at once when it is back.
  *
  * Memory is bounded: what does not fit is left to the sweep.  Times are
@@ -82,12 +84,12 @@ int forwarder_has_room(const struct forwarder *);
 int forwarder_is_filled(const struct forwarder *);
 
 /**
- * forwarder_remember(f, remember):
+ * forwarder_remember(f, remember, now):
  * From now on (${remember} is set) a page of the sweep is being read, which
  * may show bookings as they were before they were settled: those are
  * remembered until it has been handed over (${remember} is 0).
  */
-void forwarder_remember(struct forwarder *, int);
+void forwarder_remember(struct forwarder *, int, long);
 
 /**
  * forwarder_stop(f):

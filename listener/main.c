@@ -94,7 +94,7 @@ handle_notifications(struct listener *l, long now)
 			    now);
 			break;
 		case NOTIFICATIONS_LOST:
-			sweep_lost(l->sweep, l->forwarder);
+			sweep_lost(l->sweep, l->forwarder, now);
 			break;
 		case NOTIFICATIONS_FATAL:
 			l->failed = 1;

@@ -138,7 +138,7 @@ sweep_step(struct sweep *s, struct notifications *n, struct forwarder *f,
 		s->due = now + BUSY_MS;
 		return;
 	}
-	forwarder_remember(f, 1);
+	forwarder_remember(f, 1, now);
 	s->asked = 1;
 	s->asked_at = now;
 	s->due = LONG_MAX;
@@ -232,18 +232,18 @@ sweep_result(struct sweep *s, const PGresult *result, struct forwarder *f,
 		s->due = now;
 	} else
 		plan_next(s, now);
-	forwarder_remember(f, 0);
+	forwarder_remember(f, 0, now);
 }
 
 /**
- * sweep_lost(sweep, forwarder):
+ * sweep_lost(sweep, forwarder, now):
  * The connection is gone, and a page that was asked for with it.
  */
 void
-sweep_lost(struct sweep *s, struct forwarder *f)
+sweep_lost(struct sweep *s, struct forwarder *f, long now)
 {
 
-	forwarder_remember(f, 0);
+	forwarder_remember(f, 0, now);
 	s->asked = 0;
 	s->paging = 0;
 	s->took = 0;

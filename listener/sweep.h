@@ -57,10 +57,10 @@ void sweep_step(struct sweep *, struct notifications *, struct forwarder *,
 void sweep_result(struct sweep *, const PGresult *, struct forwarder *, long);
 
 /**
- * sweep_lost(sweep, forwarder):
+ * sweep_lost(sweep, forwarder, now):
  * The connection is gone, and a page that was asked for with it.
  */
-void sweep_lost(struct sweep *, struct forwarder *);
+void sweep_lost(struct sweep *, struct forwarder *, long);
 
 /**
  * sweep_deadline(sweep):

@@ -18,12 +18,12 @@
 #define SLOTS		4
 #define BATCH		100
 #define BOUND		10000
-#define SETTLED		2000
+#define SETTLED		4000
 #define RETRY_MS	200
 #define RETRY_CAP_MS	30000
 #define PROBE_MS	100
 #define PROBE_CAP_MS	2000
-#define HOUR_MS		3600000
+#define HOUR_MS		3600000L
 
 /* How long a peer on this machine may take, in real milliseconds. */
 #define PATIENCE_MS	5000
@@ -1045,7 +1045,7 @@ test_settled_while_sweeping(void **state)
 	asked(4);
 	done(0);
 	in_flight(3);
-	forwarder_remember(f, 1);
+	forwarder_remember(f, 1, now);
 	done(1);
 	done(2);
 	in_flight(1);
@@ -1059,7 +1059,7 @@ test_settled_while_sweeping(void **state)
 	asked(6);
 
 	/* The page is there: all is as before. */
-	forwarder_remember(f, 0);
+	forwarder_remember(f, 0, now);
 	assert_int_equal(found(2), FORWARDER_NEW);
 	done(3);
 	in_flight(3);
@@ -1076,7 +1076,7 @@ test_settled_is_bounded(void **state)
 	forwarder_free(f);
 	conf.listener_inflight = 1;
 	assert_non_null(f = forwarder_new(&conf));
-	forwarder_remember(f, 1);
+	forwarder_remember(f, 1, now);
 	found_many(0, n);
 	for (i = 0; i < n / BATCH; i++) {
 		asked(i + 1);
@@ -1085,6 +1085,41 @@ test_settled_is_bounded(void **state)
 	in_flight(0);
 	assert_int_equal(found(SETTLED - 1), FORWARDER_SETTLED);
 	assert_int_equal(found(SETTLED), FORWARDER_NEW);
+}
+
+/*
+ * A booking that is refused is found again by every sweep: it is posted once
+ * an interval, unless somebody says that it has changed.
+ */
+static void
+test_refused(void **state)
+{
+
+	(void)state;
+	conf.sweep_interval = 5;
+	found_many(1, 3);
+	asked(2);
+	peer_answer(0, "404 Not Found", "", "");
+	done(1);
+	in_flight(0);
+	forwarder_remember(f, 1, now);
+	assert_int_equal(found(1), FORWARDER_KNOWN);
+	assert_int_equal(found(2), FORWARDER_NEW);
+	forwarder_remember(f, 0, now);
+	now += 4999;
+	forwarder_remember(f, 0, now);
+	assert_int_equal(found(1), FORWARDER_KNOWN);
+	now++;
+	assert_int_equal(found(1), FORWARDER_SETTLED);
+	forwarder_remember(f, 0, now);
+	assert_int_equal(found(1), FORWARDER_NEW);
+	asked(4);
+	peer_answer(2, "200 OK", "", DONE);
+	peer_answer(3, "404 Not Found", "", "");
+	in_flight(0);
+	assert_int_equal(found(1), FORWARDER_KNOWN);
+	assert_int_equal(notified(1, "{}"), FORWARDER_NEW);
+	assert_int_equal(forwarder_in_flight(f), 1);
 }
 
 int
@@ -1117,6 +1152,7 @@ main(void)
 		T(bounds),
 		T(settled_while_sweeping),
 		T(settled_is_bounded),
+		T(refused),
 	};
 #undef T
 

@@ -191,7 +191,8 @@ pq_rows(int columns, int rows, const char *const *values)
 	const char *value;
 	int i;
 
-	assert_true(result != NULL && attributes != NULL);
+	assert_non_null(result);
+	assert_non_null(attributes);
 	for (i = 0; i < columns; i++)
 		attributes[i].name = name;
 	assert_int_equal(PQsetResultAttrs(result, columns, attributes), 1);
@@ -356,6 +357,7 @@ PGresult *
 PQgetResult(PGconn *conn)
 {
 	PGresult *result;
+	int i;
 
 	pq_check(conn);
 	if (PQisBusy(conn))
@@ -366,8 +368,8 @@ PQgetResult(PGconn *conn)
 	}
 	result = pq.results[0];
 	pq.nresults--;
-	memmove(pq.results, pq.results + 1,
-	    (size_t)pq.nresults * sizeof(pq.results[0]));
+	for (i = 0; i < pq.nresults; i++)
+		pq.results[i] = pq.results[i + 1];
 	return (result);
 }
 
@@ -377,6 +379,7 @@ PQnotifies(PGconn *conn)
 	PGnotify *notify;
 	char *text;
 	size_t len;
+	int i;
 
 	pq_check(conn);
 	if (pq.nread == 0)
@@ -384,8 +387,8 @@ PQnotifies(PGconn *conn)
 	text = pq.notifications[0];
 	pq.nread--;
 	pq.nnotifications--;
-	memmove(pq.notifications, pq.notifications + 1,
-	    (size_t)pq.nnotifications * sizeof(pq.notifications[0]));
+	for (i = 0; i < pq.nnotifications; i++)
+		pq.notifications[i] = pq.notifications[i + 1];
 
 	/* In one piece, as PQfreemem frees it. */
 	len = strlen(text) + 1;

@@ -12,16 +12,18 @@
 #include "unit.h"
 
 /* What sweep.h promises, and what is behind it, in milliseconds. */
-#define NOTIFIED_MS	5
-#define WATCH_MS	200
-#define SHARE		20
-#define INTERVAL_MS	7000
-#define OVERDUE_MS	60000
-#define NO_ROOM_MS	50
-#define BUSY_MS		5
+#define NOTIFIED_MS	5L
+#define WATCH_MS	200L
+#define SHARE		20L
+#define INTERVAL_MS	7000L
+#define OVERDUE_MS	60000L
+#define NO_ROOM_MS	50L
+#define BUSY_MS		5L
 
-#define NOBODY		((struct notifications *)0)
-#define FORWARDER	((struct forwarder *)0)
+/* The sweep's neighbours, which it only hands on. */
+static int nobody;
+#define NOTIFICATIONS	((struct notifications *)(void *)&nobody)
+#define FORWARDER	((struct forwarder *)(void *)&nobody)
 
 static struct config conf;
 static struct sweep *s;
@@ -42,12 +44,13 @@ forwarder_add(struct forwarder *f, const char *id, const char *tenant_id,
     const char *payload, long when)
 {
 
-	assert_null(f);
+	assert_ptr_equal(f, FORWARDER);
 	assert_null(payload);
 	assert_int_equal(when, now);
 	assert_int_equal(remembers, 1);
 	(void)snprintf(last_id, sizeof(last_id), "%s", id);
-	(void)snprintf(last_tenant, sizeof(last_tenant), "%s", tenant_id);
+	(void)snprintf(last_tenant, sizeof(last_tenant), "%s",
+	    tenant_id != NULL ? tenant_id : "-");
 	handed++;
 	return (added);
 }
@@ -69,10 +72,11 @@ forwarder_is_filled(const struct forwarder *f)
 }
 
 void
-forwarder_remember(struct forwarder *f, int remember)
+forwarder_remember(struct forwarder *f, int remember, long when)
 {
 
-	(void)f;
+	assert_ptr_equal(f, FORWARDER);
+	assert_int_equal(when, now);
 	remembers = remember;
 }
 
@@ -104,7 +108,7 @@ begin(void **state)
 	memset(&conf, 0, sizeof(conf));
 	conf.schema = "lad_dev";
 	conf.table = "lead_bookings";
-	conf.sweep_interval = INTERVAL_MS / 1000;
+	conf.sweep_interval = (int)INTERVAL_MS / 1000;
 	conf.sweep_window = 86400;
 	conf.overdue_grace = 300;
 	now = 1000000;
@@ -128,7 +132,7 @@ static void
 step(void)
 {
 
-	sweep_step(s, NOBODY, FORWARDER, now);
+	sweep_step(s, NOTIFICATIONS, FORWARDER, now);
 }
 
 /* The table is read ${ms} from now, not sooner. */
@@ -174,11 +178,11 @@ page(int n)
 {
 	static const char *values[3 * (FORWARDER_PAGE + 1)];
 	static char place[32], id[32];
-	int i;
+	size_t i;
 
 	(void)snprintf(place, sizeof(place), "last %d", n);
 	(void)snprintf(id, sizeof(id), "id %d", n);
-	for (i = 0; i <= n; i++) {
+	for (i = 0; i <= (size_t)n; i++) {
 		values[3 * i] = id;
 		values[3 * i + 1] = "tenant";
 		values[3 * i + 2] = i > 0 ? place : NULL;
@@ -248,7 +252,7 @@ test_interval(void **state)
 static void
 test_overdue(void **state)
 {
-	int i;
+	long i;
 
 	sweep_request(s, now);
 	reads_after(0);
@@ -509,7 +513,7 @@ test_lost(void **state)
 	answer(page(FORWARDER_PAGE), 10);
 	reads_after(0);
 	sweep_notified(s, now);
-	sweep_lost(s, FORWARDER);
+	sweep_lost(s, FORWARDER, now);
 	assert_int_equal(remembers, 0);
 	assert_int_equal(sweep_deadline(s), LONG_MAX);
 	step();
@@ -523,7 +527,7 @@ test_lost(void **state)
 
 	/* After LISTEN the table is read, whatever was used up before. */
 	answer(nothing(), 100);
-	sweep_lost(s, FORWARDER);
+	sweep_lost(s, FORWARDER, now);
 	sweep_request(s, now);
 	reads_after(0);
 }
