@@ -56,6 +56,7 @@ struct table_row {
 	const char *body;		/* of its call, or NULL */
 
 	int locks[2];			/* of ours, by stage */
+	int dropped[2];			/* likewise, of sessions that broke */
 	int foreign;			/* another session has the lock */
 	int busy;			/* somebody has locked the row */
 	const char *poisons;		/* a statement that it makes fail */
@@ -366,7 +367,10 @@ static inline void
 table_unlock(struct table_row *row, int stage)
 {
 
-	if (--row->locks[stage] < 0)
+	/* To release what went with its session does nothing. */
+	if (row->locks[stage] == 0 && row->dropped[stage] > 0)
+		row->dropped[stage]--;
+	else if (--row->locks[stage] < 0)
 		fail_msg("the lock on %c was released twice",
 		    table_letter(row));
 }
@@ -541,11 +545,17 @@ table_fault(const char *statement)
 static inline void
 table_lose(void)
 {
-	int i;
+	struct table_row *row;
+	int i, stage;
 
 	table.lost = 1;
-	for (i = 0; i < TABLE_ROWS; i++)
-		table.rows[i].locks[0] = table.rows[i].locks[1] = 0;
+	for (i = 0; i < TABLE_ROWS; i++) {
+		row = &table.rows[i];
+		for (stage = 0; stage < 2; stage++) {
+			row->dropped[stage] += row->locks[stage];
+			row->locks[stage] = 0;
+		}
+	}
 }
 
 /* What becomes of a statement that is about the rows ${ids}. */
