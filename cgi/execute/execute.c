@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <jansson.h>
 
@@ -11,7 +10,7 @@
 #include "bookings.h"
 #include "config.h"
 #include "log.h"
-#include "rfc3339.h"
+#include "monotime.h"
 #include "utf8.h"
 #include "voice_agent.h"
 
@@ -193,15 +192,6 @@ needs_call(const struct execute *x, const struct booking *booking,
 	return (1);
 }
 
-static void
-pause_ms(long ms)
-{
-	struct timespec t = { .tv_sec = ms / 1000,
-	    .tv_nsec = ms % 1000 * 1000000 };
-
-	(void)nanosleep(&t, NULL);
-}
-
 /*
  * The call was started: write that down, and do not let go lightly, since
  * what is not written would be called again.
@@ -217,7 +207,7 @@ record_executed(const struct execute *x, const struct booking *booking,
 
 	for (i = 0; i < WRITE_ATTEMPTS && outcome != DB_OK; i++) {
 		if (i > 0)
-			pause_ms(WRITE_PAUSE_MS);
+			monotime_pause(WRITE_PAUSE_MS);
 		if (bookings_ready(x->bookings) == DB_OK)
 			outcome = booking_executed(x->bookings, booking,
 			    callback->task_id, key);

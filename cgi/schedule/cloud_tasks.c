@@ -543,7 +543,8 @@ int
 cloud_tasks_has_room(const struct cloud_tasks *tasks)
 {
 
-	return (tasks->in_flight < tasks->nslots);
+	/* Whoever gets an answer may have the next call ready. */
+	return (cloud_tasks_in_flight(tasks) < tasks->nslots);
 }
 
 /**

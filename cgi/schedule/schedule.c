@@ -51,7 +51,8 @@ enum step {
 	CREATED,		/* its task is there, and has to be written */
 	CHECKING,		/* overdue: its task is asked for */
 	CHECKING_QUEUE,		/* likewise: the queue is asked for */
-	UNDOING,		/* a task that nobody wants is being deleted */
+	UNWANTED,		/* nobody wants its task: waiting for room */
+	UNDOING,		/* that task is being deleted */
 	FINAL,			/* the result is known */
 };
 
@@ -82,6 +83,7 @@ struct batch {
 	size_t n;
 	size_t started;		/* items that need room no more */
 	size_t created;		/* items at CREATED */
+	size_t unwanted;	/* items at UNWANTED */
 	long write_at;		/* when to write them at the latest */
 	struct rows *rows;
 };
@@ -695,8 +697,10 @@ reconcile(struct batch *batch, struct item *item)
 	    booking->task_name != NULL &&
 	    strcmp(booking->task_name, item->name) == 0)
 		conclude(item, SCHEDULE_DONE, "already scheduled");
-	else
-		begin(batch, item, UNDOING, CLOUD_TASKS_DELETE);
+	else {
+		item->step = UNWANTED;
+		batch->unwanted++;
+	}
 }
 
 /*
@@ -822,12 +826,23 @@ answered(struct batch *batch, struct item *item)
 	}
 }
 
-/* Start the items for whose first call there is room. */
+/*
+ * Start the items for whose next call there is room: the first one, or to
+ * delete a task that a write found unwanted.
+ */
 static void
 start_items(struct batch *batch)
 {
 	struct item *item;
+	size_t i;
 
+	for (i = 0; batch->unwanted > 0 && i < batch->n &&
+	    cloud_tasks_has_room(batch->s->tasks); i++) {
+		if (batch->items[i].step != UNWANTED)
+			continue;
+		batch->unwanted--;
+		begin(batch, &batch->items[i], UNDOING, CLOUD_TASKS_DELETE);
+	}
 	while (batch->started < batch->n &&
 	    cloud_tasks_has_room(batch->s->tasks)) {
 		item = &batch->items[batch->started++];
@@ -860,7 +875,7 @@ run(struct batch *batch)
 		if (call != NULL)
 			answered(batch, call->cookie);
 		busy = cloud_tasks_in_flight(tasks) > 0 ||
-		    batch->started < batch->n;
+		    batch->started < batch->n || batch->unwanted > 0;
 		if (batch->created > 0 &&
 		    (!busy || monotime_ms() >= batch->write_at)) {
 			write_created(batch);

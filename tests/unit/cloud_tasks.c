@@ -1,0 +1,928 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "breaker.h"
+#include "cloud_tasks.h"
+#include "config.h"
+#include "google_auth.h"
+#include "monotime.h"
+
+#include "captured_log.h"
+#include "scripted_peer.h"
+#include "unit.h"
+
+#define SLOTS		4
+#define PATIENCE_MS	5000	/* a peer on this machine has so long */
+#define QUEUE		"projects/p-1/locations/l/queues/q"
+#define TASK		QUEUE "/tasks/followup-1"
+#define SECRET		"s3cr3t-s3cr3t-s3cr3t"
+
+static struct config conf;
+static struct cloud_tasks *tasks;
+static struct cloud_tasks_call calls[2 * SLOTS];
+static char endpoint[64];
+
+/* The breaker, instead of the product's: what it says, and what it is told. */
+static enum breaker_answer breaker_says;
+static long breaker_wait;
+static char told[256];
+
+enum breaker_answer
+breaker_ask(struct breaker *b, long now, long *wait, char *reason)
+{
+
+	(void)b;
+	(void)now;
+	(void)strcat(told, "ask ");
+	*wait = breaker_wait;
+	(void)snprintf(reason, BREAKER_REASON_LEN, "it was down");
+	return (breaker_says);
+}
+
+void
+breaker_succeeded(struct breaker *b)
+{
+
+	(void)b;
+	(void)strcat(told, "ok ");
+}
+
+void
+breaker_failed(struct breaker *b, long now, enum breaker_answer answer,
+    int at_once, long retry_after, const char *reason)
+{
+
+	(void)b;
+	(void)now;
+	assert_int_equal(answer, breaker_says);
+	assert_string_not_equal(reason, "");
+	(void)sprintf(&told[strlen(told)], "%s%ld ",
+	    at_once ? "blocked" : "failed", retry_after);
+}
+
+static void
+expect_told(const char *text)
+{
+
+	assert_string_equal(told, text);
+	told[0] = '\0';
+}
+
+/* Credentials, likewise. */
+static struct google_auth *auth;
+static int tokens;			/* that were asked for */
+static int fresh;			/* the last one was to be new */
+static int token_fails;
+static const char *quota;
+
+char *
+google_auth_token(struct google_auth *a, struct http *http, time_t t,
+    int is_fresh, char *why, size_t len)
+{
+	char *token;
+
+	assert_true(a == auth && http != NULL && t > 0);
+	fresh = is_fresh;
+	tokens++;
+	if (token_fails) {
+		(void)snprintf(why, len, "no token today");
+		return (NULL);
+	}
+	assert_true(asprintf(&token, "token-%d", tokens) > 0);
+	return (token);
+}
+
+const char *
+google_auth_quota_project(const struct google_auth *a)
+{
+
+	assert_ptr_equal(a, auth);
+	return (quota);
+}
+
+const char *
+google_auth_universe(const struct google_auth *a)
+{
+
+	assert_ptr_equal(a, auth);
+	return ("example.org");
+}
+
+static void
+make(void)
+{
+
+	assert_non_null(tasks = cloud_tasks_new(&conf, auth, NULL));
+}
+
+static int
+begin(void **state)
+{
+
+	(void)state;
+	captured_log_begin(LOG_DEBUG);
+	peer_open();
+	(void)snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%d//",
+	    peer.port);
+	conf = (struct config){ .cloud_tasks_endpoint = endpoint,
+	    .project_id = "p-1", .location = "l", .queue = "q",
+	    .execution_audience = "the audience",
+	    .service_account = "tasks@p", .schedule_concurrency = SLOTS };
+	breaker_says = BREAKER_GO;
+	told[0] = '\0';
+	auth = NULL;
+	quota = NULL;
+	tokens = fresh = token_fails = 0;
+	memset(calls, 0, sizeof(calls));
+	make();
+	return (0);
+}
+
+static int
+end(void **state)
+{
+
+	(void)state;
+	cloud_tasks_free(tasks);
+	peer_close();
+	captured_log_end();
+	return (0);
+}
+
+/* Begin call ${i} about the task ${name}. */
+static void
+begin_call(int i, enum cloud_tasks_method method, const char *name)
+{
+
+	calls[i] = (struct cloud_tasks_call){ .method = method, .name = name,
+	    .schedule_time = "2026-11-26T00:00:00.000000Z",
+	    .url = "https://x/1/execute-followup", .body = "{\"a\":1}" };
+	cloud_tasks_begin(tasks, &calls[i]);
+}
+
+/* Wait until the peer has been asked ${n} times. */
+static void
+asked(int n)
+{
+	long until = monotime_ms() + PATIENCE_MS;
+
+	while (peer.nasked < n) {
+		assert_true(monotime_ms() < until);
+		assert_null(cloud_tasks_next(tasks, 0));
+		peer_look();
+	}
+	assert_int_equal(peer.nasked, n);
+}
+
+/* Call ${i} is the next one that is answered. */
+static void
+answered(int i)
+{
+	long until = monotime_ms() + PATIENCE_MS;
+	struct cloud_tasks_call *call;
+
+	while ((call = cloud_tasks_next(tasks, 20)) == NULL) {
+		assert_true(monotime_ms() < until);
+		peer_look();
+	}
+	assert_ptr_equal(call, &calls[i]);
+}
+
+/* Make call 0, and let it have this answer. */
+static void
+exchange(enum cloud_tasks_method method, const char *status,
+    const char *headers, const char *body)
+{
+	int n = peer.nasked;
+
+	begin_call(0, method, TASK);
+	asked(n + 1);
+	peer_answer(n, status, headers, body);
+	answered(0);
+	assert_int_equal(cloud_tasks_in_flight(tasks), 0);
+}
+
+#define ERROR(status)	"{\"error\":{\"code\":1,\"message\":\"as it said\"," \
+			"\"status\":\"" status "\"}}"
+#define HTML		"<html>front end</html>"
+
+/*
+ * What is sent.
+ */
+
+static void
+expect_request(int i, const char *line)
+{
+
+	assert_true(i < peer.nasked);
+	if (strncmp(peer.asked[i].text, line, strlen(line)) != 0)
+		fail_msg("asked %.120s", peer.asked[i].text);
+}
+
+static int
+has_header(int i, const char *line)
+{
+
+	return (strstr(peer.asked[i].text, line) != NULL);
+}
+
+static void
+requests(void **state)
+{
+
+	(void)state;
+	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
+	exchange(CLOUD_TASKS_GET, "200 OK", "", "{}");
+	exchange(CLOUD_TASKS_DELETE, "200 OK", "", "{}");
+	exchange(CLOUD_TASKS_QUEUE, "200 OK", "", "{}");
+	expect_request(0, "POST /v2/" QUEUE "/tasks HTTP/1.1\r\n");
+	expect_request(1, "GET /v2/" TASK " HTTP/1.1\r\n");
+	expect_request(2, "DELETE /v2/" TASK " HTTP/1.1\r\n");
+	expect_request(3, "GET /v2/" QUEUE " HTTP/1.1\r\n");
+	assert_true(has_header(0, "\r\nContent-Type: application/json\r\n"));
+	assert_false(has_header(0, "\r\nAuthorization:"));
+	assert_false(has_header(1, "\r\nContent-Type:"));
+
+	/* One connection serves them all. */
+	assert_int_equal(peer.asked[3].connection, peer.asked[0].connection);
+}
+
+/* The task that request ${i} creates. */
+static json_t *
+task_of(int i)
+{
+	json_t *root = json_loads(peer_body(i), JSON_REJECT_DUPLICATES, NULL);
+	json_t *task = json_incref(json_object_get(root, "task"));
+
+	assert_non_null(task);
+	assert_int_equal(json_object_size(root), 1);
+	json_decref(root);
+	return (task);
+}
+
+static void
+expect_task(int i, json_t *headers, json_t *token)
+{
+	json_t *task = task_of(i), *wanted;
+
+	wanted = json_pack("{ss ss ss s{ss ss so ss}}", "name", TASK,
+	    "scheduleTime", "2026-11-26T00:00:00.000000Z",
+	    "dispatchDeadline", "120s", "httpRequest", "httpMethod", "POST",
+	    "url", "https://x/1/execute-followup", "headers", headers,
+	    "body", "eyJhIjoxfQ==");
+	if (token != NULL)
+		(void)json_object_set_new(json_object_get(wanted,
+		    "httpRequest"), "oidcToken", token);
+	assert_true(json_equal(task, wanted));
+	json_decref(task);
+	json_decref(wanted);
+}
+
+static void
+task_with_a_token(void **state)
+{
+
+	(void)state;
+	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
+	expect_task(0, json_pack("{ss}", "Content-Type", "application/json"),
+	    json_pack("{ss ss}", "serviceAccountEmail", "tasks@p", "audience",
+	    "the audience"));
+}
+
+static void
+task_with_a_secret(void **state)
+{
+
+	(void)state;
+	conf.cloud_tasks_secret = SECRET;
+	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
+	expect_task(0, json_pack("{ss ss}", "Content-Type",
+	    "application/json", "X-CloudTasks-Secret", SECRET),
+	    json_pack("{ss ss}", "serviceAccountEmail", "tasks@p", "audience",
+	    "the audience"));
+
+	/* Where no token is, the secret is the bearer too. */
+	conf.service_account = NULL;
+	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
+	expect_task(1, json_pack("{ss ss ss}", "Content-Type",
+	    "application/json", "X-CloudTasks-Secret", SECRET,
+	    "Authorization", "Bearer " SECRET), NULL);
+}
+
+static void
+credentials(void **state)
+{
+
+	(void)state;
+	cloud_tasks_free(tasks);
+	auth = (struct google_auth *)(void *)&conf;
+	make();
+	exchange(CLOUD_TASKS_GET, "200 OK", "", "{}");
+	assert_true(has_header(0, "\r\nAuthorization: Bearer token-1\r\n"));
+	assert_false(has_header(0, "x-goog-user-project"));
+	quota = "payer";
+	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
+	assert_true(has_header(1, "\r\nAuthorization: Bearer token-2\r\n"));
+	assert_true(has_header(1, "\r\nx-goog-user-project: payer\r\n"));
+	assert_int_equal(fresh, 0);
+}
+
+static void
+names(void **state)
+{
+	char name[CLOUD_TASKS_NAME_LEN];
+
+	(void)state;
+	cloud_tasks_name(tasks, "followup-1", name);
+	assert_string_equal(name, TASK);
+}
+
+/* Where the API is, as the requests' Host header tells. */
+static void
+emulator_wins(void **state)
+{
+	char host[32];
+
+	(void)state;
+	cloud_tasks_free(tasks);
+	(void)snprintf(host, sizeof(host), "127.0.0.1:%d", peer.port);
+	conf.emulator_host = host;
+	conf.cloud_tasks_endpoint = "https://nowhere.invalid";
+	make();
+	exchange(CLOUD_TASKS_GET, "200 OK", "", "{}");
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_OK);
+}
+
+/* Without either it is Google's, of the credentials' universe. */
+static void
+google_by_default(void **state)
+{
+
+	(void)state;
+	cloud_tasks_free(tasks);
+	conf.cloud_tasks_endpoint = NULL;
+	conf.proxy = endpoint + 7;
+	auth = (struct google_auth *)(void *)&conf;
+	make();
+	begin_call(0, CLOUD_TASKS_GET, TASK);
+	asked(1);
+	expect_request(0, "CONNECT cloudtasks.example.org:443 ");
+	peer_answer(0, "403 Forbidden", "", "");
+	answered(0);
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_TRANSIENT);
+}
+
+/*
+ * What is answered.
+ */
+
+static void
+outcomes(void **state)
+{
+	static const struct {
+		const char *name;
+		enum cloud_tasks_method method;
+		const char *status;
+		const char *body;
+		enum cloud_tasks_outcome outcome;
+		const char *told;
+	} rows[] = {
+		{ "created", CLOUD_TASKS_CREATE, "200 OK", "{}",
+		    CLOUD_TASKS_OK, "ask ok " },
+		{ "200 of a front end", CLOUD_TASKS_CREATE, "200 OK", HTML,
+		    CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
+		{ "200, no object", CLOUD_TASKS_CREATE, "200 OK", "[]",
+		    CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
+		{ "200, nothing", CLOUD_TASKS_DELETE, "200 OK", "",
+		    CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
+		{ "204", CLOUD_TASKS_DELETE, "204 No Content", "{}",
+		    CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
+		{ "redirect", CLOUD_TASKS_CREATE, "302 Found", "{}",
+		    CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
+		{ "wrong request", CLOUD_TASKS_CREATE, "400 Bad Request",
+		    ERROR("INVALID_ARGUMENT"), CLOUD_TASKS_REFUSED,
+		    "ask ok " },
+		{ "400 of a front end", CLOUD_TASKS_CREATE,
+		    "400 Bad Request", HTML, CLOUD_TASKS_TRANSIENT,
+		    "ask failed-1 " },
+		{ "400, an error without a status", CLOUD_TASKS_CREATE,
+		    "400 Bad Request", "{\"error\":{\"message\":\"x\"}}",
+		    CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
+		{ "no credentials", CLOUD_TASKS_CREATE, "401 Unauthorized",
+		    ERROR("UNAUTHENTICATED"), CLOUD_TASKS_BLOCKED,
+		    "ask blocked-1 " },
+		{ "no role", CLOUD_TASKS_CREATE, "403 Forbidden",
+		    ERROR("PERMISSION_DENIED"), CLOUD_TASKS_BLOCKED,
+		    "ask blocked-1 " },
+		{ "403 of a front end", CLOUD_TASKS_GET, "403 Forbidden",
+		    HTML, CLOUD_TASKS_BLOCKED, "ask blocked-1 " },
+		{ "no queue", CLOUD_TASKS_CREATE, "404 Not Found",
+		    ERROR("NOT_FOUND"), CLOUD_TASKS_BLOCKED,
+		    "ask blocked-1 " },
+		{ "no such task to get", CLOUD_TASKS_GET, "404 Not Found",
+		    ERROR("NOT_FOUND"), CLOUD_TASKS_GONE, "ask ok " },
+		{ "no such task to delete", CLOUD_TASKS_DELETE,
+		    "404 Not Found", ERROR("NOT_FOUND"), CLOUD_TASKS_GONE,
+		    "ask ok " },
+		{ "timeout", CLOUD_TASKS_CREATE, "408 Request Timeout",
+		    ERROR("X"), CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
+		{ "name taken", CLOUD_TASKS_CREATE, "409 Conflict",
+		    ERROR("ALREADY_EXISTS"), CLOUD_TASKS_EXISTS, "ask ok " },
+		{ "aborted", CLOUD_TASKS_CREATE, "409 Conflict",
+		    ERROR("ABORTED"), CLOUD_TASKS_TRANSIENT,
+		    "ask failed-1 " },
+		{ "409 of a front end", CLOUD_TASKS_CREATE, "409 Conflict",
+		    HTML, CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
+		{ "too many", CLOUD_TASKS_CREATE, "429 Too Many Requests",
+		    ERROR("RESOURCE_EXHAUSTED"), CLOUD_TASKS_TRANSIENT,
+		    "ask failed-1 " },
+		{ "cancelled", CLOUD_TASKS_CREATE, "499 x",
+		    ERROR("CANCELLED"), CLOUD_TASKS_TRANSIENT,
+		    "ask failed-1 " },
+		{ "internal", CLOUD_TASKS_GET, "500 x", ERROR("INTERNAL"),
+		    CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
+		{ "away", CLOUD_TASKS_DELETE, "503 x", ERROR("UNAVAILABLE"),
+		    CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
+		{ "queue", CLOUD_TASKS_QUEUE, "200 OK", "{}",
+		    CLOUD_TASKS_OK, "" },
+		{ "queue without the role", CLOUD_TASKS_QUEUE,
+		    "403 Forbidden", ERROR("PERMISSION_DENIED"),
+		    CLOUD_TASKS_BLOCKED, "" },
+		{ "no such queue", CLOUD_TASKS_QUEUE, "404 Not Found",
+		    ERROR("NOT_FOUND"), CLOUD_TASKS_BLOCKED, "" },
+		{ "queue, away", CLOUD_TASKS_QUEUE, "503 x", HTML,
+		    CLOUD_TASKS_TRANSIENT, "" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		exchange(rows[i].method, rows[i].status, "", rows[i].body);
+		ASSERT_ROW(calls[0].outcome == rows[i].outcome,
+		    rows[i].name);
+		ASSERT_ROW(strcmp(told, rows[i].told) == 0, rows[i].name);
+		ASSERT_ROW(calls[0].outcome == CLOUD_TASKS_OK ||
+		    calls[0].error.http_status ==
+		    strtol(rows[i].status, NULL, 10), rows[i].name);
+		told[0] = '\0';
+	}
+}
+
+/* What an operator reads. */
+static void
+errors_in_words(void **state)
+{
+
+	(void)state;
+	exchange(CLOUD_TASKS_CREATE, "400 x", "", ERROR("INVALID_ARGUMENT"));
+	assert_string_equal(calls[0].error.text,
+	    "Cloud Tasks answered 400 INVALID_ARGUMENT: as it said");
+	exchange(CLOUD_TASKS_CREATE, "502 x", "", HTML);
+	assert_string_equal(calls[0].error.text, "Cloud Tasks answered 502 "
+	    "no status: the answer was not in the API's format");
+	exchange(CLOUD_TASKS_CREATE, "401 x", "", ERROR("UNAUTHENTICATED"));
+	assert_non_null(strstr(calls[0].error.text,
+	    "as it said; are the credentials still valid?"));
+	exchange(CLOUD_TASKS_CREATE, "403 x", "", ERROR("PERMISSION_DENIED"));
+	assert_non_null(strstr(calls[0].error.text,
+	    "as it said; is the API enabled, and does the service account"));
+	exchange(CLOUD_TASKS_CREATE, "404 x", "", ERROR("NOT_FOUND"));
+	assert_non_null(strstr(calls[0].error.text,
+	    "as it said; does the queue FOLLOWUP_QUEUE_NAME exist"));
+}
+
+/* Tasks hold the secret, and an answer may quote the task. */
+static void
+secret_is_hidden(void **state)
+{
+
+	(void)state;
+	conf.cloud_tasks_secret = SECRET;
+	exchange(CLOUD_TASKS_CREATE, "400 x", "", "{\"error\":{\"status\":"
+	    "\"INVALID_ARGUMENT\",\"message\":\"bad header " SECRET "!\"}}");
+	assert_null(strstr(calls[0].error.text, SECRET));
+	assert_non_null(strstr(calls[0].error.text, "bad header "));
+}
+
+static void
+retry_after(void **state)
+{
+
+	(void)state;
+	exchange(CLOUD_TASKS_CREATE, "429 x", "Retry-After: 17\r\n",
+	    ERROR("RESOURCE_EXHAUSTED"));
+	assert_int_equal(calls[0].error.retry_after, 17);
+	expect_told("ask failed17 ");
+	exchange(CLOUD_TASKS_CREATE, "503 x", "", HTML);
+	assert_int_equal(calls[0].error.retry_after, -1);
+}
+
+static void
+info_of_a_task(void **state)
+{
+
+	(void)state;
+	exchange(CLOUD_TASKS_GET, "200 OK", "", "{\"dispatchCount\":7,"
+	    "\"lastAttempt\":{\"responseStatus\":{\"code\":14,"
+	    "\"message\":\"UNAVAILABLE\"}}}");
+	assert_int_equal(calls[0].info.dispatches, 7);
+	assert_string_equal(calls[0].info.last, "UNAVAILABLE");
+	assert_int_equal(calls[0].info.is_paused, 0);
+	exchange(CLOUD_TASKS_GET, "200 OK", "", "{}");
+	assert_int_equal(calls[0].info.dispatches, 0);
+	assert_string_equal(calls[0].info.last, "");
+	exchange(CLOUD_TASKS_QUEUE, "200 OK", "", "{\"state\":\"RUNNING\"}");
+	assert_int_equal(calls[0].info.is_paused, 0);
+	exchange(CLOUD_TASKS_QUEUE, "200 OK", "", "{\"state\":\"PAUSED\"}");
+	assert_int_equal(calls[0].info.is_paused, 1);
+}
+
+/* An answer that is cut off, and none at all. */
+static void
+no_answer(void **state)
+{
+
+	(void)state;
+	begin_call(0, CLOUD_TASKS_CREATE, TASK);
+	asked(1);
+	scripted_write(peer.connections[peer.asked[0].connection].fd,
+	    "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}");
+	peer_abort(0);
+	answered(0);
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_TRANSIENT);
+	assert_int_equal(calls[0].error.http_status, 0);
+	expect_told("ask failed-1 ");
+
+	begin_call(0, CLOUD_TASKS_CREATE, TASK);
+	asked(2);
+	peer_abort(1);
+	answered(0);
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_TRANSIENT);
+	assert_int_equal(calls[0].error.retry_after, -1);
+	assert_non_null(strstr(calls[0].error.text,
+	    "Cloud Tasks could not be reached: "));
+
+	peer_die();
+	begin_call(0, CLOUD_TASKS_CREATE, TASK);
+	answered(0);
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_TRANSIENT);
+	assert_int_equal(cloud_tasks_has_room(tasks), 1);
+	expect_told("ask failed-1 ask failed-1 ");
+}
+
+/*
+ * Tokens that are refused.
+ */
+
+static void
+with_credentials(void)
+{
+
+	cloud_tasks_free(tasks);
+	auth = (struct google_auth *)(void *)&conf;
+	make();
+}
+
+static void
+token_is_renewed_once(void **state)
+{
+
+	(void)state;
+	with_credentials();
+	begin_call(0, CLOUD_TASKS_CREATE, TASK);
+	asked(1);
+	assert_int_equal(fresh, 0);
+	peer_answer(0, "401 x", "", ERROR("UNAUTHENTICATED"));
+	asked(2);
+	assert_int_equal(fresh, 1);
+	assert_true(has_header(1, "\r\nAuthorization: Bearer token-2\r\n"));
+	assert_string_equal(peer_body(0), peer_body(1));
+	peer_answer(1, "200 OK", "", "{}");
+	answered(0);
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_OK);
+	expect_told("ask ok ");
+
+	/* The next call may have its token renewed again. */
+	begin_call(0, CLOUD_TASKS_GET, TASK);
+	asked(3);
+	assert_int_equal(fresh, 0);
+	peer_answer(2, "401 x", "", "");
+	asked(4);
+	peer_answer(3, "401 x", "", ERROR("UNAUTHENTICATED"));
+	answered(0);
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_BLOCKED);
+	expect_told("ask blocked-1 ");
+}
+
+static void
+no_token(void **state)
+{
+
+	(void)state;
+	with_credentials();
+	token_fails = 1;
+	begin_call(0, CLOUD_TASKS_CREATE, TASK);
+	answered(0);
+	assert_int_equal(peer.nasked, 0);
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_TRANSIENT);
+	assert_string_equal(calls[0].error.text,
+	    "Cloud Tasks could not be reached: no token today");
+	expect_told("ask failed-1 ");
+
+	/* Nor another one, after a refusal. */
+	token_fails = 0;
+	begin_call(0, CLOUD_TASKS_CREATE, TASK);
+	asked(1);
+	token_fails = 1;
+	peer_answer(0, "401 x", "", "");
+	answered(0);
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_TRANSIENT);
+	expect_told("ask failed-1 ");
+}
+
+/* What would end a header is not sent. */
+static void
+request_that_cannot_be_prepared(void **state)
+{
+
+	(void)state;
+	with_credentials();
+	quota = "a\r\nb";
+	begin_call(0, CLOUD_TASKS_GET, TASK);
+	answered(0);
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_TRANSIENT);
+	assert_non_null(strstr(calls[0].error.text, "could not be prepared"));
+}
+
+/* A body that is not UTF-8 is no reason to stop either. */
+static void
+task_that_cannot_be_written(void **state)
+{
+
+	(void)state;
+	calls[0] = (struct cloud_tasks_call){ .method = CLOUD_TASKS_CREATE,
+	    .name = TASK, .schedule_time = "t", .url = "\xff", .body = "" };
+	cloud_tasks_begin(tasks, &calls[0]);
+	answered(0);
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_TRANSIENT);
+	assert_int_equal(peer.nasked, 0);
+}
+
+/*
+ * The breaker.
+ */
+
+static void
+breaker_open(void **state)
+{
+
+	(void)state;
+	breaker_says = BREAKER_REFUSED;
+	breaker_wait = 2500;
+	begin_call(0, CLOUD_TASKS_CREATE, TASK);
+	answered(0);
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_OPEN);
+	assert_int_equal(calls[0].error.retry_after, 3);
+	assert_string_equal(calls[0].error.text, "breaker open: it was down");
+	expect_told("ask ");
+
+	/* The queue is asked for all the same. */
+	exchange(CLOUD_TASKS_QUEUE, "200 OK", "", "{}");
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_OK);
+	assert_int_equal(peer.nasked, 1);
+}
+
+/* That the service is still away is no failure of the one who probed. */
+static void
+probe_fails(void **state)
+{
+
+	(void)state;
+	breaker_says = BREAKER_PROBE;
+	exchange(CLOUD_TASKS_CREATE, "503 x", "", HTML);
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_OPEN);
+	assert_int_equal(calls[0].error.retry_after, 1);
+	expect_told("ask failed-1 ");
+	exchange(CLOUD_TASKS_CREATE, "503 x", "Retry-After: 30\r\n", HTML);
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_OPEN);
+	assert_int_equal(calls[0].error.retry_after, 30);
+
+	/* That this request is wrong is. */
+	told[0] = '\0';
+	exchange(CLOUD_TASKS_CREATE, "400 x", "", ERROR("INVALID_ARGUMENT"));
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_REFUSED);
+	expect_told("ask ok ");
+}
+
+/* While others are in flight, one probe goes out and the rest does not. */
+static void
+breaker_opens_in_flight(void **state)
+{
+
+	(void)state;
+	begin_call(0, CLOUD_TASKS_CREATE, TASK);
+	begin_call(1, CLOUD_TASKS_CREATE, TASK "1");
+	asked(2);
+	breaker_says = BREAKER_REFUSED;
+	begin_call(2, CLOUD_TASKS_CREATE, TASK "2");
+	answered(2);
+	assert_int_equal(calls[2].outcome, CLOUD_TASKS_OPEN);
+	expect_told("ask ask ask ");
+	breaker_says = BREAKER_GO;
+	peer_answer(1, "503 x", "", HTML);
+	answered(1);
+	assert_int_equal(calls[1].outcome, CLOUD_TASKS_TRANSIENT);
+	expect_told("failed-1 ");
+	peer_answer(0, "200 OK", "", "{}");
+	answered(0);
+	expect_told("ok ");
+}
+
+/*
+ * Names that others may have written.
+ */
+
+static void
+foreign_names(void **state)
+{
+	static const char *const rows[] = {
+		"", "x", "projects/", "projects/p-1", "projects/p-12/tasks/x",
+		"projects/other/locations/l/queues/q/tasks/x",
+		"projects/p-1/locations/l/queues/q", TASK "?a=b", TASK "#",
+		TASK " HTTP/1.1", TASK "\r\nX: y", TASK "%2e",
+		"projects/p-1/../../tasks/x", "/projects/p-1/tasks/x",
+	};
+	char name[CLOUD_TASKS_NAME_LEN + 1];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		begin_call(0, CLOUD_TASKS_DELETE, rows[i]);
+		answered(0);
+		ASSERT_ROW(calls[0].outcome == CLOUD_TASKS_REFUSED, rows[i]);
+		ASSERT_ROW(strstr(calls[0].error.text, "is not the name of a "
+		    "task of this project") != NULL, rows[i]);
+	}
+
+	/* One byte too long, and just not. */
+	memset(name, 'x', sizeof(name));
+	memcpy(name, TASK, strlen(TASK));
+	name[CLOUD_TASKS_NAME_LEN] = '\0';
+	begin_call(0, CLOUD_TASKS_DELETE, name);
+	answered(0);
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_REFUSED);
+	expect_told("");
+	assert_int_equal(peer.nasked, 0);
+	name[CLOUD_TASKS_NAME_LEN - 1] = '\0';
+	begin_call(0, CLOUD_TASKS_DELETE, name);
+	asked(1);
+	peer_answer(0, "404 x", "", ERROR("NOT_FOUND"));
+	answered(0);
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_GONE);
+}
+
+/*
+ * Many at once.
+ */
+
+static void
+answered_in_any_order(void **state)
+{
+	static const int order[SLOTS] = { 2, 0, 3, 1 };
+	static const char *const tasks_of[SLOTS] = { TASK "0", TASK "1",
+	    TASK "2", TASK "3" };
+	int i, j, of[SLOTS];
+
+	(void)state;
+	for (i = 0; i < SLOTS; i++) {
+		assert_int_equal(cloud_tasks_has_room(tasks), 1);
+		begin_call(i, CLOUD_TASKS_GET, tasks_of[i]);
+	}
+	assert_int_equal(cloud_tasks_has_room(tasks), 0);
+	assert_int_equal(cloud_tasks_in_flight(tasks), SLOTS);
+	asked(SLOTS);
+	for (i = 0; i < SLOTS; i++) {
+		for (j = 0; j < SLOTS; j++) {
+			if (strstr(peer.asked[j].text, tasks_of[i]) != NULL)
+				of[i] = j;
+		}
+	}
+	for (i = 0; i < SLOTS; i++) {
+		char body[64];
+
+		(void)snprintf(body, sizeof(body), "{\"dispatchCount\":%d}",
+		    order[i]);
+		peer_answer(of[order[i]], "200 OK", "", body);
+		answered(order[i]);
+		assert_int_equal(calls[order[i]].info.dispatches, order[i]);
+		assert_int_equal(cloud_tasks_in_flight(tasks), SLOTS - 1 - i);
+	}
+	assert_null(cloud_tasks_next(tasks, 0));
+}
+
+/*
+ * Whoever takes an answer may go on with the next call, so a place is free
+ * only when its answer has been taken.
+ */
+static void
+room_is_free_when_the_answer_is_taken(void **state)
+{
+	long until = monotime_ms() + PATIENCE_MS;
+	int i;
+
+	(void)state;
+	for (i = 0; i < SLOTS; i++)
+		begin_call(i, CLOUD_TASKS_GET, TASK);
+	asked(SLOTS);
+	for (i = 0; i < SLOTS; i++)
+		peer_answer(i, "200 OK", "", "{}");
+
+	/* All are read at once, sooner or later; one of them is taken. */
+	while (cloud_tasks_next(tasks, 20) == NULL)
+		assert_true(monotime_ms() < until);
+	assert_int_equal(cloud_tasks_in_flight(tasks), SLOTS - 1);
+	assert_int_equal(cloud_tasks_has_room(tasks), 1);
+	begin_call(SLOTS, CLOUD_TASKS_GET, TASK);
+	assert_int_equal(cloud_tasks_has_room(tasks), 0);
+	for (i = 0; i < SLOTS - 1; i++) {
+		while (cloud_tasks_next(tasks, 20) == NULL)
+			assert_true(monotime_ms() < until);
+	}
+	assert_int_equal(cloud_tasks_in_flight(tasks), 1);
+	asked(SLOTS + 1);
+	peer_answer(SLOTS, "200 OK", "", "{}");
+	answered(SLOTS);
+}
+
+/* Refusals without a request count as answers, too. */
+static void
+refusals_are_returned_in_order(void **state)
+{
+
+	(void)state;
+	breaker_says = BREAKER_REFUSED;
+	begin_call(0, CLOUD_TASKS_GET, TASK);
+	begin_call(1, CLOUD_TASKS_GET, "nonsense");
+	begin_call(2, CLOUD_TASKS_GET, TASK);
+	assert_int_equal(cloud_tasks_in_flight(tasks), 3);
+	answered(0);
+	answered(1);
+	answered(2);
+	assert_int_equal(cloud_tasks_in_flight(tasks), 0);
+	assert_null(cloud_tasks_next(tasks, 1000));
+}
+
+/* It waits as long as it was told, and no longer. */
+static void
+waiting(void **state)
+{
+	long start;
+
+	(void)state;
+	begin_call(0, CLOUD_TASKS_GET, TASK);
+	asked(1);
+	start = monotime_ms();
+	assert_null(cloud_tasks_next(tasks, 30));
+	assert_in_range(monotime_ms() - start, 30, PATIENCE_MS);
+	peer_answer(0, "200 OK", "", "{}");
+	answered(0);
+}
+
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, begin, end)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(requests),
+		TEST(task_with_a_token),
+		TEST(task_with_a_secret),
+		TEST(credentials),
+		TEST(names),
+		TEST(emulator_wins),
+		TEST(google_by_default),
+		TEST(outcomes),
+		TEST(errors_in_words),
+		TEST(secret_is_hidden),
+		TEST(retry_after),
+		TEST(info_of_a_task),
+		TEST(no_answer),
+		TEST(token_is_renewed_once),
+		TEST(no_token),
+		TEST(request_that_cannot_be_prepared),
+		TEST(task_that_cannot_be_written),
+		TEST(breaker_open),
+		TEST(probe_fails),
+		TEST(breaker_opens_in_flight),
+		TEST(foreign_names),
+		TEST(answered_in_any_order),
+		TEST(room_is_free_when_the_answer_is_taken),
+		TEST(refusals_are_returned_in_order),
+		TEST(waiting),
+	};
+
+	return (cmocka_run_group_tests(tests, NULL, NULL));
+}

@@ -1,0 +1,776 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "execute.h"
+#include "monotime.h"
+#include "voice_agent.h"
+
+#include "captured_log.h"
+#include "scripted_bookings.h"
+#include "unit.h"
+
+#define A		(&table.rows[0])
+#define TASK_ID		"followup-00000000-0000-4000-8000-00000000000b-1795651260"
+#define DUE_MS		INT64_C(1795651260000)
+
+/* How often and how long it tries to write that a call was started. */
+#define WRITES		20
+#define PAUSE_MS	250
+
+static struct config conf;
+static const struct execute execute = { .conf = &conf };
+static struct execute_callback callback;
+static struct execute_result result;
+
+/* The voice agent, instead of the product's. */
+static struct {
+	enum voice_agent_outcome outcome;
+	struct voice_agent_error error;
+	void (*happen)(void);
+	char body[256];
+	char number[64];
+	char key[BOOKING_KEY_LEN];
+	char message_id[256];
+	char tenant[64];
+	char traceparent[64];
+} agent;
+
+static void
+keep(char *buf, size_t len, const char *text)
+{
+
+	(void)snprintf(buf, len, "%s", text != NULL ? text : "(none)");
+}
+
+enum voice_agent_outcome
+voice_agent_start(struct voice_agent *a, const struct voice_agent_call *call,
+    struct voice_agent_error *error)
+{
+
+	assert_null(a);
+	table_trace("call");
+	keep(agent.body, sizeof(agent.body), call->body);
+	keep(agent.number, sizeof(agent.number), call->phone_number);
+	keep(agent.key, sizeof(agent.key), call->idempotency_key);
+	keep(agent.message_id, sizeof(agent.message_id), call->message_id);
+	keep(agent.tenant, sizeof(agent.tenant), call->tenant_id);
+	keep(agent.traceparent, sizeof(agent.traceparent),
+	    call->traceparent);
+	if (agent.happen != NULL)
+		agent.happen();
+	*error = agent.error;
+	return (agent.outcome);
+}
+
+/* Nobody sleeps here. */
+static long slept;
+
+void
+monotime_pause(long ms)
+{
+
+	slept += ms;
+}
+
+long
+monotime_ms(void)
+{
+
+	return (slept);
+}
+
+static int
+begin(void **state)
+{
+
+	(void)state;
+	table_begin();
+	table_schedule(A);
+	memset(&agent, 0, sizeof(agent));
+	agent.error.retry_after = -1;
+	slept = 0;
+	conf = (struct config){ .max_execution_attempts = 3,
+	    .unknown_outcome = "retry" };
+	callback = (struct execute_callback){ .tenant_id = "t1",
+	    .scheduled_at = DUE_MS, .task_id = TASK_ID,
+	    .traceparent = "the trace" };
+	memcpy(callback.booking_id, A->id, UUID_LEN);
+	captured_log_begin(LOG_DEBUG);
+	return (0);
+}
+
+static int
+end(void **state)
+{
+
+	(void)state;
+	captured_log_end();
+	table_end();
+	return (0);
+}
+
+static void
+run(void)
+{
+
+	memset(&result, 0xa5, sizeof(result));
+	execute_booking(&execute, &callback, &result);
+}
+
+static void
+expect(enum execute_outcome outcome, const char *reason)
+{
+
+	if (result.outcome != outcome ||
+	    strstr(result.reason, reason) == NULL)
+		fail_msg("result is %d: %s", (int)result.outcome,
+		    result.reason);
+}
+
+static void
+expect_later(const char *reason, long retry_after)
+{
+
+	expect(EXECUTE_LATER, reason);
+	assert_int_equal(result.retry_after, retry_after);
+}
+
+#define TAKE	"try_lock:A read:A "
+#define UNLOCK	" unlock:A"
+
+/* Nothing but looking was done, and then the lock released. */
+static void
+expect_look(void)
+{
+
+	table_expect("try_lock:A read:A unlock:A");
+}
+
+/*
+ * The call is started.
+ */
+
+static void
+call_is_started(void **state)
+{
+
+	(void)state;
+	run();
+	table_expect(TAKE "begun:A call executed:A" UNLOCK);
+	expect(EXECUTE_DONE, "the call was started");
+	assert_string_equal(A->status, "executed");
+	assert_string_equal(A->task_name, TASK_ID);
+	assert_int_equal(A->execution_attempts, 1);
+	assert_int_equal(A->outcome_unknown, 0);
+	assert_string_equal(agent.body, "{\"phoneNumber\":\"+491701234567\"}");
+	assert_string_equal(agent.number, "+491701234567");
+	assert_string_equal(agent.key, "followup:t1:"
+	    "00000000-0000-4000-8000-00000000000b:2026-11-26T00:01:00.000Z");
+	assert_string_equal(A->key, agent.key);
+	assert_string_equal(agent.message_id, TASK_ID);
+	assert_string_equal(agent.tenant, "t1");
+	assert_string_equal(agent.traceparent, "the trace");
+	assert_int_equal(slept, 0);
+	assert_int_equal(logged("executed"), 1);
+}
+
+/* Cloud Tasks was faster than our own UPDATE. */
+static void
+pending_booking_is_called(void **state)
+{
+
+	(void)state;
+	A->status = "pending";
+	A->task_name[0] = '\0';
+	run();
+	expect(EXECUTE_DONE, "");
+
+	/* By the task of any name that was not burnt; or without a name. */
+	A->status = "pending";
+	callback.task_id = TASK_ID "-12";
+	run();
+	expect(EXECUTE_DONE, "");
+	A->status = "pending";
+	callback.task_id = NULL;
+	run();
+	expect(EXECUTE_DONE, "");
+}
+
+static void
+no_tenant_on_either_side(void **state)
+{
+
+	(void)state;
+	A->tenant_id = NULL;
+	callback.tenant_id = NULL;
+	run();
+	expect(EXECUTE_DONE, "");
+	assert_string_equal(agent.tenant, "(none)");
+}
+
+static void
+body_without_a_number(void **state)
+{
+
+	(void)state;
+	A->body = "{\"to\":\"somebody\"}";
+	run();
+	expect(EXECUTE_DONE, "");
+	assert_string_equal(agent.number, "(none)");
+}
+
+/*
+ * It is not to be started.
+ */
+
+static void
+another_attempt_is_running(void **state)
+{
+
+	(void)state;
+	A->foreign = 1;
+	run();
+	table_expect("try_lock:A read:A");
+	expect(EXECUTE_BUSY, "another attempt");
+}
+
+static void
+no_call_by_the_row(void **state)
+{
+	static const struct {
+		const char *name;
+		struct table_row row;
+		enum execute_outcome outcome;
+		const char *reason;
+	} rows[] = {
+		{ "absent", { .absent = 1 }, EXECUTE_SKIPPED,
+		    "was deleted" },
+		{ "deleted", { .is_deleted = 1, .status = "scheduled" },
+		    EXECUTE_SKIPPED, "is deleted" },
+		{ "executed", { .status = "executed" }, EXECUTE_ALREADY,
+		    "was started at an earlier time" },
+		{ "cancelled", { .status = "cancelled" }, EXECUTE_SKIPPED,
+		    "the booking is cancelled" },
+		{ "failed", { .status = "failed", .last_error = "boom" },
+		    EXECUTE_GIVEN_UP, "failed for good: boom" },
+		{ "failed, no reason", { .status = "failed" },
+		    EXECUTE_GIVEN_UP, "see the dead letters" },
+		{ "other", { .status = "archived" }, EXECUTE_SKIPPED,
+		    "the booking is archived" },
+		{ "none", { .status = "" }, EXECUTE_SKIPPED,
+		    "without a state" },
+		{ "no task", { .status = "scheduled", .is_followup = 1,
+		    .due_in = 60 }, EXECUTE_SKIPPED, "superseded" },
+		{ "other task", { .status = "scheduled", .is_followup = 1,
+		    .due_in = 60, .task_name = "other" }, EXECUTE_SKIPPED,
+		    "superseded" },
+		{ "other name", { .status = "scheduled", .is_followup = 1,
+		    .due_in = 60, .task_name = "q/" TASK_ID "-2" },
+		    EXECUTE_SKIPPED, "superseded" },
+		{ "no time", { .status = "pending", .is_followup = 1,
+		    .no_due = 1 }, EXECUTE_SKIPPED, "superseded" },
+	};
+	char id[UUID_LEN];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		memcpy(id, A->id, sizeof(id));
+		*A = rows[i].row;
+		A->tenant_id = "t1";
+		memcpy(A->id, id, sizeof(id));
+		run();
+		ASSERT_ROW(result.outcome == rows[i].outcome, rows[i].name);
+		ASSERT_ROW(strstr(result.reason, rows[i].reason) != NULL,
+		    rows[i].name);
+		ASSERT_ROW(strcmp(table.trace, "try_lock:A read:A unlock:A")
+		    == 0, rows[i].name);
+		table.trace[0] = '\0';
+	}
+}
+
+/* Names that only look as if they were of this booking and time. */
+static void
+foreign_task_names(void **state)
+{
+	static const char *const rows[] = { "", "x", TASK_ID "-",
+	    TASK_ID "-x", TASK_ID "-2x", TASK_ID "0", TASK_ID "x",
+	    "followup-00000000-0000-4000-8000-00000000000b-1795651261" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		A->status = "pending";
+		A->task_name[0] = '\0';
+		callback.task_id = rows[i];
+		run();
+		ASSERT_ROW(result.outcome == EXECUTE_SKIPPED, rows[i]);
+		ASSERT_ROW(strcmp(A->status, "pending") == 0, rows[i]);
+	}
+}
+
+/* The row waits for a task that has just spent itself. */
+static void
+superseded_back_to_pending(void **state)
+{
+
+	(void)state;
+	A->due_in = 3660;
+	run();
+	table_expect(TAKE "unschedule:A" UNLOCK);
+	expect(EXECUTE_SKIPPED, "superseded");
+	assert_string_equal(A->status, "pending");
+	assert_int_equal(logged("superseded: the booking is due "
+	    "2026-11-26T01:01:00.000Z now; back to pending"), 1);
+
+	/* A second early is another time too; a millisecond is the unit. */
+	table_schedule(A);
+	A->due_in = 60.0004;
+	(void)snprintf(A->task_name, sizeof(A->task_name), "q/" TASK_ID);
+	run();
+	expect(EXECUTE_DONE, "");
+	A->due_in = 60.001;
+	A->status = "scheduled";
+	(void)snprintf(A->task_name, sizeof(A->task_name), "q/" TASK_ID);
+	run();
+	expect(EXECUTE_SKIPPED, "superseded");
+}
+
+static void
+superseded_is_not_written(void **state)
+{
+
+	(void)state;
+	A->due_in = 3660;
+	table_fail("unschedule", DB_LOCKED);
+	run();
+	table_expect(TAKE "unschedule:A" UNLOCK);
+	expect_later("the database is not available: said no", 1);
+}
+
+static void
+superseded_because_the_type_changed(void **state)
+{
+
+	(void)state;
+	A->is_followup = 0;
+	run();
+	table_expect(TAKE "unschedule:A" UNLOCK);
+	expect(EXECUTE_SKIPPED, "superseded");
+}
+
+static void
+other_tenant(void **state)
+{
+
+	(void)state;
+	callback.tenant_id = "t2";
+	run();
+	table_expect(TAKE "unschedule:A" UNLOCK);
+	expect(EXECUTE_SKIPPED, "or not its tenant's");
+
+	table_schedule(A);
+	callback.tenant_id = NULL;
+	run();
+	expect(EXECUTE_SKIPPED, "or not its tenant's");
+
+	/* Without a task, the body is what is wrong. */
+	table_schedule(A);
+	callback.task_id = NULL;
+	table.trace[0] = '\0';
+	run();
+	expect_look();
+	expect(EXECUTE_MISMATCH, "belongs to another tenant");
+	assert_string_equal(A->status, "scheduled");
+}
+
+/*
+ * The row changes in the moment in which it is called.
+ */
+
+static void
+cancel(void)
+{
+
+	A->status = "cancelled";
+}
+
+static void
+move(void)
+{
+
+	A->due_in += 0.000001;
+}
+
+static void
+changed_in_this_moment(void **state)
+{
+	static void (*const changes[])(void) = { cancel, move };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(changes); i++) {
+		table_schedule(A);
+		table_before("begun", changes[i]);
+		run();
+		table_expect(TAKE "begun:A" UNLOCK);
+		expect_later("changed in this moment", 1);
+		assert_int_equal(A->execution_attempts, 0);
+	}
+}
+
+/*
+ * An attempt that never came to its end.
+ */
+
+static void
+unknown_outcome_is_retried(void **state)
+{
+
+	(void)state;
+	A->outcome_unknown = 1;
+	A->execution_attempts = 2;
+	run();
+	table_expect(TAKE "begun:A call executed:A" UNLOCK);
+	expect(EXECUTE_DONE, "");
+}
+
+static void
+unknown_outcome_until_none_is_left(void **state)
+{
+
+	(void)state;
+	A->outcome_unknown = 1;
+	A->execution_attempts = 3;
+	run();
+	table_expect(TAKE "failed:A" UNLOCK);
+	expect(EXECUTE_GIVEN_UP, "failed for good: an attempt was begun and "
+	    "its outcome is not known");
+	assert_string_equal(table.failure.stage, "execute");
+}
+
+static void
+unknown_outcome_is_for_a_person(void **state)
+{
+
+	(void)state;
+	conf.unknown_outcome = "fail";
+	A->outcome_unknown = 1;
+	A->execution_attempts = 1;
+	run();
+	table_expect(TAKE "failed:A" UNLOCK);
+	expect(EXECUTE_GIVEN_UP, "its outcome is not known");
+
+	/* Attempts whose outcome is known do not matter. */
+	table_schedule(A);
+	A->outcome_unknown = 0;
+	run();
+	expect(EXECUTE_DONE, "");
+}
+
+/*
+ * Bodies that call nobody.
+ */
+
+static void
+bodies_that_call_nobody(void **state)
+{
+	static const struct {
+		const char *body;
+		const char *reason;
+	} rows[] = {
+		{ NULL, "followup_call_request gave no JSON object" },
+		{ "[1]", "followup_call_request gave no JSON object" },
+		{ "\"x\"", "followup_call_request gave no JSON object" },
+		{ "{\"phoneNumber\":\"\"}", "the lead has no phone number" },
+		{ "{\"phoneNumber\":null}", "the lead has no phone number" },
+		{ "{\"phoneNumber\":5}", "the lead has no phone number" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		table_schedule(A);
+		A->execution_attempts = 0;
+		A->body = rows[i].body;
+		run();
+		table_expect(TAKE "begun:A failed:A" UNLOCK);
+		ASSERT_ROW(result.outcome == EXECUTE_GIVEN_UP,
+		    rows[i].reason);
+		ASSERT_ROW(strstr(result.reason, rows[i].reason) != NULL,
+		    rows[i].reason);
+		ASSERT_ROW(strcmp(A->status, "failed") == 0, rows[i].reason);
+	}
+}
+
+/*
+ * The call is not started.
+ */
+
+static void
+agent_says(enum voice_agent_outcome outcome, long http_status)
+{
+
+	agent.outcome = outcome;
+	agent.error.http_status = http_status;
+	(void)snprintf(agent.error.text, sizeof(agent.error.text),
+	    "as it said");
+}
+
+static void
+failure_is_counted(void **state)
+{
+
+	(void)state;
+	agent_says(VOICE_AGENT_TRANSIENT, 503);
+	run();
+	table_expect(TAKE "begun:A call failed_once:A" UNLOCK);
+	expect_later("as it said", 1);
+	assert_string_equal(A->status, "scheduled");
+	assert_int_equal(A->execution_attempts, 1);
+	assert_int_equal(A->outcome_unknown, 0);
+	assert_int_equal(table.failure.http_status, 503);
+	assert_string_equal(table.failure.stage, "execute");
+	assert_string_equal(table.failure.error, "as it said");
+	assert_int_equal(logged("attempt 1 of 3 to start the call failed: "
+	    "as it said"), 1);
+	table.trace[0] = '\0';
+
+	/* Twice as long next time; not before the agent asked for it. */
+	run();
+	expect_later("as it said", 2);
+	A->execution_attempts = 0;
+	agent.error.retry_after = 44;
+	run();
+	expect_later("as it said", 44);
+
+	/* But there is an end to it. */
+	agent.error.retry_after = -1;
+	conf.max_execution_attempts = 50;
+	A->execution_attempts = 40;
+	run();
+	expect_later("as it said", 256);
+}
+
+static void
+attempts_are_used_up(void **state)
+{
+
+	(void)state;
+	agent_says(VOICE_AGENT_TRANSIENT, 500);
+	A->execution_attempts = 2;
+	run();
+	table_expect(TAKE "begun:A call failed:A" UNLOCK);
+	expect(EXECUTE_GIVEN_UP, "failed for good: as it said");
+	assert_string_equal(A->status, "failed");
+	assert_int_equal(logged("dead letter: the call could not be started "
+	    "(attempt 3): as it said"), 1);
+}
+
+static void
+refused_for_good(void **state)
+{
+
+	(void)state;
+	agent_says(VOICE_AGENT_REFUSED, 404);
+	run();
+	table_expect(TAKE "begun:A call failed:A" UNLOCK);
+	expect(EXECUTE_GIVEN_UP, "failed for good: as it said");
+	assert_int_equal(table.failure.http_status, 404);
+}
+
+/* Nobody knows whether the call was started: the operator decides. */
+static void
+nobody_knows(void **state)
+{
+
+	(void)state;
+	agent_says(VOICE_AGENT_TRANSIENT, 0);
+	agent.error.unknown = 1;
+	run();
+	table_expect(TAKE "begun:A call failed_once:A" UNLOCK);
+	expect_later("as it said", 1);
+	conf.unknown_outcome = "fail";
+	run();
+	table_expect(TAKE "begun:A call failed:A" UNLOCK);
+	expect(EXECUTE_GIVEN_UP, "failed for good: as it said");
+}
+
+static void
+changed_while_the_call_failed(void **state)
+{
+
+	(void)state;
+	agent_says(VOICE_AGENT_REFUSED, 400);
+	agent.happen = cancel;
+	run();
+	table_expect(TAKE "begun:A call failed:A" UNLOCK);
+	expect(EXECUTE_SKIPPED,
+	    "the booking changed while its call failed: as it said");
+	assert_string_equal(A->status, "cancelled");
+}
+
+/*
+ * The database, at every step.
+ */
+
+static void
+database_away(void **state)
+{
+
+	(void)state;
+	table.connect_fails = 1;
+	run();
+	table_expect("");
+	expect_later("the database is not available: said no", 1);
+
+	table_fail("try lock", DB_LOST);
+	run();
+	table_expect("try_lock:A");
+	expect_later("the database is not available: said no", 1);
+}
+
+static void
+attempt_is_not_counted(void **state)
+{
+
+	(void)state;
+	table_fail("begun", DB_FAILED);
+	run();
+	table_expect(TAKE "begun:A" UNLOCK);
+	expect_later("the database is not available: said no", 1);
+}
+
+static void
+lose(void)
+{
+
+	table_lose();
+}
+
+/* What is not written would be called again. */
+static void
+written_until_the_database_is_back(void **state)
+{
+
+	(void)state;
+	agent.happen = lose;
+	table_fail("executed", DB_LOST);
+	table_fail("executed", DB_LOCKED);
+	table_fail("executed", DB_FAILED);
+	run();
+	table_expect(TAKE "begun:A call executed:A executed:A executed:A "
+	    "executed:A" UNLOCK);
+	expect(EXECUTE_DONE, "");
+	assert_string_equal(A->status, "executed");
+	assert_int_equal(slept, 3 * PAUSE_MS);
+}
+
+/* Reconnecting fails at first. */
+static void
+go_away(void)
+{
+
+	table_lose();
+	table.connect_fails = 5;
+}
+
+static void
+written_after_reconnecting(void **state)
+{
+
+	(void)state;
+	agent.happen = go_away;
+	run();
+	table_expect(TAKE "begun:A call executed:A" UNLOCK);
+	expect(EXECUTE_DONE, "");
+	assert_int_equal(slept, 5 * PAUSE_MS);
+}
+
+/* Somebody waits for an answer, so it ends after some seconds. */
+static void
+go_away_for_long(void)
+{
+
+	table_lose();
+	table.connect_fails = 1000;
+}
+
+static void
+written_not_for_ever(void **state)
+{
+
+	(void)state;
+	agent.happen = go_away_for_long;
+	run();
+	expect_later("the database is not available: said no", 1);
+	assert_int_equal(table.connects, 1 + WRITES);
+	assert_int_equal(slept, (WRITES - 1) * PAUSE_MS);
+	assert_int_equal(A->outcome_unknown, 1);
+	assert_int_equal(logged("the call was started, but that could not be "
+	    "written: said no; the next attempt carries the same idempotency "
+	    "key"), 1);
+}
+
+static void
+failure_is_not_written(void **state)
+{
+
+	(void)state;
+	agent_says(VOICE_AGENT_TRANSIENT, 503);
+	agent.happen = go_away;
+	run();
+	expect_later("the database is not available: said no", 1);
+	assert_int_equal(A->outcome_unknown, 1);
+
+	agent.happen = NULL;
+	table.connect_fails = 0;
+	table_fail("failed once", DB_FAILED);
+	run();
+	expect_later("the database is not available: said no", 1);
+	agent_says(VOICE_AGENT_REFUSED, 400);
+	table_fail("failed", DB_FAILED);
+	run();
+	expect_later("the database is not available: said no", 1);
+	assert_string_equal(A->status, "scheduled");
+}
+
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, begin, end)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(call_is_started),
+		TEST(pending_booking_is_called),
+		TEST(no_tenant_on_either_side),
+		TEST(body_without_a_number),
+		TEST(another_attempt_is_running),
+		TEST(no_call_by_the_row),
+		TEST(foreign_task_names),
+		TEST(superseded_back_to_pending),
+		TEST(superseded_is_not_written),
+		TEST(superseded_because_the_type_changed),
+		TEST(other_tenant),
+		TEST(changed_in_this_moment),
+		TEST(unknown_outcome_is_retried),
+		TEST(unknown_outcome_until_none_is_left),
+		TEST(unknown_outcome_is_for_a_person),
+		TEST(bodies_that_call_nobody),
+		TEST(failure_is_counted),
+		TEST(attempts_are_used_up),
+		TEST(refused_for_good),
+		TEST(nobody_knows),
+		TEST(changed_while_the_call_failed),
+		TEST(database_away),
+		TEST(attempt_is_not_counted),
+		TEST(written_until_the_database_is_back),
+		TEST(written_after_reconnecting),
+		TEST(written_not_for_ever),
+		TEST(failure_is_not_written),
+	};
+
+	return (cmocka_run_group_tests(tests, NULL, NULL));
+}

@@ -1,0 +1,1408 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "backoff.h"
+#include "config.h"
+#include "monotime.h"
+#include "schedule.h"
+
+#include "captured_log.h"
+#include "scripted_bookings.h"
+#include "unit.h"
+
+#define ROOM		4
+#define WRITE_MS	10	/* how long a created task waits for others */
+
+static struct config conf = { .execution_endpoint = "https://x/bookings",
+    .max_schedule_attempts = 3, .overdue_grace = 120 };
+static const struct schedule schedule = { .conf = &conf };
+static struct schedule_result results[SCHEDULE_BATCH];
+static long now;
+
+#define A	(&table.rows[0])
+#define B	(&table.rows[1])
+#define C	(&table.rows[2])
+
+/*
+ * Cloud Tasks, instead of the product's: every call is answered at once, with
+ * success, unless the test says otherwise.
+ */
+
+static const char *const methods[] = {
+	[CLOUD_TASKS_CREATE] = "create", [CLOUD_TASKS_GET] = "get",
+	[CLOUD_TASKS_DELETE] = "delete", [CLOUD_TASKS_QUEUE] = "queue",
+};
+
+struct answer {
+	enum cloud_tasks_method method;
+	const char *task;
+	enum cloud_tasks_outcome outcome;
+	long http_status;
+	long retry_after;
+	const char *text;
+	long ms;			/* until it comes */
+	void (*happen)(void);		/* before it comes */
+	int used;
+};
+
+static struct {
+	struct answer answers[256];
+	int nanswers;
+	struct {
+		struct cloud_tasks_call *call;
+		struct answer answer;
+		long at;
+	} in_flight[SCHEDULE_BATCH];
+	int n;
+	int most;			/* that were in flight at once */
+	int room;
+
+	/* The last task that was created. */
+	char url[512];
+	char body[1024];
+	char time[64];
+} cloud;
+
+/* The next call of this ${method} about ${task} is answered like that. */
+static struct answer *
+answer(enum cloud_tasks_method method, const char *task,
+    enum cloud_tasks_outcome outcome)
+{
+	struct answer *a = &cloud.answers[cloud.nanswers++];
+
+	assert_true((size_t)cloud.nanswers <= NITEMS(cloud.answers));
+	*a = (struct answer){ .method = method, .task = task,
+	    .outcome = outcome, .retry_after = -1, .text = "what it said" };
+	return (a);
+}
+
+static struct answer *
+create_is(const char *task, enum cloud_tasks_outcome outcome)
+{
+
+	return (answer(CLOUD_TASKS_CREATE, task, outcome));
+}
+
+static struct answer *
+get_is(const char *task, enum cloud_tasks_outcome outcome)
+{
+
+	return (answer(CLOUD_TASKS_GET, task, outcome));
+}
+
+static struct answer *
+delete_is(const char *task, enum cloud_tasks_outcome outcome)
+{
+
+	return (answer(CLOUD_TASKS_DELETE, task, outcome));
+}
+
+void
+cloud_tasks_name(const struct cloud_tasks *tasks, const char *id,
+    char name[CLOUD_TASKS_NAME_LEN])
+{
+
+	(void)tasks;
+	(void)snprintf(name, CLOUD_TASKS_NAME_LEN, TABLE_QUEUE "/tasks/%s",
+	    id);
+}
+
+int
+cloud_tasks_has_room(const struct cloud_tasks *tasks)
+{
+
+	(void)tasks;
+	return (cloud.n < cloud.room);
+}
+
+void
+cloud_tasks_begin(struct cloud_tasks *tasks, struct cloud_tasks_call *call)
+{
+	struct answer a = { .retry_after = -1 };
+	const char *task = "";
+	int i;
+
+	(void)tasks;
+	assert_true(cloud.n < cloud.room);
+	if (call->method == CLOUD_TASKS_QUEUE)
+		table_trace("queue");
+	else {
+		task = table_task(call->name);
+		table_trace("%s:%s", methods[call->method], task);
+	}
+	for (i = 0; i < cloud.nanswers; i++) {
+		if (!cloud.answers[i].used &&
+		    cloud.answers[i].method == call->method &&
+		    strcmp(cloud.answers[i].task, task) == 0) {
+			a = cloud.answers[i];
+			cloud.answers[i].used = 1;
+			break;
+		}
+	}
+	if (call->method == CLOUD_TASKS_CREATE) {
+		(void)snprintf(cloud.url, sizeof(cloud.url), "%s", call->url);
+		(void)snprintf(cloud.body, sizeof(cloud.body), "%s",
+		    call->body);
+		(void)snprintf(cloud.time, sizeof(cloud.time), "%s",
+		    call->schedule_time);
+	}
+	cloud.in_flight[cloud.n].call = call;
+	cloud.in_flight[cloud.n].answer = a;
+	cloud.in_flight[cloud.n++].at = now + a.ms;
+	if (cloud.n > cloud.most)
+		cloud.most = cloud.n;
+}
+
+struct cloud_tasks_call *
+cloud_tasks_next(struct cloud_tasks *tasks, long wait)
+{
+	struct cloud_tasks_call *call;
+	struct answer a;
+	int i, first = 0;
+
+	(void)tasks;
+	for (i = 1; i < cloud.n; i++) {
+		if (cloud.in_flight[i].at < cloud.in_flight[first].at)
+			first = i;
+	}
+	if (cloud.n == 0)
+		return (NULL);
+	if (cloud.in_flight[first].at > now + wait) {
+		now += wait;
+		return (NULL);
+	}
+	if (cloud.in_flight[first].at > now)
+		now = cloud.in_flight[first].at;
+	call = cloud.in_flight[first].call;
+	a = cloud.in_flight[first].answer;
+	memmove(&cloud.in_flight[first], &cloud.in_flight[first + 1],
+	    (size_t)(--cloud.n - first) * sizeof(cloud.in_flight[0]));
+	if (a.happen != NULL)
+		a.happen();
+	call->outcome = a.outcome;
+	call->error.http_status = a.http_status;
+	call->error.retry_after = a.retry_after;
+	(void)snprintf(call->error.text, sizeof(call->error.text), "%s",
+	    a.text != NULL ? a.text : "");
+	call->info.dispatches = 3;
+	call->info.is_paused = call->method == CLOUD_TASKS_QUEUE &&
+	    a.http_status == 200;
+	(void)snprintf(call->info.last, sizeof(call->info.last), "%s",
+	    a.http_status == 200 ? "" : "UNAVAILABLE");
+	return (call);
+}
+
+int
+cloud_tasks_in_flight(const struct cloud_tasks *tasks)
+{
+
+	(void)tasks;
+	return (cloud.n);
+}
+
+/* The clock, and waiting without jitter. */
+long
+monotime_ms(void)
+{
+
+	return (now);
+}
+
+long
+backoff_ms(int attempt, long base, long cap)
+{
+	long wait = base << (attempt - 1);
+
+	return (wait < cap ? wait : cap);
+}
+
+static int
+begin(void **state)
+{
+
+	(void)state;
+	table_begin();
+	memset(&cloud, 0, sizeof(cloud));
+	cloud.room = ROOM;
+	now = 1000000;
+	captured_log_begin(LOG_DEBUG);
+	return (0);
+}
+
+static int
+end(void **state)
+{
+
+	(void)state;
+	captured_log_end();
+	table_end();
+	assert_int_equal(cloud.n, 0);
+	return (0);
+}
+
+/* Schedule the bookings that the letters ${which} name. */
+static void
+run(const char *which)
+{
+	const char *ids[SCHEDULE_BATCH];
+	size_t i, n = strlen(which);
+
+	for (i = 0; i < n; i++)
+		ids[i] = table.rows[which[i] - 'A'].id;
+	memset(results, 0xa5, sizeof(results));
+	schedule_bookings(&schedule, ids, n, results);
+}
+
+/* Result ${i} is ${outcome}, for a reason that has ${reason} in it. */
+static void
+expect(int i, enum schedule_outcome outcome, const char *reason)
+{
+
+	if (results[i].outcome != outcome ||
+	    strstr(results[i].reason, reason) == NULL)
+		fail_msg("result %d is %d: %s", i, (int)results[i].outcome,
+		    results[i].reason);
+}
+
+static void
+expect_later(int i, const char *reason, long retry_after, int everybody)
+{
+
+	expect(i, SCHEDULE_LATER, reason);
+	assert_int_equal(results[i].retry_after, retry_after);
+	assert_int_equal(results[i].everybody, everybody);
+}
+
+/* Row ${row} is scheduled, with the task ${task}, as result ${i} says. */
+static void
+expect_scheduled(int i, const struct table_row *row, const char *task)
+{
+
+	expect(i, SCHEDULE_DONE, "scheduled");
+	assert_string_equal(row->status, "scheduled");
+	assert_string_equal(table_task(row->task_name), task);
+	assert_string_equal(results[i].task_name, row->task_name);
+}
+
+/* What is around the calls of a booking that is scheduled. */
+#define TAKE	"try_lock:A read:A "
+#define WRITE	" scheduled_one:A"
+#define UNLOCK	" unlock:A"
+
+/*
+ * One booking, as it is read.
+ */
+
+static void
+one_is_scheduled(void **state)
+{
+
+	(void)state;
+	run("A");
+	table_expect(TAKE "create:A" WRITE);
+	expect_scheduled(0, A, "A");
+	assert_int_equal(results[0].already_exists, 0);
+	assert_string_equal(results[0].schedule_time,
+	    "2026-11-26T00:01:00.000Z");
+	assert_string_equal(A->key, "followup:t1:"
+	    "00000000-0000-4000-8000-00000000000b:2026-11-26T00:01:00.000Z");
+	assert_string_equal(A->task_name, TABLE_QUEUE "/tasks/followup-"
+	    "00000000-0000-4000-8000-00000000000b-1795651260");
+	assert_int_equal(logged("task created, due 2026-11-26T00:01:00.000Z"),
+	    1);
+}
+
+static void
+task_is_what_the_callback_needs(void **state)
+{
+	json_t *body;
+
+	(void)state;
+	A->due_in = 1.25;
+	run("A");
+	assert_string_equal(cloud.url, "https://x/bookings/"
+	    "00000000-0000-4000-8000-00000000000b/execute-followup");
+	assert_string_equal(cloud.time, "2026-11-26T00:00:01.250000Z");
+	body = json_pack("{ss ss ss ss ss ss}", "tenantId", "t1",
+	    "bookingId", A->id, "leadId", "lead", "assignedUserId", "user",
+	    "idempotencyKey", A->key, "scheduledAt",
+	    "2026-11-26T00:00:01.250Z");
+	json_t *sent = json_loads(cloud.body, JSON_REJECT_DUPLICATES, NULL);
+	assert_true(json_equal(body, sent));
+	json_decref(body);
+	json_decref(sent);
+}
+
+/* Before 1970 there is no scheduleTime, but there is a name and a key. */
+static void
+past_means_now(void **state)
+{
+
+	(void)state;
+	A->due_in = -1795651200 - 0.5;
+	run("A");
+	assert_string_equal(cloud.time, "1970-01-01T00:00:00.000000Z");
+	assert_non_null(strstr(A->task_name, "000b--1"));
+	expect(0, SCHEDULE_DONE, "scheduled");
+}
+
+static void
+nothing_to_schedule(void **state)
+{
+	static const struct {
+		const char *name;
+		struct table_row row;
+		enum schedule_outcome outcome;
+		const char *reason;
+	} rows[] = {
+		{ "absent", { .absent = 1 }, SCHEDULE_NO_BOOKING,
+		    "there is no booking 00000000-" },
+		{ "deleted", { .is_deleted = 1, .is_followup = 1,
+		    .status = "pending" }, SCHEDULE_NOTHING, "is deleted" },
+		{ "other type", { .status = "pending", .type = "meeting" },
+		    SCHEDULE_NOTHING, "\"meeting\" is not a follow-up type" },
+		{ "no type", { .status = "pending" }, SCHEDULE_NOTHING,
+		    "\"\" is not a follow-up type" },
+		{ "executed", { .status = "executed" }, SCHEDULE_NOTHING,
+		    "already executed" },
+		{ "cancelled", { .status = "cancelled" }, SCHEDULE_NOTHING,
+		    "already cancelled" },
+		{ "failed", { .status = "failed" }, SCHEDULE_NOTHING,
+		    "already failed" },
+		{ "another state", { .status = "" }, SCHEDULE_NOTHING,
+		    "already in another state" },
+		{ "far away", { .status = "pending", .is_followup = 1,
+		    .due_in = BOOKINGS_HORIZON + 1 }, SCHEDULE_NOTHING,
+		    "due in 30 days, beyond the horizon" },
+		{ "scheduled", { .status = "scheduled", .task_name = "t",
+		    .task_in = 60, .due_in = 60 }, SCHEDULE_NOTHING,
+		    "already scheduled" },
+		{ "scheduled without a task", { .status = "scheduled",
+		    .due_in = -9999 }, SCHEDULE_NOTHING, "already scheduled" },
+		{ "scheduled without a time", { .status = "scheduled",
+		    .task_name = "t", .no_due = 1 }, SCHEDULE_NOTHING,
+		    "already scheduled" },
+		{ "within the grace", { .status = "scheduled",
+		    .task_name = "t", .task_in = -120, .due_in = -120 },
+		    SCHEDULE_NOTHING, "already scheduled" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		char id[UUID_LEN];
+
+		memcpy(id, A->id, sizeof(id));
+		*A = rows[i].row;
+		memcpy(A->id, id, sizeof(id));
+		run("A");
+		ASSERT_ROW(results[0].outcome == rows[i].outcome,
+		    rows[i].name);
+		ASSERT_ROW(strstr(results[0].reason, rows[i].reason) != NULL,
+		    rows[i].name);
+		table_expect("try_lock:A read:A unlock:A");
+	}
+}
+
+static void
+just_near_enough(void **state)
+{
+
+	(void)state;
+	A->due_in = BOOKINGS_HORIZON;
+	run("A");
+	expect(0, SCHEDULE_DONE, "scheduled");
+}
+
+static void
+unknown_time_is_a_dead_letter(void **state)
+{
+
+	(void)state;
+	A->no_due = 1;
+	run("A");
+	table_expect(TAKE "failed:A" UNLOCK);
+	expect(0, SCHEDULE_GIVEN_UP, "failed: cannot determine the due time: "
+	    "\"as written\" in time zone \"the zone\" is not valid");
+	assert_string_equal(A->status, "failed");
+	assert_string_equal(table.failure.stage, "schedule");
+	assert_int_equal(logged("dead letter: the booking could not be "
+	    "scheduled: cannot determine"), 1);
+}
+
+static void
+make_due(void)
+{
+
+	A->no_due = 0;
+}
+
+static void
+time_is_corrected_meanwhile(void **state)
+{
+
+	(void)state;
+	A->no_due = 1;
+	table_before("failed", make_due);
+	run("A");
+	expect_later(0, "changed meanwhile", 1, 0);
+	assert_string_equal(A->status, "pending");
+}
+
+/* JSON cannot hold what is not UTF-8. */
+static void
+values_that_json_cannot_hold(void **state)
+{
+
+	(void)state;
+	A->tenant_id = "\xff";
+	run("A");
+	table_expect(TAKE "failed:A" UNLOCK);
+	expect(0, SCHEDULE_GIVEN_UP, "cannot be written as JSON");
+}
+
+static void
+locked_by_another_worker(void **state)
+{
+
+	(void)state;
+	A->foreign = 1;
+	run("A");
+	table_expect("try_lock:A read:A");
+	expect_later(0, "another worker is busy", 1, 0);
+}
+
+/*
+ * Obsolete tasks come first.
+ */
+
+#define OLD	TABLE_QUEUE "/tasks/old"
+
+static void
+obsolete_tasks_first(void **state)
+{
+
+	(void)state;
+	(void)snprintf(A->obsolete, sizeof(A->obsolete), OLD "1\n" OLD "2\n"
+	    "nonsense\n");
+	(void)delete_is("old2", CLOUD_TASKS_GONE);
+	(void)delete_is("nonsense", CLOUD_TASKS_REFUSED);
+	run("A");
+	table_expect(TAKE "delete:old1 obsolete_deleted:old1 "
+	    "delete:old2 obsolete_deleted:old2 "
+	    "delete:nonsense obsolete_deleted:nonsense create:A" WRITE);
+	expect_scheduled(0, A, "A");
+	assert_string_equal(A->obsolete, "");
+	assert_int_equal(results[0].deleted, 3);
+	assert_int_equal(logged("obsolete task deleted"), 1);
+	assert_int_equal(logged("obsolete task was gone already"), 1);
+	assert_int_equal(logged("it will do nothing when it fires"), 1);
+}
+
+static void
+obsolete_of_a_deleted_booking(void **state)
+{
+
+	(void)state;
+	A->absent = 1;
+	(void)snprintf(A->obsolete, sizeof(A->obsolete), OLD "\n");
+	run("A");
+	table_expect(TAKE "delete:old obsolete_deleted:old" UNLOCK);
+	expect(0, SCHEDULE_NOTHING, "was deleted, and now its task too");
+}
+
+static void
+obsolete_cannot_be_deleted_now(void **state)
+{
+
+	(void)state;
+	(void)snprintf(A->obsolete, sizeof(A->obsolete), OLD "\n");
+	delete_is("old", CLOUD_TASKS_TRANSIENT)->retry_after = 7;
+	run("A");
+	table_expect(TAKE "delete:old obsolete_later:A" UNLOCK);
+	expect_later(0, "could not be deleted: what it said", 7, 0);
+	assert_string_equal(A->obsolete, OLD "\n");
+	assert_int_equal(logged("could not delete an obsolete task, trying "
+	    "again later"), 1);
+
+	(void)delete_is("old", CLOUD_TASKS_TRANSIENT);
+	run("A");
+	expect_later(0, "could not be deleted", 1, 0);
+}
+
+static void
+obsolete_while_the_service_is_away(void **state)
+{
+
+	(void)state;
+	(void)snprintf(A->obsolete, sizeof(A->obsolete), OLD "\n");
+	delete_is("old", CLOUD_TASKS_OPEN)->retry_after = 9;
+	run("A");
+	table_expect(TAKE "delete:old" UNLOCK);
+	expect_later(0, "what it said", 9, 1);
+}
+
+static void
+obsolete_deleted_is_not_written(void **state)
+{
+
+	(void)state;
+	(void)snprintf(A->obsolete, sizeof(A->obsolete), OLD "\n");
+	table_fail("obsolete deleted", DB_FAILED);
+	run("A");
+	table_expect(TAKE "delete:old obsolete_deleted:old" UNLOCK);
+	expect_later(0, "the database refuses: said no", 1, 0);
+}
+
+/*
+ * What the service says to a create.
+ */
+
+static void
+task_is_adopted(void **state)
+{
+
+	(void)state;
+	(void)create_is("A", CLOUD_TASKS_EXISTS);
+	run("A");
+	table_expect(TAKE "create:A get:A" WRITE);
+	expect_scheduled(0, A, "A");
+	assert_int_equal(results[0].already_exists, 1);
+	assert_int_equal(logged("task found already created"), 1);
+}
+
+static void
+burnt_names_are_passed_over(void **state)
+{
+
+	(void)state;
+	(void)create_is("A", CLOUD_TASKS_EXISTS);
+	(void)get_is("A", CLOUD_TASKS_GONE);
+	(void)create_is("A-2", CLOUD_TASKS_EXISTS);
+	(void)get_is("A-2", CLOUD_TASKS_GONE);
+	run("A");
+	table_expect(TAKE "create:A get:A create:A-2 get:A-2 create:A-3"
+	    WRITE);
+	expect_scheduled(0, A, "A-3");
+	assert_int_equal(results[0].already_exists, 0);
+}
+
+static void
+all_names_are_burnt(void **state)
+{
+	static char names[100][8];
+	int i;
+
+	(void)state;
+	for (i = 0; i < 100; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), i == 0 ? "A" :
+		    "A-%d", i + 1);
+		(void)create_is(names[i], CLOUD_TASKS_EXISTS);
+		get_is(names[i], CLOUD_TASKS_GONE)->http_status = 404;
+	}
+	run("A");
+	expect(0, SCHEDULE_GIVEN_UP, "failed: what it said");
+	assert_int_equal(table.failure.http_status, 404);
+	assert_non_null(strstr(table.trace, "create:A-100 get:A-100 failed:A"));
+	assert_string_equal(A->status, "failed");
+}
+
+static void
+adopting_fails(void **state)
+{
+
+	(void)state;
+	(void)create_is("A", CLOUD_TASKS_EXISTS);
+	(void)get_is("A", CLOUD_TASKS_TRANSIENT);
+	run("A");
+	table_expect(TAKE "create:A get:A failed_once:A" UNLOCK);
+	expect_later(0, "what it said", 1, 0);
+	assert_string_equal(A->status, "pending");
+}
+
+static void
+failure_is_counted(void **state)
+{
+	struct answer *a = create_is("A", CLOUD_TASKS_TRANSIENT);
+
+	(void)state;
+	a->http_status = 503;
+	run("A");
+	table_expect(TAKE "create:A failed_once:A" UNLOCK);
+	expect_later(0, "what it said", 1, 0);
+	assert_string_equal(table.failure.stage, "schedule");
+	assert_string_equal(table.failure.error, "what it said");
+	assert_int_equal(table.failure.http_status, 503);
+	assert_true(table.failure.retry_in == 1.0);
+	assert_int_equal(logged("attempt 1 of 3 to create the task failed, "
+	    "next in 1.0 s: what it said"), 1);
+	table.trace[0] = '\0';
+
+	/* Twice as long after the second; longer if the service asks. */
+	(void)create_is("A", CLOUD_TASKS_TRANSIENT);
+	run("A");
+	expect_later(0, "what it said", 2, 0);
+	A->schedule_attempts = 1;
+	create_is("A", CLOUD_TASKS_TRANSIENT)->retry_after = 30;
+	run("A");
+	expect_later(0, "what it said", 30, 0);
+	assert_true(table.failure.retry_in == 30.0);
+}
+
+static void
+attempts_are_used_up(void **state)
+{
+
+	(void)state;
+	A->schedule_attempts = 2;
+	create_is("A", CLOUD_TASKS_TRANSIENT)->http_status = 500;
+	run("A");
+	table_expect(TAKE "create:A failed:A" UNLOCK);
+	expect(0, SCHEDULE_GIVEN_UP, "failed: what it said");
+	assert_int_equal(table.failure.http_status, 500);
+	assert_string_equal(A->status, "failed");
+}
+
+static void
+refused_at_once(void **state)
+{
+
+	(void)state;
+	create_is("A", CLOUD_TASKS_REFUSED)->http_status = 400;
+	run("A");
+	table_expect(TAKE "create:A failed:A" UNLOCK);
+	expect(0, SCHEDULE_GIVEN_UP, "failed: what it said");
+	assert_int_equal(table.failure.http_status, 400);
+}
+
+/* That nobody is served costs nobody an attempt. */
+static void
+service_away_costs_nothing(void **state)
+{
+
+	(void)state;
+	A->schedule_attempts = 2;
+	create_is("A", CLOUD_TASKS_OPEN)->retry_after = 12;
+	run("A");
+	table_expect(TAKE "create:A" UNLOCK);
+	expect_later(0, "what it said", 12, 1);
+
+	(void)create_is("A", CLOUD_TASKS_BLOCKED);
+	run("A");
+	table_expect(TAKE "create:A" UNLOCK);
+	expect_later(0, "what it said", 1, 1);
+	assert_int_equal(A->schedule_attempts, 2);
+}
+
+static void
+failure_is_not_written(void **state)
+{
+
+	(void)state;
+	(void)create_is("A", CLOUD_TASKS_TRANSIENT);
+	table_fail("failed once", DB_LOCKED);
+	run("A");
+	expect_later(0, "another worker is busy", 1, 0);
+	(void)create_is("A", CLOUD_TASKS_REFUSED);
+	table_fail("failed", DB_FAILED);
+	run("A");
+	expect_later(0, "the database refuses: said no", 1, 0);
+}
+
+/*
+ * The row changes while its task is created.
+ */
+
+static void
+move(void)
+{
+
+	A->due_in += 3600;
+}
+
+static void
+cancel(void)
+{
+
+	A->status = "cancelled";
+}
+
+static void
+delete(void)
+{
+
+	A->absent = 1;
+}
+
+static void
+execute(void)
+{
+
+	A->status = "executed";
+}
+
+static void
+schedule_by_another(void)
+{
+
+	A->status = "scheduled";
+	A->task_in = A->due_in;
+	(void)snprintf(A->task_name, sizeof(A->task_name), OLD);
+}
+
+static void
+schedule_same(void)
+{
+
+	table_schedule(A);
+}
+
+/* All of them see the row again; what differs is what comes then. */
+#define CHANGED	TAKE "create:A" WRITE " read:A "
+
+static void
+moved_meanwhile(void **state)
+{
+
+	(void)state;
+	table_before("scheduled one", move);
+	run("A");
+	table_expect(CHANGED "delete:A create:A+3600" WRITE);
+	expect_scheduled(0, A, "A+3600");
+	assert_string_equal(results[0].schedule_time,
+	    "2026-11-26T01:01:00.000Z");
+}
+
+static void
+cancelled_meanwhile(void **state)
+{
+
+	(void)state;
+	table_before("scheduled one", cancel);
+	run("A");
+	table_expect(CHANGED "delete:A" UNLOCK);
+	expect(0, SCHEDULE_NOTHING, "already cancelled");
+}
+
+static void
+deleted_meanwhile(void **state)
+{
+
+	(void)state;
+	table_before("scheduled one", delete);
+	run("A");
+	table_expect(CHANGED "delete:A" UNLOCK);
+	expect(0, SCHEDULE_NO_BOOKING, "there is no booking");
+}
+
+static void
+executed_meanwhile(void **state)
+{
+
+	(void)state;
+	table_before("scheduled one", execute);
+	run("A");
+	table_expect(CHANGED "name_executed:A" UNLOCK);
+	expect(0, SCHEDULE_DONE, "already executed");
+	assert_string_equal(table_task(results[0].task_name), "A");
+}
+
+static void
+scheduled_meanwhile(void **state)
+{
+
+	(void)state;
+	table_before("scheduled one", schedule_same);
+	run("A");
+	table_expect(CHANGED "unlock:A");
+	expect(0, SCHEDULE_DONE, "already scheduled");
+
+	/* With another task, ours is one that nobody wants. */
+	A->status = "pending";
+	table_before("scheduled one", schedule_by_another);
+	run("A");
+	table_expect(CHANGED "delete:A" UNLOCK);
+	expect(0, SCHEDULE_NOTHING, "already scheduled");
+}
+
+static void
+unwanted_task_cannot_be_deleted(void **state)
+{
+
+	(void)state;
+	table_before("scheduled one", cancel);
+	(void)delete_is("A", CLOUD_TASKS_TRANSIENT);
+	run("A");
+	expect(0, SCHEDULE_NOTHING, "already cancelled");
+	assert_int_equal(logged("could not delete a task that is no longer "
+	    "wanted"), 1);
+}
+
+/* New obsolete tasks that the second look finds are deleted too. */
+static void
+moved_by_a_trigger_meanwhile(void)
+{
+
+	move();
+	(void)snprintf(A->obsolete, sizeof(A->obsolete), OLD "\n");
+}
+
+static void
+moved_with_obsolete_tasks(void **state)
+{
+
+	(void)state;
+	table_before("scheduled one", moved_by_a_trigger_meanwhile);
+	run("A");
+	table_expect(CHANGED "delete:A delete:old obsolete_deleted:old "
+	    "create:A+3600" WRITE);
+	expect_scheduled(0, A, "A+3600");
+}
+
+static void
+keeps_changing(void **state)
+{
+	int i;
+
+	(void)state;
+	for (i = 0; i < 5; i++)
+		table_before("scheduled one", move);
+	run("A");
+	expect_later(0, "keeps changing", 1, 0);
+	assert_string_equal(A->status, "pending");
+	table_expect(TAKE "create:A scheduled_one:A read:A delete:A "
+	    "create:A+3600 scheduled_one:A read:A delete:A+3600 "
+	    "create:A+7200 scheduled_one:A read:A delete:A+7200 "
+	    "create:A+10800 scheduled_one:A read:A delete:A+10800 "
+	    "create:A+14400 scheduled_one:A" UNLOCK);
+}
+
+static void
+fail_second_look(void)
+{
+
+	cancel();
+	table_fail("read", DB_LOST);
+}
+
+static void
+second_look_fails(void **state)
+{
+
+	(void)state;
+	table_before("scheduled one", fail_second_look);
+	run("A");
+	table_expect(TAKE "create:A" WRITE " read:A disconnect");
+	expect_later(0, "the database is not available: said no", 1, 1);
+}
+
+/*
+ * The database, at every step.
+ */
+
+static void
+database_away(void **state)
+{
+
+	(void)state;
+	table.connect_fails = 1;
+	run("AB");
+	table_expect("");
+	expect_later(0, "the database is not available: said no", 1, 1);
+	expect_later(1, "the database is not available: said no", 1, 1);
+}
+
+static void
+database_lost_while_reading(void **state)
+{
+
+	(void)state;
+	table_fail("try lock", DB_LOST);
+	run("A");
+	table_expect("try_lock:A");
+	expect_later(0, "the database is not available", 1, 1);
+}
+
+/* The task is there, and the next attempt finds it. */
+static void
+database_lost_while_writing(void **state)
+{
+
+	(void)state;
+	table_fail("scheduled one", DB_LOST);
+	run("A");
+	table_expect(TAKE "create:A scheduled_one:A disconnect");
+	expect_later(0, "the database is not available", 1, 1);
+
+	(void)create_is("A", CLOUD_TASKS_EXISTS);
+	run("A");
+	expect_scheduled(0, A, "A");
+	assert_int_equal(results[0].already_exists, 1);
+}
+
+static void
+lose_connection(void)
+{
+
+	table_lose();
+}
+
+/* Others that are in flight come to their end, and are written by nobody. */
+static void
+database_lost_in_the_middle(void **state)
+{
+
+	(void)state;
+	(void)create_is("B", CLOUD_TASKS_OK);
+	cloud.answers[0].happen = lose_connection;
+	run("ABC");
+	table_expect("try_lock:ABC read:ABC create:A create:B create:C "
+	    "disconnect");
+	expect_later(0, "the database is not available", 1, 1);
+	expect_later(1, "the database is not available", 1, 1);
+	expect_later(2, "the database is not available", 1, 1);
+}
+
+/* A row that the database refuses to read keeps nobody else. */
+static void
+one_row_cannot_be_read(void **state)
+{
+
+	(void)state;
+	B->poisons = "read";
+	run("ABC");
+	table_expect("try_lock:ABC read:ABC unlock:ABC "
+	    "try_lock:A read:A try_lock:B read:B unlock:B try_lock:C read:C "
+	    "create:A create:C scheduled:AC");
+	expect_scheduled(0, A, "A");
+	expect_later(1, "the database refuses: said no", 1, 0);
+	expect_scheduled(2, C, "C");
+}
+
+static void
+unlocking_fails(void **state)
+{
+
+	(void)state;
+	A->status = "cancelled";
+	table_fail("unlock", DB_FAILED);
+	run("A");
+	table_expect("try_lock:A read:A unlock:A disconnect");
+	expect(0, SCHEDULE_NOTHING, "already cancelled");
+}
+
+/*
+ * Many.
+ */
+
+/* Each has its own result, in the order asked. */
+static void
+mixed_batch(void **state)
+{
+
+	(void)state;
+	table.rows[1].status = "cancelled";
+	table.rows[2].foreign = 1;
+	create_is("D", CLOUD_TASKS_REFUSED)->http_status = 400;
+	(void)create_is("E", CLOUD_TASKS_EXISTS);
+	table.rows[5].absent = 1;
+	run("GFEDCBA");
+	table_expect("try_lock:GFEDCBA read:GFEDCBA "
+	    "create:G create:E create:D create:A get:E failed:D "
+	    "scheduled:GEA unlock:FDB");
+	expect_scheduled(0, &table.rows[6], "G");
+	expect(1, SCHEDULE_NO_BOOKING, "there is no booking 00000005-");
+	expect_scheduled(2, &table.rows[4], "E");
+	assert_int_equal(results[2].already_exists, 1);
+	expect(3, SCHEDULE_GIVEN_UP, "failed");
+	expect_later(4, "another worker is busy", 1, 0);
+	expect(5, SCHEDULE_NOTHING, "already cancelled");
+	expect_scheduled(6, A, "A");
+	assert_int_equal(results[6].already_exists, 0);
+}
+
+/* No more at once than there is room for, and nobody is forgotten. */
+static void
+full_batch(void **state)
+{
+	const char *ids[SCHEDULE_BATCH];
+	int i;
+
+	(void)state;
+	for (i = 0; i < SCHEDULE_BATCH; i++)
+		ids[i] = table.rows[i].id;
+	schedule_bookings(&schedule, ids, SCHEDULE_BATCH, results);
+	for (i = 0; i < SCHEDULE_BATCH; i++)
+		expect_scheduled(i, &table.rows[i],
+		    table_task(table.rows[i].task_name));
+	assert_int_equal(cloud.most, ROOM);
+}
+
+/* Nothing in flight: written at once. */
+static void
+written_at_once(void **state)
+{
+	long start = now;
+
+	(void)state;
+	run("AB");
+	assert_int_equal(now, start);
+	table_expect("try_lock:AB read:AB create:A create:B scheduled:AB");
+}
+
+/* A slow one: the others are written meanwhile. */
+static void
+written_soon(void **state)
+{
+	long start = now;
+
+	(void)state;
+	create_is("A", CLOUD_TASKS_OK)->ms = 3;
+	create_is("B", CLOUD_TASKS_OK)->ms = 3 + WRITE_MS - 1;
+	create_is("C", CLOUD_TASKS_OK)->ms = 500;
+	run("ABC");
+	table_expect("try_lock:ABC read:ABC create:A create:B create:C "
+	    "scheduled:AB scheduled_one:C");
+	assert_int_equal(now - start, 500);
+	expect_scheduled(2, C, "C");
+}
+
+static long written;
+
+static void
+note_time(void)
+{
+
+	written = now;
+}
+
+static void
+written_after_ten_milliseconds(void **state)
+{
+	long start = now;
+
+	(void)state;
+	create_is("A", CLOUD_TASKS_OK)->ms = 3;
+	create_is("B", CLOUD_TASKS_OK)->ms = 500;
+	table_before("scheduled one", note_time);
+	run("AB");
+	assert_int_equal(written - start, 3 + WRITE_MS);
+	table_expect("try_lock:AB read:AB create:A create:B "
+	    "scheduled_one:A scheduled_one:B");
+}
+
+/* A row that the database refuses to write keeps nobody else. */
+static void
+one_row_cannot_be_written(void **state)
+{
+
+	(void)state;
+	B->poisons = "scheduled";
+	run("ABC");
+	table_expect("try_lock:ABC read:ABC create:A create:B create:C "
+	    "scheduled:ABC scheduled_one:A scheduled_one:B scheduled_one:C "
+	    "unlock:B");
+	expect_scheduled(0, A, "A");
+	expect_later(1, "the database refuses: said no", 1, 0);
+	expect_scheduled(2, C, "C");
+}
+
+/* Of those whose rows somebody else holds, one waits, and no other. */
+static void
+rows_are_locked_by_somebody(void **state)
+{
+
+	(void)state;
+	A->busy = C->busy = 1;
+	run("ABC");
+	table_expect("try_lock:ABC read:ABC create:A create:B create:C "
+	    "scheduled:ABC scheduled_one:A unlock:AC");
+	expect_later(0, "another worker is busy", 1, 0);
+	expect_scheduled(1, B, "B");
+	expect_later(2, "another worker is busy", 1, 0);
+}
+
+static void
+release_row(void)
+{
+
+	A->busy = 0;
+}
+
+static void
+row_is_locked_for_a_moment(void **state)
+{
+
+	(void)state;
+	A->busy = 1;
+	table_before("scheduled one", release_row);
+	run("AB");
+	table_expect("try_lock:AB read:AB create:A create:B scheduled:AB "
+	    "scheduled_one:A");
+	expect_scheduled(0, A, "A");
+}
+
+/* What became unwanted waits for room like everybody else. */
+static void
+unwanted_tasks_wait_for_room(void **state)
+{
+
+	(void)state;
+	cloud.room = 1;
+	table_before("scheduled", cancel);
+	create_is("A", CLOUD_TASKS_OK)->ms = 0;
+	create_is("C", CLOUD_TASKS_OK)->ms = 500;
+	run("ABC");
+	table_expect("try_lock:ABC read:ABC create:A create:B create:C "
+	    "scheduled:AB scheduled_one:A read:A delete:A scheduled_one:C "
+	    "unlock:A");
+	expect(0, SCHEDULE_NOTHING, "already cancelled");
+	expect_scheduled(1, B, "B");
+	expect_scheduled(2, C, "C");
+}
+
+static void
+cancel_both(void)
+{
+
+	A->status = B->status = "cancelled";
+}
+
+static void
+all_unwanted_tasks_are_deleted(void **state)
+{
+
+	(void)state;
+	cloud.room = 1;
+	table_before("scheduled", cancel_both);
+	run("AB");
+	table_expect("try_lock:AB read:AB create:A create:B scheduled:AB "
+	    "scheduled_one:A read:A scheduled_one:B read:B delete:A delete:B "
+	    "unlock:AB");
+	expect(0, SCHEDULE_NOTHING, "already cancelled");
+	expect(1, SCHEDULE_NOTHING, "already cancelled");
+}
+
+static void
+many_writes_find_the_database_lost(void **state)
+{
+
+	(void)state;
+	table_fail("scheduled", DB_LOST);
+	run("AB");
+	table_expect("try_lock:AB read:AB create:A create:B scheduled:AB "
+	    "disconnect");
+	expect_later(0, "the database is not available", 1, 1);
+	expect_later(1, "the database is not available", 1, 1);
+}
+
+/*
+ * Scheduled bookings: moved while the triggers were off, or overdue.
+ */
+
+static void
+task_of_another_time(void **state)
+{
+
+	(void)state;
+	table_schedule(A);
+	A->due_in = 3660;
+	run("A");
+	table_expect(TAKE "unschedule:A read:A delete:A obsolete_deleted:A "
+	    "create:A+3600" WRITE);
+	expect_scheduled(0, A, "A+3600");
+
+	table_schedule(A);
+	A->due_in = 60;
+	table_fail("unschedule", DB_LOCKED);
+	run("A");
+	expect_later(0, "another worker is busy", 1, 0);
+}
+
+/* Less than a millisecond is no other time. */
+static void
+task_of_the_same_millisecond(void **state)
+{
+
+	(void)state;
+	table_schedule(A);
+	A->due_in = 60.0004;
+	run("A");
+	expect(0, SCHEDULE_NOTHING, "already scheduled");
+}
+
+static void
+overdue(void)
+{
+
+	A->due_in = -121;
+	table_schedule(A);
+}
+
+#define CHECK	TAKE "try_lock:A get:A-181 "
+
+static void
+overdue_and_its_task_is_there(void **state)
+{
+
+	(void)state;
+	overdue();
+	run("A");
+	table_expect(CHECK "queue unlock:A unlock:A");
+	expect(0, SCHEDULE_NOTHING, "overdue by 121 s, and its task is still "
+	    "in the queue: 3 dispatches, the last one: UNAVAILABLE");
+	assert_string_equal(A->status, "scheduled");
+
+	/* Why it waits; that the queue cannot be read is no failure. */
+	answer(CLOUD_TASKS_QUEUE, "", CLOUD_TASKS_OK)->http_status = 200;
+	get_is("A-181", CLOUD_TASKS_OK)->http_status = 200;
+	run("A");
+	expect(0, SCHEDULE_NOTHING, "in the queue, which is paused: "
+	    "3 dispatches");
+	assert_null(strstr(results[0].reason, "last one"));
+	answer(CLOUD_TASKS_QUEUE, "", CLOUD_TASKS_BLOCKED)->http_status = 200;
+	run("A");
+	expect(0, SCHEDULE_NOTHING, "in the queue: 3 dispatches");
+}
+
+static void
+overdue_and_its_task_is_gone(void **state)
+{
+
+	(void)state;
+	overdue();
+	(void)get_is("A-181", CLOUD_TASKS_GONE);
+	(void)create_is("A-181", CLOUD_TASKS_EXISTS);
+	(void)get_is("A-181", CLOUD_TASKS_GONE);
+	run("A");
+	table_expect(CHECK "task_gone:A unlock:A read:A create:A-181 "
+	    "get:A-181 create:A-181-2" WRITE);
+	expect_scheduled(0, A, "A-181-2");
+	assert_int_equal(logged("its task is gone: making another one"), 1);
+
+	/* A name that no task can have is a task that is not there. */
+	overdue();
+	(void)get_is("A-181", CLOUD_TASKS_REFUSED);
+	table_fail("task gone", DB_FAILED);
+	table.trace[0] = '\0';
+	run("A");
+	table_expect(CHECK "task_gone:A unlock:A unlock:A");
+	expect_later(0, "the database refuses: said no", 1, 0);
+}
+
+/* The lock on the call is another one than ours on the booking. */
+static void
+lock_call(void)
+{
+
+	A->foreign = 1;
+}
+
+static void
+lock_fails(void)
+{
+
+	table_fail("try lock", DB_LOCKED);
+}
+
+static void
+overdue_and_its_call_is_being_started(void **state)
+{
+
+	(void)state;
+	overdue();
+	table_before("read", lock_call);
+	run("A");
+	table_expect(TAKE "try_lock:A" UNLOCK);
+	expect(0, SCHEDULE_NOTHING, "its call is being started");
+	A->foreign = 0;
+
+	table_before("read", lock_fails);
+	run("A");
+	expect_later(0, "another worker is busy", 1, 0);
+}
+
+static void
+overdue_and_nobody_knows(void **state)
+{
+
+	(void)state;
+	overdue();
+	(void)get_is("A-181", CLOUD_TASKS_TRANSIENT);
+	run("A");
+	table_expect(CHECK "unlock:A unlock:A");
+	expect_later(0, "what it said", 1, 0);
+	get_is("A-181", CLOUD_TASKS_OPEN)->retry_after = 4;
+	run("A");
+	expect_later(0, "what it said", 4, 1);
+	assert_string_equal(A->status, "scheduled");
+}
+
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, begin, end)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(one_is_scheduled),
+		TEST(task_is_what_the_callback_needs),
+		TEST(past_means_now),
+		TEST(nothing_to_schedule),
+		TEST(just_near_enough),
+		TEST(unknown_time_is_a_dead_letter),
+		TEST(time_is_corrected_meanwhile),
+		TEST(values_that_json_cannot_hold),
+		TEST(locked_by_another_worker),
+		TEST(obsolete_tasks_first),
+		TEST(obsolete_of_a_deleted_booking),
+		TEST(obsolete_cannot_be_deleted_now),
+		TEST(obsolete_while_the_service_is_away),
+		TEST(obsolete_deleted_is_not_written),
+		TEST(task_is_adopted),
+		TEST(burnt_names_are_passed_over),
+		TEST(all_names_are_burnt),
+		TEST(adopting_fails),
+		TEST(failure_is_counted),
+		TEST(attempts_are_used_up),
+		TEST(refused_at_once),
+		TEST(service_away_costs_nothing),
+		TEST(failure_is_not_written),
+		TEST(moved_meanwhile),
+		TEST(cancelled_meanwhile),
+		TEST(deleted_meanwhile),
+		TEST(executed_meanwhile),
+		TEST(scheduled_meanwhile),
+		TEST(unwanted_task_cannot_be_deleted),
+		TEST(moved_with_obsolete_tasks),
+		TEST(keeps_changing),
+		TEST(second_look_fails),
+		TEST(database_away),
+		TEST(database_lost_while_reading),
+		TEST(database_lost_while_writing),
+		TEST(database_lost_in_the_middle),
+		TEST(one_row_cannot_be_read),
+		TEST(unlocking_fails),
+		TEST(mixed_batch),
+		TEST(full_batch),
+		TEST(written_at_once),
+		TEST(written_soon),
+		TEST(written_after_ten_milliseconds),
+		TEST(one_row_cannot_be_written),
+		TEST(rows_are_locked_by_somebody),
+		TEST(row_is_locked_for_a_moment),
+		TEST(unwanted_tasks_wait_for_room),
+		TEST(all_unwanted_tasks_are_deleted),
+		TEST(many_writes_find_the_database_lost),
+		TEST(task_of_another_time),
+		TEST(task_of_the_same_millisecond),
+		TEST(overdue_and_its_task_is_there),
+		TEST(overdue_and_its_task_is_gone),
+		TEST(overdue_and_its_call_is_being_started),
+		TEST(overdue_and_nobody_knows),
+	};
+
+	return (cmocka_run_group_tests(tests, NULL, NULL));
+}

@@ -1,0 +1,713 @@
+#ifndef SCRIPTED_BOOKINGS_H_
+#define SCRIPTED_BOOKINGS_H_
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "booking_state.h"
+#include "bookings.h"
+
+#include "unit.h"
+
+/*
+ * A bookings table without a server: a test that includes this file defines
+ * the functions of bookings.c, so that the linker takes these.  The modules
+ * booking and booking_state are the product's; what their statements do is
+ * acted out on rows that the test sets up and looks at.
+ *
+ * table_begin();
+ * table.rows[0].due_in = -3600;
+ * table_before("scheduled", move_a);	what somebody else does meanwhile
+ * table_fail("read", DB_LOST);		what becomes of the next "read"
+ * ... the program works ...
+ * table_expect("try_lock:A read:A scheduled_one:A");
+ * table_end();
+ *
+ * The rows are called A, B, ... in everything that the test reads.  That each
+ * lock is released exactly once is checked at all times.
+ */
+
+#define TABLE_ROWS	100
+#define TABLE_NOW	INT64_C(1795651200000000)	/* 2026-11-26 */
+#define TABLE_QUEUE	"projects/p/locations/l/queues/q"
+#define TABLE_TEXT	512
+
+struct table_row {
+	char id[UUID_LEN];
+	int absent;			/* there is no such row */
+	const char *status;
+	const char *tenant_id;
+	const char *type;
+	int is_followup;
+	int is_deleted;
+	char task_name[TABLE_TEXT];	/* empty: none */
+	char key[BOOKING_KEY_LEN];
+	double due_in;			/* seconds from TABLE_NOW */
+	int no_due;			/* its time is not valid */
+	double task_in;			/* likewise, of the task; or 0: none */
+	int execution_attempts;
+	int schedule_attempts;
+	const char *last_error;
+	int outcome_unknown;
+	char obsolete[TABLE_TEXT];	/* names, each with a newline */
+	const char *body;		/* of its call, or NULL */
+
+	int locks[2];			/* of ours, by stage */
+	int dropped[2];			/* likewise, of sessions that broke */
+	int foreign;			/* another session has the lock */
+	int busy;			/* somebody has locked the row */
+	const char *poisons;		/* a statement that it makes fail */
+};
+
+static struct {
+	struct table_row rows[TABLE_ROWS];
+	int lost;			/* the connection is */
+	int connects;			/* calls of bookings_ready */
+	int connect_fails;		/* how many more of them fail */
+	char trace[16384];
+
+	/* The failure that was written last. */
+	struct {
+		char stage[16];
+		char error[1024];
+		int http_status;
+		double retry_in;
+	} failure;
+
+	struct {
+		const char *statement;
+		void (*happen)(void);
+		enum db_outcome outcome;
+	} faults[16];
+	int nfaults;
+} table;
+
+static inline void
+table_begin(void)
+{
+	struct table_row *row;
+	int i;
+
+	memset(&table, 0, sizeof(table));
+	for (i = 0; i < TABLE_ROWS; i++) {
+		row = &table.rows[i];
+		(void)snprintf(row->id, sizeof(row->id),
+		    "%08d-0000-4000-8000-00000000000b", i);
+		row->status = "pending";
+		row->tenant_id = "t1";
+		row->type = "follow_up";
+		row->is_followup = 1;
+		row->due_in = 60;
+		row->body = "{\"phoneNumber\":\"+491701234567\"}";
+	}
+}
+
+/* No lock may be left. */
+static inline void
+table_end(void)
+{
+	int i;
+
+	for (i = 0; i < TABLE_ROWS; i++) {
+		if (table.rows[i].locks[0] != 0 ||
+		    table.rows[i].locks[1] != 0)
+			fail_msg("row %d is still locked", i);
+	}
+}
+
+/* Note what happened, for table_expect. */
+static inline void __attribute__((format(printf, 1, 2)))
+table_trace(const char *fmt, ...)
+{
+	size_t len = strlen(table.trace);
+	va_list ap;
+
+	if (len > 0 && len + 1 < sizeof(table.trace))
+		table.trace[len++] = ' ';
+	va_start(ap, fmt);
+	(void)vsnprintf(&table.trace[len], sizeof(table.trace) - len, fmt,
+	    ap);
+	va_end(ap);
+}
+
+/* All that happened since the last time is ${trace}. */
+static inline void
+table_expect(const char *trace)
+{
+
+	if (strcmp(table.trace, trace) != 0)
+		fail_msg("\n  happened %s\n  expected %s", table.trace,
+		    trace);
+	table.trace[0] = '\0';
+}
+
+/* Let ${happen} happen before the next run of ${statement}. */
+static inline void
+table_before(const char *statement, void (*happen)(void))
+{
+
+	assert_true((size_t)table.nfaults < NITEMS(table.faults));
+	table.faults[table.nfaults].statement = statement;
+	table.faults[table.nfaults++].happen = happen;
+}
+
+/* The next run of ${statement} has this ${outcome} instead of its own. */
+static inline void
+table_fail(const char *statement, enum db_outcome outcome)
+{
+
+	assert_true((size_t)table.nfaults < NITEMS(table.faults));
+	table.faults[table.nfaults].statement = statement;
+	table.faults[table.nfaults++].outcome = outcome;
+}
+
+static inline struct table_row *
+table_row(const char *id)
+{
+	int i = atoi(id);
+
+	assert_true(i >= 0 && i < TABLE_ROWS);
+	assert_string_equal(table.rows[i].id, id);
+	return (&table.rows[i]);
+}
+
+static inline char
+table_letter(const struct table_row *row)
+{
+	long i = row - table.rows;
+
+	return (i < 26 ? (char)('A' + i) : '.');
+}
+
+static inline int64_t
+table_due(const struct table_row *row)
+{
+
+	return (TABLE_NOW + (int64_t)(row->due_in * 1000000));
+}
+
+/*
+ * Return what the test calls the task ${name}: A, or A+3600 where it is for
+ * another time than in a minute, and -2 behind; or its short name.
+ */
+static inline const char *
+table_task(const char *name)
+{
+	static char text[TABLE_TEXT];
+	const char *slash = strrchr(name, '/'), *rest;
+	const struct table_row *row;
+	char id[UUID_LEN];
+	int64_t in;
+	char *end;
+
+	name = slash != NULL ? slash + 1 : name;
+	if (strncmp(name, "followup-", 9) != 0 || strlen(name) < 47)
+		return (name);
+	(void)snprintf(id, sizeof(id), "%s", name + 9);
+	row = table_row(id);
+	rest = name + 9 + strlen(id) + 1;
+	in = strtoll(rest, &end, 10) - TABLE_NOW / 1000000 - 60;
+	if (in != 0)
+		(void)snprintf(text, sizeof(text), "%c%+" PRId64 "%s",
+		    table_letter(row), in, end);
+	else
+		(void)snprintf(text, sizeof(text), "%c%s", table_letter(row),
+		    end);
+	return (text);
+}
+
+/* Give ${row} a task of the time it is due at, as if it were scheduled. */
+static inline void
+table_schedule(struct table_row *row)
+{
+
+	row->status = "scheduled";
+	row->task_in = row->due_in;
+	(void)snprintf(row->task_name, sizeof(row->task_name),
+	    TABLE_QUEUE "/tasks/followup-%s-%" PRId64, row->id,
+	    table_due(row) / 1000000);
+}
+
+/* A parameter that is an array. */
+struct table_array {
+	char *text;
+	char *values[TABLE_ROWS];
+	size_t n;
+};
+
+/* Take ${text} apart; no value of the tests has quotes or commas in it. */
+static inline void
+table_array(struct table_array *a, const char *text)
+{
+	char *rest, *value;
+
+	a->n = 0;
+	assert_non_null(text);
+	assert_non_null(rest = a->text = strdup(text));
+	while ((value = strtok_r(rest, "{\",}", &rest)) != NULL) {
+		assert_true(a->n < TABLE_ROWS);
+		a->values[a->n++] = value;
+	}
+}
+
+/*
+ * Results.
+ */
+
+static inline PGresult *
+table_rows(int columns)
+{
+	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+	PGresAttDesc *attributes = calloc((size_t)columns,
+	    sizeof(*attributes));
+	char name[] = "column";
+	int i;
+
+	assert_true(result != NULL && attributes != NULL);
+	for (i = 0; i < columns; i++)
+		attributes[i].name = name;
+	assert_int_equal(PQsetResultAttrs(result, columns, attributes), 1);
+	free(attributes);
+	return (result);
+}
+
+/* Set a value; an empty ${fmt} is SQL's NULL. */
+static inline void __attribute__((format(printf, 4, 5)))
+table_set(PGresult *result, int row, int column, const char *fmt, ...)
+{
+	char text[4096];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	assert_int_equal(PQsetvalue(result, row, column, text,
+	    *text != '\0' ? (int)strlen(text) : -1), 1);
+}
+
+static inline PGresult *
+table_count(int n)
+{
+	PGresult *result = table_rows(1);
+
+	table_set(result, 0, 0, "%d", n);
+	return (result);
+}
+
+static inline PGresult *
+table_read(const struct table_array *ids)
+{
+	PGresult *result = table_rows(21);
+	const struct table_row *r;
+	int i;
+
+	for (i = 0; i < (int)ids->n; i++) {
+		r = table_row(ids->values[i]);
+		table_set(result, i, 20, "%s", r->obsolete);
+		table_set(result, i, 0, "%s", r->absent ? "f" : "t");
+		if (r->absent)
+			continue;
+		table_set(result, i, 1, "%s", r->status);
+		table_set(result, i, 2, "%s",
+		    r->tenant_id != NULL ? r->tenant_id : "");
+		table_set(result, i, 3, "lead");
+		table_set(result, i, 4, "user");
+		table_set(result, i, 5, "%s", r->type != NULL ? r->type : "");
+		table_set(result, i, 6, "%s", r->is_followup ? "t" : "f");
+		table_set(result, i, 7, "%s", r->is_deleted ? "t" : "f");
+		table_set(result, i, 8, "%s", r->task_name);
+		if (r->task_in != 0)
+			table_set(result, i, 9, "%" PRId64, TABLE_NOW +
+			    (int64_t)(r->task_in * 1000000));
+		table_set(result, i, 11, "%d", r->execution_attempts);
+		table_set(result, i, 12, "%s",
+		    r->last_error != NULL ? r->last_error : "");
+		table_set(result, i, 13, "as written");
+		table_set(result, i, 14, "the zone");
+		if (!r->no_due) {
+			table_set(result, i, 15, "%" PRId64, table_due(r));
+			table_set(result, i, 16, "%f", r->due_in);
+		}
+		table_set(result, i, 17, "%d", r->schedule_attempts);
+		table_set(result, i, 18, "0");
+		table_set(result, i, 19, "%s", r->outcome_unknown ? "t" : "f");
+	}
+	return (result);
+}
+
+static inline int
+table_stage(const char *name)
+{
+
+	assert_true(strcmp(name, "schedule") == 0 ||
+	    strcmp(name, "execute") == 0);
+	return (strcmp(name, "execute") == 0);
+}
+
+static inline PGresult *
+table_try_lock(const struct table_array *ids, const char *stage)
+{
+	PGresult *result = table_rows(1);
+	struct table_row *row;
+	int i;
+
+	for (i = 0; i < (int)ids->n; i++) {
+		row = table_row(ids->values[i]);
+		if (!row->foreign)
+			row->locks[table_stage(stage)]++;
+		table_set(result, i, 0, "%s", row->foreign ? "f" : "t");
+	}
+	return (result);
+}
+
+static inline void
+table_unlock(struct table_row *row, int stage)
+{
+
+	/* To release what went with its session does nothing. */
+	if (row->locks[stage] == 0 && row->dropped[stage] > 0)
+		row->dropped[stage]--;
+	else if (--row->locks[stage] < 0)
+		fail_msg("the lock on %c was released twice",
+		    table_letter(row));
+}
+
+/* The row is as ${status} says and due as it was. */
+static inline int
+table_is(const struct table_row *row, const char *status, const char *due)
+{
+
+	return (!row->absent && strstr(status, row->status) != NULL &&
+	    !row->is_deleted && (row->no_due ? due == NULL :
+	    due != NULL && strtoll(due, NULL, 10) == table_due(row)));
+}
+
+static inline PGresult *
+table_scheduled(const struct table_array *ids, const char *const *params,
+    int many)
+{
+	struct table_array names, dues, keys;
+	PGresult *result = table_rows(2);
+	struct table_row *row;
+	size_t i;
+	int n = 0;
+
+	table_array(&names, params[1]);
+	table_array(&dues, params[2]);
+	table_array(&keys, params[3]);
+	assert_true(names.n == ids->n && dues.n == ids->n &&
+	    keys.n == ids->n);
+
+	/* From the end: nobody may rely on the order. */
+	for (i = ids->n; i-- > 0;) {
+		row = table_row(ids->values[i]);
+		if ((many && row->busy) ||
+		    !table_is(row, "pending", dues.values[i]))
+			continue;
+		row->status = "scheduled";
+		row->task_in = row->due_in;
+		(void)snprintf(row->task_name, sizeof(row->task_name), "%s",
+		    names.values[i]);
+		(void)snprintf(row->key, sizeof(row->key), "%s",
+		    keys.values[i]);
+		row->schedule_attempts = 0;
+		table_unlock(row, BOOKING_SCHEDULE);
+		table_set(result, n, 0, "%s", row->id);
+		table_set(result, n++, 1, "t");
+	}
+	free(names.text);
+	free(dues.text);
+	free(keys.text);
+	return (result);
+}
+
+static inline PGresult *
+table_failed(struct table_row *row, const char *const *params, int for_good)
+{
+
+	(void)snprintf(table.failure.stage, sizeof(table.failure.stage), "%s",
+	    params[1]);
+	(void)snprintf(table.failure.error, sizeof(table.failure.error), "%s",
+	    params[5]);
+	table.failure.http_status = atoi(params[4]);
+	table.failure.retry_in = atof(params[3]);
+	if (!table_is(row, "pending scheduled", params[6]))
+		return (table_count(0));
+	if (for_good)
+		row->status = "failed";
+	row->last_error = table.failure.error;
+	row->schedule_attempts += params[1][0] == 's';
+	row->outcome_unknown = 0;
+	return (table_count(1));
+}
+
+static inline PGresult *
+table_begun(struct table_row *row, const char *due)
+{
+	PGresult *result = table_rows(1);
+
+	if (!table_is(row, "pending scheduled", due) || !row->is_followup)
+		return (result);
+	row->execution_attempts++;
+	row->outcome_unknown = 1;
+	table_set(result, 0, 0, "%s", row->body != NULL ? row->body : "");
+	return (result);
+}
+
+static inline PGresult *
+table_executed(struct table_row *row, const char *const *params)
+{
+
+	if (row->absent)
+		return (table_count(0));
+	row->status = "executed";
+	row->outcome_unknown = 0;
+	(void)snprintf(row->task_name, sizeof(row->task_name), "%s",
+	    params[1] != NULL ? params[1] : "");
+	(void)snprintf(row->key, sizeof(row->key), "%s", params[3]);
+	return (table_count(1));
+}
+
+/* Put a scheduled row with the task ${name} back to pending. */
+static inline PGresult *
+table_reset(struct table_row *row, const char *name, int anew)
+{
+
+	if (row->absent || strcmp(row->status, "scheduled") != 0 ||
+	    strcmp(row->task_name, name) != 0)
+		return (table_count(0));
+	if (anew)
+		(void)snprintf(row->obsolete, sizeof(row->obsolete), "%s\n",
+		    name);
+	row->status = "pending";
+	row->task_name[0] = '\0';
+	row->task_in = 0;
+	return (table_count(1));
+}
+
+static inline PGresult *
+table_obsolete_deleted(const char *name)
+{
+	char *found, *end;
+	int i;
+
+	for (i = 0; i < TABLE_ROWS; i++) {
+		if ((found = strstr(table.rows[i].obsolete, name)) != NULL) {
+			end = found + strcspn(found, "\n") + 1;
+			memmove(found, end, strlen(end) + 1);
+			return (table_count(1));
+		}
+	}
+	return (table_count(0));
+}
+
+/* Note that a statement runs. */
+static inline void
+table_note(const char *statement, const struct table_array *ids)
+{
+	char text[TABLE_TEXT];
+	size_t i, len;
+
+	(void)snprintf(text, sizeof(text), "%s:", statement);
+	for (i = 0; text[i] != '\0'; i++) {
+		if (text[i] == ' ')
+			text[i] = '_';
+	}
+	len = strlen(text);
+	for (i = 0; i < ids->n && len + 1 < sizeof(text); i++)
+		text[len++] = table_letter(table_row(ids->values[i]));
+	text[len] = '\0';
+	table_trace("%s", text);
+}
+
+/* What the test has planned for ${statement}. */
+static inline enum db_outcome
+table_fault(const char *statement)
+{
+	int i;
+
+	for (i = 0; i < table.nfaults; i++) {
+		if (table.faults[i].statement == NULL ||
+		    strcmp(table.faults[i].statement, statement) != 0)
+			continue;
+		table.faults[i].statement = NULL;
+		if (table.faults[i].happen != NULL)
+			table.faults[i].happen();
+		return (table.faults[i].outcome);
+	}
+	return (DB_OK);
+}
+
+/* The connection is gone, and all locks with it. */
+static inline void
+table_lose(void)
+{
+	struct table_row *row;
+	int i, stage;
+
+	table.lost = 1;
+	for (i = 0; i < TABLE_ROWS; i++) {
+		row = &table.rows[i];
+		for (stage = 0; stage < 2; stage++) {
+			row->dropped[stage] += row->locks[stage];
+			row->locks[stage] = 0;
+		}
+	}
+}
+
+/* What becomes of a statement that is about the rows ${ids}. */
+static inline enum db_outcome
+table_outcome(const char *statement, const struct table_array *ids)
+{
+	enum db_outcome outcome = table_fault(statement);
+	const struct table_row *row;
+	size_t i;
+
+	for (i = 0; i < ids->n && outcome == DB_OK; i++) {
+		row = table_row(ids->values[i]);
+		if (row->poisons != NULL && strncmp(row->poisons, statement,
+		    strlen(row->poisons)) == 0)
+			outcome = DB_FAILED;
+		if (row->busy && strcmp(statement, "scheduled one") == 0)
+			outcome = DB_LOCKED;
+	}
+	if (outcome == DB_LOST)
+		table_lose();
+	return (outcome);
+}
+
+static inline PGresult *
+table_act(const char *statement, const struct table_array *ids,
+    const char *const *params)
+{
+	struct table_row *row = table_row(ids->values[0]);
+	size_t i;
+
+	if (strcmp(statement, "read") == 0)
+		return (table_read(ids));
+	if (strcmp(statement, "try lock") == 0)
+		return (table_try_lock(ids, params[1]));
+	if (strcmp(statement, "unlock") == 0) {
+		for (i = 0; i < ids->n; i++)
+			table_unlock(table_row(ids->values[i]),
+			    table_stage(params[1]));
+		return (table_count((int)ids->n));
+	}
+	if (strncmp(statement, "scheduled", 9) == 0)
+		return (table_scheduled(ids, params, statement[9] == '\0'));
+	if (strcmp(statement, "begun") == 0)
+		return (table_begun(row, params[1]));
+	if (strcmp(statement, "executed") == 0)
+		return (table_executed(row, params));
+	if (strcmp(statement, "failed once") == 0)
+		return (table_failed(row, params, 0));
+	if (strcmp(statement, "failed") == 0)
+		return (table_failed(row, params, 1));
+	if (strcmp(statement, "task gone") == 0)
+		return (table_reset(row, params[1], 0));
+	if (strcmp(statement, "unschedule") == 0)
+		return (table_reset(row, params[1], 1));
+	return (table_count(1));
+}
+
+/* Run one statement. */
+static inline enum db_outcome
+table_run(struct bookings_call *call)
+{
+	const char *statement = call->sql->name;
+	enum db_outcome outcome;
+	struct table_array ids;
+
+	call->result = NULL;
+	if (table.lost)
+		return (DB_LOST);
+	if (strcmp(statement, "obsolete deleted") == 0) {
+		table_trace("obsolete_deleted:%s",
+		    table_task(call->params[0]));
+		if ((outcome = table_fault(statement)) == DB_OK)
+			call->result = table_obsolete_deleted(call->params[0]);
+		else if (outcome == DB_LOST)
+			table_lose();
+		return (outcome);
+	}
+	table_array(&ids, call->params[0]);
+	table_note(statement, &ids);
+	outcome = table_outcome(statement, &ids);
+	if (outcome == DB_OK)
+		call->result = table_act(statement, &ids, call->params);
+	free(ids.text);
+	return (outcome);
+}
+
+/*
+ * What the program calls.
+ */
+
+enum db_outcome
+bookings_ready(struct bookings *b)
+{
+
+	(void)b;
+	table.connects++;
+	if (table.connect_fails > 0) {
+		table.connect_fails--;
+		table.lost = 1;
+		return (DB_LOST);
+	}
+	table.lost = 0;
+	return (DB_OK);
+}
+
+enum db_outcome
+bookings_run(struct bookings *b, struct bookings_call *calls, size_t n)
+{
+	enum db_outcome outcome = DB_OK;
+	size_t i;
+
+	(void)b;
+	for (i = 0; i < n; i++) {
+		calls[i].outcome = table_run(&calls[i]);
+		if (outcome == DB_OK)
+			outcome = calls[i].outcome;
+	}
+	for (i = 0; i < n && table.lost; i++) {
+		PQclear(calls[i].result);
+		calls[i].result = NULL;
+		outcome = calls[i].outcome = DB_LOST;
+	}
+	return (outcome);
+}
+
+enum db_outcome
+bookings_changed(struct bookings *b, struct bookings_call *call, int *changed)
+{
+	enum db_outcome outcome = bookings_run(b, call, 1);
+
+	if (outcome == DB_OK && changed != NULL)
+		*changed = atoi(PQgetvalue(call->result, 0, 0));
+	PQclear(call->result);
+	call->result = NULL;
+	return (outcome);
+}
+
+const char *
+bookings_error(const struct bookings *b)
+{
+
+	(void)b;
+	return ("said no");
+}
+
+void
+bookings_disconnect(struct bookings *b)
+{
+
+	(void)b;
+	table_trace("disconnect");
+	table_lose();
+}
+
+#endif /* !SCRIPTED_BOOKINGS_H_ */
