@@ -11,6 +11,7 @@
 #include "config.h"
 #include "log.h"
 #include "monotime.h"
+#include "monotime.h"
 #include "utf8.h"
 #include "voice_agent.h"
 
@@ -22,7 +23,7 @@
 /* Between attempts of a call, in seconds, at most. */
 #define RETRY_CAP	256
 
-/* How often what is known of a call is written again while that fails. */
+/* How many times to retry recording a call's outcome, and how often. */
 #define WRITE_ATTEMPTS	20
 #define WRITE_PAUSE_MS	250
 
@@ -198,8 +199,7 @@ needs_call(const struct execute *x, const struct booking *booking,
  */
 static void
 record_executed(const struct execute *x, const struct booking *booking,
-    const struct execute_callback *callback, const char *key,
-    struct execute_result *result)
+    const struct execute_callback *callback, struct execute_result *result)
 {
 	struct log_about a = about(booking, callback);
 	enum db_outcome outcome = DB_LOST;
@@ -210,7 +210,7 @@ record_executed(const struct execute *x, const struct booking *booking,
 			monotime_pause(WRITE_PAUSE_MS);
 		if (bookings_ready(x->bookings) == DB_OK)
 			outcome = booking_executed(x->bookings, booking,
-			    callback->task_id, key);
+			    callback->task_id);
 	}
 	if (outcome == DB_OK) {
 		log_info(&a, "executed");
@@ -303,10 +303,10 @@ call(const struct execute *x, const struct booking *booking,
 {
 	json_t *body = text != NULL ? json_loads(text, 0, NULL) : NULL;
 	const json_t *number = json_object_get(body, "phoneNumber");
-	char key[BOOKING_KEY_LEN], stem[TASK_ID_LEN];
+	char stem[TASK_ID_LEN];
 	struct voice_agent_call request = { .body = text,
 	    .phone_number = json_string_value(number),
-	    .idempotency_key = key, .message_id = stem,
+	    .idempotency_key = booking->key, .message_id = stem,
 	    .tenant_id = booking->tenant_id,
 	    .traceparent = callback->traceparent };
 	struct log_about a = about(booking, callback);
@@ -322,12 +322,11 @@ call(const struct execute *x, const struct booking *booking,
 		record_failure(x, booking, callback, 1, &error, result);
 		goto out;
 	}
-	booking_key(booking, key);
 	task_stem(booking, stem);
 	outcome = voice_agent_start(x->agent, &request, &error);
 	if (outcome == VOICE_AGENT_STARTED) {
 		log_info(&a, "call started");
-		record_executed(x, booking, callback, key, result);
+		record_executed(x, booking, callback, result);
 	} else
 		record_failure(x, booking, callback,
 		    outcome == VOICE_AGENT_REFUSED ||

@@ -16,7 +16,7 @@ enum column {
 	COL_EXECUTED_AT, COL_EXECUTION_ATTEMPTS, COL_LAST_ERROR,
 	COL_SCHEDULED_AT, COL_TIMEZONE, COL_DUE, COL_DUE_IN,
 	COL_SCHEDULE_ATTEMPTS, COL_RETRY_IN, COL_OUTCOME_UNKNOWN,
-	COL_OBSOLETE_TASKS,
+	COL_KEY, COL_TASK_BODY, COL_OBSOLETE_TASKS,
 };
 
 /**
@@ -117,6 +117,8 @@ fill(struct booking *booking, const char *id, const PGresult *rows, int row)
 	    COL_SCHEDULE_ATTEMPTS);
 	booking->retry_in = get_double(rows, row, COL_RETRY_IN);
 	booking->outcome_unknown = get_bool(rows, row, COL_OUTCOME_UNKNOWN);
+	booking->key = get(rows, row, COL_KEY);
+	booking->task_body = get(rows, row, COL_TASK_BODY);
 	booking->obsolete_tasks = get(rows, row, COL_OBSOLETE_TASKS);
 }
 
@@ -134,7 +136,10 @@ static const struct bookings_sql read_sql = { "read",
     "extract(epoch FROM b.due - now())::float8, "
     "coalesce(f.attempts, 0), "
     "greatest(extract(epoch FROM f.next_attempt_at - now()), 0)::float8, "
-    "a.booking_id IS NOT NULL, "
+    "a.booking_id IS NOT NULL, k.key, "
+    "json_build_object('tenantId', b.tenant_id, 'bookingId', b.id, "
+    "'leadId', b.lead_id, 'assignedUserId', b.assigned_user_id, "
+    "'idempotencyKey', k.key, 'scheduledAt', k.due), "
     "(SELECT string_agg(o.task_name || E'\\n', '' ORDER BY o.obsolete_at) "
     "FROM {S}.followup_obsolete_tasks o WHERE o.booking_id = u.id) "
     "FROM unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) "
@@ -148,6 +153,11 @@ static const struct bookings_sql read_sql = { "read",
     "b.last_execution_error, b.scheduled_at::text AS scheduled_at, "
     "timezone::text AS timezone, {S}.followup_due_at(b) AS due "
     "FROM {T} b WHERE b.id = u.id OFFSET 0) AS b ON true "
+    "LEFT JOIN LATERAL (SELECT i.due, 'followup:' "
+    "|| coalesce(b.tenant_id, '') || ':' || b.id || ':' || i.due AS key "
+    "FROM (SELECT to_char(b.due AT TIME ZONE 'UTC', "
+    "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS due OFFSET 0) AS i OFFSET 0) "
+    "AS k ON true "
     "LEFT JOIN {S}.followup_failures f "
     "ON f.booking_id = b.id AND f.stage = 'schedule' "
     "LEFT JOIN {S}.followup_attempts a ON a.booking_id = b.id "
@@ -342,23 +352,6 @@ booking_epoch(const struct booking *booking)
 {
 
 	return (booking->due / 1000000 - (booking->due % 1000000 < 0));
-}
-
-/**
- * booking_key(booking, key):
- * Write the idempotency key of the call of ${booking} at the time it is due
- * to ${key}: followup:{tenant}:{booking}:{due, ISO 8601 UTC, ms}.
- */
-void
-booking_key(const struct booking *booking, char key[BOOKING_KEY_LEN])
-{
-	char due[BOOKING_TIME_LEN];
-
-	if (booking_time(booking->due, 3, due) == NULL)
-		*due = '\0';
-	(void)snprintf(key, BOOKING_KEY_LEN, "followup:%s:%s:%s",
-	    booking->tenant_id != NULL ? booking->tenant_id : "", booking->id,
-	    due);
 }
 
 const struct bookings_sql *const booking_statements[] = { &read_sql,

@@ -9,7 +9,7 @@
 struct bookings;
 
 /*
- * A row of the bookings table: reading it, the lock on it, its key.
+ * A row of the bookings table: reading it, and the lock on it.
  *
  * Times are whole microseconds since 1970 UTC, BOOKING_NO_TIME where the row
  * has none; booking_time writes one as text.
@@ -62,6 +62,14 @@ struct booking {
 
 	/* An attempt to start the call began, and never ended. */
 	int outcome_unknown;
+
+	/*
+	 * For the time it is due: the idempotency key of its call,
+	 * followup:{tenant}:{booking}:{due, ISO 8601 UTC, ms}, and the body
+	 * of its task, a JSON object.
+	 */
+	const char *key;
+	const char *task_body;
 
 	/*
 	 * The names of the tasks that must be deleted, each ended by a
@@ -142,16 +150,6 @@ const char *booking_time(int64_t, int, char [BOOKING_TIME_LEN]);
  * Return when ${booking} is due in whole seconds since 1970, rounded down.
  */
 int64_t booking_epoch(const struct booking *);
-
-/* An idempotency key, with its NUL. */
-#define BOOKING_KEY_LEN	256
-
-/**
- * booking_key(booking, key):
- * Write the idempotency key of the call of ${booking} at the time it is due
- * to ${key}: followup:{tenant}:{booking}:{due, ISO 8601 UTC, ms}.
- */
-void booking_key(const struct booking *, char [BOOKING_KEY_LEN]);
 
 /* The statements above, for bookings_prepare; NULL ends the list. */
 struct bookings_sql;

@@ -65,7 +65,7 @@ fill_arrays(struct arrays *a, const struct booking_task *tasks, size_t n)
 		(void)snprintf(a->due_texts[i], NUMBER_LEN, "%" PRId64,
 		    tasks[i].booking->due);
 		a->dues[i] = a->due_texts[i];
-		a->keys[i] = tasks[i].idempotency_key;
+		a->keys[i] = tasks[i].booking->key;
 	}
 }
 
@@ -200,18 +200,18 @@ static const struct bookings_sql executed_sql = { "executed",
     "SELECT count(*) FROM changed" };
 
 /**
- * booking_executed(bookings, booking, task_id, idempotency_key):
+ * booking_executed(bookings, booking, task_id):
  * The call of ${booking} was started: whatever became of the row meanwhile,
  * it is executed, by the task with the short name ${task_id} (NULL if that is
  * not known); a task made meanwhile for another time is obsolete.
  */
 enum db_outcome
 booking_executed(struct bookings *b, const struct booking *booking,
-    const char *task_id, const char *idempotency_key)
+    const char *task_id)
 {
 	char due[NUMBER_LEN];
 	struct bookings_call call = { .sql = &executed_sql, .nparams = 4,
-	    .params = { booking->id, task_id, due, idempotency_key } };
+	    .params = { booking->id, task_id, due, booking->key } };
 
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
 	return (bookings_changed(b, &call, NULL));

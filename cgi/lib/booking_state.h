@@ -25,7 +25,6 @@ struct bookings;
 struct booking_task {
 	const struct booking *booking;
 	const char *name;		/* full resource name */
-	const char *idempotency_key;
 	int changed;			/* set: the row is scheduled now */
 };
 
@@ -52,13 +51,13 @@ enum db_outcome booking_begun(struct bookings *, const struct booking *,
     char **, int *);
 
 /**
- * booking_executed(bookings, booking, task_id, idempotency_key):
+ * booking_executed(bookings, booking, task_id):
  * The call of ${booking} was started: whatever became of the row meanwhile,
  * it is executed, by the task with the short name ${task_id} (NULL if that is
  * not known); a task made meanwhile for another time is obsolete.
  */
 enum db_outcome booking_executed(struct bookings *, const struct booking *,
-    const char *, const char *);
+    const char *);
 
 /**
  * booking_name_executed(bookings, id, task_name):

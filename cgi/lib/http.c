@@ -271,8 +271,8 @@ explain_certificate(struct http *http, CURLcode result)
 	const char *hint = "";
 
 	if (result == CURLE_PEER_FAILED_VERIFICATION)
-		hint = "; have its certificate mended, or add its "
-		    "authority's with update-ca-certificates";
+		hint = "; fix the peer's certificate, or trust its CA "
+		    "with update-ca-certificates";
 	else if (result == CURLE_SSL_CACERT_BADFILE)
 		hint = "; install ca-certificates";
 	(void)snprintf(&http->error[len], sizeof(http->error) - len, "%s",

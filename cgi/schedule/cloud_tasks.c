@@ -58,6 +58,8 @@ struct cloud_tasks {
 	int in_flight;			/* slots that are busy */
 	struct calls answered;
 	char base[512];			/* without a slash at its end */
+
+	char *oidc_token;		/* of every task; see oidc_token() */
 };
 
 /* Set where the API is. */
@@ -79,6 +81,40 @@ set_base(struct cloud_tasks *tasks)
 		    google_auth_universe(tasks->auth));
 	for (len = strlen(tasks->base); tasks->base[len - 1] == '/'; len--)
 		tasks->base[len - 1] = '\0';
+}
+
+/* Return ${text} as JSON, to be freed; NULL when memory is short. */
+static char *
+dump_text(const char *text)
+{
+	json_t *json = json_string(text);
+	char *dumped = json != NULL ? json_dumps(json, JSON_ENCODE_ANY) : NULL;
+
+	json_decref(json);
+	return (dumped);
+}
+
+/*
+ * Return the member of a task that has its calls signed, with a comma before
+ * it, or "" where they are not; to be freed.
+ */
+static char *
+oidc_token(const struct config *conf)
+{
+	char *dumped, *member;
+	json_t *token;
+
+	if (conf->service_account == NULL)
+		return (strdup(""));
+	token = json_pack("{s:s, s:s}", "serviceAccountEmail",
+	    conf->service_account, "audience", conf->execution_audience);
+	dumped = json_dumps(token, JSON_COMPACT);
+	if (dumped == NULL || asprintf(&member, ",\"oidcToken\":%s",
+	    dumped) < 0)
+		member = NULL;
+	free(dumped);
+	json_decref(token);
+	return (member);
 }
 
 /**
@@ -103,7 +139,8 @@ cloud_tasks_new(const struct config *conf, struct google_auth *auth,
 	if ((tasks->slots = calloc((size_t)tasks->nslots,
 	    sizeof(*tasks->slots))) == NULL ||
 	    (tasks->token_http = http_new(conf->proxy)) == NULL ||
-	    (tasks->multi = curl_multi_init()) == NULL) {
+	    (tasks->multi = curl_multi_init()) == NULL ||
+	    (tasks->oidc_token = oidc_token(conf)) == NULL) {
 		cloud_tasks_free(tasks);
 		return (NULL);
 	}
@@ -266,6 +303,19 @@ read_info(const json_t *answer, struct cloud_tasks_info *info)
 }
 
 /*
+ * Is it the task that was to be created?  The service answers with it, which
+ * spares us reading the whole of it.
+ */
+static int
+is_task_created(const struct cloud_tasks_call *call, const struct http *http)
+{
+
+	return (call->method == CLOUD_TASKS_CREATE &&
+	    http_status(http) == 200 && *http_body(http) == '{' &&
+	    strstr(http_body(http), call->name) != NULL);
+}
+
+/*
  * Judge the answer that came in ${http}.  The service says that it did what
  * was asked with 200 and a JSON object.
  */
@@ -275,6 +325,10 @@ judge(const struct cloud_tasks *tasks, struct cloud_tasks_call *call,
 {
 	json_t *answer;
 
+	if (is_task_created(call, http)) {
+		call->outcome = CLOUD_TASKS_OK;
+		return;
+	}
 	answer = json_loadb(http_body(http), http_body_len(http), 0, NULL);
 	if (http_status(http) == 200 && json_is_object(answer)) {
 		call->outcome = CLOUD_TASKS_OK;
@@ -284,50 +338,61 @@ judge(const struct cloud_tasks *tasks, struct cloud_tasks_call *call,
 	json_decref(answer);
 }
 
-/* The task as the API takes it; NULL if it cannot be written as JSON. */
+/*
+ * Return the headers of a task's call, to be wiped and freed; NULL when memory
+ * is short.  The secret goes in its own header; in case the service keeps all
+ * names that begin with X-CloudTasks- for itself, it is the bearer as well,
+ * where no token is.
+ */
+static char *
+task_headers(const struct config *conf)
+{
+	const char *secret = conf->cloud_tasks_secret;
+	char *bearer = NULL, *dumped;
+	json_t *headers;
+
+	if (secret == NULL)
+		return (strdup("{\"Content-Type\":\"application/json\"}"));
+	if (conf->service_account == NULL)
+		bearer = secret_concat(SECRET_TEXTS("Bearer ", secret));
+	headers = json_pack("{s:s, s:s, s:s*}", "Content-Type",
+	    "application/json", "X-CloudTasks-Secret", secret,
+	    "Authorization", bearer);
+	dumped = headers != NULL ? json_dumps(headers, JSON_COMPACT) : NULL;
+	json_decref(headers);
+	if (bearer != NULL)
+		secret_free(bearer, strlen(bearer));
+	return (dumped);
+}
+
+/*
+ * Write the task as the API takes it, with its body in base64; NULL when
+ * memory is short.  What is not JSON already holds nothing that JSON escapes:
+ * names are those of is_task_name, times and base64 have alphabets of their
+ * own.  This is done for each booking, which is why it is not left to
+ * Jansson (measured: a fifth of what a booking costs).
+ */
 static char *
 create_body(const struct cloud_tasks *tasks,
     const struct cloud_tasks_call *task)
 {
-	const struct config *conf = tasks->conf;
-	json_t *headers, *request, *root;
-	char *encoded, *bearer = NULL, *body = NULL;
+	char *encoded, *headers, *url, *body = NULL;
 
-	if ((encoded = base64_encode(task->body, strlen(task->body))) == NULL)
-		return (NULL);
-	headers = json_pack("{s:s}", "Content-Type", "application/json");
-
-	/*
-	 * The secret goes in its own header; in case the service keeps
-	 * all names that begin with X-CloudTasks- for itself, it is the bearer
-	 * as well, where no token is.
-	 */
-	if (conf->cloud_tasks_secret != NULL) {
-		(void)json_object_set_new(headers, "X-CloudTasks-Secret",
-		    json_string(conf->cloud_tasks_secret));
-		if (conf->service_account == NULL &&
-		    (bearer = secret_concat(SECRET_TEXTS("Bearer ",
-		    conf->cloud_tasks_secret))) != NULL) {
-			(void)json_object_set_new(headers, "Authorization",
-			    json_string(bearer));
-			OPENSSL_cleanse(bearer, strlen(bearer));
-			free(bearer);
-		}
-	}
-	request = json_pack("{s:s, s:s, s:o, s:s}", "httpMethod", "POST",
-	    "url", task->url, "headers", headers, "body", encoded);
-	if (conf->service_account != NULL)
-		(void)json_object_set_new(request, "oidcToken",
-		    json_pack("{s:s, s:s}", "serviceAccountEmail",
-		    conf->service_account, "audience",
-		    conf->execution_audience));
-	root = json_pack("{s:{s:s, s:s, s:s, s:o}}", "task",
-	    "name", task->name, "dispatchDeadline", DISPATCH_DEADLINE,
-	    "scheduleTime", task->schedule_time, "httpRequest", request);
-	if (root != NULL)
-		body = json_dumps(root, JSON_COMPACT);
-	json_decref(root);
+	url = dump_text(task->url);
+	headers = task_headers(tasks->conf);
+	encoded = base64_encode(task->body, strlen(task->body));
+	if (url != NULL && headers != NULL && encoded != NULL)
+		body = secret_concat(SECRET_TEXTS("{\"task\":{\"name\":\"",
+		    task->name, "\",\"dispatchDeadline\":\""
+		    DISPATCH_DEADLINE "\",\"scheduleTime\":\"",
+		    task->schedule_time, "\",\"httpRequest\":{"
+		    "\"httpMethod\":\"POST\",\"url\":", url,
+		    ",\"headers\":", headers, ",\"body\":\"", encoded, "\"",
+		    tasks->oidc_token, "}}}"));
+	if (headers != NULL)
+		secret_free(headers, strlen(headers));
 	free(encoded);
+	free(url);
 	return (body);
 }
 
@@ -681,6 +746,7 @@ cloud_tasks_free(struct cloud_tasks *tasks)
 		http_free(tasks->slots[i].http);
 	http_free(tasks->token_http);
 	(void)curl_multi_cleanup(tasks->multi);
+	free(tasks->oidc_token);
 	free(tasks->slots);
 	free(tasks);
 }

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "backoff.h"
 #include "booking_state.h"
 #include "bookings.h"
@@ -62,7 +60,6 @@ struct item {
 	enum step step;
 	struct cloud_tasks_call call;
 	char name[CLOUD_TASKS_NAME_LEN];	/* of the call at hand */
-	char key[BOOKING_KEY_LEN];
 	const char *obsolete;		/* next name, ended by a newline */
 	int names;			/* tried for its task */
 	int round;			/* how often it was looked at */
@@ -267,26 +264,6 @@ obsolete_answered(struct batch *batch, struct item *item)
  * Creating the task.
  */
 
-/* The body of the task (DESIGN, section 3); NULL when memory is short. */
-static char *
-task_body(const struct item *item)
-{
-	const struct booking *booking = &item->booking;
-	char due[BOOKING_TIME_LEN], *body = NULL;
-	json_t *root;
-
-	root = json_pack("{s:s?, s:s, s:s?, s:s?, s:s, s:s}",
-	    "tenantId", booking->tenant_id, "bookingId", booking->id,
-	    "leadId", booking->lead_id,
-	    "assignedUserId", booking->assigned_user_id,
-	    "idempotencyKey", item->key,
-	    "scheduledAt", booking_time(booking->due, 3, due));
-	if (root != NULL)
-		body = json_dumps(root, JSON_COMPACT);
-	json_decref(root);
-	return (body);
-}
-
 /*
  * Begin to create the task under the next name that is not known to be burnt.
  * The name holds booking and time, so that a task which is there under it is
@@ -296,7 +273,7 @@ static void
 create(struct batch *batch, struct item *item)
 {
 	const struct booking *booking = &item->booking;
-	char id[128], url[URL_LEN], when[BOOKING_TIME_LEN], *body;
+	char id[128], url[URL_LEN], when[BOOKING_TIME_LEN];
 	int n = ++item->names;
 
 	(void)snprintf(id, sizeof(id), n == 1 ?
@@ -305,11 +282,6 @@ create(struct batch *batch, struct item *item)
 	cloud_tasks_name(batch->s->tasks, id, item->name);
 	(void)snprintf(url, sizeof(url), "%s/%s/execute-followup",
 	    batch->s->conf->execution_endpoint, booking->id);
-	if ((body = task_body(item)) == NULL) {
-		give_up(batch, item, 0,
-		    "the booking's values cannot be written as JSON");
-		return;
-	}
 
 	/*
 	 * A time that has passed means now.  It is given all the same: our
@@ -318,9 +290,8 @@ create(struct batch *batch, struct item *item)
 	item->call.schedule_time = booking_time(booking->due > 0 ?
 	    booking->due : 0, 6, when);
 	item->call.url = url;
-	item->call.body = body;
+	item->call.body = booking->task_body;
 	begin(batch, item, CREATING, CLOUD_TASKS_CREATE);
-	free(body);
 }
 
 /* The task is there: it waits a moment for others, to be written with them. */
@@ -579,7 +550,6 @@ look_at_pending(struct batch *batch, struct item *item)
 		    "scheduled by itself once it is near enough",
 		    booking->due_in / 86400);
 	else {
-		booking_key(booking, item->key);
 		item->names = 0;
 		create(batch, item);
 	}
@@ -730,7 +700,6 @@ write_tasks(struct batch *batch, struct item *const *items, size_t n)
 	for (i = 0; i < n; i++) {
 		tasks[i].booking = &items[i]->booking;
 		tasks[i].name = items[i]->name;
-		tasks[i].idempotency_key = items[i]->key;
 	}
 	outcome = booking_scheduled(batch->s->bookings, tasks, n);
 	for (i = 0; i < n && outcome == DB_OK; i++) {

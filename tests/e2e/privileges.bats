@@ -108,7 +108,7 @@ as_role() {
 	    WHERE relkind IN ('r', 'v', 'm', 'p', 'f') AND relnamespace NOT IN
 	    ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
 	    AND has_any_column_privilege('followup', oid, 'SELECT')") == \
-	    'followup_dead_letters followup_failures followup_obsolete_tasks lead_bookings' ]]
+	    'followup_attempts followup_dead_letters followup_failures followup_obsolete_tasks lead_bookings' ]]
 	[[ $(sql "SELECT string_agg(attname, ' ' ORDER BY attname)
 	    FROM pg_attribute WHERE attrelid = '$bookings'::regclass AND
 	    attnum > 0 AND has_column_privilege('followup', attrelid, attnum,

@@ -49,6 +49,9 @@ workers() {
 	pgrep -P "$1"
 }
 
+# The workers that each program has by default.
+declare -gA WORKERS=([schedule]=4 [execute]=8)
+
 # has_workers MAIN N
 has_workers() {
 	[[ $(workers "$1" | wc -l) == "$2" ]]
@@ -63,7 +66,7 @@ start_server() {
 	    "$BUILD/followup-$1" >"$BATS_TEST_TMPDIR/log" 2>&1 3>&- &
 	SERVER=$!
 	wait_for 10 test -S "$BATS_TEST_TMPDIR/run/$1.sock"
-	wait_for 10 has_workers "$SERVER" 4
+	wait_for 10 has_workers "$SERVER" "${WORKERS[$1]}"
 }
 
 @test "-h, -V and -t" {
@@ -137,14 +140,14 @@ start_server() {
 @test "workers that are killed are replaced, and nothing is lost" {
 	for name in schedule execute; do
 		main=$(cat "$STACK/run/$name.pid")
-		wait_for 10 has_workers "$main" 4
+		wait_for 10 has_workers "$main" "${WORKERS[$name]}"
 		before=$(workers "$main")
 		# shellcheck disable=SC2086 # a list of numbers
 		kill -KILL $before
 		id=$(book '-1 second')
 		becomes "$id" executed 20
 		called "$id" 1
-		wait_for 10 has_workers "$main" 4
+		wait_for 10 has_workers "$main" "${WORKERS[$name]}"
 		for pid in $before; do
 			not kill -0 "$pid" 2>/dev/null
 		done

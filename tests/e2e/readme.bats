@@ -325,6 +325,7 @@ messages() {
 	pending
 	run_example webhook
 	run_example webhook-again
+	run_example webhook-many
 	stack start listener
 }
 

@@ -50,7 +50,7 @@ breaker_succeeded(struct breaker *b)
 	(void)strcat(told, "ok ");
 }
 
-void
+int
 breaker_failed(struct breaker *b, long now, enum breaker_answer answer,
     int at_once, long retry_after, const char *reason)
 {
@@ -61,6 +61,7 @@ breaker_failed(struct breaker *b, long now, enum breaker_answer answer,
 	assert_string_not_equal(reason, "");
 	(void)sprintf(&told[strlen(told)], "%s%ld ",
 	    at_once ? "blocked" : "failed", retry_after);
+	return (at_once || answer == BREAKER_PROBE);
 }
 
 static void
@@ -306,6 +307,8 @@ task_with_a_secret(void **state)
 
 	/* Where no token is, the secret is the bearer too. */
 	conf.service_account = NULL;
+	cloud_tasks_free(tasks);
+	make();
 	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
 	expect_task(1, json_pack("{ss ss ss}", "Content-Type",
 	    "application/json", "X-CloudTasks-Secret", SECRET,

@@ -31,7 +31,7 @@ static struct {
 	void (*happen)(void);
 	char body[256];
 	char number[64];
-	char key[BOOKING_KEY_LEN];
+	char key[256];
 	char message_id[256];
 	char tenant[64];
 	char traceparent[64];

@@ -44,7 +44,7 @@ struct table_row {
 	int is_followup;
 	int is_deleted;
 	char task_name[TABLE_TEXT];	/* empty: none */
-	char key[BOOKING_KEY_LEN];
+	char key[256];
 	double due_in;			/* seconds from TABLE_NOW */
 	int no_due;			/* its time is not valid */
 	double task_in;			/* likewise, of the task; or 0: none */
@@ -300,13 +300,14 @@ table_count(int n)
 static inline PGresult *
 table_read(const struct table_array *ids)
 {
-	PGresult *result = table_rows(21);
+	PGresult *result = table_rows(23);
+	char due[BOOKING_TIME_LEN], key[256];
 	const struct table_row *r;
 	int i;
 
 	for (i = 0; i < (int)ids->n; i++) {
 		r = table_row(ids->values[i]);
-		table_set(result, i, 20, "%s", r->obsolete);
+		table_set(result, i, 22, "%s", r->obsolete);
 		table_set(result, i, 0, "%s", r->absent ? "f" : "t");
 		if (r->absent)
 			continue;
@@ -334,6 +335,13 @@ table_read(const struct table_array *ids)
 		table_set(result, i, 17, "%d", r->schedule_attempts);
 		table_set(result, i, 18, "0");
 		table_set(result, i, 19, "%s", r->outcome_unknown ? "t" : "f");
+		if (r->no_due)
+			continue;
+		(void)booking_time(table_due(r), 3, due);
+		(void)snprintf(key, sizeof(key), "followup:%s:%s:%s",
+		    r->tenant_id != NULL ? r->tenant_id : "", r->id, due);
+		table_set(result, i, 20, "%s", key);
+		table_set(result, i, 21, "{\"idempotencyKey\":\"%s\"}", key);
 	}
 	return (result);
 }
