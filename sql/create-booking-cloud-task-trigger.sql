@@ -24,7 +24,6 @@
 --   trigger_followup_cloud_task_release      AFTER DELETE, deferred: NOTIFY
 -- and in the schema:
 --   schedule_followup_cloud_task()  followup_booking_changed()
---   followup_announce(booking)
 --   followup_is_followup_type(text)  followup_due_at(booking)
 --   followup_call_request(uuid)  followup_retry(uuid)
 --   followup_retry_all(text, timestamptz, timestamptz)

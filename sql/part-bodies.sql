@@ -5,14 +5,15 @@
 -- have to go goes through format(): %1$I is the schema, %2$I the table.
 
 -- THE list of follow-up types, as the text of an array.  It is written out
--- wherever it is needed, because a function in a trigger's WHEN or in an
--- index is parsed anew by every statement that writes the table.
+-- where it has to be quick, because a function in an index is parsed anew by
+-- every statement that writes the table.
 SELECT '{follow_up,follow-up,auto-follow-up,followup,auto_follow_up,'
     'auto_followup,manual_followup,manual_follow_up,scheduled_call}'
     AS followup_types
 \gset
 
--- What the shape of the table makes of "moved" and "soft-deleted".
+-- What the shape of the table makes of "moved", of "soft-deleted", and of the
+-- fields of a hint.
 SELECT 'OLD.scheduled_at IS DISTINCT FROM NEW.scheduled_at'
         || CASE WHEN :'followup_zoned' THEN
         ' OR OLD.timezone IS DISTINCT FROM NEW.timezone' ELSE '' END
@@ -21,7 +22,24 @@ SELECT 'OLD.scheduled_at IS DISTINCT FROM NEW.scheduled_at'
         'OLD.is_deleted IS NOT TRUE AND NEW.is_deleted IS TRUE'
         ELSE 'false' END AS followup_deleted,
     CASE WHEN :'followup_has_is_deleted' THEN
-        't.is_deleted IS NOT TRUE' ELSE 'true' END AS followup_row_alive
+        't.is_deleted IS NOT TRUE' ELSE 'true' END AS followup_row_alive,
+    -- The due time is written in UTC; one that is not known, as it stands.
+    (SELECT string_agg(format('%L, %s', name, CASE name
+            WHEN 'scheduled_at' THEN format('coalesce(pg_catalog.to_char('
+                'pg_catalog.timezone(''UTC'', %s), '
+                '''YYYY-MM-DD"T"HH24:MI:SS.MS"Z"''), '
+                'NEW.scheduled_at::pg_catalog.text)',
+                CASE WHEN :'followup_local_time' THEN
+                format('%I.followup_due_at(NEW)', :'schema')
+                ELSE 'CASE WHEN pg_catalog.isfinite(NEW.scheduled_at) '
+                'THEN NEW.scheduled_at END' END)
+            ELSE coalesce('NEW.' || attname, 'NULL') END), ', ' ORDER BY n)
+        FROM unnest(ARRAY['tenant_id', 'lead_id', 'assigned_user_id',
+            'scheduled_at', 'timezone', 'booking_type', 'created_at'])
+            WITH ORDINALITY AS field (name, n)
+        LEFT JOIN pg_attribute
+            ON attrelid = to_regclass(format('%I.%I', :'schema', :'table'))
+            AND attname = name AND NOT attisdropped) AS followup_payload
 \gset
 
 -- followup_is_followup_type has no SET clause, so that the planner can inline
@@ -79,119 +97,111 @@ $body$ AS followup_body_due
 \gset
 \endif
 
--- schedule_followup_cloud_task, the function of the three deferred triggers:
--- it runs at commit, once for each row, with the rights of the table's owner
--- but in whatever search_path the session has.  SET clauses would cost more
--- than the rest of it, so here and in followup_announce every name is
--- qualified, operators and types included.
+-- schedule_followup_cloud_task, the function of the three deferred triggers,
+-- sends the hint.  It runs at commit, once for each row that was inserted, of
+-- whatever type: the list in a WHEN clause, read anew by every statement, costs
+-- three times as much.  So few and cheap expressions matter: it names columns instead of turning the row into JSON,
+-- calls nothing by PERFORM, which runs the whole executor, and changes a
+-- setting once at most and outside of any block, because PostgreSQL looks at
+-- all settings at the end of every block in which one was changed.
+--
+-- It has the rights of the table's owner, but whatever search_path the session
+-- has, because SET clauses would cost more than the rest of it; so it qualifies
+-- every name, operators and types included.
+--
+-- The setting followup.hints has one dot for each hint of the transaction, and
+-- 100 where no more is sent.  Being the transaction's own, it is undone with a
+-- savepoint like the hints themselves.  Only its length counts, so that no
+-- value which the application may give it can raise an error.
 SELECT format($body$
 DECLARE
     hints pg_catalog.text := pg_catalog.current_setting('followup.hints', true);
-    announced pg_catalog.bool;
+    payload pg_catalog.text;
 BEGIN
-    -- Once a transaction has sent its share, a row costs no more than this.
-    IF pg_catalog.length(hints) OPERATOR(pg_catalog.>=) 100 THEN
+    -- Most rows end here: the transaction has sent its share; or the booking
+    -- is no follow-up and was none before; or it is a new one, for which there
+    -- is no WHEN clause, and not pending or a daemon's.  Whichever of NEW and
+    -- OLD is missing reads as null.
+    IF pg_catalog.length(hints) OPERATOR(pg_catalog.>=) 100
+        OR (pg_catalog.lower(NEW.booking_type COLLATE pg_catalog."C")
+            OPERATOR(pg_catalog.=) ANY (%3$L::pg_catalog.text[])
+            OR pg_catalog.lower(OLD.booking_type COLLATE pg_catalog."C")
+            OPERATOR(pg_catalog.=) ANY (%3$L::pg_catalog.text[])) IS NOT TRUE
+        OR (OLD.id IS NULL
+            AND (NEW.task_status OPERATOR(pg_catalog.<>) 'pending'
+            OR pg_catalog.current_setting('followup.daemon', true)
+                OPERATOR(pg_catalog.=) 'on')) THEN
         RETURN NULL;
     END IF;
 
-    -- The application's transaction is worth more than a hint, so whatever
-    -- goes wrong is a WARNING, and one is enough.
     BEGIN
-        IF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
-            announced := %1$I.followup_announce(OLD);
+        -- The first hint of a transaction decides for all of them.  PREPARE
+        -- TRANSACTION refuses a transaction that has run NOTIFY; of those that
+        -- commit at the same time one sends hints, and the others leave it to
+        -- the listener's rescan; and a full queue raises its error at COMMIT,
+        -- where nobody can catch it, so we stay far from that.
+        IF (hints IS NULL OR hints OPERATOR(pg_catalog.=) '')
+            AND ((pg_catalog.current_setting('max_prepared_transactions')
+                    OPERATOR(pg_catalog.<>) '0'
+                    AND pg_catalog.current_query()
+                    OPERATOR(pg_catalog.~*) 'prepare\s+transaction')
+                OR NOT pg_catalog.pg_try_advisory_xact_lock(7382912092064737638)
+                OR pg_catalog.pg_notification_queue_usage()
+                    OPERATOR(pg_catalog.>=) 0.5) THEN
+            -- To remember that costs more than to ask once more, so it is
+            -- remembered by lot: a single row rarely pays for it, and of many
+            -- rows only the first few ask.
+            hints := CASE WHEN pg_catalog.random() OPERATOR(pg_catalog.<) 0.1
+                THEN pg_catalog.repeat('.', 100) END;
         ELSE
-            announced := %1$I.followup_announce(NEW);
+            -- NOTIFY takes 7999 bytes, and a deleted row has nothing more to
+            -- tell; the id is all that the receiver needs.
+            payload := pg_catalog.json_build_object('booking_id', NEW.id,
+                %2$s, 'schema', %1$L)::pg_catalog.text;
+            IF NEW.id IS NULL OR pg_catalog.octet_length(payload)
+                OPERATOR(pg_catalog.>) 7999 THEN
+                payload := pg_catalog.json_build_object('booking_id',
+                    coalesce(NEW.id, OLD.id), 'schema', %1$L)::pg_catalog.text;
+            END IF;
+
+            -- What pg_notify returns is empty, and so adds nothing to the dot.
+            hints := pg_catalog.concat(hints, '.', pg_catalog.pg_notify(
+                'booking_followup_created', payload));
+            RAISE NOTICE 'Notification sent for follow-up booking: %%',
+                coalesce(NEW.id, OLD.id);
         END IF;
     EXCEPTION WHEN OTHERS THEN
-        hints := pg_catalog.set_config('followup.hints',
-            pg_catalog.repeat('.', 100), true);
-        RAISE WARNING USING MESSAGE = pg_catalog.concat(
-            'no notification for follow-up bookings: ', SQLERRM,
-            ' (they are found by the sweep of followup-listener)');
+        -- The application's transaction is worth more than a hint.  One such
+        -- warning is enough.
+        hints := pg_catalog.repeat('.', 100);
+        RAISE WARNING 'no notification for follow-up booking %%: %% (it is '
+            'found by the sweep of followup-listener)',
+            coalesce(NEW.id, OLD.id), SQLERRM;
     END;
+    IF hints IS NOT NULL THEN
+        hints := pg_catalog.set_config('followup.hints', hints, true);
+    END IF;
     RETURN NULL;
 END
-$body$, :'schema') AS followup_body_notify
-\gset
-
--- followup_announce sends the hint, and returns whether it did.  The setting
--- followup.hints has one dot for each hint of the transaction, and 100 where
--- no more is sent; being the transaction's own, it is undone with a savepoint
--- like the hints themselves.  Only its length counts, so that no value which
--- the application may give it can raise an error.
-SELECT format($body$
-DECLARE
-    hints pg_catalog.text := pg_catalog.current_setting('followup.hints', true);
-    fields pg_catalog.jsonb;
-    payload pg_catalog.text;
-BEGIN
-    IF pg_catalog.length(hints) OPERATOR(pg_catalog.>=) 100 THEN
-        RETURN false;
-    END IF;
-
-    -- The first hint of a transaction decides for all of them.  PREPARE
-    -- TRANSACTION refuses a transaction that has run NOTIFY; of those that
-    -- commit at the same time one sends hints, and the others leave it to the
-    -- listener's rescan; and a full queue raises its error at COMMIT, where
-    -- nobody can catch it, so we stay far from that.
-    IF hints IS NULL OR hints OPERATOR(pg_catalog.=) '' THEN
-        IF (pg_catalog.current_setting('max_prepared_transactions')
-                OPERATOR(pg_catalog.<>) '0'
-                AND pg_catalog.current_query()
-                OPERATOR(pg_catalog.~*) 'prepare\s+transaction')
-            OR NOT pg_catalog.pg_try_advisory_xact_lock(7382912092064737638)
-            OR pg_catalog.pg_notification_queue_usage()
-                OPERATOR(pg_catalog.>=) 0.5 THEN
-            hints := pg_catalog.set_config('followup.hints',
-                pg_catalog.repeat('.', 100), true);
-            RETURN false;
-        END IF;
-    END IF;
-
-    BEGIN
-        fields := pg_catalog.to_jsonb(booking);
-        payload := pg_catalog.jsonb_build_object(
-            'booking_id', booking.id,
-            'tenant_id', fields OPERATOR(pg_catalog.->) 'tenant_id',
-            'lead_id', fields OPERATOR(pg_catalog.->) 'lead_id',
-            'assigned_user_id',
-                fields OPERATOR(pg_catalog.->) 'assigned_user_id',
-            'scheduled_at', coalesce(pg_catalog.to_char(
-                pg_catalog.timezone('UTC', %1$I.followup_due_at(booking)),
-                'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
-                fields OPERATOR(pg_catalog.->>) 'scheduled_at'),
-            'timezone', fields OPERATOR(pg_catalog.->) 'timezone',
-            'booking_type', booking.booking_type,
-            'created_at', fields OPERATOR(pg_catalog.->) 'created_at',
-            'schema', %1$L)::pg_catalog.text;
-    EXCEPTION WHEN OTHERS THEN
-        payload := NULL;
-    END;
-
-    -- NOTIFY takes 7999 bytes; the id is all that the receiver needs.
-    IF payload IS NULL OR pg_catalog.octet_length(payload)
-        OPERATOR(pg_catalog.>) 7999 THEN
-        payload := pg_catalog.jsonb_build_object('booking_id', booking.id,
-            'schema', %1$L)::pg_catalog.text;
-    END IF;
-    PERFORM pg_catalog.pg_notify('booking_followup_created', payload);
-    hints := pg_catalog.set_config('followup.hints',
-        pg_catalog.concat(hints, '.'), true);
-    RAISE NOTICE USING MESSAGE = pg_catalog.concat(
-        'Notification sent for follow-up booking: ', booking.id);
-    RETURN true;
-END
-$body$, :'schema') AS followup_body_announce
+$body$, :'schema', :'followup_payload', :'followup_types')
+    AS followup_body_notify
 \gset
 
 -- followup_booking_changed, the function of the triggers for a booking that is
 -- changed or deleted by plain SQL.  Their WHEN clauses let in whatever may
--- concern us; the rules stand here.
+-- concern us, and are short; the rules stand here.
 SELECT format($body$
 DECLARE
     cancelled boolean;
     anew boolean;
 BEGIN
+    -- A booking of another type, before and after, is not ours.
+    IF NOT %1$I.followup_is_followup_type(OLD.booking_type::text)
+        AND (TG_OP = 'DELETE' OR NOT
+            %1$I.followup_is_followup_type(NEW.booking_type::text)) THEN
+        RETURN NEW;
+    END IF;
+
     IF TG_OP = 'UPDATE' THEN
         -- Nobody wants the call any more: the booking is set to cancelled, or
         -- soft-deleted while its call is still to come or was given up.
@@ -305,13 +315,14 @@ $body$, :'schema', :'table', format('%I.leads', :'schema'))
     AS followup_body_call_request
 \gset
 
--- followup_retry lets a failed booking start anew.  It does by itself all that
--- the triggers do for a booking that is set to pending: they do not fire for a
--- daemon, and may be disabled.
+-- followup_retry lets a failed booking start anew.  The triggers, which would
+-- do nothing for a daemon, are let in for this one write, so that the booking
+-- is announced at commit like any other; what they do to the rows is done here
+-- all the same, because they may be disabled.
 SELECT format($body$
 DECLARE
-    booking %1$I.%2$I%%ROWTYPE;
     old_task text;
+    daemon text := current_setting('followup.daemon', true);
 BEGIN
     SELECT t.task_name INTO old_task FROM %1$I.%2$I t
     WHERE t.id = followup_retry.booking_id AND t.task_status = 'failed'
@@ -320,17 +331,20 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
+    PERFORM set_config('followup.daemon', '', true);
     UPDATE %1$I.%2$I t SET task_status = 'pending', task_name = NULL,
         task_scheduled_at = NULL, idempotency_key = NULL, executed_at = NULL,
         execution_attempts = 0, last_execution_error = NULL
-    WHERE t.id = followup_retry.booking_id RETURNING t.* INTO booking;
+    WHERE t.id = followup_retry.booking_id;
+    PERFORM set_config('followup.daemon', daemon, true);
     IF old_task IS NOT NULL THEN
         INSERT INTO %1$I.followup_obsolete_tasks (task_name, booking_id)
-        VALUES (old_task, booking.id) ON CONFLICT DO NOTHING;
+        VALUES (old_task, followup_retry.booking_id) ON CONFLICT DO NOTHING;
     END IF;
-    DELETE FROM %1$I.followup_failures f WHERE f.booking_id = booking.id;
-    DELETE FROM %1$I.followup_attempts a WHERE a.booking_id = booking.id;
-    PERFORM %1$I.followup_announce(booking);
+    DELETE FROM %1$I.followup_failures f
+    WHERE f.booking_id = followup_retry.booking_id;
+    DELETE FROM %1$I.followup_attempts a
+    WHERE a.booking_id = followup_retry.booking_id;
     RETURN true;
 END
 $body$, :'schema', :'table', :'followup_row_alive') AS followup_body_retry

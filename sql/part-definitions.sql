@@ -1,19 +1,11 @@
 -- part-definitions.sql: triggers, view and index as statements, and what this
 -- version makes (followup_defined) beside what there is (followup_found).
 
--- Conditions that the triggers have in common.  Every statement that writes
--- the table reads the WHEN clauses of the triggers it may fire from their
--- stored text, so what counts is how short they are: one constant for the
--- list, and one list for both types of an update.
-SELECT format('pg_catalog.lower(NEW.booking_type COLLATE "C") '
-        '= ANY (%L::text[])', :'followup_types') AS followup_new_type,
-    format('pg_catalog.lower(OLD.booking_type COLLATE "C") '
-        '= ANY (%L::text[])', :'followup_types') AS followup_old_type,
-    format('ARRAY[pg_catalog.lower(OLD.booking_type COLLATE "C"), '
-        'pg_catalog.lower(NEW.booking_type COLLATE "C")] && %L::text[]',
-        :'followup_types') AS followup_either_type,
-    -- The daemons say so of their sessions, and know what they write.
-    'pg_catalog.current_setting(''followup.daemon'', true) '
+-- Every statement that writes the table copies the WHEN clauses of all triggers
+-- and reads those that it may fire from their stored text, so they are as short
+-- as can be: what concerns few statements is left to the functions.  The
+-- daemons say of their sessions that they know what they write.
+SELECT 'pg_catalog.current_setting(''followup.daemon'', true) '
         'IS DISTINCT FROM ''on''' AS followup_not_ours,
     '(OLD.task_status IS DISTINCT FROM NEW.task_status '
         'OR OLD.booking_type IS DISTINCT FROM NEW.booking_type OR '
@@ -28,42 +20,34 @@ SELECT format('pg_catalog.lower(NEW.booking_type COLLATE "C") '
 
 SELECT format('CREATE CONSTRAINT TRIGGER trigger_schedule_followup_cloud_task '
         'AFTER INSERT ON %1$I.%2$I DEFERRABLE INITIALLY DEFERRED FOR EACH ROW '
-        'WHEN (NEW.task_status = ''pending'' AND %3$s AND %4$s) '
         'EXECUTE FUNCTION %1$I.schedule_followup_cloud_task()',
-        :'schema', :'table', :'followup_new_type', :'followup_not_ours')
-        AS followup_trigger_insert,
+        :'schema', :'table') AS followup_trigger_insert,
     format('CREATE TRIGGER trigger_followup_cloud_task_changed '
         'BEFORE UPDATE OF %3$s ON %1$I.%2$I FOR EACH ROW '
-        'WHEN (%4$s AND %5$s AND %6$s) '
+        'WHEN (%4$s AND %5$s) '
         'EXECUTE FUNCTION %1$I.followup_booking_changed()',
         :'schema', :'table', :'followup_columns', :'followup_changed',
-        :'followup_either_type', :'followup_not_ours')
-        AS followup_trigger_changed,
+        :'followup_not_ours') AS followup_trigger_changed,
     -- Something to schedule, or a task to delete.
     format('CREATE CONSTRAINT TRIGGER trigger_followup_cloud_task_reschedule '
         'AFTER UPDATE OF %3$s ON %1$I.%2$I DEFERRABLE INITIALLY DEFERRED '
         'FOR EACH ROW WHEN ((NEW.task_status = ''pending'' '
         'OR (OLD.task_name IS NOT NULL AND NEW.task_name IS NULL)) '
-        'AND %4$s AND %5$s AND %6$s) '
+        'AND %4$s AND %5$s) '
         'EXECUTE FUNCTION %1$I.schedule_followup_cloud_task()',
         :'schema', :'table', :'followup_columns', :'followup_changed',
-        :'followup_either_type', :'followup_not_ours')
-        AS followup_trigger_reschedule,
+        :'followup_not_ours') AS followup_trigger_reschedule,
     format('CREATE TRIGGER trigger_followup_cloud_task_deleted '
         'AFTER DELETE ON %1$I.%2$I FOR EACH ROW '
-        'WHEN (OLD.task_status IN (''pending'', ''scheduled'', ''failed'') '
-        'AND %3$s AND %4$s) '
+        'WHEN (OLD.task_status <> ''executed'' AND %3$s) '
         'EXECUTE FUNCTION %1$I.followup_booking_changed()',
-        :'schema', :'table', :'followup_old_type', :'followup_not_ours')
-        AS followup_trigger_deleted,
+        :'schema', :'table', :'followup_not_ours') AS followup_trigger_deleted,
     format('CREATE CONSTRAINT TRIGGER trigger_followup_cloud_task_release '
         'AFTER DELETE ON %1$I.%2$I DEFERRABLE INITIALLY DEFERRED '
         'FOR EACH ROW WHEN (OLD.task_name IS NOT NULL '
-        'AND OLD.task_status IN (''pending'', ''scheduled'') '
-        'AND %3$s AND %4$s) '
+        'AND OLD.task_status <> ''executed'' AND %3$s) '
         'EXECUTE FUNCTION %1$I.schedule_followup_cloud_task()',
-        :'schema', :'table', :'followup_old_type', :'followup_not_ours')
-        AS followup_trigger_release,
+        :'schema', :'table', :'followup_not_ours') AS followup_trigger_release,
     format('CREATE OR REPLACE VIEW %1$I.followup_dead_letters AS '
         'SELECT booking_id, tenant_id, stage, attempts, first_failed_at, '
         'last_failed_at, http_status, error, dead_at '
@@ -95,8 +79,6 @@ FROM (VALUES
         'timestamp with time zone)', :'followup_body_retry_all'),
     ('FUNCTION', '%1$I.schedule_followup_cloud_task()',
         :'followup_body_notify'),
-    ('FUNCTION', '%1$I.followup_announce(%1$I.%2$I)',
-        :'followup_body_announce'),
     ('FUNCTION', '%1$I.followup_booking_changed()', :'followup_body_changed'),
     ('TRIGGER', 'trigger_schedule_followup_cloud_task ON %1$I.%2$I',
         :'followup_trigger_insert'),

@@ -18,9 +18,6 @@ CREATE OR REPLACE FUNCTION
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION
-    :"schema".followup_announce(booking :"schema".:"table") RETURNS boolean
-    LANGUAGE plpgsql AS :'followup_body_announce';
-CREATE OR REPLACE FUNCTION
     :"schema".schedule_followup_cloud_task() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER AS :'followup_body_notify';
 CREATE OR REPLACE FUNCTION
@@ -37,8 +34,7 @@ CREATE OR REPLACE FUNCTION
     until timestamptz DEFAULT 'infinity') RETURNS bigint
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS :'followup_body_retry_all';
-REVOKE ALL ON FUNCTION :"schema".followup_announce(:"schema".:"table"),
-    :"schema".schedule_followup_cloud_task(),
+REVOKE ALL ON FUNCTION :"schema".schedule_followup_cloud_task(),
     :"schema".followup_booking_changed(), :"schema".followup_retry(uuid),
     :"schema".followup_retry_all(text, timestamptz, timestamptz) FROM PUBLIC;
 

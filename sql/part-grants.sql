@@ -5,9 +5,7 @@
 -- Whoever has had the rights of a daemon from an earlier version gets those to
 -- what has come since.
 SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
-        '%1$I.followup_attempts TO %2$s; '
-        'GRANT EXECUTE ON FUNCTION %1$I.followup_announce(%1$I.%3$I) TO %2$s',
-    :'schema', a.grantee::regrole, :'table')
+    '%I.followup_attempts TO %s', :'schema', a.grantee::regrole)
 FROM pg_class c, aclexplode(c.relacl) a
 WHERE c.oid = to_regclass(format('%I.followup_failures', :'schema'))
     AND a.privilege_type = 'INSERT' AND a.grantee NOT IN (0, c.relowner)
@@ -59,7 +57,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_failures,
 GRANT SELECT ON :"schema".followup_dead_letters TO :"grant_to";
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_due_at(:"schema".:"table"),
-    :"schema".followup_announce(:"schema".:"table"),
     :"schema".followup_call_request(uuid), :"schema".followup_retry(uuid),
     :"schema".followup_retry_all(text, timestamptz, timestamptz)
     TO :"grant_to";

@@ -54,25 +54,20 @@ FROM (SELECT kind, identity, replaced, CASE
             AND found.text IS NOT NULL, false) AS replaced) AS r
     ) AS checked;
 
--- One list of types, wherever it is written out: trigger, sweep and index.
+-- One list of types, wherever it is written out: sweep, trigger and index.
 SELECT CASE WHEN stray IS NULL THEN 'ok follow-up types: the same list '
         'everywhere'
     ELSE format('not ok follow-up types: %s has another list: run '
         'followup-trigger install', stray) END
 FROM (SELECT string_agg(identity, ', ' ORDER BY identity) AS stray FROM (
         SELECT p.oid::regprocedure::text AS identity, p.prosrc AS text
-        FROM pg_proc p WHERE p.oid = to_regprocedure(format(
-            '%I.followup_is_followup_type(text)', :'schema'))
+        FROM pg_proc p WHERE p.oid IN (
+            to_regprocedure(format('%I.followup_is_followup_type(text)',
+                :'schema')),
+            to_regprocedure(format('%I.schedule_followup_cloud_task()',
+                :'schema')))
         UNION ALL
-        SELECT t.tgname, pg_get_triggerdef(t.oid) FROM pg_trigger t
-        WHERE t.tgrelid = to_regclass(format('%I.%I', :'schema', :'table'))
-            AND t.tgfoid IN (
-                to_regprocedure(format('%I.schedule_followup_cloud_task()',
-                    :'schema')),
-                to_regprocedure(format('%I.followup_booking_changed()',
-                    :'schema')))
-        UNION ALL
-        SELECT c.relname, pg_get_indexdef(c.oid) FROM pg_class c
+        SELECT c.oid::regclass::text, pg_get_indexdef(c.oid) FROM pg_class c
         WHERE c.oid = to_regclass(format('%I.followup_bookings_due_idx',
             :'schema'))) AS place
     WHERE strpos(text, quote_literal(:'followup_types')) = 0) AS strays;

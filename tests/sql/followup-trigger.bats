@@ -206,12 +206,10 @@ repairs() {
 	    AS 'SELECT booking_type = ''x'''" \
 	    'follow-up types: lad_dev.followup_is_followup_type(text) has another list'
 	repairs
-	finds 'DROP TRIGGER trigger_followup_cloud_task_changed
-	    ON lad_dev.lead_bookings; CREATE TRIGGER
-	    trigger_followup_cloud_task_changed BEFORE UPDATE
-	    ON lad_dev.lead_bookings FOR EACH ROW
-	    EXECUTE FUNCTION lad_dev.followup_booking_changed()' \
-	    'follow-up types: trigger_followup_cloud_task_changed has another list'
+	finds "DROP INDEX lad_dev.followup_bookings_due_idx; CREATE INDEX
+	    followup_bookings_due_idx ON lad_dev.lead_bookings (scheduled_at)
+	    WHERE booking_type = 'follow_up'" \
+	    'follow-up types: lad_dev.followup_bookings_due_idx has another list'
 	repairs
 }
 
@@ -220,7 +218,6 @@ repairs() {
 	# What is new is taken away; what differs is put there as it was.
 	q <<-'EOF'
 	DROP TABLE lad_dev.followup_attempts;
-	DROP FUNCTION lad_dev.followup_announce(lad_dev.lead_bookings);
 	DROP INDEX lad_dev.followup_bookings_due_idx;
 	CREATE INDEX followup_bookings_due_idx
 	    ON lad_dev.lead_bookings (task_status, scheduled_at)
