@@ -49,3 +49,5 @@ CREATE TABLE :"schema".followup_obsolete_tasks (
 COMMENT ON TABLE :"schema".followup_obsolete_tasks IS 'followup-scheduler: '
     'Cloud Tasks that followup-schedule still has to delete';
 \endif
+CREATE INDEX IF NOT EXISTS followup_obsolete_tasks_booking_idx
+    ON :"schema".followup_obsolete_tasks (booking_id);

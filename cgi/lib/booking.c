@@ -125,6 +125,8 @@ fill(struct booking *booking, const char *id, const PGresult *rows, int row)
 /*
  * One row for each id, in the order asked.  Columns that this deployment
  * lacks come from "absent": the innermost query that has a name answers it.
+ * OFFSET 0 keeps the planner from joining whole tables: each row is looked up
+ * by its key.
  */
 static const struct bookings_sql read_sql = { "read",
     "SELECT b.id IS NOT NULL, b.task_status, b.tenant_id, b.lead_id, "
@@ -136,7 +138,8 @@ static const struct bookings_sql read_sql = { "read",
     "extract(epoch FROM b.due - now())::float8, "
     "coalesce(f.attempts, 0), "
     "greatest(extract(epoch FROM f.next_attempt_at - now()), 0)::float8, "
-    "a.booking_id IS NOT NULL, k.key, "
+    "EXISTS (SELECT FROM {S}.followup_attempts a "
+    "WHERE a.booking_id = u.id OFFSET 0), k.key, "
     "json_build_object('tenantId', b.tenant_id, 'bookingId', b.id, "
     "'leadId', b.lead_id, 'assignedUserId', b.assigned_user_id, "
     "'idempotencyKey', k.key, 'scheduledAt', k.due), "
@@ -158,9 +161,9 @@ static const struct bookings_sql read_sql = { "read",
     "FROM (SELECT to_char(b.due AT TIME ZONE 'UTC', "
     "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS due OFFSET 0) AS i OFFSET 0) "
     "AS k ON true "
-    "LEFT JOIN {S}.followup_failures f "
-    "ON f.booking_id = b.id AND f.stage = 'schedule' "
-    "LEFT JOIN {S}.followup_attempts a ON a.booking_id = b.id "
+    "LEFT JOIN LATERAL (SELECT f.attempts, f.next_attempt_at "
+    "FROM {S}.followup_failures f WHERE f.booking_id = u.id "
+    "AND f.stage = 'schedule' OFFSET 0) AS f ON true "
     "ORDER BY u.n" };
 
 /* Take the rows of ${call} over to ${list}. */

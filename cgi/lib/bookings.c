@@ -265,7 +265,8 @@ bookings_disconnect(struct bookings *b)
 /*
  * What the index serves is the range over the bare column, in its order.  It
  * is a day wider on both sides because a timestamp without time zone may be
- * due up to that much earlier or later than it reads.
+ * due up to that much earlier or later than it reads.  OFFSET 0 has each row looked up by its
+ * key instead of joining whole tables.
  *
  * Overdue are those whose time has passed without a call, and those that are
  * due soon and have a task for another time, because they were moved while
@@ -289,9 +290,9 @@ static const char sweep_sql[] =
     "now() - $1::float8 * interval '1 s' AND now() + {H}) "
     "AND NOT EXISTS (SELECT FROM {S}.followup_failures f "
     "WHERE f.booking_id = b.id AND f.stage = 'schedule' "
-    "AND f.next_attempt_at > now()) "
+    "AND f.next_attempt_at > now() OFFSET 0) "
     "AND NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o "
-    "WHERE o.booking_id = b.id AND o.next_attempt_at > now()) "
+    "WHERE o.booking_id = b.id AND o.next_attempt_at > now() OFFSET 0) "
     "ORDER BY b.scheduled_at, b.id LIMIT $4::int), "
     "obsolete AS (SELECT DISTINCT o.booking_id AS id, "
     "NULL::text AS tenant_id, NULL::text AS place "
