@@ -30,8 +30,8 @@
 --   followup_failures  followup_dead_letters  followup_attempts
 --   followup_obsolete_tasks  followup_bookings_due_idx
 --
--- A session with the setting followup.daemon = 'on' fires none of the triggers:
--- the daemons' sessions have it.  A transaction sends at most 100 hints.
+-- The triggers do nothing in a session with the setting followup.daemon = 'on',
+-- which the daemons' sessions have.  A transaction sends at most 100 hints.
 --
 -- What it made carries a COMMENT that starts with 'followup-scheduler', by
 -- which drop-booking-cloud-task-trigger.sql finds it; behind that, the md5 of

@@ -8,7 +8,7 @@
 SET search_path = test_retry, public;
 
 BEGIN;
-SELECT plan(31);
+SELECT plan(32);
 
 -- Bookings 1 to 5 failed, with dead letters a day apart; 6 is executed with a
 -- failure on its way, 7 is a failed meeting.
@@ -20,8 +20,8 @@ CREATE PROCEDURE pg_temp.fill() LANGUAGE sql AS $$
     DELETE FROM followup_failures;
     DELETE FROM followup_obsolete_tasks;
     DELETE FROM followup_attempts;
-    INSERT INTO followup_attempts SELECT pg_temp.id(n) FROM generate_series(1, 6)
-        AS n;
+    INSERT INTO followup_attempts
+    SELECT pg_temp.id(n) FROM generate_series(1, 6) AS n;
     INSERT INTO lead_bookings (id, task_status, task_name, task_scheduled_at,
         execution_attempts, last_execution_error, idempotency_key)
     SELECT pg_temp.id(n), 'failed', 'task-' || n, now(), 8, 'boom', 'key'
@@ -98,6 +98,7 @@ SET LOCAL followup.hints = '';
 CALL pg_temp.fill();
 SELECT is(followup_retry(pg_temp.id(3)), true, 'a daemon: one');
 SELECT is(pg_temp.hints(), 1, 'a daemon: announced');
+SELECT is(current_setting('followup.daemon'), 'on', 'and still a daemon');
 SELECT is(followup_retry_all(), 4::bigint, 'a daemon: all');
 SELECT is(pg_temp.hints(), 5, 'a daemon: announced');
 SELECT is(pg_temp.anew(), '1 2 3 4 5', 'a daemon: start anew');
