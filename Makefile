@@ -167,6 +167,17 @@ check:
 	tests/deps check
 	+MAKE='$(MAKE)' tests/check $(BUILD)
 
+# What the unit tests run of the product, by file.
+coverage:
+	tests/deps check
+	+$(MAKE) CC=gcc BUILD=$(BUILD)/coverage CFLAGS='-Og -g --coverage' unit
+	tests/coverage $(BUILD)/coverage
+
+# Do the unit and SQL tests notice what tests/mutants breaks?
+mutants:
+	tests/deps check
+	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/mutants/run
+
 # SEED=, BOOKINGS=, SPAN= and the rest: see tests/chaos/run.
 chaos:
 	tests/deps check
@@ -196,7 +207,8 @@ bench-hostile:
 	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/bench/hostile-clients
 
 SHELL_SCRIPTS = .ci/run sql/followup-trigger tests/stack tests/demo \
-    tests/deps tests/check tests/sql/run tests/fuzz/run tests/chaos/run \
+    tests/deps tests/check tests/coverage tests/mutants/run tests/sql/run \
+    tests/fuzz/run tests/chaos/run \
     tests/bench/callback-flood tests/bench/hostile-clients
 # Code that only a trap or bats calls is not unreachable.
 SHELL_NOISE = SC2317
@@ -250,6 +262,6 @@ install-trigger:
 	    $${DATABASE_URL:+--dbname "$$DATABASE_URL"} $(TRIGGER_FLAGS)
 
 .PHONY: all doubles unit fuzz-targets bench-programs fuzz demo check chaos \
-    bench bench-hostile lint lint-shell lint-cppcheck lint-tidy clean install \
-    uninstall install-trigger always
+    coverage mutants bench bench-hostile lint lint-shell lint-cppcheck \
+    lint-tidy clean install uninstall install-trigger always
 .DELETE_ON_ERROR:
