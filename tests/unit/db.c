@@ -322,11 +322,10 @@ one_is_refused(void **state)
 	assert_string_equal(db_error(db), "too big for it");
 	assert_int_equal(pq.open, 1);
 
-	/* It is believed to be prepared only if all went well. */
+	/* It is prepared all the same, and must not be again. */
 	pq.sent[0] = '\0';
 	assert_int_equal(run_both(DB_OK, DB_OK), DB_OK);
-	assert_string_equal(pq.sent, "PREPARE SELECT a; EXECUTE s0; "
-	    "EXECUTE s1");
+	assert_string_equal(pq.sent, "EXECUTE s0; EXECUTE s1");
 }
 
 static void
@@ -338,6 +337,10 @@ preparation_is_refused(void **state)
 	pq_plan(pq_refusal("42P01", "no such table"));
 	assert_int_equal(run_both(DB_FAILED, DB_OK), DB_FAILED);
 	assert_string_equal(db_error(db), "no such table");
+	pq.sent[0] = '\0';
+	assert_int_equal(run_both(DB_OK, DB_OK), DB_OK);
+	assert_string_equal(pq.sent, "PREPARE SELECT a; EXECUTE s0; "
+	    "EXECUTE s1");
 }
 
 static void
@@ -421,7 +424,7 @@ lost_at_each_step(void **state)
 
 	(void)state;
 
-	/* Of five results each (two with their ends, and the sync), all. */
+	/* Five results each, with the ends of two and the sync. */
 	for (step = 0; step < 10; step++) {
 		connect_db();
 		pq.lost_after = step;
