@@ -24,6 +24,8 @@ DAEMONS = followup-listener followup-schedule followup-execute
 DOUBLES = cloud-tasks-emulator voice-agent
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%, \
     $(sort $(wildcard tests/unit/*.c)))
+SQL_TESTS = $(patsubst tests/sql/%.c,$(BUILD)/tests/sql/%, \
+    $(wildcard tests/sql/*.c))
 BENCH_PROGRAMS = $(patsubst %,$(BUILD)/bench/%,task-api floor inserter \
     caller)
 FUZZ_TARGETS = $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%, \
@@ -79,7 +81,7 @@ say = $(if $(V),,@echo '  $(1)  $@')
 # What is installed; what stands in for Google and the voice agent in tests.
 all: $(addprefix $(BUILD)/,$(DAEMONS))
 doubles: $(addprefix $(BUILD)/,$(DOUBLES))
-unit: $(UNIT_TESTS)
+unit: $(UNIT_TESTS) $(SQL_TESTS)
 fuzz-targets: $(FUZZ_TARGETS)
 bench-programs: $(BENCH_PROGRAMS)
 
@@ -121,7 +123,7 @@ $(BUILD)/cloud-tasks-emulator: $(BUILD)/obj/tests/emulator/main.o \
 $(BUILD)/voice-agent: $(BUILD)/obj/tests/voice-agent/main.o \
     $(call objects,tests/voice-agent) $(BUILD)/libemulator.a $(LIBRARY)
 	$(LINK) $(DOUBLE_LIBS)
-$(UNIT_TESTS): $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(PARTS) \
+$(UNIT_TESTS) $(SQL_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(PARTS) \
     $(LIBRARY)
 	@mkdir -p $(@D)
 	$(LINK) $(TEST_LIBS)
