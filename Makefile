@@ -24,6 +24,8 @@ DAEMONS = followup-listener followup-schedule followup-execute
 DOUBLES = cloud-tasks-emulator voice-agent
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%, \
     $(sort $(wildcard tests/unit/*.c)))
+SQL_TESTS = $(patsubst tests/sql/%.c,$(BUILD)/tests/sql/%, \
+    $(wildcard tests/sql/*.c))
 BENCH_PROGRAMS = $(patsubst %,$(BUILD)/bench/%,task-api floor inserter \
     caller)
 FUZZ_TARGETS = $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%, \
@@ -79,7 +81,7 @@ say = $(if $(V),,@echo '  $(1)  $@')
 # What is installed; what stands in for Google and the voice agent in tests.
 all: $(addprefix $(BUILD)/,$(DAEMONS))
 doubles: $(addprefix $(BUILD)/,$(DOUBLES))
-unit: $(UNIT_TESTS)
+unit: $(UNIT_TESTS) $(SQL_TESTS)
 fuzz-targets: $(FUZZ_TARGETS)
 bench-programs: $(BENCH_PROGRAMS)
 
@@ -121,7 +123,7 @@ $(BUILD)/cloud-tasks-emulator: $(BUILD)/obj/tests/emulator/main.o \
 $(BUILD)/voice-agent: $(BUILD)/obj/tests/voice-agent/main.o \
     $(call objects,tests/voice-agent) $(BUILD)/libemulator.a $(LIBRARY)
 	$(LINK) $(DOUBLE_LIBS)
-$(UNIT_TESTS): $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(PARTS) \
+$(UNIT_TESTS) $(SQL_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(PARTS) \
     $(LIBRARY)
 	@mkdir -p $(@D)
 	$(LINK) $(TEST_LIBS)
@@ -167,6 +169,17 @@ check:
 	tests/deps check
 	+MAKE='$(MAKE)' tests/check $(BUILD)
 
+# What the unit tests run of the product, by file.
+coverage:
+	tests/deps check
+	+$(MAKE) CC=gcc BUILD=$(BUILD)/coverage CFLAGS='-Og -g --coverage' unit
+	tests/coverage $(BUILD)/coverage
+
+# Do the unit and SQL tests notice what tests/mutants breaks?
+mutants:
+	tests/deps check
+	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/mutants/run
+
 # SEED=, BOOKINGS=, SPAN= and the rest: see tests/chaos/run.
 chaos:
 	tests/deps check
@@ -196,7 +209,8 @@ bench-hostile:
 	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/bench/hostile-clients
 
 SHELL_SCRIPTS = .ci/run sql/followup-trigger tests/stack tests/demo \
-    tests/deps tests/check tests/sql/run tests/fuzz/run tests/chaos/run \
+    tests/deps tests/check tests/coverage tests/mutants/run tests/sql/run \
+    tests/fuzz/run tests/chaos/run \
     tests/bench/callback-flood tests/bench/hostile-clients
 # Code that only a trap or bats calls is not unreachable.
 SHELL_NOISE = SC2317
@@ -250,6 +264,6 @@ install-trigger:
 	    $${DATABASE_URL:+--dbname "$$DATABASE_URL"} $(TRIGGER_FLAGS)
 
 .PHONY: all doubles unit fuzz-targets bench-programs fuzz demo check chaos \
-    bench bench-hostile lint lint-shell lint-cppcheck lint-tidy clean install \
-    uninstall install-trigger always
+    coverage mutants bench bench-hostile lint lint-shell lint-cppcheck \
+    lint-tidy clean install uninstall install-trigger always
 .DELETE_ON_ERROR:

@@ -15,8 +15,9 @@
 #define DUE	BOOKINGS_US("{S}.followup_due_at(b)")
 
 /*
- * The lock goes with the state that it was taken for.  An error that stays is
- * of an attempt at the call.
+ * The lock goes with the state that it was taken for.  No lock is released
+ * before all rows have been written, since what is released stays so if a
+ * later row is refused.  An error that stays is of an attempt at the call.
  */
 #define SCHEDULED(lock)							\
     "WITH t AS (SELECT * FROM unnest($1::uuid[], $2::text[], "		\
@@ -33,7 +34,8 @@
     "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "	\
     "WHERE f.booking_id = changed.id AND f.stage = 'schedule') "		\
     "SELECT changed.id::text, pg_advisory_unlock("			\
-    BOOKING_LOCK_KEY("'schedule'", "changed.id::text") ") FROM changed"
+    BOOKING_LOCK_KEY("'schedule'", "changed.id::text") ") FROM changed "	\
+    "WHERE (SELECT count(*) FROM changed) > 0"
 
 /*
  * Whoever waits for one row while it holds others can be part of a deadlock,

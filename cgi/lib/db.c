@@ -420,10 +420,11 @@ receive_call(struct db *db, struct db_call *call, long deadline)
 		switch (PQresultStatus(result)) {
 		case PGRES_PIPELINE_SYNC:
 			PQclear(result);
-			if (call->outcome == DB_OK)
-				remember_prepared(db, call->statement);
 			return (0);
 		case PGRES_COMMAND_OK:
+			/* It stays prepared even if it is refused now. */
+			remember_prepared(db, call->statement);
+			/* FALLTHROUGH */
 		case PGRES_TUPLES_OK:
 			PQclear(call->result);
 			call->result = result;

@@ -28,11 +28,20 @@
  * pq_break("server closed");		the connection is dead
  * pq_end();
  *
+ * A program that waits for what it has sent needs its answers beforehand:
+ *
+ * pq.planned = 1;			connecting succeeds by itself
+ * pq_plan(PQ_ROW(PID));		to the first query or statement
+ * pq_plan(pq_refusal("22003", "too big"));	to the one behind it
+ *
+ * What has no plan succeeds.  In a pipeline a refusal aborts what is behind it
+ * up to the next sync, as PostgreSQL does.
+ *
  * Results are libpq's own.  What libpq forbids, such as a second query before
  * the end of the first, fails the test.
  */
 
-#define PQ_MAX		16
+#define PQ_MAX		64
 #define PQ_PID		4711
 
 static struct {
@@ -57,9 +66,32 @@ static struct {
 	int nnotifications;	/* at the socket */
 	int nread;		/* of those, read by libpq */
 
+	int planned;		/* answers come from the plan */
+	PGresult *plan[PQ_MAX];
+	int nplan;
+	int pipeline;		/* mode is on */
+	int aborted;		/* up to the next sync */
+	int syncs;
+	int prepares;		/* statements that were prepared */
+
+	/* The errors of results: libpq lets nobody set them. */
+	struct {
+		const PGresult *result;
+		const char *state;
+		const char *message;
+	} refusals[PQ_MAX];
+	int nrefusals;
+
+	/* After so many more results the server is silent, or lost; -1: no. */
+	int silent_after;
+	int lost_after;
+	int lost_with_result;	/* libpq tells the loss by a result */
+	PostgresPollingStatusType polling;	/* how connecting goes on */
+	int pipeline_fails;
+
 	/* To be set by the test: what fails, and what remains to be sent. */
 	int start_fails;	/* PQconnectStartParams: 1 NULL, 2 bad */
-	int send_fails;
+	int send_fails;		/* so many-th call that sends */
 	int nonblocking_fails;
 	int flush;		/* what PQflush returns */
 	int pid;
@@ -88,6 +120,8 @@ pq_begin(void)
 	pq.fds[0] = pq.fds[1] = -1;
 	pq.pid = PQ_PID;
 	pq.error = "";
+	pq.silent_after = pq.lost_after = -1;
+	pq.polling = PGRES_POLLING_OK;
 }
 
 /* Nothing may be left open. */
@@ -96,6 +130,7 @@ pq_end(void)
 {
 
 	assert_int_equal(pq.open, 0);
+	assert_int_equal(pq.nplan, 0);
 }
 
 /* The next step of connecting, and one more, ... has this outcome. */
@@ -173,6 +208,28 @@ pq_command(void)
 	return (PQmakeEmptyPGresult(NULL, PGRES_COMMAND_OK));
 }
 
+/* A refusal with this SQLSTATE (or NULL) and message. */
+static inline PGresult *
+pq_refusal(const char *state, const char *message)
+{
+	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_FATAL_ERROR);
+
+	assert_true(result != NULL && pq.nrefusals < PQ_MAX);
+	pq.refusals[pq.nrefusals].result = result;
+	pq.refusals[pq.nrefusals].state = state;
+	pq.refusals[pq.nrefusals++].message = message;
+	return (result);
+}
+
+/* What is sent next, or behind what was planned before, gets ${result}. */
+static inline void
+pq_plan(PGresult *result)
+{
+
+	assert_true(pq.planned && pq.nplan < PQ_MAX);
+	pq.plan[pq.nplan++] = result;
+}
+
 static inline PGresult *
 pq_refused(void)
 {
@@ -246,6 +303,8 @@ PQconnectStartParams(const char *const *keywords, const char *const *values,
 	pq.connections++;
 	pq.npolls = pq.polled = 0;
 	pq.flush = 0;
+	pq.pipeline = pq.aborted = 0;
+	pq.sent[0] = '\0';
 	pq.bad = pq.start_fails == 2;
 	pq.error = pq.bad ? "no such host\n" : "";
 	return ((PGconn *)(void *)&pq);
@@ -256,6 +315,8 @@ PQconnectPoll(PGconn *conn)
 {
 
 	pq_check(conn);
+	if (pq.planned)
+		return (pq.polling);
 
 	/* Called too early, a real one would block or go wrong. */
 	if (pq.polled >= pq.npolls)
@@ -339,6 +400,8 @@ PQconsumeInput(PGconn *conn)
 
 	pq_check(conn);
 	pq_readable(0);
+	if (pq.lost_after == 0)
+		pq.bad = 1;
 	if (pq.bad)
 		return (0);
 	pq.nread = pq.nnotifications;
@@ -350,6 +413,9 @@ PQisBusy(PGconn *conn)
 {
 
 	pq_check(conn);
+	if (pq.silent_after == 0 ||
+	    (pq.lost_after == 0 && !pq.lost_with_result))
+		return (1);
 	return (pq.awaiting && !pq.complete && pq.nresults == 0);
 }
 
@@ -362,6 +428,12 @@ PQgetResult(PGconn *conn)
 	pq_check(conn);
 	if (PQisBusy(conn))
 		fail_msg("PQgetResult would block");
+	if (pq.lost_after == 0) {
+		pq.bad = 1;
+		return (pq_refusal(NULL, pq.error));
+	}
+	pq.silent_after -= pq.silent_after > 0;
+	pq.lost_after -= pq.lost_after > 0;
 	if (pq.nresults == 0) {
 		pq.awaiting = pq.complete = 0;
 		return (NULL);
@@ -399,20 +471,58 @@ PQnotifies(PGconn *conn)
 	return (notify);
 }
 
+/* Queue a result, or the NULL that ends those of a statement. */
+static inline void
+pq_push(PGresult *result)
+{
+
+	assert_true(pq.nresults < PQ_MAX);
+	pq.results[pq.nresults++] = result;
+}
+
+/* Queue what is planned for what was just sent. */
+static inline void
+pq_answer(int is_preparation)
+{
+	PGresult *result;
+
+	if (pq.aborted)
+		result = PQmakeEmptyPGresult(NULL, PGRES_PIPELINE_ABORTED);
+	else if (pq.nplan > 0) {
+		result = pq.plan[0];
+		memmove(pq.plan, pq.plan + 1,
+		    (size_t)--pq.nplan * sizeof(pq.plan[0]));
+	} else
+		result = is_preparation ? pq_command() : PQ_ROW("1");
+	pq.aborted |= pq.pipeline &&
+	    PQresultStatus(result) == PGRES_FATAL_ERROR;
+	pq_push(result);
+	if (pq.pipeline)
+		pq_push(NULL);
+	pq.complete = 1;
+}
+
 /* Something is sent: ${kind} and ${text}. */
 static inline int
 pq_send(PGconn *conn, const char *kind, const char *text)
 {
+	size_t len;
 
 	pq_check(conn);
-	if (pq.awaiting)
+	if (pq.awaiting && !pq.pipeline)
 		fail_msg("\"%s\" was sent while the connection was busy",
 		    text);
-	if (pq.send_fails || pq.bad)
+	if (pq.bad || (pq.send_fails > 0 && --pq.send_fails == 0))
 		return (0);
-	(void)snprintf(pq.sent, sizeof(pq.sent), "%s%s", kind, text);
+	if (!pq.pipeline)
+		pq.sent[0] = '\0';
+	len = strlen(pq.sent);
+	(void)snprintf(&pq.sent[len], sizeof(pq.sent) - len, "%s%s%s",
+	    len > 0 ? "; " : "", kind, text);
 	pq.awaiting = 1;
 	pq.queries++;
+	if (pq.planned)
+		pq_answer(strcmp(kind, "PREPARE ") == 0);
 	return (1);
 }
 
@@ -456,6 +566,7 @@ PQsendPrepare(PGconn *conn, const char *name, const char *sql, int n,
 	(void)name;
 	(void)n;
 	(void)types;
+	pq.prepares++;
 	return (pq_send(conn, "PREPARE ", sql));
 }
 
@@ -470,6 +581,47 @@ PQsendQueryPrepared(PGconn *conn, const char *name, int n,
 	assert_int_equal(format, 0);
 	pq_take_params(n, values);
 	return (pq_send(conn, "EXECUTE ", name));
+}
+
+int
+PQenterPipelineMode(PGconn *conn)
+{
+
+	pq_check(conn);
+	assert_false(pq.awaiting);
+	pq.pipeline = 1;
+	return (pq.pipeline_fails ? 0 : 1);
+}
+
+int
+PQpipelineSync(PGconn *conn)
+{
+
+	pq_check(conn);
+	assert_true(pq.pipeline);
+	if (pq.bad || (pq.send_fails > 0 && --pq.send_fails == 0))
+		return (0);
+	pq_push(PQmakeEmptyPGresult(NULL, PGRES_PIPELINE_SYNC));
+	pq.awaiting = pq.complete = 1;
+	pq.aborted = 0;
+	pq.syncs++;
+	return (1);
+}
+
+char *
+PQresultErrorField(const PGresult *result, int field)
+{
+	const char *text = NULL;
+	int i;
+
+	for (i = 0; i < pq.nrefusals; i++) {
+		if (pq.refusals[i].result == result)
+			text = field == PG_DIAG_SQLSTATE ?
+			    pq.refusals[i].state : field ==
+			    PG_DIAG_MESSAGE_PRIMARY ? pq.refusals[i].message :
+			    NULL;
+	}
+	return ((char *)(uintptr_t)text);
 }
 
 #endif /* !SCRIPTED_PQ_H_ */

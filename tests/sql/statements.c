@@ -1,0 +1,1197 @@
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libpq-fe.h>
+
+#include "booking_state.h"
+#include "bookings.h"
+#include "config.h"
+#include "log.h"
+
+#include "../unit/unit.h"
+
+/*
+ * The statements of the daemons, against the server of tests/sql/run: what
+ * each makes of rows in every state, and of rows that somebody else changes
+ * at the same time.
+ */
+
+#define SCHEMA		"test_statements"
+#define ID		"00000000-0000-4000-8000-00000000000b"
+#define OTHER_ID	"00000000-0000-4000-8000-00000000000c"
+#define QUEUE		"projects/p/locations/l/queues/q/tasks/"
+#define WAIT_MS		5000	/* the server has so long for what must come */
+
+static struct config conf = { .schema = SCHEMA, .table = "lead_bookings",
+    .postgres_db = "followup" };
+static struct db *db, *db2;
+static struct bookings *b, *b2;
+static PGconn *app;			/* the application, and the test */
+static struct booking booking;
+static PGresult *rows;			/* ${booking}'s */
+
+/* Run ${sql} as the application does. */
+static void __attribute__((format(printf, 2, 3)))
+run_on(PGconn *conn, const char *fmt, ...)
+{
+	PGresult *result;
+	va_list ap;
+	char *sql;
+
+	va_start(ap, fmt);
+	assert_true(vasprintf(&sql, fmt, ap) > 0);
+	va_end(ap);
+	result = PQexec(conn, sql);
+	if (PQresultStatus(result) != PGRES_COMMAND_OK &&
+	    PQresultStatus(result) != PGRES_TUPLES_OK)
+		fail_msg("%s: %s", sql, PQerrorMessage(conn));
+	PQclear(result);
+	free(sql);
+}
+
+#define run(...)	run_on(app, __VA_ARGS__)
+
+/* The one value of ${sql} is ${value}. */
+static void
+expect(const char *sql, const char *value)
+{
+	PGresult *result = PQexec(app, sql);
+
+	if (PQresultStatus(result) != PGRES_TUPLES_OK ||
+	    PQntuples(result) != 1)
+		fail_msg("%s: %s", sql, PQerrorMessage(app));
+	if (strcmp(PQgetvalue(result, 0, 0), value) != 0)
+		fail_msg("%s is \"%s\", not \"%s\"", sql,
+		    PQgetvalue(result, 0, 0), value);
+	PQclear(result);
+}
+
+/*
+ * What there is of the booking: status, short name of its task, attempts at
+ * its call, error, failures and whether they are dead, attempts that were
+ * begun, tasks to delete.
+ */
+static const char state_sql[] =
+    "SELECT concat_ws(' ', "
+    "coalesce((SELECT b.task_status || ' ' || coalesce(regexp_replace("
+    "b.task_name, '.*/', ''), '-') || ' ' || b.execution_attempts || ' ' "
+    "|| coalesce(b.last_execution_error, '-') FROM lead_bookings b "
+    "WHERE b.id = '" ID "'), 'none'), "
+    "(SELECT 'failures:' || string_agg(f.stage || f.attempts || "
+    "CASE WHEN f.dead_at IS NULL THEN '' ELSE '!' END, ',' ORDER BY f.stage) "
+    "FROM followup_failures f WHERE f.booking_id = '" ID "'), "
+    "(SELECT 'begun' FROM followup_attempts a WHERE a.booking_id = '" ID "'),"
+    " (SELECT 'obsolete:' || string_agg(regexp_replace(o.task_name, '.*/', "
+    "''), ',' ORDER BY o.task_name) FROM followup_obsolete_tasks o))";
+
+static PGconn *
+connect_app(void)
+{
+	PGconn *conn = PQconnectdb("dbname=followup");
+
+	if (PQstatus(conn) != CONNECTION_OK)
+		fail_msg("%s", PQerrorMessage(conn));
+	run_on(conn, "SET TimeZone = 'UTC'; "
+	    "SET search_path = " SCHEMA ", public");
+	return (conn);
+}
+
+static int
+install(void **state)
+{
+
+	(void)state;
+	log_init(NULL, LOG_ERROR + 1, 0);
+	(void)setenv("PGOPTIONS", "-c client_min_messages=error", 1);
+	if (system("psql -X -q -v ON_ERROR_STOP=1 -v schema=" SCHEMA
+	    " -f tests/sql/lib/app.psql "
+	    "-f sql/create-booking-cloud-task-trigger.sql "
+	    ">/dev/null 2>&1") != 0)
+		return (-1);
+	app = connect_app();
+	db = db_new(&conf, "test");
+	db2 = db_new(&conf, "another worker");
+	b = bookings_new(&conf, db);
+	b2 = bookings_new(&conf, db2);
+	return (b != NULL && b2 != NULL ? 0 : -1);
+}
+
+static int
+uninstall(void **state)
+{
+
+	(void)state;
+	bookings_free(b);
+	bookings_free(b2);
+	db_free(db);
+	db_free(db2);
+	run("DROP SCHEMA " SCHEMA " CASCADE");
+	PQfinish(app);
+	return (0);
+}
+
+/* An empty table; what the test itself writes fires no trigger. */
+static int
+begin(void **state)
+{
+
+	(void)state;
+	run("SET followup.daemon = 'on'; DELETE FROM lead_bookings; "
+	    "DELETE FROM followup_failures; DELETE FROM followup_attempts; "
+	    "DELETE FROM followup_obsolete_tasks");
+	assert_int_equal(bookings_ready(b), DB_OK);
+	assert_int_equal(bookings_ready(b2), DB_OK);
+	return (0);
+}
+
+/* Whatever a test locked goes with its sessions. */
+static int
+end(void **state)
+{
+
+	(void)state;
+	PQclear(rows);
+	rows = NULL;
+	bookings_disconnect(b);
+	bookings_disconnect(b2);
+	return (0);
+}
+
+/* A booking ${id} with this status, and with a task, failures and so on. */
+static void
+insert(const char *id, const char *status)
+{
+
+	run("INSERT INTO lead_bookings (id, scheduled_at, task_status, "
+	    "task_name, task_scheduled_at, execution_attempts, "
+	    "last_execution_error, idempotency_key) VALUES ('%s', "
+	    "'2030-01-01 12:00:00.25+00', '%s', CASE WHEN '%s' <> 'pending' "
+	    "THEN '" QUEUE "old' END, '2030-01-01 12:00:00.25+00', 2, 'boom', "
+	    "'key')", id, status, status);
+	run("INSERT INTO followup_failures (booking_id, stage, attempts, "
+	    "error) VALUES ('%s', 'schedule', 1, 'no'), "
+	    "('%s', 'execute', 2, 'boom')", id, id);
+	run("INSERT INTO followup_attempts (booking_id) VALUES ('%s')", id);
+}
+
+#define REST	" 2 boom failures:execute2,schedule1 begun"
+
+static void
+clear(void)
+{
+
+	run("DELETE FROM lead_bookings; DELETE FROM followup_failures; "
+	    "DELETE FROM followup_attempts; "
+	    "DELETE FROM followup_obsolete_tasks");
+}
+
+/* Read the booking into ${booking}. */
+static void
+read_booking(void)
+{
+	const char *ids[] = { ID };
+
+	PQclear(rows);
+	assert_int_equal(booking_read(b, ids, 1, &booking, &rows), DB_OK);
+}
+
+static void
+start(const char *status)
+{
+
+	clear();
+	insert(ID, status);
+	read_booking();
+}
+
+/*
+ * Somebody else changes the booking, in a transaction that commits once our
+ * statement waits for it.
+ */
+static pthread_t somebody;
+static PGconn *other;
+
+static void *
+commit_when_awaited(void *unused)
+{
+	struct timespec pause = { .tv_nsec = 5000000 };
+	PGresult *result;
+	int i, waits = 0;
+
+	(void)unused;
+	for (i = 0; i < WAIT_MS / 5 && !waits; i++) {
+		result = PQexec(app, "SELECT count(*) FROM pg_stat_activity "
+		    "WHERE wait_event_type = 'Lock' AND application_name = "
+		    "'test'");
+		waits = strcmp(PQgetvalue(result, 0, 0), "0") != 0;
+		PQclear(result);
+		(void)nanosleep(&pause, NULL);
+	}
+	run_on(other, "COMMIT");
+	return (waits ? &somebody : NULL);
+}
+
+static void
+somebody_does(const char *change)
+{
+
+	other = connect_app();
+	run_on(other, "BEGIN; UPDATE lead_bookings SET %s WHERE id = '" ID
+	    "'", change);
+	assert_int_equal(pthread_create(&somebody, NULL, commit_when_awaited,
+	    NULL), 0);
+}
+
+/* Our statement did wait. */
+static void
+somebody_did(void)
+{
+	void *waited;
+
+	assert_int_equal(pthread_join(somebody, &waited), 0);
+	assert_non_null(waited);
+	PQfinish(other);
+}
+
+/*
+ * Reading.
+ */
+
+static void
+row_is_read(void **state)
+{
+	const char *ids[] = { OTHER_ID, ID };
+	struct booking list[2];
+	char text[BOOKING_TIME_LEN];
+	PGresult *result;
+
+	(void)state;
+	insert(ID, "scheduled");
+	run("UPDATE lead_bookings SET timezone = 'Asia/Dubai', "
+	    "lead_id = '" OTHER_ID "', is_deleted = true");
+	run("INSERT INTO followup_obsolete_tasks (task_name, booking_id, "
+	    "obsolete_at) VALUES ('b', '" ID "', now()), "
+	    "('a', '" ID "', now() + interval '1 s'), ('c', '" OTHER_ID "', "
+	    "now())");
+	assert_int_equal(booking_read(b, ids, 2, list, &result), DB_OK);
+	assert_int_equal(list[0].found, 0);
+	assert_string_equal(list[0].id, OTHER_ID);
+	assert_string_equal(list[0].obsolete_tasks, "c\n");
+	assert_int_equal(list[1].found, 1);
+	assert_int_equal(list[1].status, BOOKING_SCHEDULED);
+	assert_string_equal(list[1].tenant_id,
+	    "11111111-1111-4111-8111-111111111111");
+	assert_string_equal(list[1].lead_id, OTHER_ID);
+	assert_null(list[1].assigned_user_id);
+	assert_string_equal(list[1].booking_type, "follow_up");
+	assert_int_equal(list[1].is_followup, 1);
+	assert_int_equal(list[1].is_deleted, 1);
+	assert_string_equal(list[1].task_name, QUEUE "old");
+	assert_string_equal(booking_time(list[1].due, 6, text),
+	    "2030-01-01T12:00:00.250000Z");
+	assert_true(list[1].task_scheduled_at == list[1].due);
+	assert_true(list[1].executed_at == BOOKING_NO_TIME);
+	assert_true(list[1].due_in > 0);
+	assert_int_equal(list[1].execution_attempts, 2);
+	assert_int_equal(list[1].schedule_attempts, 1);
+	assert_int_equal(list[1].outcome_unknown, 1);
+	assert_string_equal(list[1].last_error, "boom");
+	assert_string_equal(list[1].timezone, "Asia/Dubai");
+	assert_string_equal(list[1].obsolete_tasks, "b\na\n");
+	PQclear(result);
+}
+
+/* A time goes to C and back without losing anything. */
+static void
+times(void **state)
+{
+	static const struct {
+		const char *sql;
+		const char *text;
+	} rows_of[] = {
+		{ "2030-01-01 12:00:00.123456+00",
+		    "2030-01-01T12:00:00.123456Z" },
+		{ "1969-12-31 23:59:59.999999+00",
+		    "1969-12-31T23:59:59.999999Z" },
+		{ "0001-01-01 00:00:00+00", "1-01-01T00:00:00.000000Z" },
+		{ "12026-06-01 00:00:00.5+00",
+		    "12026-06-01T00:00:00.500000Z" },
+	};
+	struct booking_task task = { .booking = &booking, .name = "n",
+	    .idempotency_key = "k" };
+	char text[BOOKING_TIME_LEN];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows_of); i++) {
+		clear();
+		insert(ID, "pending");
+		run("UPDATE lead_bookings SET scheduled_at = '%s'",
+		    rows_of[i].sql);
+		read_booking();
+		ASSERT_ROW(strcmp(booking_time(booking.due, 6, text),
+		    rows_of[i].text) == 0, rows_of[i].sql);
+		assert_int_equal(booking_scheduled(b, &task, 1), DB_OK);
+		ASSERT_ROW(task.changed, rows_of[i].sql);
+		expect("SELECT task_scheduled_at = scheduled_at "
+		    "FROM lead_bookings", "t");
+	}
+	run("UPDATE lead_bookings SET scheduled_at = 'infinity'");
+}
+
+/*
+ * Locks.
+ */
+
+static void
+locks(void **state)
+{
+	const char *ids[] = { ID, OTHER_ID };
+	struct booking list[2];
+	PGresult *result;
+	int locked;
+
+	(void)state;
+	insert(ID, "pending");
+	assert_int_equal(booking_take(b, BOOKING_SCHEDULE, ids, 1, list,
+	    &result), DB_OK);
+	assert_int_equal(list[0].locked, 1);
+	PQclear(result);
+
+	/* Somebody else reads it, but has no lock; nor on another stage. */
+	assert_int_equal(booking_take(b2, BOOKING_SCHEDULE, ids, 2, list,
+	    &result), DB_OK);
+	assert_int_equal(list[0].locked, 0);
+	assert_int_equal(list[0].found, 1);
+	assert_int_equal(list[1].locked, 1);
+	assert_int_equal(list[1].found, 0);
+	PQclear(result);
+	assert_int_equal(booking_try_lock(b2, BOOKING_EXECUTE, ID, &locked),
+	    DB_OK);
+	assert_int_equal(locked, 1);
+	assert_int_equal(booking_try_lock(b, BOOKING_EXECUTE, ID, &locked),
+	    DB_OK);
+	assert_int_equal(locked, 0);
+	assert_int_equal(booking_lock(b, BOOKING_SCHEDULE, OTHER_ID),
+	    DB_LOCKED);
+	booking_unlock(b2, BOOKING_SCHEDULE, &ids[1], 1);
+	assert_int_equal(booking_lock(b, BOOKING_SCHEDULE, OTHER_ID), DB_OK);
+	booking_unlock(b, BOOKING_SCHEDULE, ids, 2);
+	assert_int_equal(booking_try_lock(b2, BOOKING_SCHEDULE, ID, &locked),
+	    DB_OK);
+	assert_int_equal(locked, 1);
+}
+
+/* A row that cannot be read leaves no lock behind. */
+static void
+no_lock_without_a_row(void **state)
+{
+	const char *ids[] = { ID };
+	struct booking list[1];
+	PGresult *result;
+	int locked;
+
+	(void)state;
+	insert(ID, "pending");
+	run("ALTER FUNCTION followup_due_at(lead_bookings) RENAME TO away");
+	assert_int_equal(booking_take(b, BOOKING_SCHEDULE, ids, 1, list,
+	    &result), DB_FAILED);
+	run("ALTER FUNCTION away(lead_bookings) RENAME TO followup_due_at");
+	assert_null(result);
+	assert_int_equal(booking_try_lock(b2, BOOKING_SCHEDULE, ID, &locked),
+	    DB_OK);
+	assert_int_equal(locked, 1);
+}
+
+/*
+ * Scheduled.
+ */
+
+static int64_t due_shift;
+
+/* Write a task for the booking as it was read; was the row changed? */
+static int
+schedule(void)
+{
+	struct booking_task task = { .booking = &booking,
+	    .name = QUEUE "new", .idempotency_key = "new key",
+	    .changed = -1 };
+
+	booking.due += due_shift;
+	assert_int_equal(booking_scheduled(b, &task, 1), DB_OK);
+	return (task.changed);
+}
+
+static void
+take_lock(void)
+{
+
+	assert_int_equal(booking_lock(b, BOOKING_SCHEDULE, ID), DB_OK);
+}
+
+/* Is our lock gone?  If not, it is released. */
+static int
+is_released(void)
+{
+	const char *ids[] = { ID };
+	int locked;
+
+	assert_int_equal(booking_try_lock(b2, BOOKING_SCHEDULE, ID, &locked),
+	    DB_OK);
+	booking_unlock(locked ? b2 : b, BOOKING_SCHEDULE, ids, 1);
+	return (locked);
+}
+
+static void
+scheduled(void **state)
+{
+
+	(void)state;
+	start("pending");
+	take_lock();
+	assert_int_equal(schedule(), 1);
+	assert_int_equal(is_released(), 1);
+	expect(state_sql, "scheduled new 2 boom failures:execute2 begun");
+	expect("SELECT concat(idempotency_key, ' ', task_scheduled_at) "
+	    "FROM lead_bookings", "new key 2030-01-01 12:00:00.25+00");
+
+	/* An error that is not of an attempt at the call is over. */
+	start("pending");
+	run("UPDATE lead_bookings SET execution_attempts = 0");
+	assert_int_equal(schedule(), 1);
+	expect("SELECT last_execution_error IS NULL FROM lead_bookings", "t");
+}
+
+static void
+not_scheduled(void **state)
+{
+	static const char *const states[] = { "scheduled", "executed",
+	    "cancelled", "failed" };
+	static const char *const changes[] = { "is_deleted = true",
+	    "booking_type = 'meeting'",
+	    "scheduled_at = scheduled_at + interval '1 us'",
+	    "scheduled_at = NULL", "timezone = 'nonsense', scheduled_at = "
+	    "scheduled_at - interval '1 us'" };
+	char kept[128];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(states); i++) {
+		start(states[i]);
+		take_lock();
+		ASSERT_ROW(schedule() == 0, states[i]);
+		ASSERT_ROW(!is_released(), states[i]);
+		(void)snprintf(kept, sizeof(kept), "%s old" REST, states[i]);
+		expect(state_sql, kept);
+	}
+	for (i = 0; i < NITEMS(changes); i++) {
+		start("pending");
+		run("UPDATE lead_bookings SET %s", changes[i]);
+		ASSERT_ROW(schedule() == 0, changes[i]);
+		expect(state_sql, "pending -" REST);
+	}
+	clear();
+	assert_int_equal(schedule(), 0);
+}
+
+static void
+changed_while_it_is_scheduled(void **state)
+{
+
+	(void)state;
+	start("pending");
+	somebody_does("task_status = 'cancelled'");
+	assert_int_equal(schedule(), 0);
+	somebody_did();
+	expect(state_sql, "cancelled - 2 boom");
+	start("pending");
+	somebody_does("scheduled_at = scheduled_at + interval '1 hour'");
+	assert_int_equal(schedule(), 0);
+	somebody_did();
+	start("pending");
+	somebody_does("notes = 'unrelated'");
+	assert_int_equal(schedule(), 1);
+	somebody_did();
+}
+
+/* Two bookings, taken by us, and their tasks. */
+static struct booking pair[2];
+static struct booking_task tasks[2];
+
+static enum db_outcome
+schedule_pair(void)
+{
+	const char *ids[] = { ID, OTHER_ID };
+	int i;
+
+	PQclear(rows);
+	assert_int_equal(booking_take(b, BOOKING_SCHEDULE, ids, 2, pair,
+	    &rows), DB_OK);
+	for (i = 0; i < 2; i++) {
+		tasks[i].booking = &pair[i];
+		tasks[i].name = i == 0 ? QUEUE "first" : QUEUE "second";
+		tasks[i].idempotency_key = i == 0 ? "k0" : "k1";
+		tasks[i].changed = -1;
+	}
+	return (booking_scheduled(b, tasks, 2));
+}
+
+static const char pair_sql[] = "SELECT string_agg(task_status || ' ' || "
+    "coalesce(task_name, '-') || ' ' || idempotency_key, ', ' ORDER BY id) "
+    "FROM lead_bookings";
+
+static void
+many_are_scheduled(void **state)
+{
+
+	(void)state;
+	insert(ID, "pending");
+	insert(OTHER_ID, "pending");
+	assert_int_equal(schedule_pair(), DB_OK);
+	assert_int_equal(tasks[0].changed, 1);
+	assert_int_equal(tasks[1].changed, 1);
+	expect(pair_sql, "scheduled " QUEUE "first k0, scheduled " QUEUE
+	    "second k1");
+	assert_int_equal(is_released(), 1);
+	expect("SELECT string_agg(stage, ',') FROM followup_failures",
+	    "execute,execute");
+}
+
+/* A row that somebody holds is left out; nobody waits for it. */
+static void
+locked_rows_are_left_out(void **state)
+{
+
+	(void)state;
+	insert(ID, "pending");
+	insert(OTHER_ID, "pending");
+	run("BEGIN; SELECT FROM lead_bookings WHERE id = '" ID "' FOR UPDATE");
+	assert_int_equal(schedule_pair(), DB_OK);
+	run("ROLLBACK");
+	assert_int_equal(tasks[0].changed, 0);
+	assert_int_equal(tasks[1].changed, 1);
+	assert_int_equal(is_released(), 0);
+	expect(pair_sql, "pending - key, scheduled " QUEUE "second k1");
+
+	/* A foreign key's lock on the row is no reason to. */
+	clear();
+	insert(ID, "pending");
+	insert(OTHER_ID, "pending");
+	run("BEGIN; SELECT FROM lead_bookings WHERE id = '" ID
+	    "' FOR KEY SHARE");
+	assert_int_equal(schedule_pair(), DB_OK);
+	run("ROLLBACK");
+	assert_int_equal(tasks[0].changed, 1);
+}
+
+/* One that waits does not wait for ever. */
+static void
+locked_row_alone(void **state)
+{
+
+	(void)state;
+	start("pending");
+	run("BEGIN; SELECT FROM lead_bookings FOR UPDATE");
+	struct booking_task task = { .booking = &booking, .name = "n",
+	    .idempotency_key = "k" };
+	assert_int_equal(booking_scheduled(b, &task, 1), DB_LOCKED);
+	run("ROLLBACK");
+}
+
+static void
+one_bad_row_and_none_is_scheduled(void **state)
+{
+
+	(void)state;
+	insert(ID, "pending");
+	insert(OTHER_ID, "pending");
+	run("ALTER TABLE lead_bookings ADD CONSTRAINT bad "
+	    "CHECK (task_name NOT LIKE '%%/second')");
+	assert_int_equal(schedule_pair(), DB_FAILED);
+	run("ALTER TABLE lead_bookings DROP CONSTRAINT bad");
+	expect(pair_sql, "pending - key, pending - key");
+	assert_int_equal(is_released(), 0);
+}
+
+/*
+ * The call.
+ */
+
+static int
+begin_call(char **body)
+{
+	int changed = -1;
+
+	assert_int_equal(booking_begun(b, &booking, body, &changed), DB_OK);
+	return (changed);
+}
+
+static void
+begun(void **state)
+{
+	static const char *const states[] = { "pending", "scheduled" };
+	char *body;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(states); i++) {
+		start(states[i]);
+		run("DELETE FROM followup_attempts");
+		ASSERT_ROW(begin_call(&body) == 1, states[i]);
+		assert_non_null(strstr(body, "\"bookingId\": \"" ID "\""));
+		free(body);
+		expect("SELECT concat_ws(' ', task_status, execution_attempts,"
+		    " (SELECT count(*) FROM followup_attempts)) "
+		    "FROM lead_bookings", i == 0 ? "pending 3 1" :
+		    "scheduled 3 1");
+	}
+
+	/* Again, because its outcome is not known. */
+	run("UPDATE followup_attempts SET begun_at = 'epoch'");
+	assert_int_equal(begin_call(&body), 1);
+	free(body);
+	expect("SELECT begun_at > 'epoch' FROM followup_attempts", "t");
+}
+
+static void
+not_begun(void **state)
+{
+	static const char *const changes[] = { "task_status = 'executed'",
+	    "task_status = 'cancelled'", "task_status = 'failed'",
+	    "is_deleted = true", "booking_type = NULL",
+	    "scheduled_at = scheduled_at + interval '1 us'" };
+	char *body;
+	size_t i;
+
+	(void)state;
+	run("ALTER TABLE lead_bookings ALTER booking_type DROP NOT NULL");
+	for (i = 0; i < NITEMS(changes); i++) {
+		start("scheduled");
+		run("DELETE FROM followup_attempts; UPDATE lead_bookings SET "
+		    "%s", changes[i]);
+		ASSERT_ROW(begin_call(&body) == 0, changes[i]);
+		assert_null(body);
+		expect("SELECT count(*) FROM followup_attempts", "0");
+		expect("SELECT execution_attempts FROM lead_bookings", "2");
+	}
+}
+
+/* Cancelled or moved in a transaction that commits while the task fires. */
+static void
+changed_while_the_task_fires(void **state)
+{
+	static const char *const changes[] = { "task_status = 'cancelled'",
+	    "is_deleted = true",
+	    "scheduled_at = scheduled_at + interval '1 hour'" };
+	char *body;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(changes); i++) {
+		start("scheduled");
+		run("DELETE FROM followup_attempts");
+		somebody_does(changes[i]);
+		ASSERT_ROW(begin_call(&body) == 0, changes[i]);
+		somebody_did();
+		expect("SELECT count(*) FROM followup_attempts", "0");
+		expect("SELECT execution_attempts = 2 OR execution_attempts = "
+		    "0 FROM lead_bookings", "t");
+	}
+}
+
+static void
+executed(void **state)
+{
+	static const char *const states[] = { "pending", "scheduled",
+	    "cancelled", "failed" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(states); i++) {
+		start(states[i]);
+		assert_int_equal(booking_executed(b, &booking, "made-it",
+		    "its key"), DB_OK);
+		expect(state_sql, i == 0 ? "executed - 2 -" :
+		    "executed made-it 2 - obsolete:old");
+		expect("SELECT concat_ws(' ', task_name, idempotency_key, "
+		    "executed_at > now() - interval '1 min', "
+		    "task_scheduled_at) FROM lead_bookings", i == 0 ?
+		    "its key t 2030-01-01 12:00:00.25+00" :
+		    QUEUE "made-it its key t 2030-01-01 12:00:00.25+00");
+	}
+
+	/* By the task that it has; and by one whose name is not known. */
+	start("scheduled");
+	assert_int_equal(booking_executed(b, &booking, "old", "k"), DB_OK);
+	expect(state_sql, "executed old 2 -");
+	start("scheduled");
+	assert_int_equal(booking_executed(b, &booking, NULL, "k"), DB_OK);
+	expect(state_sql, "executed old 2 -");
+	start("executed");
+	run("UPDATE lead_bookings SET executed_at = 'epoch'");
+	assert_int_equal(booking_executed(b, &booking, "old", "k"), DB_OK);
+	expect("SELECT executed_at = 'epoch' FROM lead_bookings", "t");
+}
+
+/*
+ * What was moved while the call was made is executed all the same, and a task
+ * that it was given for its new time is obsolete.
+ */
+static void
+changed_while_it_is_executed(void **state)
+{
+
+	(void)state;
+	start("scheduled");
+	somebody_does("scheduled_at = scheduled_at + interval '1 hour'");
+	assert_int_equal(booking_executed(b, &booking, "old", "k"), DB_OK);
+	somebody_did();
+	expect(state_sql, "executed - 0 - obsolete:old");
+	start("scheduled");
+	somebody_does("task_name = '" QUEUE "newer'");
+	assert_int_equal(booking_executed(b, &booking, "old", "k"), DB_OK);
+	somebody_did();
+	expect(state_sql, "executed old 2 - obsolete:newer");
+}
+
+static void
+name_of_an_executed_one(void **state)
+{
+
+	(void)state;
+	start("executed");
+	assert_int_equal(booking_name_executed(b, ID, "n"), DB_OK);
+	expect(state_sql, "executed old" REST);
+	run("UPDATE lead_bookings SET task_name = NULL");
+	assert_int_equal(booking_name_executed(b, ID, "n"), DB_OK);
+	expect(state_sql, "executed n" REST);
+	start("scheduled");
+	run("UPDATE lead_bookings SET task_name = NULL");
+	assert_int_equal(booking_name_executed(b, ID, "n"), DB_OK);
+	expect(state_sql, "scheduled -" REST);
+}
+
+/*
+ * Failures.
+ */
+
+static struct booking_failure failure = { .error = "it said no",
+    .http_status = 503, .retry_in = 30 };
+
+static void
+fail_once(enum booking_stage stage)
+{
+
+	failure.stage = stage;
+	assert_int_equal(booking_failed_once(b, &booking, &failure), DB_OK);
+}
+
+static void
+failed_once(void **state)
+{
+
+	(void)state;
+	start("scheduled");
+	fail_once(BOOKING_EXECUTE);
+	expect(state_sql, "scheduled old 2 it said no "
+	    "failures:execute3,schedule1");
+	expect("SELECT concat_ws(' ', http_status, error, tenant_id IS NOT "
+	    "NULL, round(extract(epoch FROM next_attempt_at - last_failed_at))"
+	    ") FROM followup_failures WHERE stage = 'execute'",
+	    "503 it said no f 30");
+
+	/* The first one; its tenant is known. */
+	start("pending");
+	run("DELETE FROM followup_failures; UPDATE lead_bookings SET "
+	    "execution_attempts = 0");
+	fail_once(BOOKING_SCHEDULE);
+	expect(state_sql, "pending - 0 it said no failures:schedule1 begun");
+	expect("SELECT tenant_id FROM followup_failures",
+	    "11111111-1111-4111-8111-111111111111");
+
+	/* What the call failed for is not written over. */
+	start("pending");
+	fail_once(BOOKING_SCHEDULE);
+	expect(state_sql, "pending - 2 boom failures:execute2,schedule2 "
+	    "begun");
+}
+
+/* Moved meanwhile: what failed is over.  Cancelled: there is no error. */
+static void
+failed_once_meanwhile(void **state)
+{
+
+	(void)state;
+	start("scheduled");
+	run("UPDATE lead_bookings SET scheduled_at = scheduled_at + "
+	    "interval '1 us'");
+	fail_once(BOOKING_EXECUTE);
+	expect(state_sql, "scheduled old 2 boom "
+	    "failures:execute2,schedule1");
+	start("cancelled");
+	fail_once(BOOKING_EXECUTE);
+	expect("SELECT last_execution_error FROM lead_bookings", "boom");
+}
+
+static int
+fail_for_good(enum booking_stage stage)
+{
+	int changed = -1;
+
+	failure.stage = stage;
+	assert_int_equal(booking_failed(b, &booking, &failure, &changed),
+	    DB_OK);
+	return (changed);
+}
+
+static void
+failed(void **state)
+{
+	static const char *const states[] = { "executed", "cancelled",
+	    "failed" };
+	char kept[128];
+	size_t i;
+
+	(void)state;
+	start("scheduled");
+	assert_int_equal(fail_for_good(BOOKING_EXECUTE), 1);
+	expect(state_sql, "failed old 2 it said no "
+	    "failures:execute3!,schedule1");
+	start("pending");
+	assert_int_equal(fail_for_good(BOOKING_SCHEDULE), 1);
+	expect(state_sql, "failed - 2 it said no "
+	    "failures:execute2,schedule2! begun");
+	for (i = 0; i < NITEMS(states); i++) {
+		start(states[i]);
+		ASSERT_ROW(fail_for_good(BOOKING_SCHEDULE) == 0, states[i]);
+		(void)snprintf(kept, sizeof(kept), "%s old" REST, states[i]);
+		expect(state_sql, kept);
+	}
+	start("pending");
+	run("UPDATE lead_bookings SET scheduled_at = scheduled_at + "
+	    "interval '1 us'");
+	assert_int_equal(fail_for_good(BOOKING_SCHEDULE), 0);
+	expect(state_sql, "pending -" REST);
+}
+
+/* A time that is not valid is the same time as long as it is not. */
+static void
+failed_without_a_time(void **state)
+{
+
+	(void)state;
+	start("pending");
+	run("UPDATE lead_bookings SET scheduled_at = NULL");
+	assert_int_equal(fail_for_good(BOOKING_SCHEDULE), 0);
+	read_booking();
+	assert_true(booking.due == BOOKING_NO_TIME);
+	assert_int_equal(fail_for_good(BOOKING_SCHEDULE), 1);
+	start("pending");
+	run("UPDATE lead_bookings SET scheduled_at = NULL");
+	read_booking();
+	run("UPDATE lead_bookings SET scheduled_at = now()");
+	assert_int_equal(fail_for_good(BOOKING_SCHEDULE), 0);
+}
+
+/*
+ * Back to pending, cancelled, retried.
+ */
+
+typedef enum db_outcome transition(struct bookings *, const struct booking *,
+    int *);
+
+/* What ${f} makes of a booking that was read with this status. */
+static void
+expect_transition(transition *f, const char *status, int changes,
+    const char *after)
+{
+	int changed = -1;
+
+	start(status);
+	assert_int_equal(f(b, &booking, &changed), DB_OK);
+	assert_int_equal(changed, changes);
+	expect(state_sql, after);
+}
+
+static void
+unscheduled(void **state)
+{
+
+	(void)state;
+	expect_transition(booking_unschedule, "scheduled", 1,
+	    "pending - 0 - obsolete:old");
+	expect("SELECT concat(task_scheduled_at, idempotency_key) "
+	    "FROM lead_bookings", "");
+	expect_transition(booking_unschedule, "executed", 0,
+	    "executed old" REST);
+	expect_transition(booking_unschedule, "cancelled", 0,
+	    "cancelled old" REST);
+	start("scheduled");
+	run("UPDATE lead_bookings SET task_name = 'newer'");
+	int changed;
+	assert_int_equal(booking_unschedule(b, &booking, &changed), DB_OK);
+	assert_int_equal(changed, 0);
+	expect(state_sql, "scheduled newer" REST);
+}
+
+/* Attempts at its call still count, and one that was begun is not over. */
+static void
+task_gone(void **state)
+{
+
+	(void)state;
+	expect_transition(booking_task_gone, "scheduled", 1, "pending -" REST);
+	expect("SELECT concat(task_scheduled_at, idempotency_key) "
+	    "FROM lead_bookings", "key");
+	expect_transition(booking_task_gone, "executed", 0,
+	    "executed old" REST);
+	start("scheduled");
+	run("UPDATE lead_bookings SET task_name = 'newer'");
+	int changed;
+	assert_int_equal(booking_task_gone(b, &booking, &changed), DB_OK);
+	assert_int_equal(changed, 0);
+}
+
+static void
+cancelled(void **state)
+{
+
+	(void)state;
+	expect_transition(booking_cancel, "pending", 1, "cancelled - 2 boom");
+	expect_transition(booking_cancel, "scheduled", 1,
+	    "cancelled - 2 boom obsolete:old");
+	expect_transition(booking_cancel, "failed", 1,
+	    "cancelled - 2 boom obsolete:old");
+	expect_transition(booking_cancel, "executed", 0,
+	    "executed old" REST);
+}
+
+/* Executed in the moment in which it is cancelled. */
+static void
+executed_while_it_is_cancelled(void **state)
+{
+	int changed;
+
+	(void)state;
+	start("scheduled");
+	somebody_does("task_status = 'executed'");
+	assert_int_equal(booking_cancel(b, &booking, &changed), DB_OK);
+	somebody_did();
+	assert_int_equal(changed, 0);
+	expect(state_sql, "executed old" REST);
+}
+
+static void
+retried(void **state)
+{
+	int changed;
+
+	(void)state;
+	start("failed");
+	assert_int_equal(booking_retry(b, ID, &changed), DB_OK);
+	assert_int_equal(changed, 1);
+	expect("SELECT task_status FROM lead_bookings", "pending");
+	start("scheduled");
+	assert_int_equal(booking_retry(b, ID, &changed), DB_OK);
+	assert_int_equal(changed, 0);
+}
+
+static void
+obsolete_tasks(void **state)
+{
+
+	(void)state;
+	start("pending");
+	run("INSERT INTO followup_obsolete_tasks (task_name, booking_id) "
+	    "VALUES ('one', '" ID "'), ('two', '" ID "'), "
+	    "('three', '" OTHER_ID "')");
+	assert_int_equal(booking_obsolete_later(b, ID, 7.5), DB_OK);
+	expect("SELECT string_agg(concat_ws(' ', task_name, attempts, "
+	    "next_attempt_at > now() + interval '5 s'), ',' ORDER BY "
+	    "task_name) FROM followup_obsolete_tasks",
+	    "one 1 t,three 0,two 1 t");
+	assert_int_equal(booking_obsolete_deleted(b, "one"), DB_OK);
+	expect("SELECT string_agg(task_name, ',' ORDER BY task_name) "
+	    "FROM followup_obsolete_tasks", "three,two");
+}
+
+/*
+ * The daemons' own writes fire none of the triggers.
+ */
+
+static void
+own_writes_fire_nothing(void **state)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	PGconn *listener = connect_app();
+	int changed;
+
+	(void)state;
+	run_on(listener, "LISTEN booking_followup_created");
+	start("scheduled");
+	assert_int_equal(booking_task_gone(b, &booking, &changed), DB_OK);
+	expect("SELECT count(*) FROM followup_obsolete_tasks", "0");
+	start("scheduled");
+	assert_int_equal(booking_unschedule(b, &booking, &changed), DB_OK);
+	read_booking();
+	assert_int_equal(schedule(), 1);
+	assert_int_equal(fail_for_good(BOOKING_SCHEDULE), 1);
+	start("scheduled");
+	assert_int_equal(booking_cancel(b, &booking, &changed), DB_OK);
+
+	/* The first that is heard is the application's own. */
+	run("SET followup.daemon = 'off'; NOTIFY booking_followup_created, "
+	    "'the end'");
+	pfd.fd = PQsocket(listener);
+	assert_int_equal(poll(&pfd, 1, WAIT_MS), 1);
+	assert_int_equal(PQconsumeInput(listener), 1);
+	PGnotify *notify = PQnotifies(listener);
+	assert_non_null(notify);
+	assert_string_equal(notify->extra, "the end");
+	PQfreemem(notify);
+
+	/* The same by hand does fire. */
+	start("scheduled");
+	run("UPDATE lead_bookings SET task_status = 'pending'");
+	expect("SELECT count(*) FROM followup_obsolete_tasks", "1");
+	PQfinish(listener);
+}
+
+/*
+ * Statistics that say that nothing is pending: the sweep's index looks as if
+ * it were empty, and reading it for every booking of a burst would read all.
+ */
+static void
+rows_are_found_by_id(void **state)
+{
+	struct booking_task task = { .booking = &booking, .name = "n",
+	    .idempotency_key = "k" };
+	char *body;
+	int changed, i;
+
+	(void)state;
+	run("ALTER TABLE lead_bookings SET (autovacuum_enabled = off); "
+	    "INSERT INTO lead_bookings (scheduled_at, task_status) "
+	    "SELECT now() + i * interval '1 s', 'executed' "
+	    "FROM generate_series(1, 5000) AS i");
+	run("ANALYZE lead_bookings");
+	run("INSERT INTO lead_bookings (scheduled_at) "
+	    "SELECT now() + i * interval '1 s' "
+	    "FROM generate_series(1, 500) AS i");
+	run("SELECT pg_stat_reset()");
+	bookings_disconnect(b);
+	assert_int_equal(bookings_ready(b), DB_OK);
+	insert(ID, "pending");
+	insert(OTHER_ID, "pending");
+	assert_int_equal(schedule_pair(), DB_OK);
+	run("UPDATE lead_bookings SET task_status = 'pending', "
+	    "task_name = NULL WHERE id IN ('" ID "', '" OTHER_ID "')");
+	read_booking();
+	assert_int_equal(booking_scheduled(b, &task, 1), DB_OK);
+	assert_int_equal(task.changed, 1);
+	read_booking();
+	assert_int_equal(booking_begun(b, &booking, &body, &changed), DB_OK);
+	assert_int_equal(changed, 1);
+	free(body);
+	fail_once(BOOKING_EXECUTE);
+	assert_int_equal(booking_task_gone(b, &booking, &changed), DB_OK);
+	assert_int_equal(booking_scheduled(b, &task, 1), DB_OK);
+	read_booking();
+	assert_int_equal(booking_unschedule(b, &booking, &changed), DB_OK);
+	assert_int_equal(booking_cancel(b, &booking, &changed), DB_OK);
+	assert_int_equal(booking_executed(b, &booking, "t", "k"), DB_OK);
+
+	/* The session hands in its figures at its end. */
+	bookings_disconnect(b);
+	for (i = 0; i < WAIT_MS / 10; i++) {
+		PGresult *result = PQexec(app, "SELECT idx_scan > 5 FROM "
+		    "pg_stat_user_indexes WHERE indexrelname = "
+		    "'lead_bookings_pkey' AND schemaname = '" SCHEMA "'");
+		int is_there = strcmp(PQgetvalue(result, 0, 0), "t") == 0;
+		struct timespec pause = { .tv_nsec = 10000000 };
+
+		PQclear(result);
+		if (is_there)
+			break;
+		(void)nanosleep(&pause, NULL);
+	}
+	assert_true(i < WAIT_MS / 10);
+	expect("SELECT idx_scan FROM pg_stat_user_indexes WHERE "
+	    "indexrelname = 'followup_bookings_due_idx' AND schemaname = '"
+	    SCHEMA "'", "0");
+	expect("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = "
+	    "'lead_bookings' AND schemaname = '" SCHEMA "'", "0");
+}
+
+/*
+ * The handle.
+ */
+
+static void
+check(void **state)
+{
+	char missing[256];
+
+	(void)state;
+	assert_int_equal(bookings_check(b, missing, sizeof(missing)), DB_OK);
+	assert_string_equal(missing, "");
+	run("ALTER TABLE followup_failures RENAME TO away");
+	assert_int_equal(bookings_check(b, missing, sizeof(missing)), DB_OK);
+	run("ALTER TABLE away RENAME TO followup_failures");
+	assert_non_null(strstr(missing, "the trigger is not installed"));
+}
+
+static void
+statements_can_be_prepared(void **state)
+{
+
+	(void)state;
+	assert_int_equal(bookings_prepare(b, booking_statements), DB_OK);
+	assert_int_equal(bookings_prepare(b, booking_state_schedule), DB_OK);
+	assert_int_equal(bookings_prepare(b, booking_state_execute), DB_OK);
+}
+
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, begin, end)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(row_is_read),
+		TEST(times),
+		TEST(locks),
+		TEST(no_lock_without_a_row),
+		TEST(scheduled),
+		TEST(not_scheduled),
+		TEST(changed_while_it_is_scheduled),
+		TEST(many_are_scheduled),
+		TEST(locked_rows_are_left_out),
+		TEST(locked_row_alone),
+		TEST(one_bad_row_and_none_is_scheduled),
+		TEST(begun),
+		TEST(not_begun),
+		TEST(changed_while_the_task_fires),
+		TEST(executed),
+		TEST(changed_while_it_is_executed),
+		TEST(name_of_an_executed_one),
+		TEST(failed_once),
+		TEST(failed_once_meanwhile),
+		TEST(failed),
+		TEST(failed_without_a_time),
+		TEST(unscheduled),
+		TEST(task_gone),
+		TEST(cancelled),
+		TEST(executed_while_it_is_cancelled),
+		TEST(retried),
+		TEST(obsolete_tasks),
+		TEST(own_writes_fire_nothing),
+		TEST(rows_are_found_by_id),
+		TEST(check),
+		TEST(statements_can_be_prepared),
+	};
+
+	return (cmocka_run_group_tests(tests, install, uninstall));
+}

@@ -1,0 +1,327 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "booking_state.h"
+#include "bookings.h"
+
+#include "unit.h"
+
+#define ID	"00000000-0000-4000-8000-00000000000b"
+#define ID2	"00000000-0000-4000-8000-00000000000c"
+#define ID3	"00000000-0000-4000-8000-00000000000d"
+
+/*
+ * What reaches the database: the statement, and its parameters with a bar
+ * between them.  tests/sql/statements.c has what the statements do.
+ */
+static char asked[65536];
+static enum db_outcome outcome;
+static const char *answer[3];		/* one column; "-" is SQL's NULL */
+
+static PGresult *
+rows(void)
+{
+	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+	char name[] = "column";
+	PGresAttDesc attribute = { .name = name };
+	char text[256];
+	int i;
+
+	assert_int_equal(PQsetResultAttrs(result, 1, &attribute), 1);
+	for (i = 0; i < 3 && answer[i] != NULL; i++) {
+		(void)snprintf(text, sizeof(text), "%s", answer[i]);
+		assert_int_equal(PQsetvalue(result, i, 0, text,
+		    strcmp(text, "-") == 0 ? -1 : (int)strlen(text)), 1);
+	}
+	return (result);
+}
+
+enum db_outcome
+bookings_run(struct bookings *b, struct bookings_call *calls, size_t n)
+{
+	size_t len;
+	int i;
+
+	assert_null(b);
+	assert_int_equal(n, 1);
+	len = (size_t)snprintf(asked, sizeof(asked), "%s",
+	    calls[0].sql->name);
+	for (i = 0; i < calls[0].nparams; i++)
+		len += (size_t)snprintf(&asked[len], sizeof(asked) - len,
+		    "|%s", calls[0].params[i] != NULL ? calls[0].params[i] :
+		    "NULL");
+	calls[0].outcome = outcome;
+	calls[0].result = outcome == DB_OK ? rows() : NULL;
+	return (outcome);
+}
+
+enum db_outcome
+bookings_changed(struct bookings *b, struct bookings_call *call, int *changed)
+{
+
+	if (bookings_run(b, call, 1) == DB_OK && changed != NULL)
+		*changed = atoi(PQgetvalue(call->result, 0, 0));
+	PQclear(call->result);
+	return (outcome);
+}
+
+void
+bookings_disconnect(struct bookings *b)
+{
+
+	(void)b;
+	fail();
+}
+
+static struct booking booking;
+
+static int
+begin(void **state)
+{
+
+	(void)state;
+	outcome = DB_OK;
+	memset(answer, 0, sizeof(answer));
+	answer[0] = "1";
+	booking = (struct booking){ .id = ID, .tenant_id = "t1",
+	    .task_name = "the task", .due = 1795651260000000 };
+	return (0);
+}
+
+/*
+ * Arrays.
+ */
+
+static struct booking list[3] = {
+	{ .id = ID, .due = 1795651260000000 },
+	{ .id = ID2, .due = -1 },
+	{ .id = ID3, .due = INT64_MAX },
+};
+static struct booking_task tasks[3] = {
+	{ .booking = &list[0], .name = "one", .idempotency_key = "k,1" },
+	{ .booking = &list[1], .name = "tw\"o", .idempotency_key = "k\\2" },
+	{ .booking = &list[2], .name = "", .idempotency_key = "{NULL}" },
+};
+
+static void
+expect_changed(int first, int second, int third)
+{
+
+	assert_int_equal(tasks[0].changed, first);
+	assert_int_equal(tasks[1].changed, second);
+	assert_int_equal(tasks[2].changed, third);
+	tasks[0].changed = tasks[1].changed = tasks[2].changed = -1;
+}
+
+static void
+many_are_scheduled(void **state)
+{
+
+	(void)state;
+	answer[0] = ID3;
+	answer[1] = ID;
+	assert_int_equal(booking_scheduled(NULL, tasks, 3), DB_OK);
+	assert_string_equal(asked, "scheduled|"
+	    "{\"" ID "\",\"" ID2 "\",\"" ID3 "\"}|"
+	    "{\"one\",\"tw\\\"o\",\"\"}|"
+	    "{\"1795651260000000\",\"-1\",\"9223372036854775807\"}|"
+	    "{\"k,1\",\"k\\\\2\",\"{NULL}\"}");
+	expect_changed(1, 0, 1);
+
+	/* None, and all of them. */
+	answer[0] = NULL;
+	assert_int_equal(booking_scheduled(NULL, tasks, 3), DB_OK);
+	expect_changed(0, 0, 0);
+	answer[0] = ID2;
+	answer[1] = ID;
+	answer[2] = ID3;
+	assert_int_equal(booking_scheduled(NULL, tasks, 3), DB_OK);
+	expect_changed(1, 1, 1);
+}
+
+/* A statement of its own, which waits for the row. */
+static void
+one_is_scheduled(void **state)
+{
+
+	(void)state;
+	answer[0] = ID;
+	assert_int_equal(booking_scheduled(NULL, tasks, 1), DB_OK);
+	assert_string_equal(asked, "scheduled one|{\"" ID "\"}|{\"one\"}|"
+	    "{\"1795651260000000\"}|{\"k,1\"}");
+	expect_changed(1, -1, -1);
+	answer[0] = ID2;
+	assert_int_equal(booking_scheduled(NULL, tasks, 1), DB_OK);
+	expect_changed(0, -1, -1);
+}
+
+static void
+longest_batch(void **state)
+{
+	struct booking_task many[BOOKING_BATCH];
+	int i;
+
+	(void)state;
+	for (i = 0; i < BOOKING_BATCH; i++)
+		many[i] = tasks[0];
+	answer[0] = ID;
+	assert_int_equal(booking_scheduled(NULL, many, BOOKING_BATCH), DB_OK);
+	for (i = 0; i < BOOKING_BATCH; i++)
+		assert_int_equal(many[i].changed, 1);
+	assert_true(strlen(asked) > BOOKING_BATCH * (UUID_LEN + 30));
+}
+
+/*
+ * The call.
+ */
+
+static void
+begun(void **state)
+{
+	char *body;
+	int changed;
+
+	(void)state;
+	answer[0] = "{}";
+	assert_int_equal(booking_begun(NULL, &booking, &body, &changed),
+	    DB_OK);
+	assert_string_equal(asked, "begun|" ID "|1795651260000000");
+	assert_int_equal(changed, 1);
+	assert_string_equal(body, "{}");
+	free(body);
+
+	/* No body, and no row. */
+	answer[0] = "-";
+	assert_int_equal(booking_begun(NULL, &booking, &body, &changed),
+	    DB_OK);
+	assert_int_equal(changed, 1);
+	assert_null(body);
+	answer[0] = NULL;
+	assert_int_equal(booking_begun(NULL, &booking, &body, &changed),
+	    DB_OK);
+	assert_int_equal(changed, 0);
+	assert_null(body);
+}
+
+static void
+executed(void **state)
+{
+
+	(void)state;
+	assert_int_equal(booking_executed(NULL, &booking, "id", "key"),
+	    DB_OK);
+	assert_string_equal(asked, "executed|" ID "|id|1795651260000000|key");
+	assert_int_equal(booking_executed(NULL, &booking, NULL, "key"),
+	    DB_OK);
+	assert_string_equal(asked,
+	    "executed|" ID "|NULL|1795651260000000|key");
+	assert_int_equal(booking_name_executed(NULL, ID, "name"), DB_OK);
+	assert_string_equal(asked, "name executed|" ID "|name");
+}
+
+/*
+ * Failures.
+ */
+
+static void
+failures(void **state)
+{
+	struct booking_failure failure = { .stage = BOOKING_SCHEDULE,
+	    .http_status = 503, .error = "no", .retry_in = 1.2345 };
+	int changed;
+
+	(void)state;
+	assert_int_equal(booking_failed_once(NULL, &booking, &failure),
+	    DB_OK);
+	assert_string_equal(asked, "failed once|" ID "|schedule|t1|1.234|503|"
+	    "no|1795651260000000");
+
+	/* Without a time, which is compared as such; nor a tenant. */
+	failure.stage = BOOKING_EXECUTE;
+	failure.http_status = 0;
+	booking.due = BOOKING_NO_TIME;
+	booking.tenant_id = NULL;
+	assert_int_equal(booking_failed(NULL, &booking, &failure, &changed),
+	    DB_OK);
+	assert_string_equal(asked,
+	    "failed|" ID "|execute|NULL|1.234|0|no|NULL");
+	assert_int_equal(changed, 1);
+	answer[0] = "0";
+	assert_int_equal(booking_failed(NULL, &booking, &failure, &changed),
+	    DB_OK);
+	assert_int_equal(changed, 0);
+}
+
+/*
+ * The others.
+ */
+
+static void
+transitions(void **state)
+{
+	int changed = 0;
+
+	(void)state;
+	assert_int_equal(booking_unschedule(NULL, &booking, &changed), DB_OK);
+	assert_string_equal(asked, "unschedule|" ID "|the task");
+	assert_int_equal(changed, 1);
+	assert_int_equal(booking_task_gone(NULL, &booking, &changed), DB_OK);
+	assert_string_equal(asked, "task gone|" ID "|the task");
+	assert_int_equal(booking_cancel(NULL, &booking, &changed), DB_OK);
+	assert_string_equal(asked, "cancel|" ID);
+	assert_int_equal(booking_retry(NULL, ID, &changed), DB_OK);
+	assert_string_equal(asked, "retry|" ID);
+	assert_int_equal(booking_obsolete_deleted(NULL, "t"), DB_OK);
+	assert_string_equal(asked, "obsolete deleted|t");
+	assert_int_equal(booking_obsolete_later(NULL, ID, 2.5), DB_OK);
+	assert_string_equal(asked, "obsolete later|" ID "|2.500");
+}
+
+/* Whatever the database says reaches the caller, and changes nothing. */
+static void
+refusals(void **state)
+{
+	static const enum db_outcome outcomes[] = { DB_LOST, DB_LOCKED,
+	    DB_FAILED };
+	struct booking_failure failure = { .error = "no" };
+	char *body;
+	int changed;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(outcomes); i++) {
+		outcome = outcomes[i];
+		assert_int_equal(booking_scheduled(NULL, tasks, 2), outcome);
+		assert_int_equal(booking_scheduled(NULL, tasks, 1), outcome);
+		assert_int_equal(booking_begun(NULL, &booking, &body,
+		    &changed), outcome);
+		assert_null(body);
+		assert_int_equal(changed, 0);
+		assert_int_equal(booking_executed(NULL, &booking, "i", "k"),
+		    outcome);
+		assert_int_equal(booking_failed(NULL, &booking, &failure,
+		    &changed), outcome);
+		assert_int_equal(booking_cancel(NULL, &booking, &changed),
+		    outcome);
+	}
+}
+
+#define TEST(name)	cmocka_unit_test_setup(name, begin)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(many_are_scheduled),
+		TEST(one_is_scheduled),
+		TEST(longest_batch),
+		TEST(begun),
+		TEST(executed),
+		TEST(failures),
+		TEST(transitions),
+		TEST(refusals),
+	};
+
+	return (cmocka_run_group_tests(tests, NULL, NULL));
+}

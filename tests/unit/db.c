@@ -1,0 +1,571 @@
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config.h"
+#include "db.h"
+#include "monotime.h"
+
+#include "scripted_pq.h"
+#include "unit.h"
+
+#define CONNECT_MS	5000
+#define QUERY_MS	10000
+#define PID		"4711"
+
+static struct config conf;
+static struct db *db;
+static long now;
+
+/* The clock: nobody waits in a time that is made up. */
+long
+monotime_ms(void)
+{
+
+	return (now);
+}
+
+static int interrupts;		/* how many more waits a signal ends */
+static int poll_fails;
+
+int
+poll(struct pollfd *pfds, nfds_t n, int timeout)
+{
+	char c;
+
+	assert_int_equal(n, 1);
+	if (interrupts > 0) {
+		interrupts--;
+		errno = EINTR;
+		return (-1);
+	}
+	if (poll_fails) {
+		errno = ENOMEM;
+		return (-1);
+	}
+	if ((pfds->events & POLLOUT) || recv(pfds->fd, &c, 1,
+	    MSG_PEEK | MSG_DONTWAIT) == 1 || pq.lost_after == 0) {
+		pfds->revents = pfds->events;
+		return (1);
+	}
+	now += timeout;
+	return (0);
+}
+
+static char sql_a[] = "SELECT a", sql_b[] = "SELECT b";
+static const struct db_statement a = { "s0", sql_a }, b = { "s1", sql_b };
+static const char *const params[] = { "one", NULL };
+
+static int
+begin(void **state)
+{
+
+	(void)state;
+	pq_begin();
+	pq.planned = 1;
+	now = 1000000;
+	interrupts = poll_fails = 0;
+	conf = (struct config){ .postgres_db = "d", .postgres_host = "h",
+	    .postgres_port = "5433", .postgres_user = "u",
+	    .postgres_password = "p" };
+	return ((db = db_new(&conf, "the program")) != NULL ? 0 : -1);
+}
+
+static int
+end(void **state)
+{
+
+	(void)state;
+	db_free(db);
+	pq_end();
+	return (0);
+}
+
+/* A new session, which is as it should be. */
+static void
+connect_db(void)
+{
+
+	pq_plan(PQ_ROW(PID));
+	assert_int_equal(db_ready(db), DB_OK);
+	assert_int_equal(pq.pipeline, 1);
+	pq_expect("SET search_path = pg_catalog");
+}
+
+/* Run ${a} and ${b}, which come to these outcomes. */
+static struct db_call calls[2];
+
+static enum db_outcome
+run_both(enum db_outcome first, enum db_outcome second)
+{
+	enum db_outcome outcome;
+	int i;
+
+	calls[0] = (struct db_call){ .statement = &a, .params = params,
+	    .nparams = 2 };
+	calls[1] = (struct db_call){ .statement = &b };
+	outcome = db_run(db, calls, 2);
+	assert_int_equal(calls[0].outcome, first);
+	assert_int_equal(calls[1].outcome, second);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(calls[i].result != NULL,
+		    calls[i].outcome == DB_OK);
+		PQclear(calls[i].result);
+	}
+	return (outcome);
+}
+
+/*
+ * Connecting.
+ */
+
+static void
+session(void **state)
+{
+
+	(void)state;
+	connect_db();
+	assert_non_null(strstr(pq.keywords, "dbname=d host=h port=5433 "
+	    "user=u password=p "));
+	assert_non_null(strstr(pq.keywords, "application_name=the program "));
+	assert_non_null(strstr(pq.keywords,
+	    "target_session_attrs=read-write "));
+
+	/* An idle connection is good; no other one is made. */
+	assert_int_equal(db_ready(db), DB_OK);
+	assert_int_equal(pq.connections, 1);
+	assert_string_equal(db_error(db), "");
+}
+
+static void
+session_is_set_up(void **state)
+{
+	static const char *const settings[] = { "followup.daemon = 'on'",
+	    "TimeZone = 'UTC'", "DateStyle = 'ISO'",
+	    "statement_timeout = '9s'", "lock_timeout = '3s'",
+	    "idle_in_transaction_session_timeout = '10s'",
+	    "enable_seqscan = off", "plan_cache_mode = force_generic_plan",
+	    "standard_conforming_strings = on" };
+	size_t i;
+
+	(void)state;
+	pq_plan(PQ_ROW(PID));
+	assert_int_equal(db_ready(db), DB_OK);
+	for (i = 0; i < NITEMS(settings); i++)
+		ASSERT_ROW(strstr(pq.sent, settings[i]) != NULL,
+		    settings[i]);
+}
+
+/* A connection string is complete. */
+static void
+connection_string(void **state)
+{
+
+	(void)state;
+	conf.database_url = "postgresql://h2/d2";
+	connect_db();
+	assert_non_null(strstr(pq.keywords, "dbname=postgresql://h2/d2 "));
+	assert_null(strstr(pq.keywords, "host=h "));
+	assert_null(strstr(pq.keywords, "password=p "));
+}
+
+static void
+no_connection(void **state)
+{
+
+	(void)state;
+	pq.start_fails = 1;
+	assert_int_equal(db_ready(db), DB_LOST);
+	assert_string_equal(db_error(db), "out of memory");
+	pq.start_fails = 2;
+	assert_int_equal(db_ready(db), DB_LOST);
+	assert_string_equal(db_error(db), "no such host");
+	assert_int_equal(pq.open, 0);
+	pq.start_fails = 0;
+	pq.polling = PGRES_POLLING_FAILED;
+	assert_int_equal(db_ready(db), DB_LOST);
+	assert_int_equal(pq.open, 0);
+
+	/* It is tried anew each time. */
+	pq.polling = PGRES_POLLING_OK;
+	connect_db();
+}
+
+static void
+connecting_takes_too_long(void **state)
+{
+	long start = now;
+
+	(void)state;
+	pq.polling = PGRES_POLLING_READING;
+	assert_int_equal(db_ready(db), DB_LOST);
+	assert_string_equal(db_error(db), "the database does not answer");
+	assert_int_equal(now - start, CONNECT_MS);
+	assert_int_equal(pq.open, 0);
+}
+
+static void
+waiting_fails(void **state)
+{
+
+	(void)state;
+	poll_fails = 1;
+	assert_int_equal(db_ready(db), DB_LOST);
+	assert_int_equal(pq.open, 0);
+
+	/* A signal is no failure. */
+	poll_fails = 0;
+	interrupts = 1;
+	connect_db();
+}
+
+static void
+session_cannot_be_set_up(void **state)
+{
+	int step;
+
+	(void)state;
+	pq.nonblocking_fails = 1;
+	assert_int_equal(db_ready(db), DB_LOST);
+	pq.nonblocking_fails = 0;
+	pq.send_fails = 1;
+	assert_int_equal(db_ready(db), DB_LOST);
+
+	pq_plan(pq_refusal("22023", "no such setting"));
+	assert_int_equal(db_ready(db), DB_LOST);
+	assert_string_equal(db_error(db), "the session could not be set up");
+	for (step = 0; step < 2; step++) {
+		pq_plan(PQ_ROW(PID));
+		pq.lost_after = step;
+		assert_int_equal(db_ready(db), DB_LOST);
+		assert_int_equal(pq.open, 0);
+		pq.lost_after = -1;
+	}
+
+	pq_plan(PQ_ROW(PID));
+	pq.silent_after = 0;
+	assert_int_equal(db_ready(db), DB_LOST);
+	assert_string_equal(db_error(db), "the database does not answer");
+	pq.silent_after = -1;
+
+	pq_plan(PQ_ROW(PID));
+	pq.pipeline_fails = 1;
+	assert_int_equal(db_ready(db), DB_LOST);
+	assert_int_equal(pq.open, 0);
+}
+
+static void
+pooler_is_refused(void **state)
+{
+
+	(void)state;
+	pq_plan(PQ_ROW("17"));
+	assert_int_equal(db_ready(db), DB_LOST);
+	assert_non_null(strstr(db_error(db),
+	    "goes through a connection pooler"));
+	assert_int_equal(pq.open, 0);
+}
+
+/*
+ * Statements.
+ */
+
+static void
+one_round_trip(void **state)
+{
+
+	(void)state;
+	connect_db();
+	assert_int_equal(run_both(DB_OK, DB_OK), DB_OK);
+	assert_string_equal(pq.sent, "PREPARE SELECT a; EXECUTE s0; "
+	    "PREPARE SELECT b; EXECUTE s1");
+	assert_int_equal(pq.syncs, 2);
+	pq.sent[0] = '\0';
+
+	/* Prepared once a session. */
+	assert_int_equal(run_both(DB_OK, DB_OK), DB_OK);
+	assert_string_equal(pq.sent, "EXECUTE s0; EXECUTE s1");
+	assert_int_equal(pq.syncs, 4);
+}
+
+static void
+values(void **state)
+{
+
+	(void)state;
+	connect_db();
+	pq_plan(pq_command());
+	pq_plan(PQ_ROW("-9007199254740993", NULL));
+	calls[0] = (struct db_call){ .statement = &a, .params = params,
+	    .nparams = 2 };
+	assert_int_equal(db_run(db, calls, 1), DB_OK);
+	assert_int_equal(pq.nparams, 2);
+	assert_string_equal(pq.params[0], "one");
+	assert_null(pq.params[1]);
+	assert_true(db_int(calls[0].result, 0, 0) ==
+	    INT64_C(-9007199254740993));
+	assert_true(db_int(calls[0].result, 0, 1) == 0);
+	PQclear(calls[0].result);
+}
+
+/* What is refused keeps nothing else from being run. */
+static void
+one_is_refused(void **state)
+{
+
+	(void)state;
+	connect_db();
+	pq_plan(pq_command());
+	pq_plan(pq_refusal("22003", "too big\nfor it"));
+	assert_int_equal(run_both(DB_FAILED, DB_OK), DB_FAILED);
+	assert_string_equal(db_error(db), "too big for it");
+	assert_int_equal(pq.open, 1);
+
+	/* It is prepared all the same, and must not be again. */
+	pq.sent[0] = '\0';
+	assert_int_equal(run_both(DB_OK, DB_OK), DB_OK);
+	assert_string_equal(pq.sent, "EXECUTE s0; EXECUTE s1");
+}
+
+static void
+preparation_is_refused(void **state)
+{
+
+	(void)state;
+	connect_db();
+	pq_plan(pq_refusal("42P01", "no such table"));
+	assert_int_equal(run_both(DB_FAILED, DB_OK), DB_FAILED);
+	assert_string_equal(db_error(db), "no such table");
+	pq.sent[0] = '\0';
+	assert_int_equal(run_both(DB_OK, DB_OK), DB_OK);
+	assert_string_equal(pq.sent, "PREPARE SELECT a; EXECUTE s0; "
+	    "EXECUTE s1");
+}
+
+static void
+classes_of_refusals(void **state)
+{
+	static const struct {
+		const char *state;
+		enum db_outcome outcome;
+	} rows[] = {
+		{ NULL, DB_LOST }, { "08006", DB_LOST }, { "57P01", DB_LOST },
+		{ "57P03", DB_LOST }, { "53200", DB_LOST },
+		{ "53300", DB_LOST }, { "58030", DB_LOST },
+		{ "55P03", DB_LOCKED }, { "57014", DB_LOCKED },
+		{ "40001", DB_LOCKED }, { "40P01", DB_LOCKED },
+		{ "22003", DB_FAILED }, { "23505", DB_FAILED },
+		{ "42501", DB_FAILED }, { "P0001", DB_FAILED },
+		{ "55000", DB_FAILED }, { "57000", DB_FAILED },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		connect_db();
+		pq_plan(pq_command());
+		pq_plan(pq_refusal(rows[i].state, "no"));
+		(void)run_both(rows[i].outcome, rows[i].outcome == DB_LOST ?
+		    DB_LOST : DB_OK);
+		ASSERT_ROW(pq.open == (rows[i].outcome != DB_LOST),
+		    rows[i].state != NULL ? rows[i].state : "none");
+		db_close(db);
+	}
+}
+
+/* The first outcome that is not good counts. */
+static void
+both_are_refused(void **state)
+{
+
+	(void)state;
+	connect_db();
+	pq_plan(pq_command());
+	pq_plan(pq_refusal("55P03", "locked"));
+	pq_plan(pq_command());
+	pq_plan(pq_refusal("22003", "too big"));
+	assert_int_equal(run_both(DB_LOCKED, DB_FAILED), DB_LOCKED);
+}
+
+static void
+no_session(void **state)
+{
+
+	(void)state;
+	assert_int_equal(run_both(DB_LOST, DB_LOST), DB_LOST);
+	assert_int_equal(pq.connections, 0);
+}
+
+/*
+ * Losses: whatever had been answered, nothing counts, and the next session
+ * prepares anew.
+ */
+
+static void
+expect_loss(void)
+{
+
+	assert_int_equal(run_both(DB_LOST, DB_LOST), DB_LOST);
+	assert_int_equal(pq.open, 0);
+	pq.lost_after = pq.silent_after = -1;
+	pq.send_fails = 0;
+	connect_db();
+	pq.sent[0] = '\0';
+	assert_int_equal(run_both(DB_OK, DB_OK), DB_OK);
+	assert_non_null(strstr(pq.sent, "PREPARE SELECT a"));
+	db_close(db);
+}
+
+static void
+lost_at_each_step(void **state)
+{
+	int step;
+
+	(void)state;
+
+	/* Five results each, with the ends of two and the sync. */
+	for (step = 0; step < 10; step++) {
+		connect_db();
+		pq.lost_after = step;
+		expect_loss();
+		connect_db();
+		pq.lost_after = step;
+		pq.lost_with_result = 1;
+		expect_loss();
+		pq.lost_with_result = 0;
+	}
+	for (step = 1; step <= 6; step++) {
+		connect_db();
+		pq.send_fails = step;
+		expect_loss();
+	}
+}
+
+static void
+silent_at_each_step(void **state)
+{
+	long start;
+	int step;
+
+	(void)state;
+	for (step = 0; step < 10; step++) {
+		connect_db();
+		start = now;
+		pq.silent_after = step;
+		assert_int_equal(run_both(DB_LOST, DB_LOST), DB_LOST);
+		assert_int_equal(now - start, QUERY_MS);
+		assert_string_equal(db_error(db),
+		    "the database does not answer");
+		pq.silent_after = -1;
+	}
+}
+
+static void
+cannot_flush(void **state)
+{
+
+	(void)state;
+	connect_db();
+	pq.flush = -1;
+	assert_int_equal(run_both(DB_LOST, DB_LOST), DB_LOST);
+	assert_int_equal(pq.open, 0);
+}
+
+/* An idle connection that came to its end is noticed before it is used. */
+static void
+lost_while_idle(void **state)
+{
+
+	(void)state;
+	connect_db();
+	pq_break("terminating connection\tdue to a\ncommand\n");
+	pq_plan(PQ_ROW(PID));
+	assert_int_equal(db_ready(db), DB_OK);
+	assert_int_equal(pq.connections, 2);
+
+	/* A notice is no end. */
+	pq_readable(1);
+	assert_int_equal(db_ready(db), DB_OK);
+	assert_int_equal(pq.connections, 2);
+}
+
+static void
+message_in_one_line(void **state)
+{
+	char buf[64];
+
+	(void)state;
+	connect_db();
+	pq.error = "one\ttwo\nthree\n";
+	assert_string_equal(db_message((PGconn *)(void *)&pq, buf,
+	    sizeof(buf)), "one two three");
+}
+
+/*
+ * Preparing.
+ */
+
+static void
+prepared_ahead(void **state)
+{
+	const struct db_statement *const both[] = { &a, &b };
+
+	(void)state;
+	assert_int_equal(db_prepare(db, both, 2), DB_LOST);
+	connect_db();
+	assert_int_equal(db_prepare(db, both, 2), DB_OK);
+	assert_string_equal(pq.sent, "PREPARE SELECT a; PREPARE SELECT b");
+	pq.sent[0] = '\0';
+	assert_int_equal(db_prepare(db, both, 2), DB_OK);
+	assert_string_equal(pq.sent, "");
+	assert_int_equal(run_both(DB_OK, DB_OK), DB_OK);
+	assert_string_equal(pq.sent, "EXECUTE s0; EXECUTE s1");
+}
+
+static void
+one_cannot_be_prepared(void **state)
+{
+	const struct db_statement *const both[] = { &a, &b };
+
+	(void)state;
+	connect_db();
+	pq_plan(pq_refusal("42P01", "no such table"));
+	assert_int_equal(db_prepare(db, both, 2), DB_FAILED);
+	pq.sent[0] = '\0';
+	assert_int_equal(db_prepare(db, both, 2), DB_OK);
+	assert_string_equal(pq.sent, "PREPARE SELECT a");
+}
+
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, begin, end)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(session),
+		TEST(session_is_set_up),
+		TEST(connection_string),
+		TEST(no_connection),
+		TEST(connecting_takes_too_long),
+		TEST(waiting_fails),
+		TEST(session_cannot_be_set_up),
+		TEST(pooler_is_refused),
+		TEST(one_round_trip),
+		TEST(values),
+		TEST(one_is_refused),
+		TEST(preparation_is_refused),
+		TEST(classes_of_refusals),
+		TEST(both_are_refused),
+		TEST(no_session),
+		TEST(lost_at_each_step),
+		TEST(silent_at_each_step),
+		TEST(cannot_flush),
+		TEST(lost_while_idle),
+		TEST(message_in_one_line),
+		TEST(prepared_ahead),
+		TEST(one_cannot_be_prepared),
+	};
+
+	return (cmocka_run_group_tests(tests, NULL, NULL));
+}
