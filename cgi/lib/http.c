@@ -220,6 +220,13 @@ http_prepare(struct http *http, const struct http_request *request)
 	SET(CURLOPT_URL, request->url);
 	SET(CURLOPT_PROXY, has_proxy ? http->proxy : "");
 	SET(CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
+
+	/*
+	 * A peer that speaks HTTP/2 gets its requests over one connection:
+	 * those that begin together wait for the first to find out.
+	 */
+	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+	SET(CURLOPT_PIPEWAIT, (long)url_is_https(request->url));
 	SET(CURLOPT_HTTPHEADER, http->headers);
 	SET(CURLOPT_TIMEOUT_MS, request->timeout_ms);
 	SET(CURLOPT_FRESH_CONNECT, (long)request->fresh);

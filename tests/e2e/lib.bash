@@ -349,3 +349,16 @@ task_body() {
 	    'scheduledAt', to_char(scheduled_at AT TIME ZONE 'UTC',
 	    'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'))" | jq -c "${2:-.}"
 }
+
+# A service account's credentials, as Google hands them out.
+make_credentials() {
+	CREDENTIALS=$BATS_TEST_TMPDIR/credentials.json
+	openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 \
+	    -out "$BATS_TEST_TMPDIR/account.pem" 2>/dev/null
+	jq -n --rawfile key "$BATS_TEST_TMPDIR/account.pem" '{
+	    type: "service_account", project_id: "demo-project",
+	    private_key_id: "key-1", private_key: $key,
+	    client_email: "scheduler@demo-project.iam.gserviceaccount.com",
+	    token_uri: "https://oauth2.googleapis.com/token"}' >"$CREDENTIALS"
+	chmod 400 "$CREDENTIALS"
+}

@@ -320,8 +320,7 @@ times(void **state)
 		{ "12026-06-01 00:00:00.5+00",
 		    "12026-06-01T00:00:00.500000Z" },
 	};
-	struct booking_task task = { .booking = &booking, .name = "n",
-	    .idempotency_key = "k" };
+	struct booking_task task = { .booking = &booking, .name = "n" };
 	char text[BOOKING_TIME_LEN];
 	size_t i;
 
@@ -417,9 +416,9 @@ static int
 schedule(void)
 {
 	struct booking_task task = { .booking = &booking,
-	    .name = QUEUE "new", .idempotency_key = "new key",
-	    .changed = -1 };
+	    .name = QUEUE "new", .changed = -1 };
 
+	booking.key = "new key";
 	booking.due += due_shift;
 	assert_int_equal(booking_scheduled(b, &task, 1), DB_OK);
 	return (task.changed);
@@ -533,7 +532,7 @@ schedule_pair(void)
 	for (i = 0; i < 2; i++) {
 		tasks[i].booking = &pair[i];
 		tasks[i].name = i == 0 ? QUEUE "first" : QUEUE "second";
-		tasks[i].idempotency_key = i == 0 ? "k0" : "k1";
+		pair[i].key = i == 0 ? "k0" : "k1";
 		tasks[i].changed = -1;
 	}
 	return (booking_scheduled(b, tasks, 2));
@@ -595,8 +594,7 @@ locked_row_alone(void **state)
 	(void)state;
 	start("pending");
 	run("BEGIN; SELECT FROM lead_bookings FOR UPDATE");
-	struct booking_task task = { .booking = &booking, .name = "n",
-	    .idempotency_key = "k" };
+	struct booking_task task = { .booking = &booking, .name = "n" };
 	assert_int_equal(booking_scheduled(b, &task, 1), DB_LOCKED);
 	run("ROLLBACK");
 }
@@ -712,8 +710,9 @@ executed(void **state)
 	(void)state;
 	for (i = 0; i < NITEMS(states); i++) {
 		start(states[i]);
-		assert_int_equal(booking_executed(b, &booking, "made-it",
-		    "its key"), DB_OK);
+		booking.key = "its key";
+		assert_int_equal(booking_executed(b, &booking, "made-it"),
+		    DB_OK);
 		expect(state_sql, i == 0 ? "executed - 2 -" :
 		    "executed made-it 2 - obsolete:old");
 		expect("SELECT concat_ws(' ', task_name, idempotency_key, "
@@ -725,14 +724,14 @@ executed(void **state)
 
 	/* By the task that it has; and by one whose name is not known. */
 	start("scheduled");
-	assert_int_equal(booking_executed(b, &booking, "old", "k"), DB_OK);
+	assert_int_equal(booking_executed(b, &booking, "old"), DB_OK);
 	expect(state_sql, "executed old 2 -");
 	start("scheduled");
-	assert_int_equal(booking_executed(b, &booking, NULL, "k"), DB_OK);
+	assert_int_equal(booking_executed(b, &booking, NULL), DB_OK);
 	expect(state_sql, "executed old 2 -");
 	start("executed");
 	run("UPDATE lead_bookings SET executed_at = 'epoch'");
-	assert_int_equal(booking_executed(b, &booking, "old", "k"), DB_OK);
+	assert_int_equal(booking_executed(b, &booking, "old"), DB_OK);
 	expect("SELECT executed_at = 'epoch' FROM lead_bookings", "t");
 }
 
@@ -747,12 +746,12 @@ changed_while_it_is_executed(void **state)
 	(void)state;
 	start("scheduled");
 	somebody_does("scheduled_at = scheduled_at + interval '1 hour'");
-	assert_int_equal(booking_executed(b, &booking, "old", "k"), DB_OK);
+	assert_int_equal(booking_executed(b, &booking, "old"), DB_OK);
 	somebody_did();
 	expect(state_sql, "executed - 0 - obsolete:old");
 	start("scheduled");
 	somebody_does("task_name = '" QUEUE "newer'");
-	assert_int_equal(booking_executed(b, &booking, "old", "k"), DB_OK);
+	assert_int_equal(booking_executed(b, &booking, "old"), DB_OK);
 	somebody_did();
 	expect(state_sql, "executed old 2 - obsolete:newer");
 }
@@ -1067,8 +1066,7 @@ own_writes_fire_nothing(void **state)
 static void
 rows_are_found_by_id(void **state)
 {
-	struct booking_task task = { .booking = &booking, .name = "n",
-	    .idempotency_key = "k" };
+	struct booking_task task = { .booking = &booking, .name = "n" };
 	char *body;
 	int changed, i;
 
@@ -1102,7 +1100,7 @@ rows_are_found_by_id(void **state)
 	read_booking();
 	assert_int_equal(booking_unschedule(b, &booking, &changed), DB_OK);
 	assert_int_equal(booking_cancel(b, &booking, &changed), DB_OK);
-	assert_int_equal(booking_executed(b, &booking, "t", "k"), DB_OK);
+	assert_int_equal(booking_executed(b, &booking, "t"), DB_OK);
 
 	/* The session hands in its figures at its end. */
 	bookings_disconnect(b);

@@ -247,30 +247,6 @@ times(void **state)
 }
 
 static void
-keys(void **state)
-{
-	struct booking booking = { .id = "the-id", .tenant_id = "the tenant",
-	    .due = 1795651260999999 };
-	char key[BOOKING_KEY_LEN], tenant[300];
-
-	(void)state;
-	booking_key(&booking, key);
-	assert_string_equal(key,
-	    "followup:the tenant:the-id:2026-11-26T00:01:00.999Z");
-	booking.tenant_id = NULL;
-	booking.due = BOOKING_NO_TIME;
-	booking_key(&booking, key);
-	assert_string_equal(key, "followup::the-id:");
-
-	/* As long as the column takes, and no longer. */
-	memset(tenant, 'x', sizeof(tenant));
-	tenant[sizeof(tenant) - 1] = '\0';
-	booking.tenant_id = tenant;
-	booking_key(&booking, key);
-	assert_int_equal(strlen(key), BOOKING_KEY_LEN - 1);
-}
-
-static void
 arrays(void **state)
 {
 	static const char *const texts[] = { "", "a\"b\\c", "{,}", "NULL",
@@ -300,7 +276,6 @@ main(void)
 		TEST(locks),
 		TEST(stages),
 		TEST(times),
-		TEST(keys),
 		TEST(arrays),
 	};
 

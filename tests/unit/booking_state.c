@@ -85,7 +85,7 @@ begin(void **state)
 	memset(answer, 0, sizeof(answer));
 	answer[0] = "1";
 	booking = (struct booking){ .id = ID, .tenant_id = "t1",
-	    .task_name = "the task", .due = 1795651260000000 };
+	    .task_name = "the task", .due = 1795651260000000, .key = "key" };
 	return (0);
 }
 
@@ -94,14 +94,14 @@ begin(void **state)
  */
 
 static struct booking list[3] = {
-	{ .id = ID, .due = 1795651260000000 },
-	{ .id = ID2, .due = -1 },
-	{ .id = ID3, .due = INT64_MAX },
+	{ .id = ID, .due = 1795651260000000, .key = "k,1" },
+	{ .id = ID2, .due = -1, .key = "k\\2" },
+	{ .id = ID3, .due = INT64_MAX, .key = "{NULL}" },
 };
 static struct booking_task tasks[3] = {
-	{ .booking = &list[0], .name = "one", .idempotency_key = "k,1" },
-	{ .booking = &list[1], .name = "tw\"o", .idempotency_key = "k\\2" },
-	{ .booking = &list[2], .name = "", .idempotency_key = "{NULL}" },
+	{ .booking = &list[0], .name = "one" },
+	{ .booking = &list[1], .name = "tw\"o" },
+	{ .booking = &list[2], .name = "" },
 };
 
 static void
@@ -209,11 +209,9 @@ executed(void **state)
 {
 
 	(void)state;
-	assert_int_equal(booking_executed(NULL, &booking, "id", "key"),
-	    DB_OK);
+	assert_int_equal(booking_executed(NULL, &booking, "id"), DB_OK);
 	assert_string_equal(asked, "executed|" ID "|id|1795651260000000|key");
-	assert_int_equal(booking_executed(NULL, &booking, NULL, "key"),
-	    DB_OK);
+	assert_int_equal(booking_executed(NULL, &booking, NULL), DB_OK);
 	assert_string_equal(asked,
 	    "executed|" ID "|NULL|1795651260000000|key");
 	assert_int_equal(booking_name_executed(NULL, ID, "name"), DB_OK);
@@ -298,7 +296,7 @@ refusals(void **state)
 		    &changed), outcome);
 		assert_null(body);
 		assert_int_equal(changed, 0);
-		assert_int_equal(booking_executed(NULL, &booking, "i", "k"),
+		assert_int_equal(booking_executed(NULL, &booking, "i"),
 		    outcome);
 		assert_int_equal(booking_failed(NULL, &booking, &failure,
 		    &changed), outcome);
