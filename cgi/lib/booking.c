@@ -247,29 +247,10 @@ booking_take(struct bookings *b, enum booking_stage stage,
 	return (outcome);
 }
 
-static const struct bookings_sql lock_sql = { "lock",
-    "SELECT pg_advisory_lock(" BOOKING_LOCK_KEY("$2::text", "$1::text") ")" };
-
-/**
- * booking_lock(bookings, stage, id):
- * Wait for the session's lock on ${stage} of booking ${id} for some seconds;
- * DB_LOCKED when that is not enough.
- */
-enum db_outcome
-booking_lock(struct bookings *b, enum booking_stage stage, const char *id)
-{
-	struct bookings_call call = { .sql = &lock_sql, .nparams = 2,
-	    .params = { id, booking_stage_name(stage) } };
-	enum db_outcome outcome;
-
-	if ((outcome = bookings_run(b, &call, 1)) == DB_OK)
-		PQclear(call.result);
-	return (outcome);
-}
-
 /**
  * booking_try_lock(bookings, stage, id, locked):
- * Set ${locked} to whether the lock could be taken without waiting.
+ * Set ${locked} to whether the session's lock on ${stage} of booking ${id} could
+ * be taken without waiting.
  */
 enum db_outcome
 booking_try_lock(struct bookings *b, enum booking_stage stage, const char *id,
@@ -359,4 +340,4 @@ booking_epoch(const struct booking *booking)
 }
 
 const struct bookings_sql *const booking_statements[] = { &read_sql,
-    &try_lock_sql, &unlock_sql, &lock_sql, NULL };
+    &try_lock_sql, &unlock_sql, NULL };

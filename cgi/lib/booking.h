@@ -103,16 +103,9 @@ enum db_outcome booking_take(struct bookings *, enum booking_stage,
     const char *const *, size_t, struct booking *, PGresult **);
 
 /**
- * booking_lock(bookings, stage, id):
- * Wait for the session's lock on ${stage} of booking ${id} for some seconds;
- * DB_LOCKED when that is not enough.
- */
-enum db_outcome booking_lock(struct bookings *, enum booking_stage,
-    const char *);
-
-/**
  * booking_try_lock(bookings, stage, id, locked):
- * Set ${locked} to whether the lock could be taken without waiting.
+ * Set ${locked} to whether the session's lock on ${stage} of booking ${id} could
+ * be taken without waiting.
  */
 enum db_outcome booking_try_lock(struct bookings *, enum booking_stage,
     const char *, int *);

@@ -32,7 +32,7 @@ struct fcgi_memory {
 	char length[40];
 	unsigned char *body;
 	size_t len;
-	unsigned char answer[8192];
+	unsigned char answer[65536];
 };
 
 static inline void

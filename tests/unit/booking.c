@@ -177,11 +177,6 @@ locks(void **state)
 	assert_int_equal(booking_try_lock(NULL, BOOKING_EXECUTE, A->id,
 	    &locked), DB_LOCKED);
 	table.trace[0] = '\0';
-	assert_int_equal(booking_lock(NULL, BOOKING_SCHEDULE, A->id), DB_OK);
-	table_fail("lock", DB_LOCKED);
-	assert_int_equal(booking_lock(NULL, BOOKING_SCHEDULE, A->id),
-	    DB_LOCKED);
-	table_expect("lock:A lock:A");
 
 	/* None is none, and what cannot be released goes with the session. */
 	booking_unlock(NULL, BOOKING_EXECUTE, ids, 0);

@@ -754,6 +754,7 @@ foreign_names(void **state)
 	static const char *const rows[] = {
 		"", "x", "projects/", "projects/p-1", "projects/p-12/tasks/x",
 		"projects/other/locations/l/queues/q/tasks/x",
+		"projects/p-2/locations/l/queues/q/tasks/x",
 		"projects/p-1/locations/l/queues/q", TASK "?a=b", TASK "#",
 		TASK " HTTP/1.1", TASK "\r\nX: y", TASK "%2e",
 		"projects/p-1/../../tasks/x", "/projects/p-1/tasks/x",

@@ -69,6 +69,9 @@ static struct {
 	int connect_fails;		/* how many more of them fail */
 	char trace[16384];
 
+	/* Answers statements that are not about single rows. */
+	PGresult *(*other)(const struct bookings_call *);
+
 	/* The failure that was written last. */
 	struct {
 		char stage[16];
@@ -496,6 +499,17 @@ table_reset(struct table_row *row, const char *name, int anew)
 	return (table_count(1));
 }
 
+/* Make it ${to}, unless it is in another state than one of ${from}. */
+static inline PGresult *
+table_become(struct table_row *row, const char *from, const char *to)
+{
+
+	if (row->absent || strstr(from, row->status) == NULL)
+		return (table_count(0));
+	row->status = to;
+	return (table_count(1));
+}
+
 static inline PGresult *
 table_obsolete_deleted(const char *name)
 {
@@ -618,6 +632,11 @@ table_act(const char *statement, const struct table_array *ids,
 		return (table_reset(row, params[1], 0));
 	if (strcmp(statement, "unschedule") == 0)
 		return (table_reset(row, params[1], 1));
+	if (strcmp(statement, "cancel") == 0)
+		return (table_become(row, "pending scheduled failed "
+		    "cancelled", "cancelled"));
+	if (strcmp(statement, "retry") == 0)
+		return (table_become(row, "failed", "pending"));
 	return (table_count(1));
 }
 
@@ -632,6 +651,8 @@ table_run(struct bookings_call *call)
 	call->result = NULL;
 	if (table.lost)
 		return (DB_LOST);
+	if (table.other != NULL && (call->result = table.other(call)) != NULL)
+		return (DB_OK);
 	if (strcmp(statement, "obsolete deleted") == 0) {
 		table_trace("obsolete_deleted:%s",
 		    table_task(call->params[0]));

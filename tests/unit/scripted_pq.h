@@ -435,6 +435,9 @@ PQgetResult(PGconn *conn)
 	pq.silent_after -= pq.silent_after > 0;
 	pq.lost_after -= pq.lost_after > 0;
 	if (pq.nresults == 0) {
+		/* In a pipeline the last thing to come is a sync. */
+		if (pq.pipeline)
+			fail_msg("PQgetResult has nothing left to return");
 		pq.awaiting = pq.complete = 0;
 		return (NULL);
 	}

@@ -1,0 +1,221 @@
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bookings.h"
+#include "config.h"
+
+#include "captured_log.h"
+#include "scripted_pq.h"
+#include "unit.h"
+
+#define PID	"4711"
+
+static struct config conf;
+static struct db *db;
+static struct bookings *b;
+
+static int
+begin(void **state)
+{
+
+	(void)state;
+	pq_begin();
+	pq.planned = 1;
+	captured_log_begin(LOG_DEBUG);
+	conf = (struct config){ .schema = "my\"{S}schema",
+	    .table = "Table", .postgres_db = "d" };
+	assert_non_null(db = db_new(&conf, "test"));
+	assert_non_null(b = bookings_new(&conf, db));
+	pq_plan(PQ_ROW(PID));
+	assert_int_equal(bookings_ready(b), DB_OK);
+	pq.sent[0] = '\0';
+	return (0);
+}
+
+static int
+end(void **state)
+{
+
+	(void)state;
+	bookings_free(b);
+	bookings_free(NULL);
+	db_free(db);
+	captured_log_end();
+	pq_end();
+	return (0);
+}
+
+static const struct bookings_sql one_sql = { "one",
+    "SELECT {S}.f({T}), {H} FROM {T}" };
+static const struct bookings_sql two_sql = { "two", "SELECT 2" };
+
+/* This installation's names stand in every statement, quoted. */
+static void
+names(void **state)
+{
+	struct bookings_call calls[] = { { .sql = &one_sql, .nparams = 1,
+	    .params = { "p" } }, { .sql = &two_sql }, { .sql = &one_sql,
+	    .nparams = 1, .params = { "p" } } };
+
+	(void)state;
+	assert_int_equal(bookings_run(b, calls, 2), DB_OK);
+	assert_string_equal(pq.sent, "PREPARE SELECT \"my\"\"{S}schema\".f("
+	    "\"my\"\"{S}schema\".\"Table\"), interval '2588400 s' FROM "
+	    "\"my\"\"{S}schema\".\"Table\"; EXECUTE s0; "
+	    "PREPARE SELECT 2; EXECUTE s1");
+	PQclear(calls[0].result);
+	PQclear(calls[1].result);
+
+	/* Written once. */
+	pq.sent[0] = '\0';
+	assert_int_equal(bookings_run(b, &calls[2], 1), DB_OK);
+	assert_string_equal(pq.sent, "EXECUTE s0");
+	PQclear(calls[2].result);
+}
+
+static void
+refusals_are_logged(void **state)
+{
+	struct bookings_call calls[] = { { .sql = &two_sql },
+	    { .sql = &one_sql } };
+
+	(void)state;
+	pq_plan(pq_refusal("42501", "permission denied"));
+	assert_int_equal(bookings_run(b, calls, 2), DB_FAILED);
+	assert_null(calls[0].result);
+	assert_int_equal(calls[0].outcome, DB_FAILED);
+	assert_int_equal(calls[1].outcome, DB_OK);
+	PQclear(calls[1].result);
+	assert_int_equal(logged("the database refused the statement \"two\": "
+	    "permission denied; is the trigger installed"), 1);
+	assert_string_equal(bookings_error(b), "permission denied");
+
+	/* That a row is locked is no reason to look into the grants. */
+	pq_plan(pq_command());
+	pq_plan(pq_refusal("55P03", "locked"));
+	assert_int_equal(bookings_run(b, calls, 1), DB_LOCKED);
+	assert_int_equal(logged("refused"), 1);
+}
+
+static void
+rows_that_changed(void **state)
+{
+	struct bookings_call call = { .sql = &two_sql };
+	int changed = -1;
+
+	(void)state;
+	pq_plan(pq_command());
+	pq_plan(PQ_ROW("3"));
+	assert_int_equal(bookings_changed(b, &call, &changed), DB_OK);
+	assert_int_equal(changed, 3);
+	assert_null(call.result);
+	assert_int_equal(bookings_changed(b, &call, NULL), DB_OK);
+	pq_plan(pq_refusal("22003", "no"));
+	changed = 7;
+	assert_int_equal(bookings_changed(b, &call, &changed), DB_FAILED);
+	assert_int_equal(changed, 7);
+	bookings_disconnect(b);
+	assert_int_equal(pq.open, 0);
+	assert_int_equal(bookings_changed(b, &call, &changed), DB_LOST);
+}
+
+static void
+statements_are_prepared(void **state)
+{
+	const struct bookings_sql *const list[] = { &two_sql, NULL };
+
+	(void)state;
+	assert_int_equal(bookings_prepare(b, list), DB_OK);
+	assert_string_equal(pq.sent, "PREPARE SELECT 2");
+	bookings_disconnect(b);
+	pq.start_fails = 2;
+	assert_int_equal(bookings_prepare(b, list), DB_LOST);
+}
+
+/* There is an end to the statements of a handle. */
+static void
+too_many_statements(void **state)
+{
+	static struct bookings_sql many[64];
+	struct bookings_call call;
+	enum db_outcome outcome = DB_OK;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 64 && outcome == DB_OK; i++) {
+		many[i].name = many[i].text = "x";
+		call = (struct bookings_call){ .sql = &many[i] };
+		outcome = bookings_run(b, &call, 1);
+		PQclear(call.result);
+		pq.sent[0] = '\0';
+		pq.nrefusals = 0;
+	}
+	assert_int_equal(outcome, DB_LOST);
+	assert_int_equal(i, 49);
+}
+
+static void
+check(void **state)
+{
+	char missing[256];
+
+	(void)state;
+	pq_plan(pq_command());
+	pq_plan(PQ_ROW(NULL));
+	assert_int_equal(bookings_check(b, missing, sizeof(missing)), DB_OK);
+	assert_string_equal(missing, "");
+	assert_int_equal(pq.nparams, 3);
+	assert_string_equal(pq.params[0], "my\"{S}schema");
+	assert_string_equal(pq.params[1], "\"my\"\"{S}schema\"");
+	assert_string_equal(pq.params[2], "\"my\"\"{S}schema\".\"Table\"");
+	pq_plan(PQ_ROW("the trigger is not installed"));
+	assert_int_equal(bookings_check(b, missing, sizeof(missing)), DB_OK);
+	assert_string_equal(missing, "the trigger is not installed");
+
+	/* To be refused already here says as much. */
+	pq_plan(pq_refusal("42501", "permission denied"));
+	assert_int_equal(bookings_check(b, missing, sizeof(missing)), DB_OK);
+	assert_string_equal(missing, "permission denied: run "
+	    "followup-trigger install --grant-to with the role of the "
+	    "daemons");
+	pq.lost_after = 0;
+	assert_int_equal(bookings_check(b, missing, sizeof(missing)),
+	    DB_LOST);
+	assert_string_equal(missing, "");
+}
+
+/* What the listener runs by itself. */
+static void
+listener(void **state)
+{
+	char *sql = bookings_sweep_sql(&conf);
+
+	(void)state;
+	assert_non_null(strstr(sql, "\"my\"\"{S}schema\".\"Table\" b"));
+	assert_non_null(strstr(sql, "now() + interval '2588400 s'"));
+	assert_null(strstr(sql, "{T}"));
+	assert_null(strstr(sql, "{H}"));
+	free(sql);
+	assert_non_null(strstr(bookings_leader_sql(),
+	    "pg_try_advisory_lock("));
+}
+
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, begin, end)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(names),
+		TEST(refusals_are_logged),
+		TEST(rows_that_changed),
+		TEST(statements_are_prepared),
+		TEST(too_many_statements),
+		TEST(check),
+		TEST(listener),
+	};
+
+	return (cmocka_run_group_tests(tests, NULL, NULL));
+}

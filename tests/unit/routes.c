@@ -1,0 +1,677 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "../fuzz/fcgi_memory.h"
+
+#include "breaker.h"
+#include "config.h"
+#include "monotime.h"
+#include "routes.h"
+#include "schedule.h"
+
+#include "captured_log.h"
+#include "scripted_bookings.h"
+#include "unit.h"
+
+#define A	(&table.rows[0])
+#define B	(&table.rows[1])
+#define WEBHOOK	"/webhooks/booking-followup"
+
+static struct config conf = { .schema = "lad_dev", .table = "lead_bookings",
+    .emulator_host = "127.0.0.1:1", .project_id = "p", .location = "l",
+    .queue = "q", .schedule_concurrency = 2, .max_schedule_attempts = 10,
+    .max_execution_attempts = 8 };
+static struct routes *routes;
+static struct breaker *breaker;
+
+/* The rest of bookings.c, which the table does not have. */
+static const char *missing = "";
+
+struct bookings *
+bookings_new(const struct config *c, struct db *db)
+{
+
+	assert_true(c == &conf && db != NULL);
+	return ((struct bookings *)(void *)&table);
+}
+
+void
+bookings_free(struct bookings *b)
+{
+
+	(void)b;
+}
+
+enum db_outcome
+bookings_prepare(struct bookings *b, const struct bookings_sql *const *list)
+{
+
+	assert_true(b != NULL && list[0] != NULL);
+	return (DB_OK);
+}
+
+enum db_outcome
+bookings_check(struct bookings *b, char *text, size_t len)
+{
+
+	assert_non_null(b);
+	(void)snprintf(text, len, "%s", missing);
+	return (DB_OK);
+}
+
+/* The scheduler, instead of the product's: ${results} for A, B, ... */
+static struct schedule_result planned[3];
+static int calls;
+static size_t asked;
+
+void
+schedule_bookings(const struct schedule *s, const char *const *ids, size_t n,
+    struct schedule_result *results)
+{
+	size_t i;
+
+	assert_ptr_equal(s->conf, &conf);
+	calls++;
+	asked = n;
+	for (i = 0; i < n; i++) {
+		table_trace("schedule:%c", table_letter(table_row(ids[i])));
+		results[i] = planned[(size_t)(table_row(ids[i]) -
+		    table.rows) % NITEMS(planned)];
+	}
+}
+
+static int
+begin(void **state)
+{
+
+	(void)state;
+	captured_log_begin(LOG_DEBUG);
+	table_begin();
+	memset(planned, 0, sizeof(planned));
+	(void)strcpy(planned[0].task_name, "the task");
+	(void)strcpy(planned[0].schedule_time, "2026-11-26T00:01:00.000Z");
+	planned[1].outcome = SCHEDULE_NOTHING;
+	(void)strcpy(planned[1].reason, "already cancelled");
+	planned[2].outcome = SCHEDULE_LATER;
+	(void)strcpy(planned[2].reason, "it is busy");
+	planned[2].retry_after = 7;
+	conf.webhook_token = NULL;
+	missing = "";
+	calls = 0;
+	assert_non_null(breaker = breaker_new());
+	assert_non_null(routes = routes_new(&conf, NULL, breaker));
+	return (0);
+}
+
+static int
+end(void **state)
+{
+
+	(void)state;
+	routes_free(routes);
+	breaker_free(breaker);
+	table_end();
+	captured_log_end();
+	return (0);
+}
+
+static struct fcgi_memory memory;
+static json_t *answer;
+
+/* Ask, and keep the answer's body in ${answer}; return its status. */
+static int
+ask(const char *method, const char *uri, const char *body)
+{
+	struct request request;
+	char *text, *path, *query;
+	int status;
+
+	assert_non_null(path = strdup(uri));
+	if ((query = strchr(path, '?')) != NULL)
+		*query++ = '\0';
+	assert_true(asprintf(&text, "REQUEST_METHOD=%s\nDOCUMENT_URI=%s\n"
+	    "QUERY_STRING=%s\nCONTENT_TYPE=application/json\n"
+	    "HTTP_AUTHORIZATION=Bearer token\n\n%s", method, path,
+	    query != NULL ? query : "", body) > 0);
+	fcgi_memory_init(&memory, &request, (const uint8_t *)text,
+	    strlen(text));
+	routes_handle(routes, &request);
+	status = fcgi_memory_check(&memory, &request);
+	json_decref(answer);
+	answer = json_loads(strstr((char *)memory.answer, "\r\n\r\n") + 4, 0,
+	    NULL);
+	fcgi_memory_free(&memory);
+	free(text);
+	free(path);
+	return (status);
+}
+
+/* The answer has this header line. */
+static int
+has_header(const char *line)
+{
+
+	return (strstr((const char *)memory.answer, line) != NULL);
+}
+
+/* The answer is ${text}, whatever the order of its members. */
+static void
+expect_json(json_t *json, const char *text)
+{
+	json_t *wanted = json_loads(text, 0, NULL);
+	char *got;
+
+	assert_non_null(wanted);
+	if (!json_equal(json, wanted)) {
+		got = json_dumps(json, JSON_COMPACT);
+		fail_msg("answered %s", got);
+	}
+	json_decref(wanted);
+}
+
+static const char *
+member(const char *name)
+{
+	const char *value = json_string_value(json_object_get(answer, name));
+
+	return (value != NULL ? value : "(none)");
+}
+
+#define ID(n)	"0000000" #n "-0000-4000-8000-00000000000b"
+#define ONE(n)	"{\"booking_id\":\"" ID(n) "\"}"
+
+/*
+ * One booking.
+ */
+
+static void
+one_booking(void **state)
+{
+
+	(void)state;
+	assert_int_equal(ask("POST", WEBHOOK, ONE(0)), 200);
+	expect_json(answer, "{\"success\":true,\"scheduled\":true,"
+	    "\"bookingId\":\"" ID(0) "\",\"taskName\":\"the task\","
+	    "\"scheduleTime\":\"2026-11-26T00:01:00.000Z\","
+	    "\"alreadyExists\":false}");
+	planned[0].already_exists = 1;
+	assert_int_equal(ask("POST", WEBHOOK, ONE(0)), 200);
+	assert_true(json_is_true(json_object_get(answer, "alreadyExists")));
+	assert_int_equal(ask("POST", WEBHOOK, ONE(1)), 200);
+	expect_json(answer, "{\"success\":true,\"scheduled\":false,"
+	    "\"bookingId\":\"" ID(1) "\",\"reason\":\"already cancelled\"}");
+	planned[1].outcome = SCHEDULE_GIVEN_UP;
+	assert_int_equal(ask("POST", WEBHOOK, ONE(1)), 200);
+	assert_true(json_is_false(json_object_get(answer, "success")));
+	planned[1].outcome = SCHEDULE_NO_BOOKING;
+	assert_int_equal(ask("POST", WEBHOOK, ONE(1)), 404);
+	assert_string_equal(member("type"),
+	    "urn:followup-scheduler:no-such-booking");
+	assert_int_equal(ask("POST", WEBHOOK, ONE(2)), 503);
+	assert_true(has_header("\r\nRetry-After: 7\r\n"));
+	assert_string_equal(member("type"),
+	    "urn:followup-scheduler:unavailable");
+	planned[2].everybody = 1;
+	planned[2].retry_after = 0;
+	assert_int_equal(ask("POST", WEBHOOK, ONE(2)), 503);
+	assert_true(has_header("\r\nRetry-After: 1\r\n"));
+	assert_string_equal(member("type"),
+	    "urn:followup-scheduler:out-of-service");
+	assert_string_equal(member("detail"), "it is busy");
+}
+
+static void
+payloads(void **state)
+{
+	static const struct {
+		const char *body;
+		int status;
+		const char *detail;
+	} all[] = {
+		{ "{\"booking_id\":\"" ID(0) "\",\"schema\":\"lad_dev\","
+		    "\"tenant_id\":null,\"anything\":5}", 200, "" },
+		{ "{\"booking_id\":\"00000000-0000-4000-8000-00000000000B\"}",
+		    200, "" },
+		{ "{\"booking_id\":\"" ID(0) "\",\"schema\":\"other\"}", 200,
+		    "" },
+		{ "{}", 400, "booking_id must be a string" },
+		{ "{\"booking_id\":5}", 400, "booking_id must be a string" },
+		{ "{\"booking_id\":\"x\"}", 400, "is not a UUID" },
+		{ "{\"booking_id\":\"" ID(0) "\",\"tenant_id\":5}", 400,
+		    "tenant_id must be a string or null" },
+		{ "[]", 400, "" },
+		{ "{", 400, "" },
+		{ "{\"booking_id\":\"" ID(0) "\",\"booking_ids\":[]}", 400,
+		    "either booking_id or booking_ids" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(all); i++) {
+		ASSERT_ROW(ask("POST", WEBHOOK, all[i].body) == all[i].status,
+		    all[i].body);
+		ASSERT_ROW(strstr(member("detail"), all[i].detail) != NULL ||
+		    all[i].status == 200, all[i].body);
+	}
+
+	/* Only the first two were looked at. */
+	table_expect("schedule:A schedule:A");
+}
+
+/*
+ * Many.
+ */
+
+static json_t *
+result(size_t i)
+{
+
+	return (json_array_get(json_object_get(answer, "results"), i));
+}
+
+/* In the order asked, whatever is the matter with each. */
+static void
+many_bookings(void **state)
+{
+
+	(void)state;
+	assert_int_equal(ask("POST", WEBHOOK, "{\"booking_ids\":[\"" ID(2)
+	    "\",\"nonsense\",\"" ID(1) "\",\"" ID(0) "\",\"" ID(2)
+	    "\",\"00000001-0000-4000-8000-00000000000B\"]}"), 200);
+	table_expect("schedule:C schedule:B schedule:A");
+	assert_int_equal(calls, 1);
+	assert_true(json_is_true(json_object_get(answer, "success")));
+	assert_int_equal(json_array_size(json_object_get(answer, "results")),
+	    6);
+	expect_json(result(0), "{\"type\":\"urn:followup-scheduler:"
+	    "unavailable\",\"title\":\"Try again later\","
+	    "\"status\":503,\"detail\":\"it is busy\",\"retryAfter\":7,"
+	    "\"bookingId\":\"" ID(2) "\"}");
+	expect_json(result(1), "{\"type\":\"urn:followup-scheduler:"
+	    "not-a-uuid\",\"title\":\"The booking id is not a UUID\","
+	    "\"status\":400,"
+	    "\"detail\":\"booking_id is not a UUID\","
+	    "\"bookingId\":\"nonsense\"}");
+	expect_json(result(2), "{\"success\":true,\"scheduled\":false,"
+	    "\"bookingId\":\"" ID(1) "\",\"reason\":\"already cancelled\"}");
+	expect_json(result(3), "{\"success\":true,\"scheduled\":true,"
+	    "\"bookingId\":\"" ID(0) "\",\"taskName\":\"the task\","
+	    "\"scheduleTime\":\"2026-11-26T00:01:00.000Z\","
+	    "\"alreadyExists\":false}");
+	assert_true(json_equal(result(4), result(0)));
+	assert_true(json_equal(result(5), result(2)));
+}
+
+static void
+problems_of_many(void **state)
+{
+
+	(void)state;
+	planned[0].outcome = SCHEDULE_NO_BOOKING;
+	planned[1].outcome = SCHEDULE_GIVEN_UP;
+	planned[2].everybody = 1;
+	planned[2].retry_after = 0;
+	assert_int_equal(ask("POST", WEBHOOK, "{\"booking_ids\":[\"" ID(0)
+	    "\",\"" ID(1) "\",\"" ID(2) "\"]}"), 200);
+	assert_int_equal(json_integer_value(json_object_get(result(0),
+	    "status")), 404);
+	assert_null(json_object_get(result(0), "retryAfter"));
+	assert_true(json_is_false(json_object_get(result(1), "success")));
+	assert_int_equal(json_integer_value(json_object_get(result(2),
+	    "status")), 503);
+	assert_int_equal(json_integer_value(json_object_get(result(2),
+	    "retryAfter")), 1);
+	assert_string_equal(json_string_value(json_object_get(result(2),
+	    "type")), "urn:followup-scheduler:out-of-service");
+}
+
+/* Ask for the first ${n} bookings. */
+static int
+ask_for(int n)
+{
+	json_t *ids = json_array();
+	char *body;
+	int i, status;
+
+	for (i = 0; i < n; i++)
+		(void)json_array_append_new(ids, json_sprintf(
+		    "%08d-0000-4000-8000-00000000000b", i));
+	ids = json_pack("{so}", "booking_ids", ids);
+	body = json_dumps(ids, 0);
+	status = ask("POST", WEBHOOK, body);
+	free(body);
+	json_decref(ids);
+	return (status);
+}
+
+static void
+sizes_of_many(void **state)
+{
+	static const char *const wrong[] = { "{\"booking_ids\":[]}",
+	    "{\"booking_ids\":5}", "{\"booking_ids\":null}",
+	    "{\"booking_ids\":\"" ID(0) "\"}", "{\"booking_ids\":[5]}",
+	    "{\"booking_ids\":[\"" ID(0) "\",null]}" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(wrong); i++)
+		ASSERT_ROW(ask("POST", WEBHOOK, wrong[i]) == 400, wrong[i]);
+	assert_int_equal(ask_for(SCHEDULE_BATCH + 1), 400);
+	assert_string_equal(member("detail"),
+	    "booking_ids must be an array of 1 to 100 UUIDs");
+	assert_int_equal(calls, 0);
+	assert_int_equal(ask_for(SCHEDULE_BATCH), 200);
+	assert_int_equal(asked, SCHEDULE_BATCH);
+
+	/* None that is a UUID is nothing to look at. */
+	assert_int_equal(ask("POST", WEBHOOK, "{\"booking_ids\":[\"x\"]}"),
+	    200);
+	assert_int_equal(calls, 1);
+}
+
+/*
+ * One booking's state.
+ */
+
+static void
+booking_is_shown(void **state)
+{
+
+	(void)state;
+	table_schedule(A);
+	A->execution_attempts = 2;
+	A->last_error = "boom";
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 200);
+	table_expect("read:A");
+	assert_string_equal(member("taskStatus"), "scheduled");
+	assert_string_equal(member("taskName"), A->task_name);
+	assert_string_equal(member("scheduledAt"),
+	    "2026-11-26T00:01:00.000Z");
+	assert_string_equal(member("taskScheduledAt"),
+	    "2026-11-26T00:01:00.000Z");
+	assert_true(json_is_null(json_object_get(answer, "executedAt")));
+	assert_int_equal(json_integer_value(json_object_get(answer,
+	    "executionAttempts")), 2);
+	assert_string_equal(member("lastError"), "boom");
+	assert_string_not_equal(member("explanation"), "(none)");
+	A->absent = 1;
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 404);
+}
+
+static void
+booking_is_cancelled(void **state)
+{
+
+	(void)state;
+	planned[0].deleted = 1;
+	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 200);
+	table_expect("read:A cancel:A schedule:A");
+	expect_json(answer, "{\"success\":true,\"cancelled\":true,"
+	    "\"bookingId\":\"" ID(0) "\",\"taskDeleted\":true}");
+	planned[0].deleted = 0;
+	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 200);
+	assert_true(json_is_false(json_object_get(answer, "taskDeleted")));
+	A->status = "executed";
+	table.trace[0] = '\0';
+	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 409);
+	table_expect("read:A cancel:A");
+	table_fail("cancel", DB_LOCKED);
+	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 503);
+	A->absent = 1;
+	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 404);
+}
+
+static void
+booking_is_retried(void **state)
+{
+
+	(void)state;
+	A->status = "failed";
+	assert_int_equal(ask("POST", "/followups/" ID(0) "/retry", ""), 200);
+	table_expect("read:A retry:A");
+	assert_string_equal(member("taskStatus"), "pending");
+	assert_int_equal(ask("POST", "/followups/" ID(0) "/retry", ""), 409);
+	assert_string_equal(member("detail"), "booking " ID(0) " is pending: "
+	    "only failed ones can be retried");
+	table_fail("retry", DB_FAILED);
+	assert_int_equal(ask("POST", "/followups/" ID(0) "/retry", ""), 503);
+	A->absent = 1;
+	assert_int_equal(ask("POST", "/followups/" ID(0) "/retry", ""), 404);
+}
+
+/* What the database does not do is said in three ways. */
+static void
+database_does_not(void **state)
+{
+
+	(void)state;
+	table_fail("read", DB_LOCKED);
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 503);
+	assert_string_equal(member("detail"),
+	    "another worker is busy with this booking");
+	table_fail("read", DB_FAILED);
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 503);
+	assert_true(has_header("\r\nRetry-After: 10\r\n"));
+	table.connect_fails = 1;
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 503);
+	assert_string_equal(member("type"),
+	    "urn:followup-scheduler:out-of-service");
+}
+
+/*
+ * Dead letters.
+ */
+
+static int letters;			/* that there are */
+static char params[128];
+
+static PGresult *
+dead_letters(const struct bookings_call *call)
+{
+	static const char *const columns[] = { "", "t1", "execute", "3",
+	    "first", "last", "503", "boom", "2026-11-26T00:00:00.000001Z" };
+	PGresult *rows;
+	int i, j;
+
+	if (strstr(call->sql->name, "dead letters") == NULL)
+		return (NULL);
+	(void)snprintf(params, sizeof(params), "%s|%s|%s",
+	    call->params[0] != NULL ? call->params[0] : "-",
+	    call->params[1] != NULL ? call->params[1] : "-",
+	    call->params[2] != NULL ? call->params[2] : "-");
+	if (strcmp(call->sql->name, "dead letters") != 0)
+		return (table_count(letters));
+	rows = table_rows(9);
+	for (i = 0; i < letters && i < atoi(call->params[2]); i++) {
+		for (j = 0; j < 9; j++)
+			table_set(rows, i, j, "%s", columns[j]);
+		table_set(rows, i, 0, "%s", table.rows[i].id);
+		if (i == 1)
+			table_set(rows, i, 6, "%s", "");
+	}
+	return (rows);
+}
+
+static void
+dead_letters_are_listed(void **state)
+{
+
+	(void)state;
+	table.other = dead_letters;
+	letters = 3;
+	assert_int_equal(ask("GET", "/dead-letters", ""), 200);
+	assert_string_equal(params, "-|-|51");
+	assert_int_equal(json_array_size(json_object_get(answer,
+	    "deadLetters")), 3);
+	assert_true(json_is_null(json_object_get(answer, "next")));
+	expect_json(json_array_get(json_object_get(answer, "deadLetters"),
+	    0), "{\"bookingId\":\"" ID(0) "\",\"tenantId\":\"t1\","
+	    "\"stage\":\"execute\",\"attempts\":3,\"firstFailedAt\":\"first\","
+	    "\"lastFailedAt\":\"last\",\"httpStatus\":503,\"error\":\"boom\","
+	    "\"diedAt\":\"2026-11-26T00:00:00.000001Z\"}");
+	assert_true(json_is_null(json_object_get(json_array_get(
+	    json_object_get(answer, "deadLetters"), 1), "httpStatus")));
+
+	/* The next page begins behind the last one that is shown. */
+	assert_int_equal(ask("GET", "/dead-letters?limit=2", ""), 200);
+	assert_int_equal(json_array_size(json_object_get(answer,
+	    "deadLetters")), 2);
+	assert_string_equal(member("next"), "/dead-letters?limit=2&before="
+	    "2026-11-26T00:00:00.000001Z," ID(1));
+	assert_int_equal(ask("GET", member("next"), ""), 200);
+	assert_string_equal(params, "2026-11-26T00:00:00.000001Z|" ID(1)
+	    "|3");
+	assert_int_equal(ask("GET", "/dead-letters?x=1&limit=500&before="
+	    "2026-11-26T00%3a00%3A00Z%2C" ID(1), ""), 200);
+	assert_string_equal(params, "2026-11-26T00:00:00Z|" ID(1) "|501");
+}
+
+static void
+wrong_pages(void **state)
+{
+	static const char *const queries[] = { "limit=0", "limit=501",
+	    "limit=", "limit=x", "limit=5x", "limit=-1", "limit=99999999",
+	    "before=x", "before=,", "before=2026-11-26T00:00:00Z,x",
+	    "before=now," ID(0), "before=2026-11-26T00:00:00%2b16:00," ID(0),
+	    "before=%", "before=%zz", "before=%00" };
+	char uri[128];
+	size_t i;
+
+	(void)state;
+	table.other = dead_letters;
+	for (i = 0; i < NITEMS(queries); i++) {
+		(void)snprintf(uri, sizeof(uri), "/dead-letters?%s",
+		    queries[i]);
+		ASSERT_ROW(ask("GET", uri, "") == 400, queries[i]);
+	}
+}
+
+static void
+dead_letters_are_retried(void **state)
+{
+	static const char *const wrong[] = { "{\"stage\":\"x\"}",
+	    "{\"stage\":5}", "{\"since\":\"now\"}", "{\"since\":5}",
+	    "{\"until\":\"\"}", "{\"until\":[]}", "[]" };
+	size_t i;
+
+	(void)state;
+	table.other = dead_letters;
+	letters = 12;
+	assert_int_equal(ask("POST", "/dead-letters/retry", "{}"), 200);
+	assert_string_equal(params, "-|-|-");
+	expect_json(answer, "{\"success\":true,\"retried\":12}");
+	assert_int_equal(ask("POST", "/dead-letters/retry",
+	    "{\"stage\":\"execute\",\"since\":\"2026-11-26T00:00:00Z\","
+	    "\"until\":\"2026-11-27T00:00:00+04:00\"}"), 200);
+	assert_string_equal(params, "execute|2026-11-26T00:00:00Z|"
+	    "2026-11-27T00:00:00+04:00");
+	for (i = 0; i < NITEMS(wrong); i++)
+		ASSERT_ROW(ask("POST", "/dead-letters/retry", wrong[i]) ==
+		    400, wrong[i]);
+	table.connect_fails = 2;
+	assert_int_equal(ask("POST", "/dead-letters/retry", "{}"), 503);
+	assert_int_equal(ask("GET", "/dead-letters", ""), 503);
+}
+
+/*
+ * Health, and what is the same for all.
+ */
+
+static void
+health(void **state)
+{
+
+	(void)state;
+	assert_int_equal(ask("GET", "/healthz", ""), 200);
+	assert_int_equal(ask("GET", "/readyz", ""), 200);
+	expect_json(answer, "{\"status\":\"ready\",\"breaker\":\"closed\"}");
+	missing = "something is not there";
+	assert_int_equal(ask("GET", "/readyz", ""), 503);
+	assert_string_equal(member("detail"), missing);
+	missing = "";
+	breaker_failed(breaker, monotime_ms(), BREAKER_GO, 1, 30, "no role");
+	assert_int_equal(ask("GET", "/readyz", ""), 503);
+	assert_string_equal(member("detail"),
+	    "the breaker of Cloud Tasks is open: no role");
+	table.connect_fails = 1;
+	assert_int_equal(ask("GET", "/readyz", ""), 503);
+	assert_int_equal(ask("GET", "/healthz", ""), 200);
+}
+
+static void
+paths_and_methods(void **state)
+{
+	static const struct {
+		const char *method, *path;
+		int status;
+	} all[] = {
+		{ "GET", "/", 404 }, { "GET", "/followups", 404 },
+		{ "GET", "/followups/", 404 },
+		{ "GET", "/followups/" ID(0) "/x", 404 },
+		{ "POST", "/followups/" ID(0) "/retry/", 404 },
+		{ "GET", "/followups/x", 400 },
+		{ "PUT", "/followups/" ID(0), 405 },
+		{ "GET", WEBHOOK, 405 }, { "HEAD", "/healthz", 200 },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(all); i++)
+		ASSERT_ROW(ask(all[i].method, all[i].path, "{}") ==
+		    all[i].status, all[i].path);
+	assert_int_equal(ask("PUT", "/followups/" ID(0), ""), 405);
+	assert_true(has_header("\r\nAllow: GET, DELETE\r\n"));
+}
+
+static void
+token(void **state)
+{
+
+	(void)state;
+	conf.webhook_token = "token";
+	assert_int_equal(ask("POST", WEBHOOK, ONE(0)), 200);
+	conf.webhook_token = "tokem";
+	assert_int_equal(ask("POST", WEBHOOK, ONE(0)), 401);
+	assert_true(has_header("\r\nWWW-Authenticate: Bearer\r\n"));
+	conf.webhook_token = "token and more";
+	assert_int_equal(ask("GET", "/nowhere", ""), 401);
+	assert_int_equal(ask("GET", "/healthz", ""), 200);
+}
+
+static int
+forget(void **state)
+{
+
+	(void)state;
+	json_decref(answer);
+	return (0);
+}
+
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, begin, end)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(one_booking),
+		TEST(payloads),
+		TEST(many_bookings),
+		TEST(problems_of_many),
+		TEST(sizes_of_many),
+		TEST(booking_is_shown),
+		TEST(booking_is_cancelled),
+		TEST(booking_is_retried),
+		TEST(database_does_not),
+		TEST(dead_letters_are_listed),
+		TEST(wrong_pages),
+		TEST(dead_letters_are_retried),
+		TEST(health),
+		TEST(paths_and_methods),
+		TEST(token),
+	};
+
+	return (cmocka_run_group_tests(tests, NULL, forget));
+}
