@@ -181,19 +181,20 @@ fuzz:
 # BENCH=quick and the scenarios: see tests/bench/run.
 bench:
 	tests/deps bench
-	+$(MAKE) all bench-programs
+	+$(MAKE) all $(addprefix $(BUILD)/,$(DOUBLES)) bench-programs
 	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/bench/run $(SCENARIOS)
 
 # SECONDS=, RATE=, CROWD= and the rest: see the two scripts.
 bench-hostile:
 	tests/deps check
-	+$(MAKE) all
+	+$(MAKE) all $(addprefix $(BUILD)/,$(DOUBLES))
 	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/bench/callback-flood
 	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/bench/hostile-clients
 
 SHELL_SCRIPTS = .ci/run sql/followup-trigger tests/stack tests/demo \
     tests/deps tests/check tests/sql/run tests/fuzz/run tests/chaos/run \
-    tests/bench/callback-flood tests/bench/hostile-clients
+    tests/bench/callback-flood tests/bench/hostile-clients \
+    tests/bench/postgres
 # Code that only a trap or bats calls is not unreachable.
 SHELL_NOISE = SC2317
 BATS_FILES = $(wildcard tests/*/*.bats tests/*/*.bash)

@@ -9,6 +9,7 @@ use warnings;
 use File::Path ();
 use File::Temp ();
 use IO::Socket::INET ();
+use POSIX ();
 use Process;
 use Psql;
 use Time::HiRes qw(sleep time);
@@ -182,7 +183,9 @@ sub task_api {
 	my $answer = '';
 	while ($answer !~ /\r\n\r\n.*\n\z/s) {
 		sysread($socket, $answer, 4096, length($answer)) or
-		    die("task-api has gone\n");
+		    die('task-api has gone: ', waitpid($self->{task_api},
+		    POSIX::WNOHANG()) > 0 ? "status $?" : "it runs; $!",
+		    ', ', Process::slurp("$self->{work}/task-api.log"), "\n");
 	}
 	return { $answer =~ /(creates|repeats|others|tasks) (\d+)/g };
 }

@@ -153,6 +153,4 @@ sub lateness {
 	}
 }
 
-sub targets { }
-
 1;

@@ -6,6 +6,7 @@ package clients;
 
 use strict;
 use warnings;
+use Plot;
 use Process;
 use Report;
 
@@ -90,6 +91,21 @@ sub targets {
 			    $wanted{"$fsync $type"}) for 1, 8, 32;
 		}
 	}
+}
+
+sub plots {
+	my ($bench) = @_;
+	my @groups;
+	for my $fsync ('on', 'off') {
+		for my $type (map { $_->[0] } @types) {
+			push(@groups, ["$type, fsync $fsync", map {
+			    $bench->{report}->get("clients $fsync",
+			    "$type, 8", $_) } 'with triggers', 'without']);
+		}
+	}
+	Plot::bars("$bench->{build}/bench/clients",
+	    'Transactions a second of 8 inserting clients',
+	    ['with our triggers', 'without'], \@groups);
 }
 
 1;

@@ -12,7 +12,7 @@ use Time::HiRes qw(sleep);
 sub run {
 	my ($bench) = @_;
 	my ($stack, $report) = ($bench->{stack}, $bench->{report});
-	my $seconds = $bench->{quick} ? 10 : 60;
+	my $seconds = $bench->{quick} ? 6 : 60;
 	$report->table('idle', "Idle for $seconds s",
 	    'wake-ups/s', 'CPU %', 'PSS MiB', 'connections');
 	for my $contender ($bench->contenders(0)) {
