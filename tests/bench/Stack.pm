@@ -17,26 +17,30 @@ use Time::HiRes qw(sleep time);
 my $tenant = '11111111-1111-4111-8111-111111111111';
 my $lead = 'b1111111-1111-4111-8111-111111111111';
 
-# up(ROOT, BUILD, NAME => VALUE...): the environment wins over the stack's own.
-# With emulator => 1 it is the emulator and the voice agent that take part.
+# A stack that is down.  With emulator => 1 the emulator and the voice agent
+# are to take part.
+sub new {
+	my ($class, $root, $build, %option) = @_;
+	my $work = File::Temp::tempdir('followup-bench.XXXXXX', TMPDIR => 1);
+	return bless({ root => $root, build => $build, work => $work,
+	    dir => "$work/stack", emulator => $option{emulator} }, $class);
+}
+
 sub up {
-	my ($class, $root, $build, %env) = @_;
-	my $self = bless({ root => $root, build => $build }, $class);
-	$self->{work} = File::Temp::tempdir('followup-bench.XXXXXX',
-	    TMPDIR => 1);
-	$self->{dir} = "$self->{work}/stack";
-	my $emulator = delete($env{emulator});
+	my ($self) = @_;
+	my ($root, $emulator) = ($self->{root}, $self->{emulator});
 
 	# Whatever the caller's environment is set up for, nothing real is
 	# called, and nobody's worker counts are measured but our own.
 	delete($ENV{$_}) for split(' ', `$root/tests/stack settings`);
+	my %env = (FOLLOWUP_BUILD => $self->{build},
+	    STACK_WRAPPER_postgres => "$root/tests/bench/postgres");
 	if (!$emulator) {
 		$self->start_task_api();
 		$env{CLOUD_TASKS_EMULATOR_HOST} = "127.0.0.1:$self->{port}";
 		$env{STACK_WITHOUT} = 'emulator voice-agent';
 	}
-	$self->{env} = { FOLLOWUP_BUILD => $build, %env,
-	    STACK_WRAPPER_postgres => "$root/tests/bench/postgres" };
+	$self->{env} = \%env;
 	$self->stack('up');
 	$self->{up} = 1;
 	for (`$root/tests/stack env $self->{dir}`) {
@@ -50,7 +54,6 @@ sub up {
 		$self->stack('stop', 'listener');
 		$self->make_peers_table();
 	}
-	return $self;
 }
 
 # Run a verb of tests/stack.
