@@ -11,8 +11,10 @@ sub bars {
 	my ($file, $title, $series, $groups, %option) = @_;
 	my @drawn = grep { grep { defined } @$_[1 .. $#$_] } @$groups or
 	    return;
-	my $data = join("\n", map { join("\t", map { defined($_) ?
-	    "\"$_\"" : '"?"' } @$_) } ['', @$series], @drawn);
+	my $data = join("\n", map { join("\t", @$_) }
+	    ['""', map { "\"$_\"" } @$series],
+	    map { my ($label, @values) = @$_;
+	    ["\"$label\"", map { $_ // '?' } @values] } @drawn);
 	my $scale = $option{log} ? 'set logscale y' : 'set yrange [0:*]';
 	my $n = @$series + 1;
 	open(my $gnuplot, '|-', 'gnuplot') or return;
