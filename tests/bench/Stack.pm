@@ -30,8 +30,8 @@ sub up {
 	my ($self) = @_;
 	my ($root, $emulator) = ($self->{root}, $self->{emulator});
 
-	# Whatever the caller's environment is set up for, nothing real is
-	# called, and nobody's worker counts are measured but our own.
+	# The caller's environment may be set up for real services and other
+	# worker counts: we call nothing real and measure what is shipped.
 	delete($ENV{$_}) for split(' ', `$root/tests/stack settings`);
 	my %env = (FOLLOWUP_BUILD => $self->{build},
 	    STACK_WRAPPER_postgres => "$root/tests/bench/postgres");
@@ -74,8 +74,8 @@ sub sql {
 	return $self->{psql}->run($sql);
 }
 
-# Start PostgreSQL anew with fsync "on" or "off", and the daemons stopped:
-# whose triggers cost an application what is asked without their load.
+# Restart PostgreSQL with fsync "on" or "off".  The caller has stopped the
+# daemons.
 sub restart_database {
 	my ($self, $fsync) = @_;
 	delete($self->{psql});
@@ -97,8 +97,8 @@ sub down {
 	}
 }
 
-# The peers' bookings: the same columns, an index as ours, and the trigger
-# that everybody writes.
+# Make the peers' bookings table: it has the same columns, an index like ours,
+# and the trigger that everybody writes.
 sub make_peers_table {
 	my ($self) = @_;
 	$self->sql(<<~'EOT');
@@ -121,8 +121,9 @@ sub make_peers_table {
 	EOT
 }
 
-# Empty TABLE but for a history of executed bookings, as any table in use has:
-# on one that was always small PostgreSQL settles for plans that read all of it.
+# Empty TABLE, and fill it with a history of executed bookings as every table in
+# use has one: for a table that was small when it was analyzed, PostgreSQL
+# chooses plans that read all of it.
 sub empty {
 	my ($self, $table) = @_;
 	$self->sql("TRUNCATE $table");
@@ -177,7 +178,7 @@ sub start_task_api {
 	    die("task-api does not start: run make bench-programs\n");
 }
 
-# Ask it for a control path; return what it counts, by name.
+# Request a control path of the task API; return its counters by name.
 sub task_api {
 	my ($self, $path) = @_;
 	my $socket = $self->{socket} //= IO::Socket::INET->new(

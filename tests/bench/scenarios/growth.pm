@@ -26,7 +26,7 @@ sub measure {
 	my ($all, @sum) = (0, 0, 0, 0);
 	$contender->start(0);
 
-	# Ticks and wake-ups of others count for much in a short time.
+	# A single short burst would mostly measure noise: repeat it.
 	while ($all < 10_000) {
 		my @burst = $contender->burst($n);
 		if (!@burst) {

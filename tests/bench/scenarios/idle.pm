@@ -24,7 +24,7 @@ sub run {
 		    qw(listener schedule execute nginx))
 		    unless $contender->{command};
 
-		# The sweep after the last booking is not what idle means.
+		# Let the work that follows the last booking end first.
 		sleep(2);
 		my %before = map { $_ => [usage($parts{$_})] } keys(%parts);
 		sleep($seconds);
