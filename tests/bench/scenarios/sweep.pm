@@ -22,7 +22,8 @@ sub run {
 	my ($stack, $report) = ($bench->{stack}, $bench->{report});
 	my $rows = $bench->{quick} ? 200_000 : 10_000_000;
 	$report->table('sweep', "Sweep of a table of $rows rows, $pending " .
-	    'of them pending', 'first ms', 'slowest ms', 'cut off', 'all scheduled s');
+	    'of them pending', 'first ms', 'slowest ms', 'cut off',
+	    'all scheduled s');
 	$stack->sql("ALTER ROLE followup SET log_min_duration_statement = 0");
 	for my $type ('timestamptz', 'timestamp') {
 		make_table($stack, "bench_$type", $type, $rows);
@@ -96,8 +97,9 @@ sub measure {
 	}
 	my $seconds = time() - $began;
 
-	# Watch the sweeps that find nothing, at the interval that is shipped, for
-	# longer than the minute after which overdue tasks are looked for as well.
+	# Watch the sweeps that find nothing, at the interval that is shipped,
+	# for longer than the minute after which they also look for overdue
+	# tasks.
 	sleep($watch);
 	$stack->stack('stop', 'listener');
 	my $text = substr(Process::slurp($log), $before);
