@@ -211,7 +211,8 @@ bench-hostile:
 SHELL_SCRIPTS = .ci/run sql/followup-trigger tests/stack tests/demo \
     tests/deps tests/check tests/coverage tests/mutants/run tests/sql/run \
     tests/fuzz/run tests/chaos/run \
-    tests/bench/callback-flood tests/bench/hostile-clients
+    tests/bench/callback-flood tests/bench/hostile-clients \
+    tests/bench/postgres
 # Code that only a trap or bats calls is not unreachable.
 SHELL_NOISE = SC2317
 BATS_FILES = $(wildcard tests/*/*.bats tests/*/*.bash)

@@ -1,7 +1,7 @@
 package Contender;
 
-# What schedules bookings: our programs, the bare C floor, or the Node service.
-# One at a time is at work.
+# A program that schedules bookings: ours, the bare C floor, or the Node
+# service.  Only one of them runs at a time.
 
 use strict;
 use warnings;
@@ -80,7 +80,8 @@ sub insert {
 	$self->{rows} += $n;
 }
 
-# Wait until all rows are scheduled; the API, which is cheap to ask, first.
+# Wait until all rows are scheduled.  The API is cheap to ask, so the table is
+# only looked at when all tasks are there.
 sub wait {
 	my ($self, $seconds) = @_;
 	my $until = time() + $seconds;
@@ -96,7 +97,8 @@ sub wait {
 	return 1;
 }
 
-# What is wrong with the bookings since start(): a text, or nothing.
+# Check the bookings inserted since start(): each must be scheduled and have
+# exactly one task.  Returns what is wrong, or an empty text.
 sub losses {
 	my ($self) = @_;
 	my $api = $self->{stack}->task_api('/stats');
@@ -111,7 +113,7 @@ sub losses {
 	    "of $api->{creates} that were created";
 }
 
-# Its processes: for ours also nginx, and what takes the callbacks.
+# Return its processes; ours include nginx and the program for the callbacks.
 sub processes {
 	my ($self) = @_;
 	return Process::groups($self->{pid} // map {
@@ -127,7 +129,7 @@ sub connections {
 	    AND application_name $ours LIKE 'bench-%'");
 }
 
-# CPU seconds so far: its own and PostgreSQL's.
+# Return the CPU seconds used so far, its own and PostgreSQL's.
 sub cpu {
 	my ($self) = @_;
 	return (Process::cpu($self->processes()),

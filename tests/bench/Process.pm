@@ -1,6 +1,6 @@
 package Process;
 
-# What /proc tells about processes that need not know that they are measured.
+# Starts processes, and reads from /proc what they use.
 
 use strict;
 use warnings;
@@ -70,7 +70,7 @@ sub ended_cpu {
 	return ($stat[13] + $stat[14]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
 }
 
-# How often the threads of PIDS have gone to sleep of their own accord.
+# Return how often the threads of PIDS have gone to sleep voluntarily.
 sub wakeups {
 	my $n = 0;
 	for my $pid (@_) {
@@ -80,7 +80,7 @@ sub wakeups {
 	return $n;
 }
 
-# Their memory in MiB; what several of them share is counted once.
+# Return the memory of PIDS in MiB; what several of them share counts once.
 sub pss {
 	my $kb = 0;
 	$kb += (slurp("/proc/$_/smaps_rollup") =~ /^Pss:\s*(\d+)/m)[0] // 0

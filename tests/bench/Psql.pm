@@ -8,7 +8,8 @@ use IPC::Open2 ();
 
 sub new {
 	my ($class, %env) = @_;
-	local %ENV = (%ENV, PGOPTIONS => '-c client_min_messages=warning', %env);
+	local %ENV = (%ENV, %env,
+	    PGOPTIONS => '-c client_min_messages=warning');
 	my $self = bless({}, $class);
 	$self->{pid} = IPC::Open2::open2($self->{out}, $self->{in},
 	    qw(psql -XAtq -v ON_ERROR_STOP=1));

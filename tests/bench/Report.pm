@@ -19,7 +19,7 @@ sub median {
 	    ($sorted[$n / 2 - 1] + $sorted[$n / 2]) / 2;
 }
 
-# Three digits that count.
+# Format a number with three significant digits.
 sub number {
 	my ($x) = @_;
 	return '-' unless defined($x);
@@ -64,14 +64,14 @@ sub get {
 	return undef;
 }
 
-# Something that must never be is so: a booking was lost or scheduled twice.
+# Report what must never happen: a booking was lost or scheduled twice.
 sub lost {
 	my ($self, $text) = @_;
 	push(@{ $self->{lost} }, $text);
 	print("  NOT SO: $text\n");
 }
 
-# What was left out, and why.
+# Report what was left out, and why.
 sub note {
 	my ($self, $text) = @_;
 	push(@{ $self->{notes} }, $text);

@@ -9,6 +9,7 @@ use warnings;
 use File::Path ();
 use File::Temp ();
 use IO::Socket::INET ();
+use POSIX ();
 use Process;
 use Psql;
 use Time::HiRes qw(sleep time);
@@ -16,26 +17,30 @@ use Time::HiRes qw(sleep time);
 my $tenant = '11111111-1111-4111-8111-111111111111';
 my $lead = 'b1111111-1111-4111-8111-111111111111';
 
-# up(ROOT, BUILD, NAME => VALUE...): the environment wins over the stack's own.
-# With emulator => 1 it is the emulator and the voice agent that take part.
-sub up {
-	my ($class, $root, $build, %env) = @_;
-	my $self = bless({ root => $root, build => $build }, $class);
-	$self->{work} = File::Temp::tempdir('followup-bench.XXXXXX',
-	    TMPDIR => 1);
-	$self->{dir} = "$self->{work}/stack";
-	my $emulator = delete($env{emulator});
+# A stack that is down.  With emulator => 1 the emulator and the voice agent
+# are to take part.
+sub new {
+	my ($class, $root, $build, %option) = @_;
+	my $work = File::Temp::tempdir('followup-bench.XXXXXX', TMPDIR => 1);
+	return bless({ root => $root, build => $build, work => $work,
+	    dir => "$work/stack", emulator => $option{emulator} }, $class);
+}
 
-	# Whatever the caller's environment is set up for, nothing real is
-	# called, and nobody's worker counts are measured but our own.
+sub up {
+	my ($self) = @_;
+	my ($root, $emulator) = ($self->{root}, $self->{emulator});
+
+	# The caller's environment may be set up for real services and other
+	# worker counts: we call nothing real and measure what is shipped.
 	delete($ENV{$_}) for split(' ', `$root/tests/stack settings`);
+	my %env = (FOLLOWUP_BUILD => $self->{build},
+	    STACK_WRAPPER_postgres => "$root/tests/bench/postgres");
 	if (!$emulator) {
 		$self->start_task_api();
 		$env{CLOUD_TASKS_EMULATOR_HOST} = "127.0.0.1:$self->{port}";
 		$env{STACK_WITHOUT} = 'emulator voice-agent';
 	}
-	$self->{env} = { FOLLOWUP_BUILD => $build, %env,
-	    STACK_WRAPPER_postgres => "$root/tests/bench/postgres" };
+	$self->{env} = \%env;
 	$self->stack('up');
 	$self->{up} = 1;
 	for (`$root/tests/stack env $self->{dir}`) {
@@ -49,7 +54,6 @@ sub up {
 		$self->stack('stop', 'listener');
 		$self->make_peers_table();
 	}
-	return $self;
 }
 
 # Run a verb of tests/stack.
@@ -70,8 +74,8 @@ sub sql {
 	return $self->{psql}->run($sql);
 }
 
-# Start PostgreSQL anew with fsync "on" or "off", and the daemons stopped:
-# whose triggers cost an application what is asked without their load.
+# Restart PostgreSQL with fsync "on" or "off".  The caller has stopped the
+# daemons.
 sub restart_database {
 	my ($self, $fsync) = @_;
 	delete($self->{psql});
@@ -93,8 +97,8 @@ sub down {
 	}
 }
 
-# The peers' bookings: the same columns, an index as ours, and the trigger
-# that everybody writes.
+# Make the peers' bookings table: it has the same columns, an index like ours,
+# and the trigger that everybody writes.
 sub make_peers_table {
 	my ($self) = @_;
 	$self->sql(<<~'EOT');
@@ -117,8 +121,9 @@ sub make_peers_table {
 	EOT
 }
 
-# Empty TABLE but for a history of executed bookings, as any table in use has:
-# on one that was always small PostgreSQL settles for plans that read all of it.
+# Empty TABLE, and fill it with a history of executed bookings as every table in
+# use has one: for a table that was small when it was analyzed, PostgreSQL
+# chooses plans that read all of it.
 sub empty {
 	my ($self, $table) = @_;
 	$self->sql("TRUNCATE $table");
@@ -173,7 +178,7 @@ sub start_task_api {
 	    die("task-api does not start: run make bench-programs\n");
 }
 
-# Ask it for a control path; return what it counts, by name.
+# Request a control path of the task API; return its counters by name.
 sub task_api {
 	my ($self, $path) = @_;
 	my $socket = $self->{socket} //= IO::Socket::INET->new(
@@ -182,7 +187,9 @@ sub task_api {
 	my $answer = '';
 	while ($answer !~ /\r\n\r\n.*\n\z/s) {
 		sysread($socket, $answer, 4096, length($answer)) or
-		    die("task-api has gone\n");
+		    die('task-api has gone: ', waitpid($self->{task_api},
+		    POSIX::WNOHANG()) > 0 ? "status $?" : "it runs; $!",
+		    ', ', Process::slurp("$self->{work}/task-api.log"), "\n");
 	}
 	return { $answer =~ /(creates|repeats|others|tasks) (\d+)/g };
 }

@@ -81,7 +81,7 @@ base64url(const unsigned char *bytes, size_t len, char *out)
 	*p = '\0';
 }
 
-/* An Authorization header with a new token; ${number} makes it unlike others. */
+/* Write a header with a new token; ${number} makes it unlike all others. */
 static void
 make_token(EVP_PKEY *key, const char *kid, const char *audience,
     size_t number, char *out, size_t size)

@@ -57,7 +57,7 @@ struct answer {
 };
 
 struct connection {
-	LIST_ENTRY(connection) entry;	/* in ended, once it is closed */
+	LIST_ENTRY(connection) entry;	/* in open or ended */
 	int fd;				/* -1: closed */
 	size_t waiting;			/* answers that are not due yet */
 	char *in, *out;
@@ -73,7 +73,7 @@ static struct {
 	uint64_t creates, repeats, others;
 	int64_t latency;		/* in microseconds */
 	STAILQ_HEAD(, answer) answers;	/* all wait equally long: by time */
-	LIST_HEAD(, connection) ended;
+	LIST_HEAD(, connection) open, ended;
 } api;
 
 static void
@@ -211,6 +211,7 @@ end(struct connection *c)
 		return;
 	(void)close(c->fd);
 	c->fd = -1;
+	LIST_REMOVE(c, entry);
 	LIST_INSERT_HEAD(&api.ended, c, entry);
 }
 
@@ -529,6 +530,7 @@ accept_all(int listener)
 		    sizeof(on));
 		c = must(calloc(1, sizeof(*c)));
 		c->fd = fd;
+		LIST_INSERT_HEAD(&api.open, c, entry);
 		watch(c, EPOLL_CTL_ADD);
 	}
 }

@@ -2,7 +2,7 @@ package bulk;
 
 # One INSERT of 300 000 follow-ups in one statement: how long INSERT and COMMIT
 # take and how much memory the backend needs, with our triggers and without.
-# The time of the COMMIT alone is without a listener at work.
+# No listener runs meanwhile.
 
 use strict;
 use warnings;

@@ -5,6 +5,7 @@ package burst;
 
 use strict;
 use warnings;
+use Plot;
 use Report;
 
 my @columns = ('bookings/s', 's', 'CPU ms/booking', 'PostgreSQL ms/booking',
@@ -73,6 +74,22 @@ sub targets {
 	    Report::ratio($memory->('ours'), $memory->('node')), '<=', 0.25);
 	$report->target('database connections',
 	    $report->get('burst 20000 0', 'ours', 'connections'), '<=', 14);
+}
+
+sub plots {
+	my ($bench) = @_;
+	my @groups;
+	for (['5 000, 0 ms', 'burst 5000 0'], ['20 000, 0 ms',
+	    'burst 20000 0'], ['100 000, 0 ms', 'burst 100000 0'],
+	    ['5 000, 30 ms', 'burst 5000 30'], ['20 000, 30 ms',
+	    'burst 20000 30']) {
+		my ($label, $scenario) = @$_;
+		push(@groups, [$label, $bench->side_by_side($scenario,
+		    'bookings/s')]);
+	}
+	Plot::bars("$bench->{build}/bench/burst", 'Bookings scheduled a ' .
+	    'second, by the size of the burst and the latency of the API',
+	    ['ours', 'C floor', 'Node'], \@groups);
 }
 
 1;

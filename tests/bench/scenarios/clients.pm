@@ -6,6 +6,7 @@ package clients;
 
 use strict;
 use warnings;
+use Plot;
 use Process;
 use Report;
 
@@ -23,11 +24,13 @@ sub run {
 		$report->table("clients $fsync",
 		    "Inserting clients, fsync $fsync, transactions/s",
 		    'with triggers', 'without', 'ratio');
+		my @turn = ('ENABLE', 'DISABLE');
 		for (1 .. $bench->{rounds}) {
 			for my $type (@types) {
-				measure($bench, $type, $_, $seconds)
+				measure($bench, $type, $_, $seconds, @turn)
 				    for 1, 8, 32;
 			}
+			@turn = reverse(@turn);
 		}
 		Process::stop($listener);
 	}
@@ -48,11 +51,11 @@ sub listen_meanwhile {
 }
 
 sub measure {
-	my ($bench, $type, $clients, $seconds) = @_;
+	my ($bench, $type, $clients, $seconds, @turn) = @_;
 	my ($stack, $report) = ($bench->{stack}, $bench->{report});
 	my ($name, $booking_type) = @$type;
 	my %tps;
-	for my $triggers ('ENABLE', 'DISABLE') {
+	for my $triggers (@turn) {
 		$stack->empty($table);
 		$stack->sql("ALTER TABLE $table $triggers TRIGGER USER");
 		$tps{$triggers} = pgbench($stack, $booking_type, $clients,
@@ -90,6 +93,21 @@ sub targets {
 			    $wanted{"$fsync $type"}) for 1, 8, 32;
 		}
 	}
+}
+
+sub plots {
+	my ($bench) = @_;
+	my @groups;
+	for my $fsync ('on', 'off') {
+		for my $type (map { $_->[0] } @types) {
+			push(@groups, ["$type, fsync $fsync", map {
+			    $bench->{report}->get("clients $fsync",
+			    "$type, 8", $_) } 'with triggers', 'without']);
+		}
+	}
+	Plot::bars("$bench->{build}/bench/clients",
+	    'Transactions a second of 8 inserting clients',
+	    ['with our triggers', 'without'], \@groups);
 }
 
 1;

@@ -12,7 +12,7 @@ use Time::HiRes qw(sleep);
 sub run {
 	my ($bench) = @_;
 	my ($stack, $report) = ($bench->{stack}, $bench->{report});
-	my $seconds = $bench->{quick} ? 10 : 60;
+	my $seconds = $bench->{quick} ? 6 : 60;
 	$report->table('idle', "Idle for $seconds s",
 	    'wake-ups/s', 'CPU %', 'PSS MiB', 'connections');
 	for my $contender ($bench->contenders(0)) {
@@ -24,7 +24,7 @@ sub run {
 		    qw(listener schedule execute nginx))
 		    unless $contender->{command};
 
-		# The sweep after the last booking is not what idle means.
+		# Let the work that follows the last booking end first.
 		sleep(2);
 		my %before = map { $_ => [usage($parts{$_})] } keys(%parts);
 		sleep($seconds);

@@ -5,12 +5,13 @@ package latency;
 
 use strict;
 use warnings;
+use Plot;
 use Report;
 
 sub run {
 	my ($bench) = @_;
 	my $report = $bench->{report};
-	my %seconds = $bench->{quick} ? (1 => 8, 100 => 6, 1000 => 6) :
+	my %seconds = $bench->{quick} ? (1 => 5, 100 => 4, 1000 => 4) :
 	    (1 => 30, 100 => 20, 1000 => 20);
 	for my $rate (1, 100, 1000) {
 		$report->table("latency $rate",
@@ -59,6 +60,18 @@ sub targets {
 	$report->target('100/s: p99, ms', $p99, '<=', 10);
 	$report->target('1000/s: p99, ms',
 	    $report->get('latency 1000', 'ours', 'p99'), '<=', 50);
+}
+
+sub plots {
+	my ($bench) = @_;
+	my @groups;
+	for my $rate (1, 100, 1000) {
+		push(@groups, ["$rate/s, $_", $bench->side_by_side(
+		    "latency $rate", $_)]) for 'p50', 'p99';
+	}
+	Plot::bars("$bench->{build}/bench/latency",
+	    'From INSERT to scheduled, in ms', ['ours', 'C floor', 'Node'],
+	    \@groups, log => 1);
 }
 
 1;
