@@ -196,7 +196,7 @@ errors_in_words(void **state)
 	assert_non_null(strstr(error.text,
 	    "the voice agent answered 400: \"cannot call "));
 	assert_non_null(strstr(error.text, " today"));
-	assert_null(strstr(error.text, NUMBER + 1));
+	assert_null(strstr(error.text, &NUMBER[1]));
 	assert_null(strpbrk(error.text, "\t\n"));
 	call.phone_number = NULL;
 	(void)start(ANSWER("400 x", "2\r\n\r\nno"));
