@@ -38,30 +38,26 @@ struct booking {
 	int found;			/* there is such a row */
 	int locked;			/* booking_take: the lock is ours */
 	enum booking_status status;
+	int is_followup;		/* one of the follow-up types */
+	int is_deleted;
+	int execution_attempts;
+	int schedule_attempts;		/* that failed, since it changed */
+	int outcome_unknown;		/* an attempt at its call never ended */
 	const char *status_text;
 	const char *tenant_id;
 	const char *lead_id;
 	const char *assigned_user_id;
 	const char *booking_type;
-	int is_followup;		/* one of the follow-up types */
-	int is_deleted;
 	const char *task_name;		/* full resource name */
 	int64_t task_scheduled_at;
 	int64_t executed_at;
-	int execution_attempts;
 	const char *last_error;
 	const char *scheduled_at;	/* as the column has it */
 	const char *timezone;		/* likewise */
 
 	int64_t due;			/* BOOKING_NO_TIME: not determinable */
 	double due_in;			/* seconds from now; negative: past */
-
-	/* Attempts to schedule that failed, since it last changed. */
-	int schedule_attempts;
-	double retry_in;		/* seconds until the next one may be */
-
-	/* An attempt to start the call began, and never ended. */
-	int outcome_unknown;
+	double retry_in;		/* until its next attempt at a task */
 
 	/*
 	 * For the time it is due: the idempotency key of its call,

@@ -383,10 +383,9 @@ create_body(const struct cloud_tasks *tasks,
 	encoded = base64_encode(task->body, strlen(task->body));
 	if (url != NULL && headers != NULL && encoded != NULL)
 		body = secret_concat(SECRET_TEXTS("{\"task\":{\"name\":\"",
-		    task->name, "\",\"dispatchDeadline\":\""
-		    DISPATCH_DEADLINE "\",\"scheduleTime\":\"",
-		    task->schedule_time, "\",\"httpRequest\":{"
-		    "\"httpMethod\":\"POST\",\"url\":", url,
+		    task->name, "\",\"dispatchDeadline\":\"", DISPATCH_DEADLINE,
+		    "\",\"scheduleTime\":\"", task->schedule_time,
+		    "\",\"httpRequest\":{\"httpMethod\":\"POST\",\"url\":", url,
 		    ",\"headers\":", headers, ",\"body\":\"", encoded, "\"",
 		    tasks->oidc_token, "}}}"));
 	if (headers != NULL)

@@ -53,11 +53,11 @@ enum cloud_tasks_method {
 /* One call of the API. */
 struct cloud_tasks_call {
 	/* What is asked; it need not live longer than cloud_tasks_begin. */
-	enum cloud_tasks_method method;
 	const char *name;		/* full name of the task */
 	const char *schedule_time;	/* to create one: RFC 3339 */
 	const char *url;		/* likewise: what it calls */
 	const char *body;		/* likewise: with what, JSON */
+	enum cloud_tasks_method method;
 
 	/* What was answered. */
 	enum cloud_tasks_outcome outcome;

@@ -513,17 +513,18 @@ look_at_scheduled(struct batch *batch, struct item *item)
 	const struct booking *booking = &item->booking;
 	enum db_outcome outcome;
 	int changed;
+	int has_task = booking->task_name != NULL &&
+	    booking->due != BOOKING_NO_TIME;
 
-	if (booking->task_name == NULL || booking->due == BOOKING_NO_TIME)
-		conclude(item, SCHEDULE_NOTHING, "already scheduled");
-	else if (has_other_task(booking)) {
+	if (has_task && has_other_task(booking)) {
 		outcome = booking_unschedule(batch->s->bookings, booking,
 		    &changed);
 		if (outcome != DB_OK)
 			database_failed(batch, item, outcome);
 		else
 			look_again(batch, item);
-	} else if (booking->due_in < -(double)batch->s->conf->overdue_grace)
+	} else if (has_task &&
+	    booking->due_in < -(double)batch->s->conf->overdue_grace)
 		check_overdue(batch, item);
 	else
 		conclude(item, SCHEDULE_NOTHING, "already scheduled");

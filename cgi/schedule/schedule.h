@@ -47,8 +47,8 @@ struct schedule_result {
 	char schedule_time[40];			/* likewise, ISO 8601 UTC */
 	int already_exists;			/* likewise: it was there */
 	int deleted;			/* obsolete tasks that were deleted */
-	long retry_after;			/* of SCHEDULE_LATER, seconds */
-	int everybody;				/* likewise: not only this one */
+	int everybody;		/* of SCHEDULE_LATER: not only this one */
+	long retry_after;			/* likewise, seconds */
 };
 
 /**

@@ -106,6 +106,7 @@ install(void **state)
 	(void)state;
 	log_init(NULL, LOG_ERROR + 1, 0);
 	(void)setenv("PGOPTIONS", "-c client_min_messages=error", 1);
+	/* What runs is fixed.  NOLINTNEXTLINE(cert-env33-c) */
 	if (system("psql -X -q -v ON_ERROR_STOP=1 -v schema=" SCHEMA
 	    " -f tests/sql/lib/app.psql "
 	    "-f sql/create-booking-cloud-task-trigger.sql "
@@ -475,8 +476,8 @@ not_scheduled(void **state)
 	static const char *const changes[] = { "is_deleted = true",
 	    "booking_type = 'meeting'",
 	    "scheduled_at = scheduled_at + interval '1 us'",
-	    "scheduled_at = NULL",
-	    "scheduled_at = scheduled_at - interval '1 us', timezone = 'no'" };
+	    "scheduled_at = scheduled_at - interval '1 us'",
+	    "scheduled_at = NULL" };
 	char kept[128];
 	size_t i;
 

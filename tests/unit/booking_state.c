@@ -61,7 +61,7 @@ bookings_changed(struct bookings *b, struct bookings_call *call, int *changed)
 {
 
 	if (bookings_run(b, call, 1) == DB_OK && changed != NULL)
-		*changed = atoi(PQgetvalue(call->result, 0, 0));
+		*changed = (int)db_int(call->result, 0, 0);
 	PQclear(call->result);
 	return (outcome);
 }
@@ -169,7 +169,7 @@ longest_batch(void **state)
 	assert_int_equal(booking_scheduled(NULL, many, BOOKING_BATCH), DB_OK);
 	for (i = 0; i < BOOKING_BATCH; i++)
 		assert_int_equal(many[i].changed, 1);
-	assert_true(strlen(asked) > BOOKING_BATCH * (UUID_LEN + 30));
+	assert_true(strlen(asked) > (size_t)BOOKING_BATCH * (UUID_LEN + 30));
 }
 
 /*

@@ -30,13 +30,24 @@ static enum breaker_answer breaker_says;
 static long breaker_wait;
 static char told[256];
 
+static void __attribute__((format(printf, 1, 2)))
+tell(const char *fmt, ...)
+{
+	size_t len = strlen(told);
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(&told[len], sizeof(told) - len, fmt, ap);
+	va_end(ap);
+}
+
 enum breaker_answer
 breaker_ask(struct breaker *b, long now, long *wait, char *reason)
 {
 
 	(void)b;
 	(void)now;
-	(void)strcat(told, "ask ");
+	tell("ask ");
 	*wait = breaker_wait;
 	(void)snprintf(reason, BREAKER_REASON_LEN, "it was down");
 	return (breaker_says);
@@ -47,7 +58,7 @@ breaker_succeeded(struct breaker *b)
 {
 
 	(void)b;
-	(void)strcat(told, "ok ");
+	tell("ok ");
 }
 
 int
@@ -59,8 +70,7 @@ breaker_failed(struct breaker *b, long now, enum breaker_answer answer,
 	(void)now;
 	assert_int_equal(answer, breaker_says);
 	assert_string_not_equal(reason, "");
-	(void)sprintf(&told[strlen(told)], "%s%ld ",
-	    at_once ? "blocked" : "failed", retry_after);
+	tell("%s%ld ", at_once ? "blocked" : "failed", retry_after);
 	return (at_once || answer == BREAKER_PROBE);
 }
 
@@ -387,77 +397,71 @@ outcomes(void **state)
 {
 	static const struct {
 		const char *name;
-		enum cloud_tasks_method method;
 		const char *status;
 		const char *body;
-		enum cloud_tasks_outcome outcome;
 		const char *told;
+		enum cloud_tasks_method method;
+		enum cloud_tasks_outcome outcome;
 	} rows[] = {
-		{ "created", CLOUD_TASKS_CREATE, "200 OK", "{}",
-		    CLOUD_TASKS_OK, "ask ok " },
-		{ "200 of a front end", CLOUD_TASKS_CREATE, "200 OK", HTML,
-		    CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
-		{ "200, no object", CLOUD_TASKS_CREATE, "200 OK", "[]",
-		    CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
-		{ "200, nothing", CLOUD_TASKS_DELETE, "200 OK", "",
-		    CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
-		{ "204", CLOUD_TASKS_DELETE, "204 No Content", "{}",
-		    CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
-		{ "redirect", CLOUD_TASKS_CREATE, "302 Found", "{}",
-		    CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
-		{ "wrong request", CLOUD_TASKS_CREATE, "400 Bad Request",
-		    ERROR("INVALID_ARGUMENT"), CLOUD_TASKS_REFUSED,
-		    "ask ok " },
-		{ "400 of a front end", CLOUD_TASKS_CREATE,
-		    "400 Bad Request", HTML, CLOUD_TASKS_TRANSIENT,
-		    "ask failed-1 " },
-		{ "400, an error without a status", CLOUD_TASKS_CREATE,
-		    "400 Bad Request", "{\"error\":{\"message\":\"x\"}}",
-		    CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
-		{ "no credentials", CLOUD_TASKS_CREATE, "401 Unauthorized",
-		    ERROR("UNAUTHENTICATED"), CLOUD_TASKS_BLOCKED,
-		    "ask blocked-1 " },
-		{ "no role", CLOUD_TASKS_CREATE, "403 Forbidden",
-		    ERROR("PERMISSION_DENIED"), CLOUD_TASKS_BLOCKED,
-		    "ask blocked-1 " },
-		{ "403 of a front end", CLOUD_TASKS_GET, "403 Forbidden",
-		    HTML, CLOUD_TASKS_BLOCKED, "ask blocked-1 " },
-		{ "no queue", CLOUD_TASKS_CREATE, "404 Not Found",
-		    ERROR("NOT_FOUND"), CLOUD_TASKS_BLOCKED,
-		    "ask blocked-1 " },
-		{ "no such task to get", CLOUD_TASKS_GET, "404 Not Found",
-		    ERROR("NOT_FOUND"), CLOUD_TASKS_GONE, "ask ok " },
-		{ "no such task to delete", CLOUD_TASKS_DELETE,
-		    "404 Not Found", ERROR("NOT_FOUND"), CLOUD_TASKS_GONE,
-		    "ask ok " },
-		{ "timeout", CLOUD_TASKS_CREATE, "408 Request Timeout",
-		    ERROR("X"), CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
-		{ "name taken", CLOUD_TASKS_CREATE, "409 Conflict",
-		    ERROR("ALREADY_EXISTS"), CLOUD_TASKS_EXISTS, "ask ok " },
-		{ "aborted", CLOUD_TASKS_CREATE, "409 Conflict",
-		    ERROR("ABORTED"), CLOUD_TASKS_TRANSIENT,
-		    "ask failed-1 " },
-		{ "409 of a front end", CLOUD_TASKS_CREATE, "409 Conflict",
-		    HTML, CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
-		{ "too many", CLOUD_TASKS_CREATE, "429 Too Many Requests",
-		    ERROR("RESOURCE_EXHAUSTED"), CLOUD_TASKS_TRANSIENT,
-		    "ask failed-1 " },
-		{ "cancelled", CLOUD_TASKS_CREATE, "499 x",
-		    ERROR("CANCELLED"), CLOUD_TASKS_TRANSIENT,
-		    "ask failed-1 " },
-		{ "internal", CLOUD_TASKS_GET, "500 x", ERROR("INTERNAL"),
-		    CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
-		{ "away", CLOUD_TASKS_DELETE, "503 x", ERROR("UNAVAILABLE"),
-		    CLOUD_TASKS_TRANSIENT, "ask failed-1 " },
-		{ "queue", CLOUD_TASKS_QUEUE, "200 OK", "{}",
-		    CLOUD_TASKS_OK, "" },
-		{ "queue without the role", CLOUD_TASKS_QUEUE,
-		    "403 Forbidden", ERROR("PERMISSION_DENIED"),
-		    CLOUD_TASKS_BLOCKED, "" },
-		{ "no such queue", CLOUD_TASKS_QUEUE, "404 Not Found",
-		    ERROR("NOT_FOUND"), CLOUD_TASKS_BLOCKED, "" },
-		{ "queue, away", CLOUD_TASKS_QUEUE, "503 x", HTML,
-		    CLOUD_TASKS_TRANSIENT, "" },
+		{ "created", "200 OK", "{}", "ask ok ", CLOUD_TASKS_CREATE,
+		    CLOUD_TASKS_OK },
+		{ "200 of a front end", "200 OK", HTML, "ask failed-1 ",
+		    CLOUD_TASKS_CREATE, CLOUD_TASKS_TRANSIENT },
+		{ "200, no object", "200 OK", "[]", "ask failed-1 ",
+		    CLOUD_TASKS_CREATE, CLOUD_TASKS_TRANSIENT },
+		{ "200, nothing", "200 OK", "", "ask failed-1 ",
+		    CLOUD_TASKS_DELETE, CLOUD_TASKS_TRANSIENT },
+		{ "204", "204 No Content", "{}", "ask failed-1 ",
+		    CLOUD_TASKS_DELETE, CLOUD_TASKS_TRANSIENT },
+		{ "redirect", "302 Found", "{}", "ask failed-1 ",
+		    CLOUD_TASKS_CREATE, CLOUD_TASKS_TRANSIENT },
+		{ "wrong request", "400 Bad Request", ERROR("INVALID_ARGUMENT"),
+		    "ask ok ", CLOUD_TASKS_CREATE, CLOUD_TASKS_REFUSED },
+		{ "400 of a front end", "400 Bad Request", HTML,
+		    "ask failed-1 ", CLOUD_TASKS_CREATE,
+		    CLOUD_TASKS_TRANSIENT },
+		{ "400, an error without a status", "400 Bad Request",
+		    "{\"error\":{\"message\":\"x\"}}", "ask failed-1 ",
+		    CLOUD_TASKS_CREATE, CLOUD_TASKS_TRANSIENT },
+		{ "no credentials", "401 Unauthorized",
+		    ERROR("UNAUTHENTICATED"), "ask blocked-1 ",
+		    CLOUD_TASKS_CREATE, CLOUD_TASKS_BLOCKED },
+		{ "no role", "403 Forbidden", ERROR("PERMISSION_DENIED"),
+		    "ask blocked-1 ", CLOUD_TASKS_CREATE, CLOUD_TASKS_BLOCKED },
+		{ "403 of a front end", "403 Forbidden", HTML, "ask blocked-1 ",
+		    CLOUD_TASKS_GET, CLOUD_TASKS_BLOCKED },
+		{ "no queue", "404 Not Found", ERROR("NOT_FOUND"),
+		    "ask blocked-1 ", CLOUD_TASKS_CREATE, CLOUD_TASKS_BLOCKED },
+		{ "no such task to get", "404 Not Found", ERROR("NOT_FOUND"),
+		    "ask ok ", CLOUD_TASKS_GET, CLOUD_TASKS_GONE },
+		{ "no such task to delete", "404 Not Found", ERROR("NOT_FOUND"),
+		    "ask ok ", CLOUD_TASKS_DELETE, CLOUD_TASKS_GONE },
+		{ "timeout", "408 Request Timeout", ERROR("X"), "ask failed-1 ",
+		    CLOUD_TASKS_CREATE, CLOUD_TASKS_TRANSIENT },
+		{ "name taken", "409 Conflict", ERROR("ALREADY_EXISTS"),
+		    "ask ok ", CLOUD_TASKS_CREATE, CLOUD_TASKS_EXISTS },
+		{ "aborted", "409 Conflict", ERROR("ABORTED"), "ask failed-1 ",
+		    CLOUD_TASKS_CREATE, CLOUD_TASKS_TRANSIENT },
+		{ "409 of a front end", "409 Conflict", HTML, "ask failed-1 ",
+		    CLOUD_TASKS_CREATE, CLOUD_TASKS_TRANSIENT },
+		{ "too many", "429 Too Many Requests",
+		    ERROR("RESOURCE_EXHAUSTED"), "ask failed-1 ",
+		    CLOUD_TASKS_CREATE, CLOUD_TASKS_TRANSIENT },
+		{ "cancelled", "499 x", ERROR("CANCELLED"), "ask failed-1 ",
+		    CLOUD_TASKS_CREATE, CLOUD_TASKS_TRANSIENT },
+		{ "internal", "500 x", ERROR("INTERNAL"), "ask failed-1 ",
+		    CLOUD_TASKS_GET, CLOUD_TASKS_TRANSIENT },
+		{ "away", "503 x", ERROR("UNAVAILABLE"), "ask failed-1 ",
+		    CLOUD_TASKS_DELETE, CLOUD_TASKS_TRANSIENT },
+		{ "queue", "200 OK", "{}", "", CLOUD_TASKS_QUEUE,
+		    CLOUD_TASKS_OK },
+		{ "queue without the role", "403 Forbidden",
+		    ERROR("PERMISSION_DENIED"), "", CLOUD_TASKS_QUEUE,
+		    CLOUD_TASKS_BLOCKED },
+		{ "no such queue", "404 Not Found", ERROR("NOT_FOUND"), "",
+		    CLOUD_TASKS_QUEUE, CLOUD_TASKS_BLOCKED },
+		{ "queue, away", "503 x", HTML, "", CLOUD_TASKS_QUEUE,
+		    CLOUD_TASKS_TRANSIENT },
 	};
 	size_t i;
 

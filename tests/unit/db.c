@@ -1,4 +1,4 @@
-/* The checked poll(2) of the C library is inline, and cannot be replaced. */
+/* With it poll, which is defined below, would be an inline function. */
 #undef _FORTIFY_SOURCE
 
 #include <errno.h>

@@ -90,14 +90,13 @@ begin(void **state)
 	(void)state;
 	captured_log_begin(LOG_DEBUG);
 	table_begin();
-	memset(planned, 0, sizeof(planned));
-	(void)strcpy(planned[0].task_name, "the task");
-	(void)strcpy(planned[0].schedule_time, "2026-11-26T00:01:00.000Z");
-	planned[1].outcome = SCHEDULE_NOTHING;
-	(void)strcpy(planned[1].reason, "already cancelled");
-	planned[2].outcome = SCHEDULE_LATER;
-	(void)strcpy(planned[2].reason, "it is busy");
-	planned[2].retry_after = 7;
+	planned[0] = (struct schedule_result){ .outcome = SCHEDULE_DONE,
+	    .task_name = "the task",
+	    .schedule_time = "2026-11-26T00:01:00.000Z" };
+	planned[1] = (struct schedule_result){ .outcome = SCHEDULE_NOTHING,
+	    .reason = "already cancelled" };
+	planned[2] = (struct schedule_result){ .outcome = SCHEDULE_LATER,
+	    .reason = "it is busy", .retry_after = 7 };
 	conf.webhook_token = NULL;
 	missing = "";
 	calls = 0;
@@ -473,6 +472,7 @@ dead_letters(const struct bookings_call *call)
 {
 	static const char *const columns[] = { "", "t1", "execute", "3",
 	    "first", "last", "503", "boom", "2026-11-26T00:00:00.000001Z" };
+	const char *limit = call->params[2];
 	PGresult *rows;
 	int i, j;
 
@@ -481,11 +481,11 @@ dead_letters(const struct bookings_call *call)
 	(void)snprintf(params, sizeof(params), "%s|%s|%s",
 	    call->params[0] != NULL ? call->params[0] : "-",
 	    call->params[1] != NULL ? call->params[1] : "-",
-	    call->params[2] != NULL ? call->params[2] : "-");
-	if (strcmp(call->sql->name, "dead letters") != 0)
+	    limit != NULL ? limit : "-");
+	if (limit == NULL || strcmp(call->sql->name, "dead letters") != 0)
 		return (table_count(letters));
 	rows = table_rows(9);
-	for (i = 0; i < letters && i < atoi(call->params[2]); i++) {
+	for (i = 0; i < letters && i < strtol(limit, NULL, 10); i++) {
 		for (j = 0; j < 9; j++)
 			table_set(rows, i, j, "%s", columns[j]);
 		table_set(rows, i, 0, "%s", table.rows[i].id);
@@ -535,6 +535,7 @@ wrong_pages(void **state)
 	static const char *const queries[] = { "limit=0", "limit=501",
 	    "limit=", "limit=x", "limit=5x", "limit=-1", "limit=99999999",
 	    "before=x", "before=,", "before=2026-11-26T00:00:00Z,x",
+	    /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */
 	    "before=now," ID(0), "before=2026-11-26T00:00:00%2b16:00," ID(0),
 	    "before=%", "before=%zz", "before=%00" };
 	char uri[128];

@@ -31,6 +31,7 @@
  */
 
 #define TABLE_ROWS	100
+#define TABLE_COLUMNS	23
 #define TABLE_NOW	INT64_C(1795651200000000)	/* 2026-11-26 */
 #define TABLE_QUEUE	"projects/p/locations/l/queues/q"
 #define TABLE_TEXT	512
@@ -170,9 +171,9 @@ table_fail(const char *statement, enum db_outcome outcome)
 static inline struct table_row *
 table_row(const char *id)
 {
-	int i = atoi(id);
+	size_t i = strtoul(id, NULL, 10);
 
-	assert_true(i >= 0 && i < TABLE_ROWS);
+	assert_true(i < TABLE_ROWS);
 	assert_string_equal(table.rows[i].id, id);
 	return (&table.rows[i]);
 }
@@ -180,9 +181,12 @@ table_row(const char *id)
 static inline char
 table_letter(const struct table_row *row)
 {
-	long i = row - table.rows;
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	size_t i = (size_t)(row - table.rows);
 
-	return (i < 26 ? (char)('A' + i) : '.');
+	if (i >= strlen(letters))
+		return ('.');
+	return (letters[i]);
 }
 
 static inline int64_t
@@ -264,16 +268,14 @@ static inline PGresult *
 table_rows(int columns)
 {
 	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
-	PGresAttDesc *attributes = calloc((size_t)columns,
-	    sizeof(*attributes));
+	PGresAttDesc attributes[TABLE_COLUMNS] = { { .name = NULL } };
 	char name[] = "column";
 	int i;
 
-	assert_true(result != NULL && attributes != NULL);
+	assert_true(result != NULL && columns <= TABLE_COLUMNS);
 	for (i = 0; i < columns; i++)
 		attributes[i].name = name;
 	assert_int_equal(PQsetResultAttrs(result, columns, attributes), 1);
-	free(attributes);
 	return (result);
 }
 
@@ -303,7 +305,7 @@ table_count(int n)
 static inline PGresult *
 table_read(const struct table_array *ids)
 {
-	PGresult *result = table_rows(23);
+	PGresult *result = table_rows(TABLE_COLUMNS);
 	char due[BOOKING_TIME_LEN], key[256];
 	const struct table_row *r;
 	int i;
@@ -443,8 +445,8 @@ table_failed(struct table_row *row, const char *const *params, int for_good)
 	    params[1]);
 	(void)snprintf(table.failure.error, sizeof(table.failure.error), "%s",
 	    params[5]);
-	table.failure.http_status = atoi(params[4]);
-	table.failure.retry_in = atof(params[3]);
+	table.failure.http_status = (int)strtol(params[4], NULL, 10);
+	table.failure.retry_in = strtod(params[3], NULL);
 	if (!table_is(row, "pending scheduled", params[6]))
 		return (table_count(0));
 	if (for_good)
@@ -716,7 +718,7 @@ bookings_changed(struct bookings *b, struct bookings_call *call, int *changed)
 	enum db_outcome outcome = bookings_run(b, call, 1);
 
 	if (outcome == DB_OK && changed != NULL)
-		*changed = atoi(PQgetvalue(call->result, 0, 0));
+		*changed = (int)db_int(call->result, 0, 0);
 	PQclear(call->result);
 	call->result = NULL;
 	return (outcome);

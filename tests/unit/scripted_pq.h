@@ -200,6 +200,17 @@ pq_break(const char *error)
 	pq_readable(1);
 }
 
+/* Take the first of ${n} results away. */
+static inline void
+pq_shift(PGresult **results, int *n)
+{
+	int i;
+
+	--*n;
+	for (i = 0; i < *n; i++)
+		results[i] = results[i + 1];
+}
+
 /* Results to reply with. */
 static inline PGresult *
 pq_command(void)
@@ -242,18 +253,15 @@ static inline PGresult *
 pq_rows(int columns, int rows, const char *const *values)
 {
 	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
-	PGresAttDesc *attributes = calloc((size_t)columns,
-	    sizeof(*attributes));
+	PGresAttDesc attributes[PQ_MAX] = { { .name = NULL } };
 	char name[] = "column";
 	const char *value;
 	int i;
 
-	assert_non_null(result);
-	assert_non_null(attributes);
+	assert_true(result != NULL && columns <= PQ_MAX);
 	for (i = 0; i < columns; i++)
 		attributes[i].name = name;
 	assert_int_equal(PQsetResultAttrs(result, columns, attributes), 1);
-	free(attributes);
 	for (i = 0; i < rows * columns; i++) {
 		/* libpq only reads it. */
 		value = values[i];
@@ -442,9 +450,7 @@ PQgetResult(PGconn *conn)
 		return (NULL);
 	}
 	result = pq.results[0];
-	pq.nresults--;
-	for (i = 0; i < pq.nresults; i++)
-		pq.results[i] = pq.results[i + 1];
+	pq_shift(pq.results, &pq.nresults);
 	return (result);
 }
 
@@ -493,8 +499,7 @@ pq_answer(int is_preparation)
 		result = PQmakeEmptyPGresult(NULL, PGRES_PIPELINE_ABORTED);
 	else if (pq.nplan > 0) {
 		result = pq.plan[0];
-		memmove(pq.plan, pq.plan + 1,
-		    (size_t)--pq.nplan * sizeof(pq.plan[0]));
+		pq_shift(pq.plan, &pq.nplan);
 	} else
 		result = is_preparation ? pq_command() : PQ_ROW("1");
 	pq.aborted |= pq.pipeline &&

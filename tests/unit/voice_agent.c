@@ -103,6 +103,7 @@ traces(void **state)
 	    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333x-01",
 	    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331_01",
 	    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0x",
+	    /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */
 	    TRACE "-" };
 	const char *sent;
 	size_t i;
