@@ -60,7 +60,6 @@ struct config {
 	const char *call_url;
 	const char *call_token;
 	const char *call_secret;
-	int call_timeout;
 
 	/* The local API. */
 	const char *webhook_url;
@@ -68,6 +67,7 @@ struct config {
 	const char *webhook_token;
 
 	/* Sizes and times. */
+	int call_timeout;
 	int schedule_workers;
 	int schedule_concurrency;
 	int execute_workers;

@@ -94,6 +94,9 @@ set_defaults(struct http *http)
 	SET(CURLOPT_MAXAGE_CONN, 55L);
 	SET(CURLOPT_USERAGENT, "followup-scheduler/" FOLLOWUP_VERSION);
 	SET(CURLOPT_ERRORBUFFER, http->error);
+
+	/* A quarter of curl's own: answers are short, and handles many. */
+	SET(CURLOPT_BUFFERSIZE, 4096L);
 	SET(CURLOPT_WRITEFUNCTION, collect);
 	SET(CURLOPT_WRITEDATA, http);
 	SET(CURLOPT_HEADERFUNCTION, watch_headers);

@@ -54,7 +54,7 @@ being_called() {
 	agent "{\"delayMs\": $1}"
 	id=$(book '-1 second')
 	wait_for 10 called "$id" 1
-	has_status "$id" scheduled
+	becomes "$id" scheduled
 }
 
 # fence DUE: one that is due then has been called.
@@ -168,7 +168,7 @@ fence() {
 
 @test "dispatched twice at once: one 409, one call" {
 	# The queue forgets that the first one is on its way.
-	being_called 3000
+	being_called 6000
 	stack kill emulator
 	stack start emulator
 	wait_for 5 answered "$id" 409

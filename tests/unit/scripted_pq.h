@@ -431,7 +431,6 @@ PGresult *
 PQgetResult(PGconn *conn)
 {
 	PGresult *result;
-	int i;
 
 	pq_check(conn);
 	if (PQisBusy(conn))
