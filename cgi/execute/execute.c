@@ -11,7 +11,6 @@
 #include "config.h"
 #include "log.h"
 #include "monotime.h"
-#include "monotime.h"
 #include "utf8.h"
 #include "voice_agent.h"
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
 #include <libpq-fe.h>
 
 #include "booking_state.h"
@@ -340,6 +341,50 @@ times(void **state)
 		    "FROM lead_bookings", "t");
 	}
 	run("UPDATE lead_bookings SET scheduled_at = 'infinity'");
+}
+
+/* The key is in the task, in the call and in the row: it never changes. */
+static void
+key_and_body(void **state)
+{
+	static const struct {
+		const char *sql;
+		const char *due;
+	} rows_of[] = {
+		{ "2030-01-01 12:00:00.25+00", "2030-01-01T12:00:00.250Z" },
+		{ "2030-01-01 12:00:00.9999+04", "2030-01-01T08:00:00.999Z" },
+		{ "1969-12-31 23:59:59.9999+00", "1969-12-31T23:59:59.999Z" },
+		{ "12026-06-01 00:00:00+00", "12026-06-01T00:00:00.000Z" },
+	};
+	char key[256], due[BOOKING_TIME_LEN];
+	json_t *body, *wanted;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows_of); i++) {
+		clear();
+		insert(ID, "pending");
+		run("UPDATE lead_bookings SET scheduled_at = '%s', "
+		    "lead_id = '" OTHER_ID "'", rows_of[i].sql);
+		read_booking();
+		assert_string_equal(booking_time(booking.due, 3, due),
+		    rows_of[i].due);
+		(void)snprintf(key, sizeof(key), "followup:%s:%s:%s",
+		    booking.tenant_id, ID, due);
+		assert_string_equal(booking.key, key);
+		body = json_loads(booking.task_body, JSON_REJECT_DUPLICATES,
+		    NULL);
+		wanted = json_pack("{ss ss ss sn ss ss}", "tenantId",
+		    booking.tenant_id, "bookingId", ID, "leadId", OTHER_ID,
+		    "assignedUserId", "idempotencyKey", key, "scheduledAt",
+		    due);
+		assert_true(json_equal(body, wanted));
+		json_decref(body);
+		json_decref(wanted);
+	}
+	run("UPDATE lead_bookings SET scheduled_at = NULL");
+	read_booking();
+	assert_null(booking.key);
 }
 
 /*
@@ -1164,6 +1209,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(row_is_read),
 		TEST(times),
+		TEST(key_and_body),
 		TEST(locks),
 		TEST(no_lock_without_a_row),
 		TEST(scheduled),
