@@ -59,6 +59,19 @@ puts_line(struct line *l, const char *s)
 	put(l, s, strlen(s));
 }
 
+/* How many of the first ${max} bytes of ${s} go into a line as they are? */
+static size_t
+plain(const char *s, size_t max)
+{
+	size_t n;
+
+	for (n = 0; n < max && s[n] >= ' ' && s[n] < 0x7f; n++) {
+		if (as_json && (s[n] == '"' || s[n] == '\\'))
+			break;
+	}
+	return (n);
+}
+
 /*
  * Append ${s}, up to the ${end}th byte of the line, so that it can neither end
  * the line nor leave a JSON string.
@@ -71,7 +84,12 @@ put_escaped(struct line *l, const char *s, size_t end)
 
 	/* No character takes more than six bytes; none goes in by halves. */
 	while (*s != '\0' && l->len + 6 < end) {
-		n = utf8_len(s, strlen(s));
+		if ((n = plain(s, end - 6 - l->len)) > 0) {
+			put(l, s, n);
+			s += n;
+			continue;
+		}
+		n = utf8_len(s, strnlen(s, 4));
 		if (n == 0) {
 			/* Not UTF-8: show the byte. */
 			(void)snprintf(esc, sizeof(esc),

@@ -168,7 +168,7 @@ fence() {
 
 @test "dispatched twice at once: one 409, one call" {
 	# The queue forgets that the first one is on its way.
-	being_called 6000
+	being_called 4500
 	stack kill emulator
 	stack start emulator
 	wait_for 5 answered "$id" 409
