@@ -21,6 +21,7 @@ read_booking(struct routes *r, struct request *request, const char *id,
 {
 	enum db_outcome outcome;
 
+	*rows = NULL;
 	booking->found = 0;
 	if ((outcome = bookings_ready(r->bookings)) == DB_OK)
 		outcome = booking_read(r->bookings, &id, 1, booking, rows);
