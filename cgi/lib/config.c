@@ -132,7 +132,7 @@ static const struct variable {
 	    CONFIG_SCHEDULE, 0, "4", 1, 512,
 	    "processes that create tasks, each with a database connection"),
 	V("FOLLOWUP_SCHEDULE_CONCURRENCY", COUNT, schedule_concurrency,
-	    CONFIG_SCHEDULE, 0, "64", 1, 1000,
+	    CONFIG_SCHEDULE, 0, "100", 1, 1000,
 	    "tasks that each of them creates at once"),
 	V("FOLLOWUP_EXECUTE_WORKERS", COUNT, execute_workers, CONFIG_EXECUTE,
 	    0, "8", 1, 512, "processes that start calls"),

@@ -1,3 +1,4 @@
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -172,15 +173,34 @@ serve(const struct fcgi_server *server, void *state, FCGX_Request *fcgx)
 	FCGX_Finish_r(fcgx);
 }
 
+/*
+ * Return a descriptor to wait on for connections to ${fd}, or -1.  Of all the
+ * workers that wait, the kernel wakes one.
+ */
+static int
+watch(int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLEXCLUSIVE };
+	int epfd;
+
+	if ((epfd = epoll_create1(EPOLL_CLOEXEC)) < 0)
+		return (-1);
+	if (epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event) != 0) {
+		(void)close(epfd);
+		return (-1);
+	}
+	return (epfd);
+}
+
 /* The life of a worker; returns the exit status of its process. */
 static int
 work(const struct fcgi_server *server, int fd, const sigset_t *waiting)
 {
 	static const struct timespec pause = { .tv_nsec = 100000000 };
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	struct epoll_event event;
 	FCGX_Request fcgx;
 	void *state;
-	int rc;
+	int epfd, rc;
 
 	/* It gets no socket to accept from: see accept_request. */
 	if (FCGX_Init() != 0 || FCGX_InitRequest(&fcgx, -1, 0) != 0) {
@@ -190,7 +210,7 @@ work(const struct fcgi_server *server, int fd, const sigset_t *waiting)
 
 	/* libfcgi has put handlers of its own. */
 	if (set_handler(SIGTERM, on_stop) != 0 ||
-	    set_handler(SIGINT, on_stop) != 0)
+	    set_handler(SIGINT, on_stop) != 0 || (epfd = watch(fd)) < 0)
 		return (1);
 	if ((state = server->start(server->cookie)) == NULL) {
 		log_error(NULL, "a worker could not be started");
@@ -198,7 +218,7 @@ work(const struct fcgi_server *server, int fd, const sigset_t *waiting)
 	}
 
 	while (!stopping) {
-		if (ppoll(&pfd, 1, NULL, waiting) <= 0)
+		if (epoll_pwait(epfd, &event, 1, -1, waiting) <= 0)
 			continue;
 		rc = accept_request(fd, &fcgx);
 		if (rc == 0)
@@ -216,6 +236,7 @@ work(const struct fcgi_server *server, int fd, const sigset_t *waiting)
 
 	server->stop(state);
 	FCGX_Free(&fcgx, 0);
+	(void)close(epfd);
 	return (0);
 }
 
