@@ -72,10 +72,26 @@ settled() { ! alive "$1" || "ready_$(echo "$1" | tr - _)"; }
 
 answers() { curl -s -o /dev/null -m 2 --noproxy '*' "http://127.0.0.1:$1"; }
 
-ready_postgres() { "$pg_bin/pg_isready" -q -h 127.0.0.1 -p "$pg_port" -U postgres; }
-ready_emulator() { answers "$emulator_port/oauth2/v3/certs"; }
-ready_voice_agent() { answers "$voice_agent_port/healthz"; }
-ready_nginx() { answers "$public_port/"; }
+# Is it the process that alive found which listens on port $1?  Another stack's
+# program may have taken the port, and answers in its place.
+listens() {
+	inode=$(awk -v port=":$(printf %04X "$1")$" \
+	    '$2 ~ port && $4 == "0A" { print $10 }' /proc/net/tcp)
+	[ -n "$inode" ] &&
+	    find "/proc/$pid/fd" -lname "socket:\[$inode\]" 2>/dev/null | grep -q .
+}
+
+ready_postgres() {
+	listens "$pg_port" &&
+	    "$pg_bin/pg_isready" -q -h 127.0.0.1 -p "$pg_port" -U postgres
+}
+ready_emulator() {
+	listens "$emulator_port" && answers "$emulator_port/oauth2/v3/certs"
+}
+ready_voice_agent() {
+	listens "$voice_agent_port" && answers "$voice_agent_port/healthz"
+}
+ready_nginx() { listens "$public_port" && answers "$public_port/"; }
 ready_schedule() { connects "$runtime/schedule.sock"; }
 ready_execute() { connects "$runtime/execute.sock"; }
 
