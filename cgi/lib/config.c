@@ -129,8 +129,9 @@ static const struct variable {
 	    CONFIG_LISTENER | CONFIG_SCHEDULE, 0, NULL, 0, 0,
 	    "bearer token asked of every call of the local API"),
 	V("FOLLOWUP_SCHEDULE_WORKERS", COUNT, schedule_workers,
-	    CONFIG_SCHEDULE, 0, "4", 1, 512,
-	    "processes that create tasks, each with a database connection"),
+	    CONFIG_SCHEDULE, 0, "5", 1, 512,
+	    "processes that create tasks, each with a database connection; one "
+	    "more than FOLLOWUP_LISTENER_INFLIGHT leaves one to other requests"),
 	V("FOLLOWUP_SCHEDULE_CONCURRENCY", COUNT, schedule_concurrency,
 	    CONFIG_SCHEDULE, 0, "100", 1, 1000,
 	    "tasks that each of them creates at once"),

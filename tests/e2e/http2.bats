@@ -89,5 +89,5 @@ posts() { grep -c 'POST$' "$BATS_TEST_TMPDIR/front.log"; }
 	[[ $(awk '$3 == "POST" { print $1 }' "$BATS_TEST_TMPDIR/front.log" |
 	    sort -u) == HTTP/2.0 ]]
 	(($(awk '$3 == "POST" { print $2 }' "$BATS_TEST_TMPDIR/front.log" |
-	    sort -u | wc -l) <= 4))
+	    sort -u | wc -l) <= 5))
 }

@@ -50,7 +50,7 @@ workers() {
 }
 
 # The workers that each program has by default.
-declare -gA WORKERS=([schedule]=4 [execute]=8)
+declare -gA WORKERS=([schedule]=5 [execute]=8)
 
 # has_workers MAIN N
 has_workers() {

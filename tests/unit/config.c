@@ -112,7 +112,7 @@ test_defaults(void **state)
 	assert_string_equal(conf->execution_audience,
 	    "https://example.com/bookings");
 	assert_string_equal(conf->metadata_host, "metadata.google.internal");
-	assert_int_equal(conf->schedule_workers, 4);
+	assert_int_equal(conf->schedule_workers, 5);
 	assert_int_equal(conf->max_schedule_attempts, 10);
 	assert_null(conf->cloud_tasks_endpoint);
 	assert_null(conf->emulator_host);
