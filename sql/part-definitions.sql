@@ -55,7 +55,7 @@ SELECT format('CREATE CONSTRAINT TRIGGER trigger_schedule_followup_cloud_task '
         :'schema') AS followup_view,
     -- The form that followup_is_followup_type has once it is inlined.
     format('CREATE INDEX CONCURRENTLY followup_bookings_due_idx '
-        'ON %1$I.%2$I (task_status, scheduled_at) '
+        'ON %1$I.%2$I (task_status, scheduled_at, id) '
         'WHERE task_status IN (''pending'', ''scheduled'') '
         'AND coalesce(pg_catalog.lower(booking_type::text '
         'COLLATE pg_catalog."C") OPERATOR(pg_catalog.=) '

@@ -105,7 +105,7 @@ sub make_peers_table {
 	CREATE SCHEMA bench;
 	CREATE TABLE bench.bookings
 	    (LIKE lad_dev.lead_bookings INCLUDING DEFAULTS, PRIMARY KEY (id));
-	CREATE INDEX ON bench.bookings (task_status, scheduled_at)
+	CREATE INDEX ON bench.bookings (task_status, scheduled_at, id)
 	    WHERE task_status IN ('pending', 'scheduled');
 	CREATE FUNCTION bench.notify() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN
