@@ -100,10 +100,11 @@ $body$ AS followup_body_due
 -- schedule_followup_cloud_task, the function of the three deferred triggers,
 -- sends the hint.  It runs at commit, once for each row that was inserted, of
 -- whatever type: the list in a WHEN clause, read anew by every statement, costs
--- three times as much.  So few and cheap expressions matter: it names columns instead of turning the row into JSON,
--- calls nothing by PERFORM, which runs the whole executor, and changes a
--- setting once at most and outside of any block, because PostgreSQL looks at
--- all settings at the end of every block in which one was changed.
+-- three times as much.  So few and cheap expressions matter: it names columns
+-- instead of turning the row into JSON, calls nothing by PERFORM, which runs
+-- the whole executor, and changes a setting once at most and outside of any
+-- block, because PostgreSQL looks at all settings at the end of every block in
+-- which one was changed.
 --
 -- It has the rights of the table's owner, but whatever search_path the session
 -- has, because SET clauses would cost more than the rest of it; so it qualifies

@@ -249,8 +249,8 @@ booking_take(struct bookings *b, enum booking_stage stage,
 
 /**
  * booking_try_lock(bookings, stage, id, locked):
- * Set ${locked} to whether the session's lock on ${stage} of booking ${id} could
- * be taken without waiting.
+ * Set ${locked} to whether the session's lock on ${stage} of booking ${id}
+ * could be taken without waiting.
  */
 enum db_outcome
 booking_try_lock(struct bookings *b, enum booking_stage stage, const char *id,

@@ -100,8 +100,8 @@ enum db_outcome booking_take(struct bookings *, enum booking_stage,
 
 /**
  * booking_try_lock(bookings, stage, id, locked):
- * Set ${locked} to whether the session's lock on ${stage} of booking ${id} could
- * be taken without waiting.
+ * Set ${locked} to whether the session's lock on ${stage} of booking ${id}
+ * could be taken without waiting.
  */
 enum db_outcome booking_try_lock(struct bookings *, enum booking_stage,
     const char *, int *);

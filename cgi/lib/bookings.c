@@ -265,8 +265,8 @@ bookings_disconnect(struct bookings *b)
 /*
  * What the index serves is the range over the bare column, in its order.  It
  * is a day wider on both sides because a timestamp without time zone may be
- * due up to that much earlier or later than it reads.  OFFSET 0 has each row looked up by its
- * key instead of joining whole tables.
+ * due up to that much earlier or later than it reads.  OFFSET 0 has each row
+ * looked up by its key instead of joining whole tables.
  *
  * Overdue are those whose time has passed without a call, and those that are
  * due soon and have a task for another time, because they were moved while
@@ -323,8 +323,9 @@ static const char sweep_sql[] =
  * notification announced, as a string the caller frees.  Parameters: $1 the
  * sweep window in seconds; $2, $3 the place and id where the last page
  * ended, BOOKINGS_SWEEP_START at the start; $4 the length of a page; $5 the
- * grace in seconds after which scheduled bookings are found too, or NULL.  Columns: id, tenant_id,
- * and the place, which is NULL for rows that do not belong to a page.
+ * grace in seconds after which scheduled bookings are found too, or NULL.
+ * Columns: id, tenant_id, and the place, which is NULL for rows that do not
+ * belong to a page.
  */
 char *
 bookings_sweep_sql(const struct config *conf)

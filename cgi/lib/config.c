@@ -494,9 +494,9 @@ check_together(enum config_program program, struct config *conf,
 
 /**
  * config_load(program, conf, why, whylen):
- * Read and check what ${program} reads and fill in ${conf}.  Return 0; or -1 with
- * one line in ${why} (${whylen} bytes) that names the variable and says what
- * it should be.
+ * Read and check what ${program} reads and fill in ${conf}.  Return 0; or -1
+ * with one line in ${why} (${whylen} bytes) that names the variable and says
+ * what it should be.
  */
 int
 config_load(enum config_program program, struct config *conf, char *why,

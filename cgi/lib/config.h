@@ -86,9 +86,9 @@ struct config {
 
 /**
  * config_load(program, conf, why, whylen):
- * Read and check what ${program} reads and fill in ${conf}.  Return 0; or -1 with
- * one line in ${why} (${whylen} bytes) that names the variable and says what
- * it should be.
+ * Read and check what ${program} reads and fill in ${conf}.  Return 0; or -1
+ * with one line in ${why} (${whylen} bytes) that names the variable and says
+ * what it should be.
  */
 int config_load(enum config_program, struct config *, char *, size_t);
 
