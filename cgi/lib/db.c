@@ -116,7 +116,8 @@ db_session_sql(void)
 	 * together with its locks, within seconds.
 	 *
 	 * The triggers on the bookings table are for what others write: by
-	 * followup.daemon they tell our own writes from theirs.
+	 * followup.daemon they tell our own writes from theirs.  Notices are
+	 * for the application: libpq would print them among our log lines.
 	 *
 	 * Every statement finds its rows by a key or by the sweep's index, so
 	 * one plan, made once, serves all parameters.  A plan that was made
@@ -125,6 +126,7 @@ db_session_sql(void)
 	 * rows, until the next ANALYZE).
 	 */
 	return ("SET search_path = pg_catalog; SET followup.daemon = 'on'; "
+	    "SET client_min_messages = error; "
 	    "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; "
 	    "SET standard_conforming_strings = on; "
 	    "SET statement_timeout = '9s'; SET lock_timeout = '3s'; "

@@ -172,7 +172,7 @@ make_dead_letters() {
 	[[ ${#pages[@]} == 2 ]]
 	[[ $(jq -sc add <<<"${pages[*]}") == "$all" ]]
 
-	# Mended, it is called with the same key.
+	# Once its cause is fixed, it is called with the same key.
 	api GET "/followups/${ids[0]}"
 	expect 200 '.taskStatus == "failed"' \
 	    '.explanation | test("dead letter.*/retry")'
@@ -185,6 +185,8 @@ make_dead_letters() {
 	problem 409 conflict
 	api GET /dead-letters
 	expect 200 '.deadLetters | length == 2'
+	# The trigger announces it with a NOTICE, which is for the application.
+	[[ -z $(grep -vE '^20[0-9-]+T[0-9:.]+Z ' "$STACK/log/schedule.log") ]]
 	api POST "/followups/$NOBODY/retry"
 	problem 404 no-such-booking
 }

@@ -145,6 +145,7 @@ static void
 session_is_set_up(void **state)
 {
 	static const char *const settings[] = { "followup.daemon = 'on'",
+	    "client_min_messages = error",
 	    "TimeZone = 'UTC'", "DateStyle = 'ISO'",
 	    "statement_timeout = '9s'", "lock_timeout = '3s'",
 	    "idle_in_transaction_session_timeout = '10s'",
