@@ -266,8 +266,8 @@ record_failure(const struct execute *x, const struct booking *booking,
 			return;
 		}
 		log_error(&a, "dead letter: the call could not be started "
-		    "(attempt %d): %s; mend it, then POST "
-		    "/followups/%s/retry", attempts, error->text,
+		    "(attempt %d): %s; fix the cause, then "
+		    "POST /followups/%s/retry", attempts, error->text,
 		    booking->id);
 		conclude(result, EXECUTE_GIVEN_UP, "failed for good: %s",
 		    error->text);

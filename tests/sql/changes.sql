@@ -140,7 +140,7 @@ SELECT is((SELECT string_agg(tgname, ' ') FROM pg_trigger
     AND pg_get_triggerdef(oid) NOT LIKE '%AND (current_setting('
     '''followup.daemon''::text, true) IS DISTINCT FROM ''on''::text)%'),
     'trigger_schedule_followup_cloud_task',
-    'the guard is in every WHEN, but where there is none');
+    'every WHEN clause has the guard, and only the INSERT trigger has no WHEN');
 SELECT is(set_config('followup.daemon', v, true) || pg_temp.after('{}', :'by'),
     v || :'reset', format('not a daemon: "%s"', v))
 FROM unnest(ARRAY['', 'off', 'ON', 'true']) AS v;

@@ -248,7 +248,7 @@ test_interval(void **state)
 	reads_after(INTERVAL_MS);
 }
 
-/* Overdue bookings are looked for now and then, or as often as they may be. */
+/* Overdue bookings are looked for once a minute, or once a shorter grace. */
 static void
 test_overdue(void **state)
 {
