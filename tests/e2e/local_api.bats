@@ -186,7 +186,7 @@ make_dead_letters() {
 	api GET /dead-letters
 	expect 200 '.deadLetters | length == 2'
 	# The trigger announces it with a NOTICE, which is for the application.
-	[[ -z $(grep -vE '^20[0-9-]+T[0-9:.]+Z ' "$STACK/log/schedule.log") ]]
+	not grep -qvE '^20[0-9-]+T[0-9:.]+Z ' "$STACK/log/schedule.log"
 	api POST "/followups/$NOBODY/retry"
 	problem 404 no-such-booking
 }
