@@ -39,7 +39,11 @@ collect(char *data, size_t one, size_t len, void *cookie)
 	(void)one;
 	if (len > http->max_response - http->body_len) {
 		http->too_large = 1;
-		return (0);
+		if (!http->status_only)
+			return (0);
+
+		/* The beginning is enough where the status is what counts. */
+		len = http->max_response - http->body_len;
 	}
 	if (http->body_len + len + 1 > http->body_size) {
 		size = (http->body_len + len + 1) * 2;

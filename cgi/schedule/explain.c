@@ -110,8 +110,16 @@ explain_booking(const struct config *conf, const struct booking *b,
 		    executed : "(unknown)");
 		break;
 	case BOOKING_CANCELLED:
-		(void)snprintf(buf, len, "It is cancelled, and not called "
-		    "unless task_status is set to 'pending' again.");
+		if (b->outcome_unknown)
+			(void)snprintf(buf, len, "It is cancelled, but an "
+			    "attempt to start the call had begun before, and "
+			    "its outcome is not known: if the voice agent "
+			    "took it, the booking becomes executed; otherwise "
+			    "nobody is called.");
+		else
+			(void)snprintf(buf, len, "It is cancelled, and not "
+			    "called unless task_status is set to 'pending' "
+			    "again.");
 		break;
 	case BOOKING_FAILED:
 		(void)snprintf(buf, len, "It is a dead letter (%.200s): fix "
