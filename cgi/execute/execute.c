@@ -19,12 +19,8 @@
 /* While the database is away, in seconds. */
 #define BUSY_RETRY	1
 
-/*
- * Between attempts of a call, in seconds: what we wait by ourselves, and what
- * the voice agent may ask for.
- */
+/* Between attempts of a call, in seconds, at most. */
 #define RETRY_CAP	256
-#define RETRY_MAX	300
 
 /* How many times to retry recording a call's outcome, and how often. */
 #define WRITE_ATTEMPTS	20
@@ -229,7 +225,7 @@ record_executed(const struct execute *x, const struct booking *booking,
 /*
  * After how many seconds the next attempt shall come, at the earliest: twice
  * as long each time, so that an outage of minutes does not use up the attempts
- * in seconds; not before the voice agent ${asked} for it, within bounds.
+ * in seconds; not before the voice agent ${asked} for it.
  */
 static long
 retry_after(int attempts, long asked)
@@ -238,8 +234,6 @@ retry_after(int attempts, long asked)
 
 	while (--attempts > 0 && wait < RETRY_CAP)
 		wait *= 2;
-	if (asked > RETRY_MAX)
-		asked = RETRY_MAX;
 	return (wait > asked ? wait : asked);
 }
 

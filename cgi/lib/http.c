@@ -11,7 +11,7 @@
 #include "http.h"
 
 /* The longest pause that a peer can ask for, in seconds. */
-#define MAX_RETRY_AFTER	3600
+#define MAX_RETRY_AFTER	300
 
 struct http {
 	CURL *easy;
@@ -411,8 +411,8 @@ http_was_sent(const struct http *http)
 /**
  * http_retry_after(http):
  * Return the seconds that the answer's last Retry-After asks to wait (RFC 9110,
- * 10.2.3: a number or a date), at most one hour; 0 if the date has passed or
- * the value is neither; -1 if there is no such header.
+ * 10.2.3: a number or a date), at most five minutes; 0 if the date has passed
+ * or the value is neither; -1 if there is no such header.
  */
 long
 http_retry_after(const struct http *http)

@@ -543,10 +543,6 @@ failure_is_counted(void **state)
 	expect_later("as it said", 44);
 
 	/* But there is an end to it. */
-	A->execution_attempts = 0;
-	agent.error.retry_after = 3600;
-	run();
-	expect_later("as it said", 300);
 	agent.error.retry_after = -1;
 	conf.max_execution_attempts = 50;
 	A->execution_attempts = 40;

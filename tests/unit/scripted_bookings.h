@@ -34,7 +34,7 @@
 #define TABLE_COLUMNS	23
 #define TABLE_NOW	INT64_C(1795651200000000)	/* 2026-11-26 */
 #define TABLE_QUEUE	"projects/p/locations/l/queues/q"
-#define TABLE_TEXT	512
+#define TABLE_TEXT	2048
 
 struct table_row {
 	char id[UUID_LEN];
