@@ -11,6 +11,7 @@
 #include "config.h"
 #include "log.h"
 #include "monotime.h"
+#include "phone_number.h"
 #include "utf8.h"
 #include "voice_agent.h"
 
@@ -42,6 +43,7 @@ conclude(struct execute_result *result, enum execute_outcome outcome,
 	va_start(ap, fmt);
 	(void)vsnprintf(result->reason, sizeof(result->reason), fmt, ap);
 	va_end(ap);
+	phone_number_hide(result->reason, NULL);
 	utf8_clean(result->reason);
 }
 

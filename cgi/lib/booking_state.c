@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bookings.h"
+#include "phone_number.h"
 #include "sql_array.h"
 
 #include "booking_state.h"
@@ -266,17 +267,25 @@ write_failure(struct bookings *b, const struct bookings_sql *sql, int nparams,
     int *changed)
 {
 	char retry_in[NUMBER_LEN], http_status[NUMBER_LEN], due[NUMBER_LEN];
+	char *error = strdup(failure->error);
 	struct bookings_call call = { .sql = sql, .nparams = nparams,
 	    .params = { booking->id, booking_stage_name(failure->stage),
-	    booking->tenant_id, retry_in, http_status, failure->error,
+	    booking->tenant_id, retry_in, http_status, error,
 	    booking->due != BOOKING_NO_TIME ? due : NULL,
 	    failure->unknown ? "t" : "f" } };
+	enum db_outcome outcome = DB_LOST;
 
+	/* What the database said may quote a row with a number in it. */
+	if (error == NULL)
+		return (outcome);
+	phone_number_hide(error, NULL);
 	(void)snprintf(retry_in, sizeof(retry_in), "%.3f", failure->retry_in);
 	(void)snprintf(http_status, sizeof(http_status), "%ld",
 	    failure->http_status);
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
-	return (bookings_changed(b, &call, changed));
+	outcome = bookings_changed(b, &call, changed);
+	free(error);
+	return (outcome);
 }
 
 /*
