@@ -264,8 +264,8 @@ give_up(const struct execute *x, const struct booking *booking,
 
 	if (unknown) {
 		(void)snprintf(text, sizeof(text), "an attempt was begun and "
-		    "its outcome is not known%s%s%s: ask the voice agent "
-		    "whether the call was made, then retry or cancel",
+		    "its outcome is not known: ask the voice agent whether "
+		    "the call was made, then retry or cancel%s%s%s",
 		    *error->text != '\0' ? " (" : "", error->text,
 		    *error->text != '\0' ? ")" : "");
 		failure.error = text;
@@ -281,11 +281,11 @@ give_up(const struct execute *x, const struct booking *booking,
 		    "its call failed: %s", failure.error);
 		return;
 	}
-	log_error(&a, "dead letter: %s (attempt %d): %s%s%s", unknown ?
+	log_error(&a, "dead letter: %s (attempt %d): %s; %s, then "
+	    "POST /followups/%s/retry", unknown ?
 	    "it is not known whether the call was started" :
 	    "the call could not be started", attempts, failure.error,
-	    unknown ? ": POST or DELETE /followups/" :
-	    "; fix the cause, then POST /followups/", booking->id);
+	    unknown ? "ask" : "fix the cause", booking->id);
 	conclude(result, EXECUTE_GIVEN_UP, "failed for good: %s",
 	    failure.error);
 }

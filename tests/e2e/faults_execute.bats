@@ -115,7 +115,7 @@ fence() {
 	id=$(book '-1 second')
 	failed_with "$id" 1
 	dead_letter "$id" '.stage == "execute"' '.attempts == 1' \
-	    '.error | test("did not answer.*ask the voice agent")'
+	    '.error | test("ask the voice agent.*did not answer")'
 	for status in 500 502 504 408; do
 		agent "{\"status\": $status}"
 		id=$(book '-1 second')
