@@ -586,35 +586,35 @@ outcomes(void **state)
 	static const struct {
 		const char *name;
 		enum voice_agent_outcome outcome;
-		const char *policy;
 		int attempts;		/* before; 3 are allowed */
+		const char *policy;
 		const char *status;	/* of the row then */
 		const char *error;
 		int unknown;		/* an attempt has not ended */
 	} rows[] = {
-		{ "started", VOICE_AGENT_STARTED, "retry", 0, "executed", NULL,
+		{ "started", VOICE_AGENT_STARTED, 0, "retry", "executed", NULL,
 		    0 },
-		{ "not started", VOICE_AGENT_NOT_STARTED, "retry", 0,
+		{ "not started", VOICE_AGENT_NOT_STARTED, 0, "retry",
 		    "scheduled", "as it said", 0 },
-		{ "not started, careful", VOICE_AGENT_NOT_STARTED,
-		    "dead-letter", 0, "scheduled", "as it said", 0 },
-		{ "not started, last", VOICE_AGENT_NOT_STARTED, "dead-letter",
-		    2, "failed", "as it said", 0 },
-		{ "running", VOICE_AGENT_RUNNING, "retry", 0, "scheduled",
+		{ "not started, careful", VOICE_AGENT_NOT_STARTED, 0,
+		    "dead-letter", "scheduled", "as it said", 0 },
+		{ "not started, last", VOICE_AGENT_NOT_STARTED, 2,
+		    "dead-letter", "failed", "as it said", 0 },
+		{ "running", VOICE_AGENT_RUNNING, 0, "retry", "scheduled",
 		    "as it said", 0 },
-		{ "running, careful", VOICE_AGENT_RUNNING, "dead-letter", 0,
+		{ "running, careful", VOICE_AGENT_RUNNING, 0, "dead-letter",
 		    "scheduled", "as it said", 0 },
-		{ "running, last", VOICE_AGENT_RUNNING, "retry", 2, "failed",
+		{ "running, last", VOICE_AGENT_RUNNING, 2, "retry", "failed",
 		    ASK, 0 },
-		{ "unknown", VOICE_AGENT_UNKNOWN, "retry", 0, "scheduled",
+		{ "unknown", VOICE_AGENT_UNKNOWN, 0, "retry", "scheduled",
 		    "as it said", 1 },
-		{ "unknown, careful", VOICE_AGENT_UNKNOWN, "dead-letter", 0,
+		{ "unknown, careful", VOICE_AGENT_UNKNOWN, 0, "dead-letter",
 		    "failed", ASK ", then retry or cancel (as it said)", 0 },
-		{ "unknown, last", VOICE_AGENT_UNKNOWN, "retry", 2, "failed",
+		{ "unknown, last", VOICE_AGENT_UNKNOWN, 2, "retry", "failed",
 		    ASK ", then retry or cancel (as it said)", 0 },
-		{ "refused", VOICE_AGENT_REFUSED, "retry", 0, "failed",
+		{ "refused", VOICE_AGENT_REFUSED, 0, "retry", "failed",
 		    "as it said", 0 },
-		{ "refused, careful", VOICE_AGENT_REFUSED, "dead-letter", 0,
+		{ "refused, careful", VOICE_AGENT_REFUSED, 0, "dead-letter",
 		    "failed", "as it said", 0 },
 	};
 	size_t i;
