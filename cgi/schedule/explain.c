@@ -90,7 +90,9 @@ explain_booking(const struct config *conf, const struct booking *b,
 		else if (b->outcome_unknown)
 			(void)snprintf(buf, len, "It was due %s ago; an "
 			    "attempt to start the call was begun, and its "
-			    "outcome is not known: Cloud Tasks tries again.",
+			    "outcome is not known: Cloud Tasks tries again, "
+			    "and FOLLOWUP_UNKNOWN_OUTCOME says whether that "
+			    "is another attempt or a dead letter.",
 			    span(b->due_in, s));
 		else if (b->execution_attempts > 0)
 			(void)snprintf(buf, len, "It was due %s ago; %d "
