@@ -41,8 +41,12 @@
 /* What is postponed ends at a multiple of this, so that many end together. */
 #define GRID_MS		20
 
-/* The longest wait that an answer may ask for, in seconds. */
-#define MAX_RETRY_AFTER	3600
+/*
+ * The longest wait that an answer may ask for, in seconds: for one booking,
+ * and for all of them, after which it is worth a probe whether it is still so.
+ */
+#define MAX_RETRY_AFTER	300
+#define MAX_AWAY	60
 
 /* The types of problems about one booking, and about all of them. */
 #define TYPE_UNAVAILABLE	"urn:followup-scheduler:unavailable"
@@ -543,7 +547,7 @@ webhook_away(struct forwarder *f, struct deliveries *batch, int probed,
     const char *why, long asked, long now)
 {
 	struct delivery *e;
-	long until = now + asked * 1000;
+	long until = now + (asked < MAX_AWAY ? asked : MAX_AWAY) * 1000;
 
 	/* What failed goes to the end, so that each probe is another one. */
 	while ((e = TAILQ_FIRST(batch)) != NULL) {

@@ -11,6 +11,7 @@
 #include "config.h"
 #include "log.h"
 #include "monotime.h"
+#include "phone_number.h"
 #include "utf8.h"
 #include "voice_agent.h"
 
@@ -42,6 +43,7 @@ conclude(struct execute_result *result, enum execute_outcome outcome,
 	va_start(ap, fmt);
 	(void)vsnprintf(result->reason, sizeof(result->reason), fmt, ap);
 	va_end(ap);
+	phone_number_hide(result->reason, NULL);
 	utf8_clean(result->reason);
 }
 
@@ -237,40 +239,85 @@ retry_after(int attempts, long asked)
 	return (wait > asked ? wait : asked);
 }
 
-/* The call was not started: another attempt, or a dead letter. */
+/* May a call whose outcome is not known be tried again? */
+static int
+may_retry_unknown(const struct execute *x)
+{
+
+	return (strcmp(x->conf->unknown_outcome, "retry") == 0);
+}
+
+/*
+ * The call was not started, or nobody knows (${unknown}): it becomes a dead
+ * letter.  A person who reads of one that nobody knows of has to ask first.
+ */
 static void
-record_failure(const struct execute *x, const struct booking *booking,
-    const struct execute_callback *callback, int permanent,
+give_up(const struct execute *x, const struct booking *booking,
+    const struct execute_callback *callback, int unknown, int attempts,
     const struct voice_agent_error *error, struct execute_result *result)
 {
 	struct booking_failure failure = { .stage = BOOKING_EXECUTE,
 	    .http_status = error->http_status, .error = error->text };
 	struct log_about a = about(booking, callback);
-	int attempts = booking->execution_attempts + 1;
+	char text[sizeof(error->text) + 160];
 	int changed;
+
+	if (unknown) {
+		(void)snprintf(text, sizeof(text), "an attempt was begun and "
+		    "its outcome is not known: ask the voice agent whether "
+		    "the call was made, then retry or cancel%s%s%s",
+		    *error->text != '\0' ? " (" : "", error->text,
+		    *error->text != '\0' ? ")" : "");
+		failure.error = text;
+	}
+	if (booking_failed(x->bookings, booking, &failure, &changed) !=
+	    DB_OK) {
+		database_failed(x, result);
+		return;
+	}
+	if (!changed) {
+		/* Moved or cancelled meanwhile: it is not given up. */
+		conclude(result, EXECUTE_SKIPPED, "the booking changed while "
+		    "its call failed: %s", failure.error);
+		return;
+	}
+	log_error(&a, "dead letter: %s (attempt %d): %s; %s, then "
+	    "POST /followups/%s/retry", unknown ?
+	    "it is not known whether the call was started" :
+	    "the call could not be started", attempts, failure.error,
+	    unknown ? "ask" : "fix the cause", booking->id);
+	conclude(result, EXECUTE_GIVEN_UP, "failed for good: %s",
+	    failure.error);
+}
+
+/*
+ * The call was not started, or nobody knows, as ${outcome} says: another
+ * attempt, or a dead letter.  Once nobody knows of one attempt, a later one
+ * that was not started does not change that.  An agent that is busy with our
+ * key remembers keys: to ask it again makes no second call, even where the
+ * operator wants nothing repeated.
+ */
+static void
+record_failure(const struct execute *x, const struct booking *booking,
+    const struct execute_callback *callback, enum voice_agent_outcome outcome,
+    const struct voice_agent_error *error, struct execute_result *result)
+{
+	struct booking_failure failure = { .stage = BOOKING_EXECUTE,
+	    .http_status = error->http_status, .error = error->text,
+	    .unknown = outcome == VOICE_AGENT_UNKNOWN ||
+	    booking->outcome_unknown };
+	int permanent = outcome == VOICE_AGENT_REFUSED ||
+	    (outcome == VOICE_AGENT_UNKNOWN && !may_retry_unknown(x));
+	struct log_about a = about(booking, callback);
+	int attempts = booking->execution_attempts + 1;
 
 	if (bookings_ready(x->bookings) != DB_OK) {
 		database_failed(x, result);
 		return;
 	}
 	if (permanent || attempts >= x->conf->max_execution_attempts) {
-		if (booking_failed(x->bookings, booking, &failure, &changed) !=
-		    DB_OK) {
-			database_failed(x, result);
-			return;
-		}
-		if (!changed) {
-			/* Moved or cancelled meanwhile: it is not given up. */
-			conclude(result, EXECUTE_SKIPPED, "the booking "
-			    "changed while its call failed: %s", error->text);
-			return;
-		}
-		log_error(&a, "dead letter: the call could not be started "
-		    "(attempt %d): %s; fix the cause, then "
-		    "POST /followups/%s/retry", attempts, error->text,
-		    booking->id);
-		conclude(result, EXECUTE_GIVEN_UP, "failed for good: %s",
-		    error->text);
+		give_up(x, booking, callback, failure.unknown ||
+		    outcome == VOICE_AGENT_RUNNING, attempts, error, result);
 		return;
 	}
 	if (booking_failed_once(x->bookings, booking, &failure) != DB_OK) {
@@ -281,14 +328,6 @@ record_failure(const struct execute *x, const struct booking *booking,
 	    attempts, x->conf->max_execution_attempts, error->text);
 	result->retry_after = retry_after(attempts, error->retry_after);
 	conclude(result, EXECUTE_LATER, "%s", error->text);
-}
-
-/* May a call whose outcome is not known be tried again? */
-static int
-may_retry_unknown(const struct execute *x)
-{
-
-	return (strcmp(x->conf->unknown_outcome, "retry") == 0);
 }
 
 /*
@@ -304,13 +343,12 @@ call(const struct execute *x, const struct booking *booking,
 	const json_t *number = json_object_get(body, "phoneNumber");
 	char stem[TASK_ID_LEN];
 	struct voice_agent_call request = { .body = text,
-	    .phone_number = json_string_value(number),
 	    .idempotency_key = booking->key, .message_id = stem,
 	    .tenant_id = booking->tenant_id,
 	    .traceparent = callback->traceparent };
 	struct log_about a = about(booking, callback);
 	enum voice_agent_outcome outcome;
-	struct voice_agent_error error = { .http_status = 0 };
+	struct voice_agent_error error = { .retry_after = -1 };
 
 	/* A body that has a phone number, and it is empty, calls nobody. */
 	if (!json_is_object(body) || (number != NULL &&
@@ -318,7 +356,8 @@ call(const struct execute *x, const struct booking *booking,
 		(void)snprintf(error.text, sizeof(error.text), "%s",
 		    json_is_object(body) ? "the lead has no phone number" :
 		    "followup_call_request gave no JSON object");
-		record_failure(x, booking, callback, 1, &error, result);
+		record_failure(x, booking, callback, VOICE_AGENT_REFUSED,
+		    &error, result);
 		goto out;
 	}
 	task_stem(booking, stem);
@@ -327,9 +366,7 @@ call(const struct execute *x, const struct booking *booking,
 		log_info(&a, "call started");
 		record_executed(x, booking, callback, result);
 	} else
-		record_failure(x, booking, callback,
-		    outcome == VOICE_AGENT_REFUSED ||
-		    (error.unknown && !may_retry_unknown(x)), &error, result);
+		record_failure(x, booking, callback, outcome, &error, result);
 
 out:
 	json_decref(body);
@@ -345,15 +382,13 @@ static int
 give_up_unknown(const struct execute *x, const struct booking *booking,
     const struct execute_callback *callback, struct execute_result *result)
 {
-	struct voice_agent_error error = { .http_status = 0 };
+	static const struct voice_agent_error error;
 
 	if (!booking->outcome_unknown || (may_retry_unknown(x) &&
 	    booking->execution_attempts < x->conf->max_execution_attempts))
 		return (0);
-	(void)snprintf(error.text, sizeof(error.text), "an attempt was begun "
-	    "and its outcome is not known: ask the voice agent whether the "
-	    "call was made, then retry or cancel");
-	record_failure(x, booking, callback, 1, &error, result);
+	record_failure(x, booking, callback, VOICE_AGENT_UNKNOWN, &error,
+	    result);
 	return (1);
 }
 

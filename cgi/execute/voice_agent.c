@@ -3,11 +3,13 @@
 #include <string.h>
 #include <time.h>
 
+#include <jansson.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
 #include "config.h"
 #include "http.h"
+#include "phone_number.h"
 #include "secret.h"
 #include "utf8.h"
 #include "webhook_signature.h"
@@ -17,8 +19,8 @@
 /* What is read of an answer: enough to quote it in an error. */
 #define MAX_ANSWER	4096
 
-/* The longest header line that is sent. */
-#define HEADER_LEN	512
+/* The most headers of a call. */
+#define MAX_HEADERS	8
 
 /* A traceparent (W3C Trace Context, version 00), with its NUL. */
 #define TRACEPARENT_LEN	56
@@ -103,27 +105,38 @@ make_traceparent(const char *from, char out[TRACEPARENT_LEN])
 		    hex + 32);
 }
 
-/* The headers of a call, and the lines they point to. */
+/* The headers of a call; NULL ends them, and stands where memory was short. */
 struct headers {
-	const char *list[12];
-	char lines[11][HEADER_LEN];
+	char *lines[MAX_HEADERS + 1];
 	size_t n;
+	int failed;
 };
 
-/* Add the header ${name}: ${prefix}${value}. */
+/* Add the header ${name} with the value ${prefix}${value}, of any length. */
 static void
 add(struct headers *h, const char *name, const char *prefix,
     const char *value)
 {
+	char *line = secret_concat(SECRET_TEXTS(name, ": ", prefix, value));
 
-	(void)snprintf(h->lines[h->n], HEADER_LEN, "%s: %s%s", name, prefix,
-	    value);
-	h->list[h->n] = h->lines[h->n];
-	h->list[++h->n] = NULL;
+	if (line == NULL)
+		h->failed = 1;
+	else
+		h->lines[h->n++] = line;
+}
+
+static void
+free_headers(struct headers *h)
+{
+
+	while (h->n > 0) {
+		h->n--;
+		secret_free(h->lines[h->n], strlen(h->lines[h->n]));
+	}
 }
 
 /* Sign ${body}: the three headers of Standard Webhooks. */
-static int
+static void
 add_signature(struct voice_agent *agent, struct headers *h, const char *id,
     const char *body)
 {
@@ -132,21 +145,23 @@ add_signature(struct voice_agent *agent, struct headers *h, const char *id,
 	(void)snprintf(timestamp, sizeof(timestamp), "%lld",
 	    (long long)time(NULL));
 	if (webhook_sign(&agent->key, id, timestamp, body, strlen(body),
-	    signature) != 0)
-		return (-1);
+	    signature) != 0) {
+		h->failed = 1;
+		return;
+	}
 	add(h, "webhook-id", "", id);
 	add(h, "webhook-timestamp", "", timestamp);
 	add(h, "webhook-signature", "", signature);
-	return (0);
 }
 
+/* Return 0, or -1 when memory is short; to be given to free_headers. */
 static int
 add_headers(struct voice_agent *agent, struct headers *h,
     const struct voice_agent_call *call, const char *body)
 {
 	char traceparent[TRACEPARENT_LEN];
 
-	h->n = 0;
+	memset(h, 0, sizeof(*h));
 	make_traceparent(call->traceparent, traceparent);
 	add(h, "Content-Type", "", "application/json");
 	add(h, "Idempotency-Key", "", call->idempotency_key);
@@ -156,48 +171,130 @@ add_headers(struct voice_agent *agent, struct headers *h,
 	if (agent->conf->call_token != NULL)
 		add(h, "Authorization", "Bearer ", agent->conf->call_token);
 	if (agent->key.len > 0)
-		return (add_signature(agent, h, call->message_id, body));
-	return (0);
+		add_signature(agent, h, call->message_id, body);
+	return (h->failed ? -1 : 0);
 }
 
-/* What the agent answered may quote the number: logs have none. */
-static void
-hide_number(char *text, const char *number)
+/* Can ${value}, which comes from the row, be the value of a header? */
+static int
+fits_header(const char *value)
 {
 
-	if (number != NULL)
-		secret_hide(text, number + (*number == '+'));
-}
-
-/* Put an answer that is not 2xx, or none at all, into words. */
-static void
-describe(const struct voice_agent *agent, const struct voice_agent_call *call,
-    int answered, struct voice_agent_error *error)
-{
-	char *body, *p;
-
-	error->http_status = http_status(agent->http);
-	error->retry_after = -1;
-	error->unknown = !answered && http_was_sent(agent->http);
-	if (!answered) {
-		(void)snprintf(error->text, sizeof(error->text),
-		    "the voice agent did not answer: %s",
-		    http_error(agent->http));
-	} else {
-		error->retry_after = http_retry_after(agent->http);
-		body = strdup(http_body(agent->http));
-		if (body != NULL)
-			hide_number(body, call->phone_number);
-		(void)snprintf(error->text, sizeof(error->text),
-		    "the voice agent answered %ld: %.300s",
-		    error->http_status, body != NULL ? body : "");
-		free(body);
+	for (; value != NULL && *value != '\0'; value++) {
+		if ((unsigned char)*value < ' ' || *value == 0x7f)
+			return (0);
 	}
+	return (1);
+}
+
+/*
+ * Keep the numbers of ${json} out of ${text}: its phoneNumber as it is spelled
+ * there, and in a body that a deployment makes itself everything that is
+ * written as a number.
+ */
+static void
+hide_numbers(char *text, json_t *json)
+{
+	const char *value = json_string_value(json), *name;
+	json_t *member;
+	char digits[24];
+	size_t i;
+
+	if (value != NULL && phone_number_is(value))
+		phone_number_hide(text, value);
+	if (json_is_integer(json)) {
+		(void)snprintf(digits, sizeof(digits), "%lld",
+		    (long long)json_integer_value(json));
+		if (phone_number_is(digits))
+			phone_number_hide(text, digits);
+	}
+	json_array_foreach(json, i, member)
+		hide_numbers(text, member);
+	json_object_foreach(json, name, member) {
+		value = json_string_value(member);
+		if (strcmp(name, "phoneNumber") == 0 && value != NULL) {
+			secret_hide(text, value + (*value == '+'));
+			phone_number_hide(text, value);
+		} else
+			hide_numbers(text, member);
+	}
+}
+
+/* Put ${what} and what was said about it into words, on one line. */
+static void
+explain(const struct voice_agent_call *call, const char *what,
+    const char *said, struct voice_agent_error *error)
+{
+	json_t *body = json_loads(call->body, JSON_DECODE_ANY, NULL);
+	char *copy = strdup(said), *p;
+
+	/* Before it is cut, so that no part of a number is left. */
+	if (copy != NULL)
+		hide_numbers(copy, body);
+	(void)snprintf(error->text, sizeof(error->text), "%s: %.300s", what,
+	    copy != NULL ? copy : "");
 	for (p = error->text; *p != '\0'; p++) {
-		if ((unsigned char)*p < ' ')
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			*p = ' ';
 	}
 	utf8_clean(error->text);
+	free(copy);
+	json_decref(body);
+}
+
+/*
+ * What an answer with ${status} says about the call.  Refused is only what
+ * says so for good.  Not started is only what promises it: too early, too
+ * many requests, not available.  A proxy between us and the agent may have
+ * made up any other 5xx, 408 and 499 (it gave up waiting) after the agent had
+ * begun.
+ */
+static enum voice_agent_outcome
+judge(long status)
+{
+
+	if (status >= 200 && status <= 299)
+		return (VOICE_AGENT_STARTED);
+	switch (status) {
+	case 425:
+	case 429:
+	case 503:
+		return (VOICE_AGENT_NOT_STARTED);
+	case 409:
+		return (VOICE_AGENT_RUNNING);
+	case 408:
+	case 499:
+		return (VOICE_AGENT_UNKNOWN);
+	default:
+		return (status >= 300 && status <= 498 ? VOICE_AGENT_REFUSED :
+		    VOICE_AGENT_UNKNOWN);
+	}
+}
+
+/* Take the answer, or that there is none. */
+static enum voice_agent_outcome
+take_answer(const struct voice_agent *agent,
+    const struct voice_agent_call *call, int answered,
+    struct voice_agent_error *error)
+{
+	enum voice_agent_outcome outcome;
+	char what[96];
+
+	error->http_status = http_status(agent->http);
+	if (!answered) {
+		explain(call, "the voice agent did not answer",
+		    http_error(agent->http), error);
+		return (http_was_sent(agent->http) ? VOICE_AGENT_UNKNOWN :
+		    VOICE_AGENT_NOT_STARTED);
+	}
+	if ((outcome = judge(error->http_status)) == VOICE_AGENT_STARTED)
+		return (outcome);
+	error->retry_after = http_retry_after(agent->http);
+	(void)snprintf(what, sizeof(what), "the voice agent answered %ld%s",
+	    error->http_status, error->http_status <= 399 ?
+	    " (redirects are not followed: correct FOLLOWUP_CALL_URL)" : "");
+	explain(call, what, http_body(agent->http), error);
+	return (outcome);
 }
 
 /**
@@ -208,41 +305,35 @@ enum voice_agent_outcome
 voice_agent_start(struct voice_agent *agent,
     const struct voice_agent_call *call, struct voice_agent_error *error)
 {
-	enum voice_agent_outcome outcome = VOICE_AGENT_TRANSIENT;
+	enum voice_agent_outcome outcome = VOICE_AGENT_NOT_STARTED;
 	struct http_request request = { .method = "POST",
 	    .url = agent->conf->call_url, .max_response = MAX_ANSWER,
 	    .timeout_ms = agent->conf->call_timeout * 1000L,
 	    .status_only = 1, .fresh = 1 };
 	struct headers headers;
-	long status;
-	int answered = 0;
 
-	if (add_headers(agent, &headers, call, call->body) != 0) {
-		error->http_status = 0;
-		error->retry_after = -1;
-		error->unknown = 0;
-		(void)snprintf(error->text, sizeof(error->text),
-		    "the call's request could not be written");
-		goto out;
+	error->http_status = 0;
+	error->retry_after = -1;
+	if (!fits_header(call->tenant_id) ||
+	    !fits_header(call->idempotency_key)) {
+		(void)snprintf(error->text, sizeof(error->text), "the "
+		    "booking's tenant_id has control characters in it");
+		return (VOICE_AGENT_REFUSED);
 	}
-	request.headers = headers.list;
 	request.body = call->body;
 	request.body_len = strlen(call->body);
-	answered = http_prepare(agent->http, &request) == 0 &&
-	    http_perform(agent->http) == 0;
-
-	status = http_status(agent->http);
-	if (answered && status >= 200 && status <= 299) {
-		outcome = VOICE_AGENT_STARTED;
-		goto out;
-	}
-	if (answered && status != 408 && status != 425 && status != 429 &&
-	    status < 500)
-		outcome = VOICE_AGENT_REFUSED;
-	describe(agent, call, answered, error);
-
-out:
-	OPENSSL_cleanse(&headers, sizeof(headers));
+	if (add_headers(agent, &headers, call, call->body) == 0) {
+		request.headers = (const char *const *)headers.lines;
+		if (http_prepare(agent->http, &request) == 0)
+			outcome = take_answer(agent, call,
+			    http_perform(agent->http) == 0, error);
+		else
+			explain(call, "the call's request could not be "
+			    "written", http_error(agent->http), error);
+	} else
+		explain(call, "the call's request could not be written",
+		    "out of memory", error);
+	free_headers(&headers);
 	return (outcome);
 }
 

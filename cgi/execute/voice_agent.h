@@ -12,15 +12,25 @@ struct config;
  */
 struct voice_agent;
 
+/*
+ * What an answer says about the call.  What does not prove that the call was
+ * not started is unknown: the agent, or a proxy before it, may have failed
+ * after it began.  A redirect is refused: it is not followed.
+ */
 enum voice_agent_outcome {
-	VOICE_AGENT_STARTED,	/* 2xx */
-	VOICE_AGENT_TRANSIENT,	/* no answer, 408, 425, 429, 5xx */
-	VOICE_AGENT_REFUSED,	/* anything else: for good */
+	VOICE_AGENT_STARTED,		/* 2xx */
+	VOICE_AGENT_NOT_STARTED,	/* not now: 425, 429, 503; or nothing
+					   was sent, for want of a connection */
+	VOICE_AGENT_RUNNING,		/* 409: a request with this key is
+					   being worked on */
+	VOICE_AGENT_UNKNOWN,		/* 408, 499, any other 5xx; or no
+					   answer to what was sent */
+	VOICE_AGENT_REFUSED,		/* any other 3xx or 4xx: for good */
 };
 
 struct voice_agent_call {
-	const char *body;		/* JSON, sent as it is */
-	const char *phone_number;	/* in it, kept out of errors; or NULL */
+	const char *body;		/* JSON, sent as it is; its phone
+					   numbers are kept out of errors */
 	const char *idempotency_key;
 	const char *message_id;		/* without '.'; same at each attempt */
 	const char *tenant_id;		/* or NULL */
@@ -30,8 +40,7 @@ struct voice_agent_call {
 struct voice_agent_error {
 	long http_status;	/* or 0 where no answer came */
 	long retry_after;	/* seconds, or -1 */
-	int unknown;		/* the call may have been started */
-	char text[512];		/* one line */
+	char text[512];		/* one line, without phone numbers */
 };
 
 /**

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bookings.h"
+#include "phone_number.h"
 #include "sql_array.h"
 
 #include "booking_state.h"
@@ -251,28 +252,40 @@ booking_name_executed(struct bookings *b, const char *id,
 	"http_status = excluded.http_status, error = excluded.error, "	\
 	"dead_at = excluded.dead_at RETURNING booking_id"
 
-/* A failed attempt at the call is one whose outcome is known. */
-#define END_ATTEMPT							\
+/* An attempt at the call that failed, and is known to have, has ended. */
+#define END_ATTEMPT(more)						\
 	"ended AS (DELETE FROM {S}.followup_attempts a "		\
-	"WHERE a.booking_id = $1::uuid AND $2::text = 'execute')"
+	"WHERE a.booking_id = $1::uuid AND $2::text = 'execute'" more ")"
 
-/* Write a failure by one of the two statements that share their parameters. */
+/*
+ * Write a failure by one of the two statements that share ${nparams} of their
+ * parameters.
+ */
 static enum db_outcome
-write_failure(struct bookings *b, const struct bookings_sql *sql,
+write_failure(struct bookings *b, const struct bookings_sql *sql, int nparams,
     const struct booking *booking, const struct booking_failure *failure,
     int *changed)
 {
 	char retry_in[NUMBER_LEN], http_status[NUMBER_LEN], due[NUMBER_LEN];
-	struct bookings_call call = { .sql = sql, .nparams = 7,
+	char *error = strdup(failure->error);
+	struct bookings_call call = { .sql = sql, .nparams = nparams,
 	    .params = { booking->id, booking_stage_name(failure->stage),
-	    booking->tenant_id, retry_in, http_status, failure->error,
-	    booking->due != BOOKING_NO_TIME ? due : NULL } };
+	    booking->tenant_id, retry_in, http_status, error,
+	    booking->due != BOOKING_NO_TIME ? due : NULL,
+	    failure->unknown ? "t" : "f" } };
+	enum db_outcome outcome = DB_LOST;
 
+	/* What the database said may quote a row with a number in it. */
+	if (error == NULL)
+		return (outcome);
+	phone_number_hide(error, NULL);
 	(void)snprintf(retry_in, sizeof(retry_in), "%.3f", failure->retry_in);
 	(void)snprintf(http_status, sizeof(http_status), "%ld",
 	    failure->http_status);
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
-	return (bookings_changed(b, &call, changed));
+	outcome = bookings_changed(b, &call, changed);
+	free(error);
+	return (outcome);
 }
 
 /*
@@ -282,7 +295,7 @@ write_failure(struct bookings *b, const struct bookings_sql *sql,
 static const struct bookings_sql failed_once_sql = { "failed once",
     "WITH noted AS (" UPSERT_FAILURE("NULL::timestamptz",
     "FROM {T} b WHERE b.id = $1::uuid AND " DUE " = $7::bigint") "), "
-    END_ATTEMPT ", "
+    END_ATTEMPT(" AND NOT $8::boolean") ", "
     "changed AS (UPDATE {T} b SET last_execution_error = $6 "
     "WHERE b.id = $1::uuid "
     "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
@@ -293,14 +306,14 @@ static const struct bookings_sql failed_once_sql = { "failed once",
 /**
  * booking_failed_once(bookings, booking, failure):
  * An attempt failed and another one may follow: remember it.  An attempt at
- * the call has ended thereby.
+ * the call has ended thereby, unless its outcome is unknown.
  */
 enum db_outcome
 booking_failed_once(struct bookings *b, const struct booking *booking,
     const struct booking_failure *failure)
 {
 
-	return (write_failure(b, &failed_once_sql, booking, failure, NULL));
+	return (write_failure(b, &failed_once_sql, 8, booking, failure, NULL));
 }
 
 /* A due time that is not determinable is compared as such. */
@@ -310,7 +323,7 @@ static const struct bookings_sql failed_sql = { "failed",
     "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
     "AND " DUE " IS NOT DISTINCT FROM $7::bigint RETURNING b.id), "
     "noted AS (" UPSERT_FAILURE("now()", "FROM changed WHERE true") "), "
-    END_ATTEMPT " "
+    END_ATTEMPT("") " "
     "SELECT count(*) FROM changed" };
 
 /**
@@ -323,7 +336,7 @@ booking_failed(struct bookings *b, const struct booking *booking,
     const struct booking_failure *failure, int *changed)
 {
 
-	return (write_failure(b, &failed_sql, booking, failure, changed));
+	return (write_failure(b, &failed_sql, 7, booking, failure, changed));
 }
 
 static const struct bookings_sql unschedule_sql = { "unschedule",
@@ -391,15 +404,15 @@ static const struct bookings_sql cancel_sql = { "cancel",
     "FROM before JOIN changed USING (id) "
     "WHERE before.task_name IS NOT NULL ON CONFLICT DO NOTHING), "
     "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "
-    "WHERE f.booking_id = changed.id), "
-    "ended AS (DELETE FROM {S}.followup_attempts a USING changed "
-    "WHERE a.booking_id = changed.id) "
+    "WHERE f.booking_id = changed.id) "
     "SELECT count(*) FROM changed" };
 
 /**
  * booking_cancel(bookings, booking, changed):
  * Make ${booking} cancelled, unless it is executed (${changed} is 0).  Its
- * task becomes obsolete.
+ * task becomes obsolete.  An attempt that was begun and has not ended cannot
+ * be stopped: it stays noted, and if the call is started the booking becomes
+ * executed after all.
  */
 enum db_outcome
 booking_cancel(struct bookings *b, const struct booking *booking,

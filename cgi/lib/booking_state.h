@@ -72,12 +72,13 @@ struct booking_failure {
 	long http_status;		/* or 0 */
 	const char *error;
 	double retry_in;		/* seconds until the next attempt */
+	int unknown;			/* the call may have been started */
 };
 
 /**
  * booking_failed_once(bookings, booking, failure):
  * An attempt failed and another one may follow: remember it.  An attempt at
- * the call has ended thereby.
+ * the call has ended thereby, unless its outcome is unknown.
  */
 enum db_outcome booking_failed_once(struct bookings *, const struct booking *,
     const struct booking_failure *);
@@ -109,7 +110,9 @@ enum db_outcome booking_task_gone(struct bookings *, const struct booking *,
 /**
  * booking_cancel(bookings, booking, changed):
  * Make ${booking} cancelled, unless it is executed (${changed} is 0).  Its
- * task becomes obsolete.
+ * task becomes obsolete.  An attempt that was begun and has not ended cannot
+ * be stopped: it stays noted, and if the call is started the booking becomes
+ * executed after all.
  */
 enum db_outcome booking_cancel(struct bookings *, const struct booking *,
     int *);

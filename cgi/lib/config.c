@@ -1,3 +1,5 @@
+#include <sys/un.h>
+
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
@@ -18,6 +20,13 @@
 
 /* Cloud Tasks takes URLs of 2083 bytes; ours has an id and a word behind it. */
 #define BASE_URL_MAX	1900
+
+/*
+ * What the kernel takes of a socket's path, and what the longest name that is
+ * put behind FOLLOWUP_RUNTIME_DIR leaves of it.
+ */
+#define SOCKET_MAX	(sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
+#define RUNTIME_DIR_MAX	(SOCKET_MAX - strlen("/schedule.sock.new"))
 
 #define DEFAULT_WEBHOOK_URL	"http://localhost/webhooks/booking-followup"
 
@@ -383,6 +392,9 @@ check_text(const struct variable *v, const char *s, struct complaint *c)
 		if (*s != '/')
 			return (complain(c, "%s must be an absolute path, not "
 			    "\"%.120s\"", v->name, s));
+		if (strlen(s) >= PATH_MAX)
+			return (complain(c, "%s must be a path of at most %d "
+			    "bytes", v->name, PATH_MAX - 1));
 		break;
 	case LEVEL:
 		if (log_level_parse(s, &level) != 0)
@@ -447,7 +459,7 @@ check_together(enum config_program program, struct config *conf,
     struct complaint *c)
 {
 	const char *endpoint = conf->execution_endpoint;
-	static char socket_path[PATH_MAX];
+	static char socket_path[SOCKET_MAX + 1];
 	int standin;
 
 	/* Somebody must be able to prove that it is our queue that calls. */
@@ -478,14 +490,20 @@ check_together(enum config_program program, struct config *conf,
 		return (complain(c, "CLOUD_TASKS_ENDPOINT and "
 		    "CLOUD_TASKS_EMULATOR_HOST are both set: unset one"));
 
+	if (strlen(conf->runtime_dir) > RUNTIME_DIR_MAX)
+		return (complain(c, "FOLLOWUP_RUNTIME_DIR must be a path of "
+		    "at most %zu bytes, because sockets are in it",
+		    RUNTIME_DIR_MAX));
+	if (conf->webhook_socket != NULL &&
+	    strlen(conf->webhook_socket) > SOCKET_MAX)
+		return (complain(c, "FOLLOWUP_WEBHOOK_SOCKET must be a path "
+		    "of at most %zu bytes, as sockets have", SOCKET_MAX));
+
 	/* The default URL is that of the local server, behind its socket. */
 	if (program == CONFIG_LISTENER && conf->webhook_socket == NULL &&
 	    strcmp(conf->webhook_url, DEFAULT_WEBHOOK_URL) == 0) {
-		if (snprintf(socket_path, sizeof(socket_path),
-		    "%s/local.sock", conf->runtime_dir) >=
-		    (int)sizeof(socket_path))
-			return (complain(c, "FOLLOWUP_RUNTIME_DIR is too "
-			    "long"));
+		(void)snprintf(socket_path, sizeof(socket_path),
+		    "%s/local.sock", conf->runtime_dir);
 		conf->webhook_socket = socket_path;
 	}
 

@@ -11,7 +11,7 @@
 #include "http.h"
 
 /* The longest pause that a peer can ask for, in seconds. */
-#define MAX_RETRY_AFTER	3600
+#define MAX_RETRY_AFTER	300
 
 struct http {
 	CURL *easy;
@@ -39,7 +39,11 @@ collect(char *data, size_t one, size_t len, void *cookie)
 	(void)one;
 	if (len > http->max_response - http->body_len) {
 		http->too_large = 1;
-		return (0);
+		if (!http->status_only)
+			return (0);
+
+		/* The beginning is enough where the status is what counts. */
+		len = http->max_response - http->body_len;
 	}
 	if (http->body_len + len + 1 > http->body_size) {
 		size = (http->body_len + len + 1) * 2;
@@ -407,8 +411,8 @@ http_was_sent(const struct http *http)
 /**
  * http_retry_after(http):
  * Return the seconds that the answer's last Retry-After asks to wait (RFC 9110,
- * 10.2.3: a number or a date), at most one hour; 0 if the date has passed or
- * the value is neither; -1 if there is no such header.
+ * 10.2.3: a number or a date), at most five minutes; 0 if the date has passed
+ * or the value is neither; -1 if there is no such header.
  */
 long
 http_retry_after(const struct http *http)

@@ -101,8 +101,8 @@ int http_was_sent(const struct http *);
 /**
  * http_retry_after(http):
  * Return the seconds that the answer's last Retry-After asks to wait (RFC 9110,
- * 10.2.3: a number or a date), at most one hour; 0 if the date has passed or
- * the value is neither; -1 if there is no such header.
+ * 10.2.3: a number or a date), at most five minutes; 0 if the date has passed
+ * or the value is neither; -1 if there is no such header.
  */
 long http_retry_after(const struct http *);
 

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "phone_number.h"
 #include "utf8.h"
 
 #include "log.h"
@@ -204,6 +205,7 @@ vlog(enum log_level level, const struct log_about *about, const char *fmt,
 
 	if (level >= lowest) {
 		(void)vsnprintf(message, sizeof(message), fmt, ap);
+		phone_number_hide(message, NULL);
 		write_line(level, about, message);
 	}
 	errno = saved;

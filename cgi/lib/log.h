@@ -12,7 +12,8 @@
  * "booking_id":"..."}.
  *
  * Control characters, and bytes that are not UTF-8, are escaped: whatever a
- * message quotes cannot forge a line.
+ * message quotes cannot forge a line.  A phone number with a plus sign does
+ * not get into the log, whoever quotes it (see phone_number.h).
  */
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };

@@ -246,7 +246,7 @@ phrase(int status)
 		int status;
 		const char *phrase;
 	} phrases[] = {
-		{ 200, "OK" }, { 400, "Bad Request" },
+		{ 200, "OK" }, { 202, "Accepted" }, { 400, "Bad Request" },
 		{ 401, "Unauthorized" }, { 404, "Not Found" },
 		{ 405, "Method Not Allowed" }, { 409, "Conflict" },
 		{ 413, "Content Too Large" },

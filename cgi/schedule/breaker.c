@@ -125,6 +125,8 @@ open_until(struct breaker *b, long now, long retry_after)
 	if (top > PAUSE_CAP_MS)
 		top = PAUSE_CAP_MS;
 	pause = top / 2 + backoff_ms(1, top / 2, top / 2);
+	if (retry_after > BREAKER_ASKED_MAX)
+		retry_after = BREAKER_ASKED_MAX;
 	if (retry_after > 0 && pause < retry_after * 1000)
 		pause = retry_after * 1000;
 	b->next_probe = now + pause;
@@ -136,8 +138,8 @@ open_until(struct breaker *b, long now, long retry_after)
  * The service failed a request that had the ${answer} of breaker_ask, for
  * ${reason}.  With ${at_once} set it will fail for everybody: open without
  * waiting for more.  ${retry_after} is the pause that the service asked for
- * in seconds, or -1.  Return non-zero iff the breaker is open now: the failure
- * then says nothing about what was asked.
+ * in seconds, kept up to BREAKER_ASKED_MAX, or -1.  Return non-zero iff the
+ * breaker is open now: the failure then says nothing about what was asked.
  */
 int
 breaker_failed(struct breaker *b, long now, enum breaker_answer answer,

@@ -17,6 +17,12 @@ struct breaker;
 /* The longest reason, with its NUL. */
 #define BREAKER_REASON_LEN	320
 
+/*
+ * The longest pause that one answer can ask everybody to make, in seconds:
+ * then it is worth a probe whether it is still so.
+ */
+#define BREAKER_ASKED_MAX	60
+
 /**
  * breaker_new():
  * Return a closed breaker in memory that workers forked later share; NULL
@@ -49,8 +55,8 @@ void breaker_succeeded(struct breaker *);
  * The service failed a request that had the ${answer} of breaker_ask, for
  * ${reason}.  With ${at_once} set it will fail for everybody: open without
  * waiting for more.  ${retry_after} is the pause that the service asked for
- * in seconds, or -1.  Return non-zero iff the breaker is open now: the failure
- * then says nothing about what was asked.
+ * in seconds, kept up to BREAKER_ASKED_MAX, or -1.  Return non-zero iff the
+ * breaker is open now: the failure then says nothing about what was asked.
  */
 int breaker_failed(struct breaker *, long, enum breaker_answer, int, long,
     const char *);

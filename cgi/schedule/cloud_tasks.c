@@ -57,30 +57,41 @@ struct cloud_tasks {
 	int nslots;
 	int in_flight;			/* slots that are busy */
 	struct calls answered;
-	char base[512];			/* without a slash at its end */
-
+	char *base;			/* without a slash at its end */
+	char *prefix;			/* what our tasks' names begin with */
 	char *oidc_token;		/* of every task; see oidc_token() */
 };
 
-/* Set where the API is. */
-static void
-set_base(struct cloud_tasks *tasks)
+/*
+ * Set where the API is, and what the names of the queue's tasks begin with.
+ * Return 0, or -1 when memory is short.
+ */
+static int
+set_texts(struct cloud_tasks *tasks)
 {
 	const struct config *conf = tasks->conf;
+	const char *scheme = "", *host = conf->cloud_tasks_endpoint;
 	size_t len;
 
-	if (conf->emulator_host != NULL)
-		(void)snprintf(tasks->base, sizeof(tasks->base), "http://%s",
-		    conf->emulator_host);
-	else if (conf->cloud_tasks_endpoint != NULL)
-		(void)snprintf(tasks->base, sizeof(tasks->base), "%s",
-		    conf->cloud_tasks_endpoint);
-	else
-		(void)snprintf(tasks->base, sizeof(tasks->base),
-		    "https://cloudtasks.%s",
-		    google_auth_universe(tasks->auth));
+	if (conf->emulator_host != NULL) {
+		scheme = "http://";
+		host = conf->emulator_host;
+	} else if (host == NULL) {
+		scheme = "https://cloudtasks.";
+		host = google_auth_universe(tasks->auth);
+	}
+	if (asprintf(&tasks->base, "%s%s", scheme, host) < 0) {
+		tasks->base = NULL;
+		return (-1);
+	}
 	for (len = strlen(tasks->base); tasks->base[len - 1] == '/'; len--)
 		tasks->base[len - 1] = '\0';
+	if (asprintf(&tasks->prefix, "projects/%s/locations/%s/queues/%s"
+	    "/tasks/", conf->project_id, conf->location, conf->queue) < 0) {
+		tasks->prefix = NULL;
+		return (-1);
+	}
+	return (0);
 }
 
 /* Return ${text} as JSON, to be freed; NULL when memory is short. */
@@ -140,7 +151,8 @@ cloud_tasks_new(const struct config *conf, struct google_auth *auth,
 	    sizeof(*tasks->slots))) == NULL ||
 	    (tasks->token_http = http_new(conf->proxy)) == NULL ||
 	    (tasks->multi = curl_multi_init()) == NULL ||
-	    (tasks->oidc_token = oidc_token(conf)) == NULL) {
+	    (tasks->oidc_token = oidc_token(conf)) == NULL ||
+	    set_texts(tasks) != 0) {
 		cloud_tasks_free(tasks);
 		return (NULL);
 	}
@@ -148,7 +160,6 @@ cloud_tasks_new(const struct config *conf, struct google_auth *auth,
 	/* Every slot keeps its connection for the next call. */
 	(void)curl_multi_setopt(tasks->multi, CURLMOPT_MAXCONNECTS,
 	    (long)tasks->nslots);
-	set_base(tasks);
 	return (tasks);
 }
 
@@ -161,10 +172,43 @@ cloud_tasks_name(const struct cloud_tasks *tasks, const char *id,
     char name[CLOUD_TASKS_NAME_LEN])
 {
 
-	(void)snprintf(name, CLOUD_TASKS_NAME_LEN,
-	    "projects/%s/locations/%s/queues/%s/tasks/%s",
-	    tasks->conf->project_id, tasks->conf->location,
-	    tasks->conf->queue, id);
+	(void)snprintf(name, CLOUD_TASKS_NAME_LEN, "%s%s", tasks->prefix, id);
+}
+
+/**
+ * cloud_tasks_is_ours(tasks, name):
+ * Return non-zero iff ${name} is the full name of a task of the configured
+ * queue, not of one that was configured before.
+ */
+int
+cloud_tasks_is_ours(const struct cloud_tasks *tasks, const char *name)
+{
+
+	return (strncmp(name, tasks->prefix, strlen(tasks->prefix)) == 0);
+}
+
+/* Is the call about a task of a queue that was configured before? */
+static int
+is_foreign(const struct cloud_tasks *tasks,
+    const struct cloud_tasks_call *call)
+{
+
+	return (call->method != CLOUD_TASKS_QUEUE &&
+	    !cloud_tasks_is_ours(tasks, call->name));
+}
+
+/*
+ * Does the call tell how the service treats everybody?  A queue that was
+ * configured before may be gone, or closed to us; the role to read queues may
+ * be missing.  Neither must open the breaker, so these calls go around it.
+ */
+static int
+is_for_breaker(const struct cloud_tasks *tasks,
+    const struct cloud_tasks_call *call)
+{
+
+	return (call->method != CLOUD_TASKS_QUEUE &&
+	    !is_foreign(tasks, call));
 }
 
 /* Return the URL of the queue with ${suffix} behind it, to be freed. */
@@ -208,11 +252,14 @@ is_transient(long http_status, const char *status)
 	    strcmp(status, "ABORTED") == 0);
 }
 
-/* What is to be checked when the API answers ${code} to everybody. */
+/* What is to be checked when the API answers ${code}. */
 static const char *
-hint_of(long code)
+hint_of(const struct cloud_tasks *tasks, const struct cloud_tasks_call *call,
+    long code)
 {
 
+	if (is_foreign(tasks, call))
+		return ("; its queue is not that of FOLLOWUP_QUEUE_NAME");
 	switch (code) {
 	case 401:
 		return ("; are the credentials still valid?");
@@ -221,6 +268,7 @@ hint_of(long code)
 		    "have roles/cloudtasks.enqueuer, .viewer and .taskDeleter "
 		    "on the queue and roles/iam.serviceAccountUser on "
 		    "GCP_CLOUD_TASKS_SERVICE_ACCOUNT?");
+	case 400:
 	case 404:
 		return ("; does the queue FOLLOWUP_QUEUE_NAME exist in "
 		    "GCP_LOCATION of GCP_PROJECT_ID?");
@@ -229,17 +277,38 @@ hint_of(long code)
 	}
 }
 
+/*
+ * What a 403 comes to.  Where only the role to delete or to look is missing,
+ * tasks can be created all the same: a task that may not be deleted is left to
+ * fire in vain, and one that may not be looked at is one booking's trouble.
+ */
+static enum cloud_tasks_outcome
+forbidden(const struct cloud_tasks *tasks, const struct cloud_tasks_call *call)
+{
+
+	if (call->method == CLOUD_TASKS_DELETE)
+		return (CLOUD_TASKS_REFUSED);
+	if (call->method == CLOUD_TASKS_GET)
+		return (is_foreign(tasks, call) ? CLOUD_TASKS_REFUSED :
+		    CLOUD_TASKS_TRANSIENT);
+	return (CLOUD_TASKS_BLOCKED);
+}
+
 /* What an answer with ${code} and the API's ${status} (or NULL) comes to. */
 static enum cloud_tasks_outcome
-outcome_of(const struct cloud_tasks_call *call, long code, const char *status)
+outcome_of(const struct cloud_tasks *tasks,
+    const struct cloud_tasks_call *call, long code, const char *status)
 {
 
 	if (is_transient(code, status))
 		return (CLOUD_TASKS_TRANSIENT);
 	switch (code) {
 	case 401:
+		/* With ours the others will notice what is wrong. */
+		return (is_foreign(tasks, call) ? CLOUD_TASKS_TRANSIENT :
+		    CLOUD_TASKS_BLOCKED);
 	case 403:
-		return (CLOUD_TASKS_BLOCKED);
+		return (forbidden(tasks, call));
 	case 404:
 		/* What a create does not find is the queue. */
 		return (call->method == CLOUD_TASKS_GET ||
@@ -248,7 +317,10 @@ outcome_of(const struct cloud_tasks_call *call, long code, const char *status)
 	case 409:
 		return (CLOUD_TASKS_EXISTS);
 	default:
-		return (CLOUD_TASKS_REFUSED);
+		/* It is the queue that is not ready, not the task. */
+		return (call->method == CLOUD_TASKS_CREATE &&
+		    strcmp(status, "FAILED_PRECONDITION") == 0 ?
+		    CLOUD_TASKS_BLOCKED : CLOUD_TASKS_REFUSED);
 	}
 }
 
@@ -271,15 +343,16 @@ describe(const struct cloud_tasks *tasks, struct cloud_tasks_call *call,
 	/* The secret is in the tasks: what they are refused for may quote it. */
 	if ((quoted = strdup(message)) != NULL && secret != NULL)
 		secret_hide(quoted, secret);
-	call->outcome = outcome_of(call, http_status(http), status);
+	call->outcome = outcome_of(tasks, call, http_status(http), status);
 	call->error.http_status = http_status(http);
 	call->error.retry_after = http_retry_after(http);
 	(void)snprintf(call->error.text, sizeof(call->error.text),
 	    "Cloud Tasks answered %ld %.40s: %.240s%s", http_status(http),
 	    status != NULL ? status : "no status",
 	    quoted != NULL ? quoted : "",
-	    call->outcome == CLOUD_TASKS_BLOCKED ?
-	    hint_of(http_status(http)) : "");
+	    call->outcome == CLOUD_TASKS_BLOCKED ||
+	    http_status(http) == 403 ?
+	    hint_of(tasks, call, http_status(http)) : "");
 	utf8_clean(call->error.text);
 	free(quoted);
 }
@@ -445,7 +518,7 @@ static int
 prepare(struct cloud_tasks *tasks, struct slot *slot, const char *token)
 {
 	const char *headers[4], *quota;
-	char *bearer = NULL, project[256];
+	char *bearer = NULL, *project = NULL;
 	struct http_request request = { .method = slot->verb,
 	    .url = slot->url, .headers = headers, .body = slot->body,
 	    .body_len = slot->body != NULL ? strlen(slot->body) : 0,
@@ -462,14 +535,15 @@ prepare(struct cloud_tasks *tasks, struct slot *slot, const char *token)
 			return (-1);
 		headers[n++] = bearer;
 		quota = google_auth_quota_project(tasks->auth);
-		if (quota != NULL) {
-			(void)snprintf(project, sizeof(project),
-			    "x-goog-user-project: %s", quota);
+		if (quota != NULL && asprintf(&project,
+		    "x-goog-user-project: %s", quota) < 0)
+			project = NULL;
+		if (project != NULL)
 			headers[n++] = project;
-		}
 	}
 	headers[n] = NULL;
 	rc = http_prepare(slot->http, &request);
+	free(project);
 	if (bearer != NULL)
 		OPENSSL_cleanse(bearer, strlen(bearer));
 	free(bearer);
@@ -511,6 +585,9 @@ send_slot(struct cloud_tasks *tasks, struct slot *slot, char *why,
  * Where the breaker is open by now, the service fails for everybody; many
  * calls may have been in flight when that began.  A failure then costs no
  * booking an attempt.
+ *
+ * That a task may not be deleted or looked at tells nothing about creating
+ * one, unless it was the probe, which has to tell something.
  */
 static void
 finish(struct cloud_tasks *tasks, struct slot *slot)
@@ -518,20 +595,22 @@ finish(struct cloud_tasks *tasks, struct slot *slot)
 	struct cloud_tasks_call *call = slot->call;
 	struct cloud_tasks_error *error = &call->error;
 	int is_blocked = call->outcome == CLOUD_TASKS_BLOCKED;
+	int is_forbidden = call->outcome != CLOUD_TASKS_OK &&
+	    error->http_status == 403 && !is_blocked;
 
-	/*
-	 * The role to read queues may be missing; that must not open the
-	 * breaker, so this call goes around it.
-	 */
-	if (call->method == CLOUD_TASKS_QUEUE)
+	if (!is_for_breaker(tasks, call) ||
+	    (is_forbidden && slot->answer != BREAKER_PROBE))
 		;
-	else if (!is_blocked && call->outcome != CLOUD_TASKS_TRANSIENT)
+	else if (!is_blocked && !is_forbidden &&
+	    call->outcome != CLOUD_TASKS_TRANSIENT)
 		breaker_succeeded(tasks->breaker);
 	else if (breaker_failed(tasks->breaker, monotime_ms(), slot->answer,
 	    is_blocked, error->retry_after, error->text) && !is_blocked) {
 		call->outcome = CLOUD_TASKS_OPEN;
 		if (error->retry_after < 1)
 			error->retry_after = 1;
+		else if (error->retry_after > BREAKER_ASKED_MAX)
+			error->retry_after = BREAKER_ASKED_MAX;
 	}
 	free_slot(tasks, slot);
 	answer_call(tasks, call);
@@ -629,7 +708,7 @@ cloud_tasks_begin(struct cloud_tasks *tasks, struct cloud_tasks_call *call)
 		refuse_name(tasks, call);
 		return;
 	}
-	if (call->method != CLOUD_TASKS_QUEUE)
+	if (is_for_breaker(tasks, call))
 		answer = breaker_ask(tasks->breaker, monotime_ms(), &wait,
 		    reason);
 	if (answer == BREAKER_REFUSED) {
@@ -746,6 +825,8 @@ cloud_tasks_free(struct cloud_tasks *tasks)
 	http_free(tasks->token_http);
 	(void)curl_multi_cleanup(tasks->multi);
 	free(tasks->oidc_token);
+	free(tasks->prefix);
+	free(tasks->base);
 	free(tasks->slots);
 	free(tasks);
 }

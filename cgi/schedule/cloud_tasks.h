@@ -85,6 +85,13 @@ void cloud_tasks_name(const struct cloud_tasks *, const char *,
     char [CLOUD_TASKS_NAME_LEN]);
 
 /**
+ * cloud_tasks_is_ours(tasks, name):
+ * Return non-zero iff ${name} is the full name of a task of the configured
+ * queue, not of one that was configured before.
+ */
+int cloud_tasks_is_ours(const struct cloud_tasks *, const char *);
+
+/**
  * cloud_tasks_has_room(tasks):
  * Return non-zero iff another call may be begun now.
  */

@@ -90,7 +90,9 @@ explain_booking(const struct config *conf, const struct booking *b,
 		else if (b->outcome_unknown)
 			(void)snprintf(buf, len, "It was due %s ago; an "
 			    "attempt to start the call was begun, and its "
-			    "outcome is not known: Cloud Tasks tries again.",
+			    "outcome is not known: Cloud Tasks tries again, "
+			    "and FOLLOWUP_UNKNOWN_OUTCOME says whether that "
+			    "is another attempt or a dead letter.",
 			    span(b->due_in, s));
 		else if (b->execution_attempts > 0)
 			(void)snprintf(buf, len, "It was due %s ago; %d "
@@ -110,8 +112,16 @@ explain_booking(const struct config *conf, const struct booking *b,
 		    executed : "(unknown)");
 		break;
 	case BOOKING_CANCELLED:
-		(void)snprintf(buf, len, "It is cancelled, and not called "
-		    "unless task_status is set to 'pending' again.");
+		if (b->outcome_unknown)
+			(void)snprintf(buf, len, "It is cancelled, but an "
+			    "attempt to start the call had begun before, and "
+			    "its outcome is not known: if the voice agent "
+			    "took it, the booking becomes executed; otherwise "
+			    "nobody is called.");
+		else
+			(void)snprintf(buf, len, "It is cancelled, and not "
+			    "called unless task_status is set to 'pending' "
+			    "again.");
 		break;
 	case BOOKING_FAILED:
 		(void)snprintf(buf, len, "It is a dead letter (%.200s): fix "

@@ -58,9 +58,17 @@ renew(struct google_auth *auth, struct http *http, time_t now, char *why,
     size_t whylen)
 {
 	struct google_token token;
+	int rc;
 
-	if (google_token_fetch(auth->credentials, http, now, &token,
-	    why, whylen) != 0) {
+	rc = google_token_fetch(auth->credentials, http, now, &token, why,
+	    whylen);
+	if (rc == 0 && strlen(token.text) > MAX_TOKEN) {
+		google_token_clear(&token);
+		(void)snprintf(why, whylen, "the access token for Google is "
+		    "longer than %d bytes", MAX_TOKEN);
+		rc = -1;
+	}
+	if (rc != 0) {
 		shared_document_renewal_end(auth->token, NULL, 0, 0);
 		log_warning(NULL, "no new access token for Google: %s", why);
 		return;

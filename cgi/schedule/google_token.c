@@ -180,15 +180,17 @@ fetch_metadata(const struct google_credentials *c, struct http *http,
 {
 	const char *headers[] = { "Metadata-Flavor: Google", NULL };
 	const char *flavor;
-	char url[512];
-	struct http_request request = { .method = "GET", .url = url,
-	    .headers = headers };
+	char *url;
+	struct http_request request = { .method = "GET", .headers = headers };
+	int rc;
 
-	(void)snprintf(url, sizeof(url), "http://%s/computeMetadata/v1/"
-	    "instance/service-accounts/default/token",
-	    c->conf->metadata_host);
-	if (ask(http, &request, "metadata server", now, token, why,
-	    whylen) != 0)
+	if (asprintf(&url, "http://%s/computeMetadata/v1/instance/"
+	    "service-accounts/default/token", c->conf->metadata_host) < 0)
+		return (complain(why, whylen, "out of memory"));
+	request.url = url;
+	rc = ask(http, &request, "metadata server", now, token, why, whylen);
+	free(url);
+	if (rc != 0)
 		return (-1);
 
 	/* Whoever answered must be Google's. */

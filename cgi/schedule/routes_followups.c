@@ -61,9 +61,42 @@ routes_show(struct routes *r, struct request *request, const char *id)
 }
 
 /*
- * Cancel the booking.  The row comes first: once it is cancelled nobody is
- * called, even if the task cannot be deleted right now.  Whoever is making a
- * task of it finds it cancelled and deletes the task again.
+ * Answer that the booking is cancelled, by the row as it is ${now}.  Whether
+ * an attempt at its call had begun before is what matters: such a call cannot
+ * be stopped, and nobody shall believe that it was.
+ */
+static void
+answer_cancelled(struct request *request, const struct booking *now,
+    int deleted)
+{
+	const char *reason = NULL;
+	int running = now->outcome_unknown && !now->locked;
+
+	if (now->found && now->status == BOOKING_EXECUTED) {
+		request_problem(request, PROBLEM_CONFLICT, NULL, "the call of "
+		    "booking %s has been made already", now->id);
+		return;
+	}
+	if (running)
+		reason = "the call is being started at this moment, which "
+		    "cannot be stopped: if the voice agent takes it, the "
+		    "booking becomes executed; otherwise it stays cancelled "
+		    "and nobody is called";
+	else if (now->outcome_unknown)
+		reason = "nobody is called from now on, but an attempt was "
+		    "begun before and its outcome is not known: ask the voice "
+		    "agent whether the call was made";
+	request_reply(request, running ? 202 : 200, json_pack(
+	    "{s:b, s:b, s:s, s:b, s:s*}", "success", 1, "cancelled", !running,
+	    "bookingId", now->id, "taskDeleted", deleted, "reason", reason));
+}
+
+/*
+ * Cancel the booking.  The row comes first: once it is cancelled no call is
+ * begun, even if the task cannot be deleted right now.  Whoever is making a
+ * task of it finds it cancelled and deletes the task again.  Whoever starts
+ * its call holds the lock on that, so that the row which is read with it tells
+ * how far that has come.
  */
 static void
 cancel(struct routes *r, struct request *request,
@@ -74,6 +107,8 @@ cancel(struct routes *r, struct request *request,
 	    .task_name = booking->task_name };
 	const char *ids[] = { booking->id };
 	struct schedule_result result;
+	struct booking now;
+	PGresult *rows;
 	int changed;
 
 	if (routes_answered(r, request, booking_cancel(r->bookings, booking,
@@ -86,9 +121,13 @@ cancel(struct routes *r, struct request *request,
 	}
 	log_info(&about, "cancelled by request");
 	schedule_bookings(&r->schedule, ids, 1, &result);
-	request_reply(request, 200, json_pack("{s:b, s:b, s:s, s:b}",
-	    "success", 1, "cancelled", 1, "bookingId", booking->id,
-	    "taskDeleted", result.deleted > 0));
+	if (routes_answered(r, request, booking_take(r->bookings,
+	    BOOKING_EXECUTE, ids, 1, &now, &rows)))
+		return;
+	answer_cancelled(request, &now, result.deleted > 0);
+	if (now.locked)
+		booking_unlock(r->bookings, BOOKING_EXECUTE, ids, 1);
+	PQclear(rows);
 }
 
 /* DELETE /followups/{id} */

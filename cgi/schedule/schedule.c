@@ -31,6 +31,9 @@
 /* While the database is away or a booking is busy, in seconds. */
 #define BUSY_RETRY	1
 
+/* Between attempts to delete a task of a former queue, in seconds. */
+#define FOREIGN_RETRY	60
+
 /*
  * How long a created task waits for others, to be written with them, in
  * milliseconds.  If nothing is in flight it is written at once.
@@ -203,12 +206,31 @@ give_up(struct batch *batch, struct item *item, long http_status,
  * Obsolete tasks.
  */
 
+/* No task has a name of ${len} bytes: it is not to be looked at again. */
+static void
+forget_name(struct batch *batch, struct item *item, size_t len)
+{
+	struct log_about a = about(item, NULL);
+	char *name = strndup(item->obsolete, len);
+
+	log_warning(&a, "an obsolete task's name has %zu bytes, which is too "
+	    "long for one: it is left alone", len);
+	if (name != NULL)
+		(void)booking_obsolete_deleted(batch->s->bookings, name);
+	free(name);
+}
+
 /* Begin to delete the next one.  Return 0 if there is none. */
 static int
 delete_next_obsolete(struct batch *batch, struct item *item)
 {
 	size_t len;
 
+	while (item->obsolete != NULL && (len = strcspn(item->obsolete,
+	    "\n")) >= sizeof(item->name)) {
+		forget_name(batch, item, len);
+		item->obsolete += len + (item->obsolete[len] != '\0');
+	}
 	if (item->obsolete == NULL || *item->obsolete == '\0')
 		return (0);
 	len = strcspn(item->obsolete, "\n");
@@ -221,7 +243,9 @@ delete_next_obsolete(struct batch *batch, struct item *item)
 
 /*
  * The service was asked to delete an obsolete task.  One that is not there,
- * or has a name that no task of ours can have, is as good as deleted.
+ * has a name that no task of ours can have or may not be deleted is as good as
+ * deleted.  One of a former queue has a name that is in nobody's way, so that
+ * the booking does not wait for it.
  */
 static void
 obsolete_answered(struct batch *batch, struct item *item)
@@ -229,19 +253,24 @@ obsolete_answered(struct batch *batch, struct item *item)
 	const struct cloud_tasks_call *call = &item->call;
 	struct log_about a = about(item, item->name);
 	enum db_outcome outcome;
+	int is_ours;
 
 	if (is_service_away(item))
 		return;
 	if (call->outcome == CLOUD_TASKS_TRANSIENT) {
+		is_ours = cloud_tasks_is_ours(batch->s->tasks, item->name);
 		item->result->retry_after = call->error.retry_after > 0 ?
-		    call->error.retry_after : BUSY_RETRY;
+		    call->error.retry_after : is_ours ? BUSY_RETRY :
+		    FOREIGN_RETRY;
 		log_warning(&a, "could not delete an obsolete task, trying "
 		    "again later: %s", call->error.text);
-		conclude(item, SCHEDULE_LATER,
-		    "its obsolete task could not be deleted: %s",
-		    call->error.text);
 		(void)booking_obsolete_later(batch->s->bookings,
 		    item->booking.id, (double)item->result->retry_after);
+		if (is_ours)
+			conclude(item, SCHEDULE_LATER, "its obsolete task "
+			    "could not be deleted: %s", call->error.text);
+		else
+			look(batch, item);
 		return;
 	}
 	outcome = booking_obsolete_deleted(batch->s->bookings, item->name);
@@ -249,14 +278,15 @@ obsolete_answered(struct batch *batch, struct item *item)
 		database_failed(batch, item, outcome);
 		return;
 	}
-	item->result->deleted++;
 	if (call->outcome == CLOUD_TASKS_REFUSED)
 		log_warning(&a, "could not delete an obsolete task; it will "
 		    "do nothing when it fires: %s", call->error.text);
-	else
+	else {
+		item->result->deleted++;
 		log_info(&a, "obsolete task %s",
 		    call->outcome == CLOUD_TASKS_OK ? "deleted" :
 		    "was gone already");
+	}
 	look(batch, item);
 }
 

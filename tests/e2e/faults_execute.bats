@@ -39,7 +39,7 @@ failed_with() {
 	called "$1" "$2"
 	wait_for 5 has_tasks "$1" 0
 	logged emulator "attempt [1-9][0-9]*: .*200.*done.*$1"
-	logged execute "dead letter: the call could not be started.*$1"
+	logged execute "dead letter: .*call .*started.*$1"
 }
 
 # answered ID STATUS: the public server has answered a callback so.
@@ -115,7 +115,19 @@ fence() {
 	id=$(book '-1 second')
 	failed_with "$id" 1
 	dead_letter "$id" '.stage == "execute"' '.attempts == 1' \
-	    '.error | test("did not answer")'
+	    '.error | test("ask the voice agent.*did not answer")'
+	for status in 500 502 504 408; do
+		agent "{\"status\": $status}"
+		id=$(book '-1 second')
+		failed_with "$id" 1
+		dead_letter "$id" ".httpStatus == $status" \
+		    '.error | test("ask the voice agent")'
+	done
+
+	# It is at work on our key: it is asked again.
+	agent '{"status": 409}'
+	id=$(book '-1 second')
+	executed_with "$id" 2
 
 	# What is known not to have been started is tried again all the same.
 	agent '{"status": 503}'
@@ -210,6 +222,37 @@ fence() {
 	called "$id" 1
 	has_status "$id" executed
 	sql_is 0 'SELECT count(*) FROM lad_dev.followup_obsolete_tasks'
+}
+
+@test "cancelled by the API while the call is being started: told what comes of it" {
+	being_called 1500
+	api DELETE "/followups/$id"
+	expect 202 '.cancelled == false' \
+	    '.reason | test("cannot be stopped.*becomes executed")'
+	api GET "/followups/$id"
+	expect 200 '.taskStatus == "cancelled"' \
+	    '.explanation | test("if the voice agent took it")'
+	becomes "$id" executed
+	api DELETE "/followups/$id"
+	expect 409
+	called "$id" 1
+
+	# The agent does not take it.
+	agent '{"delayMs": 1500, "status": 503}'
+	id=$(book '-1 second')
+	wait_for 10 called "$id" 1
+	becomes "$id" scheduled
+	api DELETE "/followups/$id"
+	expect 202
+	cancelled() {
+		api GET "/followups/$id"
+		jq -e '.explanation | test("cancelled, and not called")' \
+		    <<<"$BODY" >/dev/null
+	}
+	wait_for 5 cancelled
+	has_status "$id" cancelled
+	fence '1 second'
+	called "$id" 1
 }
 
 @test "started, but that could not be written: PostgreSQL is killed meanwhile" {

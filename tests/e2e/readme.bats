@@ -455,6 +455,18 @@ messages() {
 	grep -q 'these last 20 minutes' README.md
 	[ "$(pauses 8 0.1)" = 13 ]
 	[ $((($(pauses 100 10) + 1800) / 3600)) = 16 ]
+
+	# How long a key may be used: attempts of up to the dispatch deadline,
+	# of a task that was made as late as the sweep makes one.
+	deadline=$(sed -n 's/^#define DISPATCH_DEADLINE.*"\(.*\)s"$/\1/p' \
+	    cgi/schedule/cloud_tasks.c)
+	in_stack "$BUILD/followup-listener" -h |
+	    grep -qF 'FOLLOWUP_SWEEP_WINDOW [24h]'
+	tries=$(($(pauses 100 10) + 100 * deadline))
+	grep -q "19\.1 for 100 attempts of up to $deadline s" README.md
+	[ $(((tries * 10 + 3599) / 3600)) = 191 ]
+	grep -q "never paused, $((24 + (tries + 3599) / 3600)) hours" README.md
+	grep -q "Keep keys for $((31 + 1)) days" README.md
 }
 
 @test "deployment: gcloud has the commands for accounts and roles" {

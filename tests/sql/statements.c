@@ -851,6 +851,14 @@ failed_once(void **state)
 	    ") FROM followup_failures WHERE stage = 'execute'",
 	    "503 it said no f 30");
 
+	/* It may have been started: the attempt is not over. */
+	start("scheduled");
+	failure.unknown = 1;
+	fail_once(BOOKING_EXECUTE);
+	failure.unknown = 0;
+	expect(state_sql, "scheduled old 2 it said no "
+	    "failures:execute3,schedule1 begun");
+
 	/* The first one; its tenant is known. */
 	start("pending");
 	run("DELETE FROM followup_failures; UPDATE lead_bookings SET "
@@ -1008,11 +1016,13 @@ cancelled(void **state)
 {
 
 	(void)state;
-	expect_transition(booking_cancel, "pending", 1, "cancelled - 2 boom");
+	/* The attempt that was begun cannot be stopped, and is not over. */
+	expect_transition(booking_cancel, "pending", 1,
+	    "cancelled - 2 boom begun");
 	expect_transition(booking_cancel, "scheduled", 1,
-	    "cancelled - 2 boom obsolete:old");
+	    "cancelled - 2 boom begun obsolete:old");
 	expect_transition(booking_cancel, "failed", 1,
-	    "cancelled - 2 boom obsolete:old");
+	    "cancelled - 2 boom begun obsolete:old");
 	expect_transition(booking_cancel, "executed", 0,
 	    "executed old" REST);
 }

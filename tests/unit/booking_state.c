@@ -233,7 +233,16 @@ failures(void **state)
 	assert_int_equal(booking_failed_once(NULL, &booking, &failure),
 	    DB_OK);
 	assert_string_equal(asked, "failed once|" ID "|schedule|t1|1.234|503|"
-	    "no|1795651260000000");
+	    "no|1795651260000000|f");
+
+	/* It may have been started.  Of numbers the row gets none. */
+	failure.unknown = 1;
+	failure.error = "bad +49 170 1234567";
+	assert_int_equal(booking_failed_once(NULL, &booking, &failure),
+	    DB_OK);
+	assert_string_equal(asked, "failed once|" ID "|schedule|t1|1.234|503|"
+	    "bad ***************|1795651260000000|t");
+	failure.error = "no";
 
 	/* Without a time, which is compared as such; nor a tenant. */
 	failure.stage = BOOKING_EXECUTE;

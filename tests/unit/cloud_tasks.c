@@ -429,7 +429,18 @@ outcomes(void **state)
 		{ "no role", "403 Forbidden", ERROR("PERMISSION_DENIED"),
 		    "ask blocked-1 ", CLOUD_TASKS_CREATE, CLOUD_TASKS_BLOCKED },
 		{ "403 of a front end", "403 Forbidden", HTML, "ask blocked-1 ",
-		    CLOUD_TASKS_GET, CLOUD_TASKS_BLOCKED },
+		    CLOUD_TASKS_CREATE, CLOUD_TASKS_BLOCKED },
+		{ "no role to look", "403 Forbidden",
+		    ERROR("PERMISSION_DENIED"), "ask ", CLOUD_TASKS_GET,
+		    CLOUD_TASKS_TRANSIENT },
+		{ "no role to delete", "403 Forbidden",
+		    ERROR("PERMISSION_DENIED"), "ask ", CLOUD_TASKS_DELETE,
+		    CLOUD_TASKS_REFUSED },
+		{ "wrong task", "400 Bad Request", ERROR("INVALID_ARGUMENT"),
+		    "ask ok ", CLOUD_TASKS_CREATE, CLOUD_TASKS_REFUSED },
+		{ "queue not ready", "400 Bad Request",
+		    ERROR("FAILED_PRECONDITION"), "ask blocked-1 ",
+		    CLOUD_TASKS_CREATE, CLOUD_TASKS_BLOCKED },
 		{ "no queue", "404 Not Found", ERROR("NOT_FOUND"),
 		    "ask blocked-1 ", CLOUD_TASKS_CREATE, CLOUD_TASKS_BLOCKED },
 		{ "no such task to get", "404 Not Found", ERROR("NOT_FOUND"),
@@ -478,6 +489,81 @@ outcomes(void **state)
 	}
 }
 
+/* A task of a former queue is nobody else's trouble. */
+static void
+former_queue(void **state)
+{
+	static const char name[] = "projects/p-1/locations/l/queues/old/"
+	    "tasks/followup-1";
+	static const struct {
+		const char *status;
+		const char *body;
+		enum cloud_tasks_outcome outcomes[2];	/* get, delete */
+	} rows[] = {
+		{ "200 OK", "{}", { CLOUD_TASKS_OK, CLOUD_TASKS_OK } },
+		{ "401 x", ERROR("UNAUTHENTICATED"), { CLOUD_TASKS_TRANSIENT,
+		    CLOUD_TASKS_TRANSIENT } },
+		{ "403 x", ERROR("PERMISSION_DENIED"), { CLOUD_TASKS_REFUSED,
+		    CLOUD_TASKS_REFUSED } },
+		{ "404 x", ERROR("NOT_FOUND"), { CLOUD_TASKS_GONE,
+		    CLOUD_TASKS_GONE } },
+		{ "503 x", HTML, { CLOUD_TASKS_TRANSIENT,
+		    CLOUD_TASKS_TRANSIENT } },
+	};
+	int i, k;
+
+	(void)state;
+	assert_true(cloud_tasks_is_ours(tasks, TASK));
+	assert_false(cloud_tasks_is_ours(tasks, name));
+	for (i = 0; i < (int)NITEMS(rows); i++) {
+		for (k = 0; k < 2; k++) {
+			begin_call(0, k == 0 ? CLOUD_TASKS_GET :
+			    CLOUD_TASKS_DELETE, name);
+			asked(2 * i + k + 1);
+			peer_answer(2 * i + k, rows[i].status, "",
+			    rows[i].body);
+			answered(0);
+			ASSERT_ROW(calls[0].outcome == rows[i].outcomes[k],
+			    rows[i].status);
+			expect_told("");
+		}
+	}
+}
+
+static void
+with_credentials(void)
+{
+
+	cloud_tasks_free(tasks);
+	auth = (struct google_auth *)(void *)&conf;
+	make();
+}
+
+/* Of any length, like everything that is configured. */
+static void
+long_endpoint(void **state)
+{
+	static char path[1201];
+	char *line;
+
+	(void)state;
+	memset(path, 'p', sizeof(path) - 1);
+	assert_true(asprintf(&line, "%s%s", endpoint, path) > 0);
+	conf.cloud_tasks_endpoint = line;
+	with_credentials();
+	quota = path;
+	exchange(CLOUD_TASKS_GET, "200 OK", "", "{}");
+	free(line);
+	assert_true(asprintf(&line, "GET //%s/v2/" TASK " HTTP/1.1\r\n",
+	    path) > 0);
+	expect_request(0, line);
+	free(line);
+	assert_true(asprintf(&line, "\r\nx-goog-user-project: %s\r\n",
+	    path) > 0);
+	assert_true(has_header(0, line));
+	free(line);
+}
+
 /* What an operator reads. */
 static void
 errors_in_words(void **state)
@@ -496,6 +582,8 @@ errors_in_words(void **state)
 	exchange(CLOUD_TASKS_CREATE, "403 x", "", ERROR("PERMISSION_DENIED"));
 	assert_non_null(strstr(calls[0].error.text,
 	    "as it said; is the API enabled, and does the service account"));
+	exchange(CLOUD_TASKS_DELETE, "403 x", "", ERROR("PERMISSION_DENIED"));
+	assert_non_null(strstr(calls[0].error.text, ".taskDeleter"));
 	exchange(CLOUD_TASKS_CREATE, "404 x", "", ERROR("NOT_FOUND"));
 	assert_non_null(strstr(calls[0].error.text,
 	    "as it said; does the queue FOLLOWUP_QUEUE_NAME exist"));
@@ -583,15 +671,6 @@ no_answer(void **state)
 /*
  * Tokens that are refused.
  */
-
-static void
-with_credentials(void)
-{
-
-	cloud_tasks_free(tasks);
-	auth = (struct google_auth *)(void *)&conf;
-	make();
-}
 
 static void
 token_is_renewed_once(void **state)
@@ -716,6 +795,10 @@ probe_fails(void **state)
 	exchange(CLOUD_TASKS_CREATE, "503 x", "Retry-After: 30\r\n", HTML);
 	assert_int_equal(calls[0].outcome, CLOUD_TASKS_OPEN);
 	assert_int_equal(calls[0].error.retry_after, 30);
+	exchange(CLOUD_TASKS_CREATE, "503 x", "Retry-After: 3600\r\n", HTML);
+	assert_int_equal(calls[0].error.retry_after, BREAKER_ASKED_MAX);
+	exchange(CLOUD_TASKS_DELETE, "403 x", "", ERROR("PERMISSION_DENIED"));
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_OPEN);
 
 	/* That this request is wrong is. */
 	told[0] = '\0';
@@ -916,6 +999,8 @@ main(void)
 		TEST(errors_in_words),
 		TEST(secret_is_hidden),
 		TEST(retry_after),
+		TEST(former_queue),
+		TEST(long_endpoint),
 		TEST(info_of_a_task),
 		TEST(no_answer),
 		TEST(token_is_renewed_once),

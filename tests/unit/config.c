@@ -565,6 +565,42 @@ test_long_endpoint(void **state)
 	assert_non_null(strstr(why, "at most 1900 bytes"));
 }
 
+/* A path that would be cut off, or that no socket can have, is refused. */
+static void
+test_long_paths(void **state)
+{
+	static const struct {
+		enum config_program program;
+		const char *name;
+		size_t most;
+	} rows[] = {
+		{ CONFIG_LISTENER, "FOLLOWUP_RUNTIME_DIR", 89 },
+		{ CONFIG_SCHEDULE, "FOLLOWUP_RUNTIME_DIR", 89 },
+		{ CONFIG_EXECUTE, "FOLLOWUP_RUNTIME_DIR", 89 },
+		{ CONFIG_LISTENER, "FOLLOWUP_WEBHOOK_SOCKET", 107 },
+		{ CONFIG_SCHEDULE, "GOOGLE_APPLICATION_CREDENTIALS", 4095 },
+		{ CONFIG_SCHEDULE, "CLOUDSDK_CONFIG", 4095 },
+	};
+	char setting[4200], says[80];
+	size_t i, len, more;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		for (more = 0; more < 2; more++) {
+			len = strlen(rows[i].name) + 1 + rows[i].most + more;
+			memset(setting, 'p', len);
+			memcpy(setting, rows[i].name, strlen(rows[i].name));
+			memcpy(&setting[strlen(rows[i].name)], "=/", 2);
+			setting[len] = '\0';
+			ASSERT_ROW((load_with(rows[i].program, setting) ==
+			    NULL) == more, rows[i].name);
+		}
+		(void)snprintf(says, sizeof(says), "%s must be a path of at "
+		    "most %zu bytes", rows[i].name, rows[i].most);
+		ASSERT_ROW(strncmp(why, says, strlen(says)) == 0, why);
+	}
+}
+
 int
 main(void)
 {
@@ -581,6 +617,7 @@ main(void)
 		cmocka_unit_test(test_secrets_stay_secret),
 		cmocka_unit_test(test_long_values),
 		cmocka_unit_test(test_long_endpoint),
+		cmocka_unit_test(test_long_paths),
 	};
 
 	return (cmocka_run_group_tests_name("config", tests, NULL, NULL));

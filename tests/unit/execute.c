@@ -30,7 +30,6 @@ static struct {
 	struct voice_agent_error error;
 	void (*happen)(void);
 	char body[256];
-	char number[64];
 	char key[256];
 	char message_id[256];
 	char tenant[64];
@@ -52,7 +51,6 @@ voice_agent_start(struct voice_agent *a, const struct voice_agent_call *call,
 	assert_null(a);
 	table_trace("call");
 	keep(agent.body, sizeof(agent.body), call->body);
-	keep(agent.number, sizeof(agent.number), call->phone_number);
 	keep(agent.key, sizeof(agent.key), call->idempotency_key);
 	keep(agent.message_id, sizeof(agent.message_id), call->message_id);
 	keep(agent.tenant, sizeof(agent.tenant), call->tenant_id);
@@ -165,7 +163,6 @@ call_is_started(void **state)
 	assert_int_equal(A->execution_attempts, 1);
 	assert_int_equal(A->outcome_unknown, 0);
 	assert_string_equal(agent.body, "{\"phoneNumber\":\"+491701234567\"}");
-	assert_string_equal(agent.number, "+491701234567");
 	assert_string_equal(agent.key, "followup:t1:"
 	    "00000000-0000-4000-8000-00000000000b:2026-11-26T00:01:00.000Z");
 	assert_string_equal(A->key, agent.key);
@@ -218,7 +215,6 @@ body_without_a_number(void **state)
 	A->body = "{\"to\":\"somebody\"}";
 	run();
 	expect(EXECUTE_DONE, "");
-	assert_string_equal(agent.number, "(none)");
 }
 
 /*
@@ -524,7 +520,7 @@ failure_is_counted(void **state)
 {
 
 	(void)state;
-	agent_says(VOICE_AGENT_TRANSIENT, 503);
+	agent_says(VOICE_AGENT_NOT_STARTED, 503);
 	run();
 	table_expect(TAKE "begun:A call failed_once:A" UNLOCK);
 	expect_later("as it said", 1);
@@ -559,7 +555,7 @@ attempts_are_used_up(void **state)
 {
 
 	(void)state;
-	agent_says(VOICE_AGENT_TRANSIENT, 500);
+	agent_says(VOICE_AGENT_NOT_STARTED, 503);
 	A->execution_attempts = 2;
 	run();
 	table_expect(TAKE "begun:A call failed:A" UNLOCK);
@@ -581,21 +577,86 @@ refused_for_good(void **state)
 	assert_int_equal(table.failure.http_status, 404);
 }
 
-/* Nobody knows whether the call was started: the operator decides. */
+#define ASK	"ask the voice agent whether the call was made"
+
+/* What becomes of each outcome, by policy and by the attempts that are left. */
 static void
-nobody_knows(void **state)
+outcomes(void **state)
+{
+	static const struct {
+		const char *name;
+		enum voice_agent_outcome outcome;
+		int attempts;		/* before; 3 are allowed */
+		const char *policy;
+		const char *status;	/* of the row then */
+		const char *error;
+		int unknown;		/* an attempt has not ended */
+	} rows[] = {
+		{ "started", VOICE_AGENT_STARTED, 0, "retry", "executed", NULL,
+		    0 },
+		{ "not started", VOICE_AGENT_NOT_STARTED, 0, "retry",
+		    "scheduled", "as it said", 0 },
+		{ "not started, careful", VOICE_AGENT_NOT_STARTED, 0,
+		    "dead-letter", "scheduled", "as it said", 0 },
+		{ "not started, last", VOICE_AGENT_NOT_STARTED, 2,
+		    "dead-letter", "failed", "as it said", 0 },
+		{ "running", VOICE_AGENT_RUNNING, 0, "retry", "scheduled",
+		    "as it said", 0 },
+		{ "running, careful", VOICE_AGENT_RUNNING, 0, "dead-letter",
+		    "scheduled", "as it said", 0 },
+		{ "running, last", VOICE_AGENT_RUNNING, 2, "retry", "failed",
+		    ASK, 0 },
+		{ "unknown", VOICE_AGENT_UNKNOWN, 0, "retry", "scheduled",
+		    "as it said", 1 },
+		{ "unknown, careful", VOICE_AGENT_UNKNOWN, 0, "dead-letter",
+		    "failed", ASK ", then retry or cancel (as it said)", 0 },
+		{ "unknown, last", VOICE_AGENT_UNKNOWN, 2, "retry", "failed",
+		    ASK ", then retry or cancel (as it said)", 0 },
+		{ "refused", VOICE_AGENT_REFUSED, 0, "retry", "failed",
+		    "as it said", 0 },
+		{ "refused, careful", VOICE_AGENT_REFUSED, 0, "dead-letter",
+		    "failed", "as it said", 0 },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		table_schedule(A);
+		A->outcome_unknown = 0;
+		A->last_error = NULL;
+		A->execution_attempts = rows[i].attempts;
+		conf.unknown_outcome = rows[i].policy;
+		agent_says(rows[i].outcome, 500);
+		run();
+		ASSERT_ROW(strcmp(A->status, rows[i].status) == 0,
+		    rows[i].name);
+		ASSERT_ROW(A->outcome_unknown == rows[i].unknown,
+		    rows[i].name);
+		if (rows[i].error == NULL)
+			continue;
+		ASSERT_ROW(strstr(table.failure.error, rows[i].error) != NULL,
+		    rows[i].name);
+		ASSERT_ROW((strstr(table.failure.error, ASK) != NULL) ==
+		    (strstr(rows[i].error, ASK) != NULL), rows[i].name);
+		ASSERT_ROW(table.failure.http_status == 500, rows[i].name);
+	}
+	assert_int_equal(logged("dead letter: it is not known whether the "
+	    "call was started (attempt 3)"), 2);
+}
+
+/* One attempt that nobody knows of is not made good by one that failed. */
+static void
+once_unknown_stays_unknown(void **state)
 {
 
 	(void)state;
-	agent_says(VOICE_AGENT_TRANSIENT, 0);
-	agent.error.unknown = 1;
+	agent_says(VOICE_AGENT_UNKNOWN, 0);
 	run();
-	table_expect(TAKE "begun:A call failed_once:A" UNLOCK);
-	expect_later("as it said", 1);
-	conf.unknown_outcome = "fail";
+	agent_says(VOICE_AGENT_NOT_STARTED, 503);
 	run();
-	table_expect(TAKE "begun:A call failed:A" UNLOCK);
-	expect(EXECUTE_GIVEN_UP, "failed for good: as it said");
+	assert_int_equal(A->outcome_unknown, 1);
+	run();
+	expect(EXECUTE_GIVEN_UP, ASK);
 }
 
 static void
@@ -719,7 +780,7 @@ failure_is_not_written(void **state)
 {
 
 	(void)state;
-	agent_says(VOICE_AGENT_TRANSIENT, 503);
+	agent_says(VOICE_AGENT_NOT_STARTED, 503);
 	agent.happen = go_away;
 	run();
 	expect_later("the database is not available: said no", 1);
@@ -762,7 +823,8 @@ main(void)
 		TEST(failure_is_counted),
 		TEST(attempts_are_used_up),
 		TEST(refused_for_good),
-		TEST(nobody_knows),
+		TEST(outcomes),
+		TEST(once_unknown_stays_unknown),
 		TEST(changed_while_the_call_failed),
 		TEST(database_away),
 		TEST(attempt_is_not_counted),

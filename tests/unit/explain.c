@@ -87,6 +87,9 @@ static const struct {
 	    { "(unknown)" } },
 	{ "cancelled", { .status = BOOKING_CANCELLED },
 	    { "cancelled", "not called", "'pending'" } },
+	{ "cancelled, an attempt has not ended", { .status =
+	    BOOKING_CANCELLED, .outcome_unknown = 1 },
+	    { "cancelled, but", "not known", "becomes executed" } },
 	{ "failed", { .id = ID, .status = BOOKING_FAILED,
 	    .last_error = "no phone number" },
 	    { "dead letter (no phone number)",

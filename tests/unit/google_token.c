@@ -245,7 +245,8 @@ test_metadata_flavor(void **state)
 		{ "Metadata-Flavor: Google Inc", 0 },
 		{ "X-Metadata-Flavor: Google", 0 },
 	};
-	char answer[256], host[64];
+	static char host[1024];
+	char answer[256];
 	struct google_credentials *c;
 	struct google_token token;
 	size_t i;
@@ -259,7 +260,8 @@ test_metadata_flavor(void **state)
 		    "\r\nConnection: close\r\n\r\n{\"access_token\":\"m\","
 		    "\"expires_in\":60}", rows[i].header);
 		serve(SCRIPT(answer));
-		(void)snprintf(host, sizeof(host), "127.0.0.1:%d",
+		/* A host of any length. */
+		(void)snprintf(host, sizeof(host), "%0900d@127.0.0.1:%d", 0,
 		    server->port);
 		c = google_credentials_find(&conf, why, sizeof(why));
 		assert_non_null(c);

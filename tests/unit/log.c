@@ -124,9 +124,9 @@ test_text(void **state)
 	    "task_name=projects/p/tasks/x request_id=r-9\n$"));
 
 	capture_begin(&c);
-	log_error(&some, "alone");
+	log_error(&some, "alone, not +49 170 1234567");
 	assert_true(matches(capture_end(&c), "^" TIME " ERROR "
-	    "\\[BookingListener\\] alone tenant_id=t-1\n$"));
+	    "\\[BookingListener\\] alone, not \\*{15} tenant_id=t-1\n$"));
 }
 
 static void

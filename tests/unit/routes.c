@@ -407,7 +407,8 @@ booking_is_cancelled(void **state)
 	(void)state;
 	planned[0].deleted = 1;
 	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 200);
-	table_expect("read:A cancel:A schedule:A");
+	table_expect("read:A cancel:A schedule:A try_lock:A read:A "
+	    "unlock:A");
 	expect_json(answer, "{\"success\":true,\"cancelled\":true,"
 	    "\"bookingId\":\"" ID(0) "\",\"taskDeleted\":true}");
 	planned[0].deleted = 0;
@@ -421,6 +422,51 @@ booking_is_cancelled(void **state)
 	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 503);
 	A->absent = 1;
 	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 404);
+}
+
+static void
+execute_meanwhile(void)
+{
+
+	A->status = "executed";
+}
+
+/* What has begun cannot be stopped: the answer says what comes of it. */
+static void
+cancelled_during_its_call(void **state)
+{
+
+	(void)state;
+	A->outcome_unknown = 1;
+	A->foreign = 1;
+	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 202);
+	table_expect("read:A cancel:A schedule:A try_lock:A read:A");
+	assert_true(json_is_false(json_object_get(answer, "cancelled")));
+	assert_non_null(strstr(member("reason"), "cannot be stopped: if the "
+	    "voice agent takes it, the booking becomes executed"));
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 200);
+	assert_non_null(strstr(member("explanation"), "becomes executed"));
+
+	/* Nobody is at it any more. */
+	A->foreign = 0;
+	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 200);
+	assert_true(json_is_true(json_object_get(answer, "cancelled")));
+	assert_non_null(strstr(member("reason"), "outcome is not known"));
+
+	/* Somebody looks at it, and has not begun: nobody will. */
+	A->foreign = 1;
+	A->outcome_unknown = 0;
+	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 200);
+	assert_null(json_object_get(answer, "reason"));
+
+	/* The call came first. */
+	A->foreign = 0;
+	table_before("try lock", execute_meanwhile);
+	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 409);
+
+	A->status = "scheduled";
+	table_fail("try lock", DB_LOST);
+	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 503);
 }
 
 static void
@@ -664,6 +710,7 @@ main(void)
 		TEST(sizes_of_many),
 		TEST(booking_is_shown),
 		TEST(booking_is_cancelled),
+		TEST(cancelled_during_its_call),
 		TEST(booking_is_retried),
 		TEST(database_does_not),
 		TEST(dead_letters_are_listed),

@@ -111,6 +111,14 @@ cloud_tasks_name(const struct cloud_tasks *tasks, const char *id,
 }
 
 int
+cloud_tasks_is_ours(const struct cloud_tasks *tasks, const char *name)
+{
+
+	(void)tasks;
+	return (strncmp(name, TABLE_QUEUE "/", strlen(TABLE_QUEUE "/")) == 0);
+}
+
+int
 cloud_tasks_has_room(const struct cloud_tasks *tasks)
 {
 
@@ -481,7 +489,7 @@ obsolete_tasks_first(void **state)
 	    "delete:nonsense obsolete_deleted:nonsense create:A" WRITE);
 	expect_scheduled(0, A, "A");
 	assert_string_equal(A->obsolete, "");
-	assert_int_equal(results[0].deleted, 3);
+	assert_int_equal(results[0].deleted, 2);
 	assert_int_equal(logged("obsolete task deleted"), 1);
 	assert_int_equal(logged("obsolete task was gone already"), 1);
 	assert_int_equal(logged("it will do nothing when it fires"), 1);
@@ -516,6 +524,38 @@ obsolete_cannot_be_deleted_now(void **state)
 	(void)delete_is("old", CLOUD_TASKS_TRANSIENT);
 	run("A");
 	expect_later(0, "could not be deleted", 1, 0);
+}
+
+/* No booking waits for a task of a former queue. */
+static void
+obsolete_of_a_former_queue(void **state)
+{
+
+	(void)state;
+	(void)snprintf(A->obsolete, sizeof(A->obsolete),
+	    "projects/p/locations/l/queues/former/tasks/old\n");
+	(void)delete_is("old", CLOUD_TASKS_TRANSIENT);
+	run("A");
+	table_expect(TAKE "delete:old obsolete_later:A create:A" WRITE);
+	expect_scheduled(0, A, "A");
+	assert_int_equal(results[0].deleted, 0);
+}
+
+/* What no task can be called is not cut off to what one can. */
+static void
+obsolete_name_too_long(void **state)
+{
+
+	(void)state;
+	(void)snprintf(A->obsolete, sizeof(A->obsolete), TABLE_QUEUE
+	    "/tasks/%01500d\n" OLD "\n", 0);
+	run("A");
+	assert_null(strstr(table.trace, "delete:000"));
+	assert_non_null(strstr(table.trace, "obsolete_deleted:000"));
+	assert_non_null(strstr(table.trace, "delete:old "
+	    "obsolete_deleted:old create:A"));
+	expect_scheduled(0, A, "A");
+	assert_string_equal(A->obsolete, "");
 }
 
 static void
@@ -1343,6 +1383,8 @@ main(void)
 		TEST(obsolete_tasks_first),
 		TEST(obsolete_of_a_deleted_booking),
 		TEST(obsolete_cannot_be_deleted_now),
+		TEST(obsolete_of_a_former_queue),
+		TEST(obsolete_name_too_long),
 		TEST(obsolete_while_the_service_is_away),
 		TEST(obsolete_deleted_is_not_written),
 		TEST(task_is_adopted),

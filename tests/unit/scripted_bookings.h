@@ -34,7 +34,7 @@
 #define TABLE_COLUMNS	23
 #define TABLE_NOW	INT64_C(1795651200000000)	/* 2026-11-26 */
 #define TABLE_QUEUE	"projects/p/locations/l/queues/q"
-#define TABLE_TEXT	512
+#define TABLE_TEXT	2048
 
 struct table_row {
 	char id[UUID_LEN];
@@ -79,6 +79,7 @@ static struct {
 		char error[1024];
 		int http_status;
 		double retry_in;
+		int unknown;
 	} failure;
 
 	struct {
@@ -451,9 +452,10 @@ table_failed(struct table_row *row, const char *const *params, int for_good)
 		return (table_count(0));
 	if (for_good)
 		row->status = "failed";
+	table.failure.unknown = !for_good && strcmp(params[7], "t") == 0;
 	row->last_error = table.failure.error;
 	row->schedule_attempts += params[1][0] == 's';
-	row->outcome_unknown = 0;
+	row->outcome_unknown = table.failure.unknown;
 	return (table_count(1));
 }
 

@@ -1,0 +1,27 @@
+#ifndef PHONE_NUMBER_H_
+#define PHONE_NUMBER_H_
+
+/*
+ * Phone numbers stay out of logs and error texts, in whatever spelling: what
+ * counts are the digits.  +49 (170) 123-45 67, 00491701234567, 0170/1234567,
+ * %2B491701234567, \u002b49170..., &#43;49170... and full-width digits are the
+ * same number.
+ */
+
+/**
+ * phone_number_hide(text, number):
+ * Overwrite with asterisks in ${text} every phone number that begins with a
+ * plus sign, and everything that has seven digits in a row in common with
+ * ${number}, or all of them where that has fewer; ${number} may be NULL.
+ */
+void phone_number_hide(char *, const char *);
+
+/**
+ * phone_number_is(text):
+ * Return non-zero iff ${text} is written as phone numbers are: seven digits or
+ * more, and besides them only what stands between the digits of one; a date
+ * (2026-11-23) is none.
+ */
+int phone_number_is(const char *);
+
+#endif /* !PHONE_NUMBER_H_ */

@@ -1,0 +1,140 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "phone_number.h"
+
+#include "unit.h"
+
+/* The digits that a person would know the number by. */
+#define TAIL	"4567"
+
+/* The same number in other digits; "no" before them as in other texts. */
+static const char wide[] = "no \uff0b\uff14\uff19\uff11\uff17\uff10\uff11"
+    "\uff12\uff13\uff14\uff15\uff16\uff17";
+static const char arabic[] = "no \u0661\u0667\u0660\u0661\u0662\u0663\u0664"
+    "\u0665\u0666\u0667";
+
+static char text[512];
+
+static const char *
+hide(const char *before, const char *number)
+{
+
+	(void)snprintf(text, sizeof(text), "%s", before);
+	phone_number_hide(text, number);
+	assert_int_equal(strlen(text), strlen(before));
+	return (text);
+}
+
+/* Every spelling in the row against every spelling in the text. */
+static void
+spellings(void **state)
+{
+	static const char *const rows[] = { "+491701234567",
+	    "+49 (170) 123-45 67", "+49 (0)170 / 123 45 67", "0170 1234567",
+	    "00491701234567", "0170-123.45.67", "tel:+49-170-1234567;ext=12",
+	    "+491701234567 x 12", "01701234567, 0151 9999999",
+	    &wide[3] };
+	static const char *const texts[] = { "no: +491701234567.",
+	    "no: 491701234567", "no:0170 1234567!", "no 00491701234567",
+	    "no \"0170/1234567\"", "no 170 123 45 67", "no (0170) 123-4567",
+	    "no %2B49%20170%20123%2045%2067", "no %2b49+170+1234567",
+	    "no \\u002b49\\u00201701234567", "no +49\\/170\\/1234567",
+	    "no &#43;49&#32;170&#x20;1234567", "no 0170\t1234567",
+	    "no 0170\n1234567", "no 0170\302\2401234567",
+	    "no 0170\342\200\2231234567", "no +49 - (170) - 1234567",
+	    "no 7 491701234567 3 times", "no tel:+491701234567",
+	    "no 49170123456", "{\"cc\":\"49\",\"n\":\"1701234567\"}",
+	    wide, "no %EF%BC%91701234567",
+	    arabic, "no \\u0031701234567" };
+	size_t i, k;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		for (k = 0; k < NITEMS(texts); k++) {
+			(void)hide(texts[k], rows[i]);
+			ASSERT_ROW(strstr(text, TAIL) == NULL, texts[k]);
+			ASSERT_ROW(strstr(text, "*******") != NULL, texts[k]);
+			ASSERT_ROW(strstr(text, "123") == NULL, texts[k]);
+			ASSERT_ROW(strpbrk(text, "no") != NULL, texts[k]);
+		}
+	}
+}
+
+/* What else has digits stays readable. */
+static void
+not_numbers(void **state)
+{
+	static const char *const texts[] = { "",
+	    "the voice agent answered 503: busy, 12 of 12 lines",
+	    "booking 788faefc-9020-4323-84b1-f29e16fbb9ea is unknown",
+	    "12345678-1234-4123-8123-123456789012",
+	    "followup-788faefc-9020-4323-84b1-f29e16fbb9ea-1795446288",
+	    "2026-11-23T15:16:01.482Z", "2026-11-23 15:16:01.482+00",
+	    "Thu, 26 Nov 2026 09:10:05 +0000 (UTC)", "20261123T151601+0100",
+	    "1795446288123", "call 4711 to extension 12", "+49 is no number",
+	    "50% of 99 \\u and %zz & &#; +", "1 + 1 = 2" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(texts); i++) {
+		assert_string_equal(hide(texts[i], NULL), texts[i]);
+		assert_string_equal(hide(texts[i], ""), texts[i]);
+		assert_string_equal(hide(texts[i], "+49 (170) 98-76 54 x12"),
+		    texts[i]);
+	}
+}
+
+/* With a plus sign it is a number, of whoever it is. */
+static void
+plus_signs(void **state)
+{
+
+	(void)state;
+	assert_string_equal(hide("2 +441632960961 2", NULL),
+	    "*****************");
+	assert_string_equal(hide("to +44 1632 960961, +1.", NULL),
+	    "to ***************, +1.");
+}
+
+static void
+short_numbers(void **state)
+{
+
+	(void)state;
+	assert_string_equal(hide("no 4711, 47110, 14711", "47-11"),
+	    "no ****, 47110, 14711");
+}
+
+static void
+is_number(void **state)
+{
+	static const struct {
+		const char *text;
+		int is;
+	} rows[] = { { "+491701234567", 1 }, { "0170 / 1234567", 1 },
+	    { "1234567", 1 }, { "123456", 0 }, { "", 0 }, { "+", 0 },
+	    { "2026-11-23", 0 }, { "2026-11-23T11:00:00Z", 0 },
+	    { "788faefc-9020-4323-84b1-f29e16fbb9ea", 0 },
+	    { "Sam 1234567", 0 } };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++)
+		ASSERT_ROW(!phone_number_is(rows[i].text) == !rows[i].is,
+		    rows[i].text);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(spellings),
+		cmocka_unit_test(not_numbers),
+		cmocka_unit_test(plus_signs),
+		cmocka_unit_test(short_numbers),
+		cmocka_unit_test(is_number),
+	};
+
+	return (cmocka_run_group_tests(tests, NULL, NULL));
+}
