@@ -1,6 +1,5 @@
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "utf8.h"
 
@@ -27,20 +26,4 @@ troubles_add(struct troubles *t, const char *code, const char *fmt, ...)
 
 	/* What a sentence quotes need not be UTF-8; an answer must be. */
 	utf8_clean(trouble->sentence);
-}
-
-/**
- * troubles_has(troubles, code):
- * Return non-zero iff there is a trouble of the kind ${code}.
- */
-int
-troubles_has(const struct troubles *t, const char *code)
-{
-	size_t i;
-
-	for (i = 0; i < t->n; i++) {
-		if (strcmp(t->list[i].code, code) == 0)
-			return (1);
-	}
-	return (0);
 }

@@ -29,10 +29,4 @@ struct troubles {
 void troubles_add(struct troubles *, const char *, const char *, ...)
     __attribute__((format(printf, 3, 4)));
 
-/**
- * troubles_has(troubles, code):
- * Return non-zero iff there is a trouble of the kind ${code}.
- */
-int troubles_has(const struct troubles *, const char *);
-
 #endif /* !TROUBLES_H_ */

@@ -21,8 +21,11 @@
 #define RETRY		10
 #define RETRY_SOON	1
 
-/* How long the workers of followup-execute may all be busy, in ms. */
-#define KNOCK_MS	30000
+/*
+ * How long the workers of followup-execute may all be busy, in milliseconds:
+ * a call may take 50 seconds.
+ */
+#define KNOCK_MS	60000
 
 /* For how long a refused callback is news, in milliseconds. */
 #define REFUSED_MS	600000

@@ -11,6 +11,7 @@
 #include "bookings.h"
 #include "config.h"
 #include "log.h"
+#include "troubles.h"
 
 #include "../unit/unit.h"
 
@@ -1179,11 +1180,11 @@ rows_are_found_by_id(void **state)
 
 /* The one trouble is ${code}, and ${part} stands in its sentence. */
 static void
-expect_trouble(const char *code, const char *part)
+expect_trouble(struct bookings *daemon, const char *code, const char *part)
 {
 	struct troubles troubles = { .n = 0 };
 
-	assert_int_equal(bookings_check(b, &troubles), DB_OK);
+	assert_int_equal(bookings_check(daemon, &troubles), DB_OK);
 	if (troubles.n != 1 || strcmp(troubles.list[0].code, code) != 0 ||
 	    strstr(troubles.list[0].sentence, part) == NULL)
 		fail_msg("%zu troubles, not \"%s\" alone, the first is \"%s\": "
@@ -1192,7 +1193,7 @@ expect_trouble(const char *code, const char *part)
 		    troubles.list[0].sentence : "");
 }
 
-/* What stands in the way is named, from here on as the role of the daemons. */
+/* What stands in the way of the daemons' role is named. */
 static void
 check(void **state)
 {
@@ -1265,13 +1266,16 @@ check(void **state)
 		    "SELECT pg_advisory_unlock_all()",
 		    NULL },
 	};
+	static struct config as;
 	const char *const lead[] = { SCHEMA };
 	struct troubles troubles = { .n = 0 };
+	struct bookings *daemon;
 	PGresult *result;
+	struct db *its;
 	size_t i;
 
 	(void)state;
-	run("CREATE ROLE followup_check; CREATE ROLE followup_owner; "
+	run("CREATE ROLE followup_check LOGIN; CREATE ROLE followup_owner; "
 	    "GRANT CREATE ON SCHEMA " SCHEMA " TO followup_owner");
 	run("GRANT USAGE ON SCHEMA " SCHEMA " TO followup_check; "
 	    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "
@@ -1286,19 +1290,52 @@ check(void **state)
 	    NULL, 0);
 	assert_string_equal(PQgetvalue(result, 0, 0), "t");
 	PQclear(result);
-	become("followup_check");
-	assert_int_equal(bookings_check(b, &troubles), DB_OK);
+	as = conf;
+	as.postgres_user = "followup_check";
+	assert_non_null(its = db_new(&as, "test"));
+	assert_non_null(daemon = bookings_new(&as, its));
+	assert_int_equal(bookings_ready(daemon), DB_OK);
+	assert_int_equal(bookings_check(daemon, &troubles), DB_OK);
 	if (troubles.n != 0)
 		fail_msg("%s", troubles.list[0].sentence);
 	for (i = 0; i < NITEMS(all); i++) {
 		run("%s", all[i].spoil);
-		expect_trouble(all[i].code, all[i].part);
+		expect_trouble(daemon, all[i].code, all[i].part);
 		if (all[i].mend != NULL)
 			run("%s", all[i].mend);
 	}
-	become(NULL);
+	bookings_free(daemon);
+	db_free(its);
 	run("DROP OWNED BY followup_check, followup_owner; "
 	    "DROP ROLE followup_check; DROP ROLE followup_owner");
+}
+
+/* A booking whose callback should have come, and only such a one. */
+static void
+overdue(void **state)
+{
+	static const struct {
+		const char *status, *task_in;
+		int is_overdue;
+	} all[] = {
+		{ "scheduled", "-1 min", 1 }, { "scheduled", "-23 h", 1 },
+		{ "scheduled", "-25 h", 0 }, { "scheduled", "1 s", 0 },
+		{ "pending", "-1 min", 0 }, { "executed", "-1 min", 0 },
+		{ "failed", "-1 min", 0 },
+	};
+	int found;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(all); i++) {
+		clear();
+		insert(ID, all[i].status);
+		run("UPDATE lead_bookings SET scheduled_at = now() + '%s', "
+		    "task_scheduled_at = now() + '%s'", all[i].task_in,
+		    all[i].task_in);
+		assert_int_equal(bookings_overdue(b, &found), DB_OK);
+		ASSERT_ROW(found == all[i].is_overdue, all[i].task_in);
+	}
 }
 
 static void
@@ -1348,6 +1385,7 @@ main(void)
 		TEST(own_writes_fire_nothing),
 		TEST(rows_are_found_by_id),
 		TEST(check),
+		TEST(overdue),
 		TEST(statements_can_be_prepared),
 	};
 
