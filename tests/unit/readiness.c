@@ -223,6 +223,12 @@ no_database(void **state)
 	expect_part(0, "the database is not available: said no: see");
 	assert_int_equal(report.retry_after, 1);
 	assert_int_equal(overdue_asked, 0);
+
+	/* What can be looked at without it is. */
+	table.connect_fails = 1;
+	queue_trouble = "paused";
+	(void)close(listening);
+	expect("database execute queue");
 }
 
 /* A worker need only be there, not be free at every moment. */
