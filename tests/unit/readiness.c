@@ -19,7 +19,7 @@
 
 static char dir[] = "/tmp/followup-readiness.XXXXXX";
 static char sock[64], verdicts_path[64];
-static struct config conf = { .schema = "lad_dev", .runtime_dir = dir };
+static struct config conf = { .runtime_dir = dir };
 static struct readiness *r;
 static struct breaker *breaker;
 static struct verdicts *verdicts;
