@@ -14,9 +14,11 @@
 #include "json_text.h"
 #include "jwks.h"
 #include "log.h"
+#include "monotime.h"
 #include "request.h"
 #include "rfc3339.h"
 #include "uuid.h"
+#include "verdicts.h"
 #include "voice_agent.h"
 
 #include "callback.h"
@@ -31,21 +33,24 @@ struct callback {
 	struct voice_agent *agent;
 	struct execute execute;
 	struct jwks *jwks;
+	struct verdicts *verdicts;
 };
 
 /**
- * callback_new(conf, keys):
- * Return the state of a worker, with the shared ${keys} of jwks_shared; NULL
- * when memory is short.
+ * callback_new(conf, keys, verdicts):
+ * Return the state of a worker, with the shared ${keys} of jwks_shared, which
+ * notes in ${verdicts} (or NULL) whom it lets in; NULL when memory is short.
  */
 struct callback *
-callback_new(const struct config *conf, struct shared_document *keys)
+callback_new(const struct config *conf, struct shared_document *keys,
+    struct verdicts *verdicts)
 {
 	struct callback *c;
 
 	if ((c = calloc(1, sizeof(*c))) == NULL)
 		return (NULL);
 	c->conf = conf;
+	c->verdicts = verdicts;
 	if ((c->db = db_new(conf, "followup-execute")) == NULL ||
 	    (c->bookings = bookings_new(conf, c->db)) == NULL ||
 	    (c->agent = voice_agent_new(conf)) == NULL ||
@@ -104,8 +109,10 @@ authenticate(struct callback *c, struct request *request,
 	switch (callback_auth(c->conf, c->jwks, request, segment, time(NULL),
 	    &why)) {
 	case CALLBACK_OURS:
+		verdicts_accepted(c->verdicts);
 		return (0);
 	case CALLBACK_UNDECIDED:
+		verdicts_refused(c->verdicts, monotime_ms(), why);
 		log_error(&about, "callback not decided: %s", why);
 		request_unavailable(request, PROBLEM_OUT_OF_SERVICE, 5,
 		    "the callback cannot be verified at the moment");
@@ -113,6 +120,7 @@ authenticate(struct callback *c, struct request *request,
 	case CALLBACK_REFUSED:
 		break;
 	}
+	verdicts_refused(c->verdicts, monotime_ms(), why);
 	log_warning(&about, "callback refused: %s", why);
 	request_problem(request, PROBLEM_UNAUTHORIZED,
 	    "WWW-Authenticate: Bearer", "only the queue may call this");

@@ -4,6 +4,7 @@
 struct config;
 struct request;
 struct shared_document;
+struct verdicts;
 
 /*
  * The public endpoint: POST .../bookings/{id}/execute-followup, from Cloud
@@ -12,11 +13,12 @@ struct shared_document;
 struct callback;
 
 /**
- * callback_new(conf, keys):
- * Return the state of a worker, with the shared ${keys} of jwks_shared; NULL
- * when memory is short.
+ * callback_new(conf, keys, verdicts):
+ * Return the state of a worker, with the shared ${keys} of jwks_shared, which
+ * notes in ${verdicts} (or NULL) whom it lets in; NULL when memory is short.
  */
-struct callback *callback_new(const struct config *, struct shared_document *);
+struct callback *callback_new(const struct config *, struct shared_document *,
+    struct verdicts *);
 
 /**
  * callback_handle(callback, request):

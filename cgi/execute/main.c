@@ -1,5 +1,7 @@
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <curl/curl.h>
 #include <jansson.h>
@@ -13,12 +15,14 @@
 #include "request.h"
 #include "secret.h"
 #include "shared_document.h"
+#include "verdicts.h"
 #include "voice_agent.h"
 
 /* What the workers have in common. */
 struct service {
 	struct config conf;
 	struct shared_document *keys;
+	struct verdicts *verdicts;	/* or NULL */
 };
 
 static int
@@ -39,7 +43,8 @@ start(void *cookie)
 
 	if (secret_curl_init() != 0)
 		return (NULL);
-	return (callback_new(&service->conf, service->keys));
+	return (callback_new(&service->conf, service->keys,
+	    service->verdicts));
 }
 
 static void
@@ -70,7 +75,7 @@ main(int argc, char **argv)
 		.check = check,
 	};
 	static struct service service;
-	char socket_path[PATH_MAX];
+	char socket_path[PATH_MAX], verdicts_path[PATH_MAX];
 	struct fcgi_server server = { .socket_path = socket_path,
 	    .start = start, .handle = handle, .stop = stop,
 	    .cookie = &service };
@@ -86,7 +91,16 @@ main(int argc, char **argv)
 		log_error(NULL, "out of memory");
 		return (1);
 	}
+
+	/* What followup-schedule's /readyz says of our callers. */
+	(void)snprintf(verdicts_path, sizeof(verdicts_path),
+	    "%s/execute.verdicts", service.conf.runtime_dir);
+	if ((service.verdicts = verdicts_new(verdicts_path)) == NULL)
+		log_warning(NULL, "%s cannot be written: %s; /readyz will not "
+		    "say so when all callbacks are refused", verdicts_path,
+		    strerror(errno));
 	rc = fcgi_server_run(&server);
+	verdicts_free(service.verdicts);
 	shared_document_free(service.keys);
 	return (rc == 0 ? 0 : 1);
 }

@@ -4,6 +4,7 @@
 
 #include "config.h"
 #include "log.h"
+#include "troubles.h"
 
 #include "bookings.h"
 
@@ -15,7 +16,8 @@
 
 struct bookings {
 	struct db *db;
-	const char *schema;		/* as configured */
+	const char *schema;		/* as configured, like the next */
+	const char *table;
 	char *quoted_schema;
 	char *quoted_table;		/* with its schema */
 	const struct bookings_sql *sources[MAX_STATEMENTS];
@@ -105,6 +107,7 @@ bookings_new(const struct config *conf, struct db *db)
 		return (NULL);
 	b->db = db;
 	b->schema = conf->schema;
+	b->table = conf->table;
 	if (quote_names(conf, &b->quoted_schema, &b->quoted_table) != 0) {
 		bookings_free(b);
 		return (NULL);
@@ -339,6 +342,18 @@ bookings_sweep_sql(const struct config *conf)
 	return (sql);
 }
 
+/*
+ * The advisory lock of the one listener of schema $1, and the process id of
+ * the session that holds it, or NULL.
+ */
+#define LEADER_KEY	"1181707340, hashtext($1)"
+#define LEADER_PID							\
+    "(SELECT l.pid FROM pg_locks l WHERE l.locktype = 'advisory' "	\
+    "AND l.classid = 1181707340 AND l.objsubid = 2 AND l.granted "	\
+    "AND l.objid = (hashtext($1)::bigint & 4294967295)::oid "		\
+    "AND l.database = (SELECT d.oid FROM pg_database d "		\
+    "WHERE d.datname = current_database()))"
+
 /**
  * bookings_leader_sql():
  * Return the statement that tries to become the one listener of schema $1 in
@@ -349,64 +364,194 @@ const char *
 bookings_leader_sql(void)
 {
 
-	return ("SELECT pg_try_advisory_lock(1181707340, hashtext($1)), "
-	    "(SELECT l.pid FROM pg_locks l WHERE l.locktype = 'advisory' "
-	    "AND l.classid = 1181707340 AND l.objsubid = 2 AND l.granted "
-	    "AND l.objid = (hashtext($1)::bigint & 4294967295)::oid "
-	    "AND l.database = (SELECT d.oid FROM pg_database d "
-	    "WHERE d.datname = current_database()))");
+	return ("SELECT pg_try_advisory_lock(" LEADER_KEY "), " LEADER_PID);
 }
 
+/* What of ours there is, in the schema $1 for the table $2. */
+#define OURS								\
+    "WITH home AS (SELECT n.oid FROM pg_namespace n "			\
+    "WHERE n.nspname = $1), "						\
+    "ours AS (SELECT c.* FROM pg_class c "				\
+    "JOIN home ON c.relnamespace = home.oid "				\
+    "WHERE c.relkind IN ('r', 'p') AND c.relname IN ($2, "		\
+    "'followup_failures', 'followup_attempts', "			\
+    "'followup_obsolete_tasks')), "					\
+    "bookings AS (SELECT * FROM ours WHERE relname = $2), "
+
 /*
- * NULL, or the first thing that is missing.  $1 is the schema, $2 the schema
- * and $3 the table as quoted names.
+ * What is missing, as rows of a code and a sentence.  The catalogs are asked
+ * about objects by their names, because a name in a schema that may not be
+ * used is an error.  What the first sentence can say stands alone: without
+ * that, the others say nothing new.
  */
-static const struct bookings_sql check_sql = { "check",
-"SELECT CASE "
-    "WHEN to_regnamespace($2) IS NULL "
+static const struct bookings_sql check_sql = { "check", OURS
+"triggers AS (SELECT g.* FROM pg_trigger g "
+    "JOIN bookings b ON g.tgrelid = b.oid "
+    "JOIN pg_proc p ON p.oid = g.tgfoid "
+    "JOIN home ON p.pronamespace = home.oid "
+    "WHERE NOT g.tgisinternal "
+    "AND g.tgname ~ '^trigger_.*followup_cloud_task'), "
+"base AS (SELECT CASE "
+    "WHEN NOT EXISTS (SELECT FROM home) "
     "THEN 'the schema does not exist: check POSTGRES_SCHEMA' "
-    "WHEN NOT has_schema_privilege($1, 'USAGE') "
+    "WHEN NOT (SELECT has_schema_privilege(oid, 'USAGE') FROM home) "
     "THEN 'the role may not use the schema: run followup-trigger "
-    "install --grant-to with it' "
-    "WHEN to_regclass($3) IS NULL "
+    "install --grant-to ' || current_user "
+    "WHEN NOT EXISTS (SELECT FROM bookings) "
     "THEN 'the bookings table does not exist: check FOLLOWUP_TABLE' "
-    "WHEN to_regclass($2 || '.followup_failures') IS NULL "
-    "OR NOT EXISTS (SELECT FROM pg_trigger g "
-    "WHERE g.tgrelid = to_regclass($3) "
-    "AND g.tgname = 'trigger_schedule_followup_cloud_task') "
+    "WHEN NOT EXISTS (SELECT FROM ours WHERE relname = 'followup_failures') "
+    "OR NOT EXISTS (SELECT FROM triggers) "
     "THEN 'the trigger is not installed: run followup-trigger install' "
-    "WHEN NOT has_table_privilege($3, 'SELECT') "
-    "OR NOT has_column_privilege($3, 'task_status', 'UPDATE') "
-    "OR NOT has_table_privilege($2 || '.followup_failures', 'INSERT') "
-    "THEN 'the role lacks grants: run followup-trigger install "
-    "--grant-to with it' END" };
+    "END AS sentence), "
+"missing AS (SELECT string_agg(t.name, ', ') AS names FROM (VALUES "
+    "('trigger_schedule_followup_cloud_task'), "
+    "('trigger_followup_cloud_task_changed'), "
+    "('trigger_followup_cloud_task_reschedule'), "
+    "('trigger_followup_cloud_task_deleted'), "
+    "('trigger_followup_cloud_task_release')) AS t (name) "
+    "WHERE NOT EXISTS (SELECT FROM triggers WHERE tgname = t.name)), "
+"columns (name) AS (VALUES ('task_name'), ('task_scheduled_at'), "
+    "('task_status'), ('executed_at'), ('execution_attempts'), "
+    "('last_execution_error'), ('idempotency_key')), "
+"found AS (SELECT a.* FROM bookings b "
+    "JOIN pg_attribute a ON a.attrelid = b.oid "
+    "JOIN columns c ON c.name = a.attname), "
+"absent AS (SELECT string_agg(c.name, ', ') AS names FROM columns c "
+    "WHERE NOT EXISTS (SELECT FROM found f WHERE f.attname = c.name)), "
+"disabled AS (SELECT string_agg(tgname, ', ' ORDER BY tgname) AS names "
+    "FROM triggers WHERE tgenabled NOT IN ('O', 'A')), "
+"grants AS (SELECT string_agg(what, ', ') AS names FROM ("
+    "SELECT 'SELECT on ' || b.relname FROM bookings b "
+    "WHERE NOT has_table_privilege(b.oid, 'SELECT') "
+    "UNION ALL SELECT 'UPDATE of ' || f.attname FROM found f "
+    "WHERE NOT has_column_privilege(f.attrelid, f.attnum, 'UPDATE') "
+    "UNION ALL SELECT format('%s on %s', p.privilege, o.relname) "
+    "FROM ours o, (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) "
+    "AS p (privilege) WHERE o.relname <> $2 "
+    "AND NOT has_table_privilege(o.oid, p.privilege) "
+    "UNION ALL SELECT format('EXECUTE on %s', f.name) FROM (VALUES "
+    "('followup_is_followup_type'), ('followup_due_at'), "
+    "('followup_call_request')) AS f (name) WHERE NOT EXISTS ("
+    "SELECT FROM pg_proc p JOIN home ON p.pronamespace = home.oid "
+    "WHERE p.proname = f.name AND has_function_privilege(p.oid, 'EXECUTE'))"
+    ") AS g (what)) "
+"SELECT 'not-installed' AS code, sentence FROM base "
+    "WHERE sentence IS NOT NULL "
+"UNION ALL SELECT s.code, format(s.text, s.names, current_user) FROM base, "
+    "LATERAL (VALUES "
+    "('trigger-missing', 'there is no trigger %s: run followup-trigger "
+    "install', (SELECT names FROM missing)), "
+    "('column-missing', 'the bookings table has no column %s: run "
+    "followup-trigger install', (SELECT names FROM absent)), "
+    "('trigger-disabled', 'of the triggers %s is disabled, so that new and "
+    "changed bookings are noticed late or never: run followup-trigger "
+    "enable', "
+    "(SELECT names FROM disabled)), "
+    "('grants', 'the role lacks grants (%s): run followup-trigger install "
+    "--grant-to %s', (SELECT names FROM grants))"
+    ") AS s (code, text, names) "
+    "WHERE base.sentence IS NULL AND s.names IS NOT NULL" };
+
+/*
+ * Likewise, what keeps the daemons from writing or from seeing all rows, and
+ * whether there is a listener.  It asks the server something every three
+ * seconds, and its longest query may take nine and a half.
+ */
+static const struct bookings_sql surroundings_sql = { "surroundings", OURS
+"hidden AS (SELECT string_agg(relname, ', ') AS names FROM ours "
+    "WHERE row_security_active(oid)), "
+/* The same for those as whom our SECURITY DEFINER functions run. */
+"blind AS (SELECT DISTINCT r.rolname FROM bookings b, pg_proc p "
+    "JOIN home ON p.pronamespace = home.oid "
+    "JOIN pg_roles r ON r.oid = p.proowner "
+    "WHERE p.prosecdef AND p.proname IN ('schedule_followup_cloud_task', "
+    "'followup_booking_changed', 'followup_call_request') "
+    "AND b.relrowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls "
+    "AND (b.relforcerowsecurity "
+    "OR NOT pg_has_role(r.oid, b.relowner, 'USAGE'))), "
+"leader AS (SELECT " LEADER_PID " AS pid), "
+"silent AS (SELECT extract(epoch FROM now() - greatest(a.query_start, "
+    "a.state_change))::int AS seconds FROM pg_stat_activity a, leader "
+    "WHERE a.pid = leader.pid) "
+"SELECT 'read-only', 'the database server is a standby, which takes no "
+    "writes: have DATABASE_URL or POSTGRES_HOST name the primary' "
+    "WHERE pg_is_in_recovery() "
+"UNION ALL SELECT 'read-only', format('sessions of %I are read-only "
+    "(default_transaction_read_only): set it to off for this role, database "
+    "and server', current_user) WHERE NOT pg_is_in_recovery() "
+    "AND current_setting('transaction_read_only') = 'on' "
+"UNION ALL SELECT 'row-security', format('row level security hides rows of "
+    "%s from the role %s: ALTER ROLE %2$I BYPASSRLS', names, current_user) "
+    "FROM hidden WHERE names IS NOT NULL "
+"UNION ALL SELECT 'row-security', format('row level security hides rows of "
+    "%s from %s, who owns our functions: ALTER ROLE %2$I BYPASSRLS', $2, "
+    "rolname) FROM blind "
+"UNION ALL SELECT 'listener', 'no followup-listener is connected: new "
+    "bookings wait until one is started (systemctl status "
+    "followup-listener)' FROM leader WHERE pid IS NULL "
+"UNION ALL SELECT 'listener', format('followup-listener has been silent for "
+    "%s s: restart it (systemctl restart followup-listener)', seconds) "
+    "FROM silent WHERE seconds > 12" };
 
 /**
- * bookings_check(bookings, missing, len):
- * Look whether what the programs need is installed and granted: ${missing}
- * (${len} bytes) is empty if so, otherwise it says what is not, and what to
- * do.
+ * bookings_check(bookings, troubles):
+ * Look whether what the programs need is installed, granted and enabled,
+ * whether it can be written and is seen whole, and whether a listener is
+ * there: add to ${troubles} what is not so, and what to do.
  */
 enum db_outcome
-bookings_check(struct bookings *b, char *missing, size_t len)
+bookings_check(struct bookings *b, struct troubles *troubles)
 {
-	struct bookings_call call = { .sql = &check_sql, .nparams = 3,
-	    .params = { b->schema, b->quoted_schema, b->quoted_table } };
+	struct bookings_call calls[] = {
+		{ .sql = &check_sql, .nparams = 2,
+		    .params = { b->schema, b->table } },
+		{ .sql = &surroundings_sql, .nparams = 2,
+		    .params = { b->schema, b->table } },
+	};
 	enum db_outcome outcome;
+	size_t i;
+	int row;
 
-	*missing = '\0';
-	outcome = bookings_run(b, &call, 1);
+	outcome = bookings_run(b, calls, 2);
+	for (i = 0; i < 2; i++) {
+		for (row = 0; row < PQntuples(calls[i].result); row++)
+			troubles_add(troubles,
+			    PQgetvalue(calls[i].result, row, 0), "%s",
+			    PQgetvalue(calls[i].result, row, 1));
+		PQclear(calls[i].result);
+	}
 	if (outcome == DB_FAILED) {
 		/* To be refused already here says as much. */
-		(void)snprintf(missing, len, "%s: run followup-trigger "
+		troubles_add(troubles, "refused", "%s: run followup-trigger "
 		    "install --grant-to with the role of the daemons",
 		    db_error(b->db));
 		return (DB_OK);
 	}
-	if (outcome == DB_OK) {
-		(void)snprintf(missing, len, "%s",
-		    PQgetvalue(call.result, 0, 0));
-		PQclear(call.result);
-	}
 	return (outcome);
+}
+
+/*
+ * The condition on scheduled_at is for the index, and wider than the one on
+ * the task's time, as in the sweep's statement.
+ */
+static const struct bookings_sql overdue_sql = { "overdue",
+"SELECT EXISTS (SELECT FROM {T} b WHERE b.task_status = 'scheduled' "
+    "AND " BOOKINGS_IS_FOLLOWUP " "
+    "AND b.scheduled_at > (now() AT TIME ZONE 'UTC') - interval '2 days' "
+    "AND b.scheduled_at < (now() AT TIME ZONE 'UTC') + interval '1 day' "
+    "AND b.task_scheduled_at BETWEEN now() - interval '1 day' "
+    "AND now() - interval '1 s')::int" };
+
+/**
+ * bookings_overdue(bookings, overdue):
+ * Set ${overdue} to whether there is a booking whose task was due within the
+ * last day and has not led to a call.
+ */
+enum db_outcome
+bookings_overdue(struct bookings *b, int *overdue)
+{
+	struct bookings_call call = { .sql = &overdue_sql };
+
+	*overdue = 0;
+	return (bookings_changed(b, &call, overdue));
 }

@@ -6,6 +6,7 @@
 #include "db.h"
 
 struct config;
+struct troubles;
 
 /*
  * The handle on the bookings table and what belongs to it, as
@@ -124,12 +125,19 @@ char *bookings_sweep_sql(const struct config *);
 const char *bookings_leader_sql(void);
 
 /**
- * bookings_check(bookings, missing, len):
- * Look whether what the programs need is installed and granted: ${missing}
- * (${len} bytes) is empty if so, otherwise it says what is not, and what to
- * do.
+ * bookings_check(bookings, troubles):
+ * Look whether what the programs need is installed, granted and enabled,
+ * whether it can be written and is seen whole, and whether a listener is
+ * there: add to ${troubles} what is not so, and what to do.
  */
-enum db_outcome bookings_check(struct bookings *, char *, size_t);
+enum db_outcome bookings_check(struct bookings *, struct troubles *);
+
+/**
+ * bookings_overdue(bookings, overdue):
+ * Set ${overdue} to whether there is a booking whose task was due within the
+ * last day and has not led to a call.
+ */
+enum db_outcome bookings_overdue(struct bookings *, int *);
 
 /*
  * Parts that statements of several modules have in common.  In all of them

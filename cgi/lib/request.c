@@ -352,6 +352,18 @@ request_problem(struct request *request, enum request_problem problem,
 	va_end(ap);
 }
 
+#define RETRY_AFTER_LEN	48
+
+/* Write the header line Retry-After: ${seconds}; 0 would be no wait at all. */
+static const char *
+retry_after(long seconds, char line[RETRY_AFTER_LEN])
+{
+
+	(void)snprintf(line, RETRY_AFTER_LEN, "Retry-After: %ld",
+	    seconds > 0 ? seconds : 1);
+	return (line);
+}
+
 /**
  * request_unavailable(request, problem, seconds, detail, ...):
  * Answer with ${problem}, one of the two with status 503, and
@@ -361,12 +373,25 @@ void
 request_unavailable(struct request *request, enum request_problem problem,
     long seconds, const char *fmt, ...)
 {
-	char header[48];
+	char line[RETRY_AFTER_LEN];
 	va_list ap;
 
-	(void)snprintf(header, sizeof(header), "Retry-After: %ld",
-	    seconds > 0 ? seconds : 1);
 	va_start(ap, fmt);
-	vproblem(request, problem, header, fmt, ap);
+	vproblem(request, problem, retry_after(seconds, line), fmt, ap);
 	va_end(ap);
+}
+
+/**
+ * request_unavailable_document(request, seconds, document):
+ * Answer with status 503, ${document}, a problem document whose reference is
+ * taken over, and Retry-After: ${seconds}.
+ */
+void
+request_unavailable_document(struct request *request, long seconds,
+    json_t *document)
+{
+	char line[RETRY_AFTER_LEN];
+
+	answer(request, 503, "application/problem+json",
+	    retry_after(seconds, line), document);
 }

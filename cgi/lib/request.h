@@ -116,4 +116,11 @@ void request_problem(struct request *, enum request_problem, const char *,
 void request_unavailable(struct request *, enum request_problem, long,
     const char *, ...) __attribute__((format(printf, 4, 5)));
 
+/**
+ * request_unavailable_document(request, seconds, document):
+ * Answer with status 503, ${document}, a problem document whose reference is
+ * taken over, and Retry-After: ${seconds}.
+ */
+void request_unavailable_document(struct request *, long, json_t *);
+
 #endif /* !REQUEST_H_ */

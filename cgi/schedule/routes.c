@@ -16,20 +16,21 @@
 #include "routes.h"
 
 /**
- * routes_new(conf, auth, breaker):
+ * routes_new(conf, auth, breaker, readiness):
  * Return the state of a worker, calling Google with ${auth} (NULL for an
- * emulator) through ${breaker}; NULL when memory is short.
+ * emulator) through ${breaker}, and saying with ${readiness} what is not able;
+ * NULL when memory is short.
  */
 struct routes *
 routes_new(const struct config *conf, struct google_auth *auth,
-    struct breaker *breaker)
+    struct breaker *breaker, struct readiness *readiness)
 {
 	struct routes *r;
 
 	if ((r = calloc(1, sizeof(*r))) == NULL)
 		return (NULL);
 	r->conf = conf;
-	r->breaker = breaker;
+	r->readiness = readiness;
 	if ((r->db = db_new(conf, "followup-schedule")) == NULL ||
 	    (r->bookings = bookings_new(conf, r->db)) == NULL ||
 	    (r->tasks = cloud_tasks_new(conf, auth, breaker)) == NULL) {

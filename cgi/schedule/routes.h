@@ -4,6 +4,7 @@
 struct breaker;
 struct config;
 struct google_auth;
+struct readiness;
 struct request;
 
 /*
@@ -13,12 +14,13 @@ struct request;
 struct routes;
 
 /**
- * routes_new(conf, auth, breaker):
+ * routes_new(conf, auth, breaker, readiness):
  * Return the state of a worker, calling Google with ${auth} (NULL for an
- * emulator) through ${breaker}; NULL when memory is short.
+ * emulator) through ${breaker}, and saying with ${readiness} what is not able;
+ * NULL when memory is short.
  */
 struct routes *routes_new(const struct config *, struct google_auth *,
-    struct breaker *);
+    struct breaker *, struct readiness *);
 
 /**
  * routes_handle(routes, request):

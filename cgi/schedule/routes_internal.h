@@ -4,7 +4,7 @@
 #include "db.h"
 #include "schedule.h"
 
-struct breaker;
+struct readiness;
 struct request;
 
 /*
@@ -14,7 +14,7 @@ struct request;
 
 struct routes {
 	const struct config *conf;
-	struct breaker *breaker;
+	struct readiness *readiness;
 	struct db *db;
 	struct bookings *bookings;
 	struct cloud_tasks *tasks;
@@ -54,7 +54,7 @@ void routes_retry_all(struct routes *, struct request *, const char *);
 /* GET /healthz: this process can answer. */
 void routes_alive(struct routes *, struct request *, const char *);
 
-/* GET /readyz: this process can do its work. */
+/* GET /readyz: what is inserted now becomes a call, or why it does not. */
 void routes_ready(struct routes *, struct request *, const char *);
 
 #endif /* !ROUTES_INTERNAL_H_ */

@@ -219,7 +219,7 @@ make_dead_letters() {
 	expect 503
 	grep -qi '^retry-after: [1-9]' <<<"$HEAD"
 	sql/followup-trigger install --grant-to followup
-	wait_for 5 eval 'api GET /readyz; expect 200'
+	wait_for 15 eval 'api GET /readyz; expect 200'
 }
 
 @test "without a database everything that needs it is 503 with Retry-After" {
@@ -242,5 +242,5 @@ make_dead_letters() {
 	webhook '{"booking_id":"test-123"}'
 	problem 400 not-a-uuid
 	stack start postgres
-	wait_for 5 eval 'api GET /readyz; expect 200'
+	wait_for 15 eval 'api GET /readyz; expect 200'
 }

@@ -8,6 +8,7 @@
 #include "fuzz.h"
 #include "json_text.h"
 #include "log.h"
+#include "readiness.h"
 #include "request.h"
 #include "routes.h"
 #include "schedule.h"
@@ -69,6 +70,19 @@ schedule_bookings(const struct schedule *s, const char *const *ids, size_t n,
 	}
 }
 
+/* What is looked at for /readyz lies outside of a request. */
+void
+readiness_look(struct readiness *readiness, struct bookings *bookings,
+    struct readiness_report *report)
+{
+
+	FUZZ_REQUIRE(readiness == NULL && bookings != NULL);
+	report->troubles.n = 0;
+	troubles_add(&report->troubles, "database", "there is none");
+	report->breaker = "closed";
+	report->retry_after = 1;
+}
+
 /* A second opinion: is the body about a booking of ours? */
 static int
 is_good_body(const struct fcgi_memory *m)
@@ -116,7 +130,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (routes == NULL) {
 		log_init("fuzz", LOG_ERROR, 0);
 		FUZZ_REQUIRE((breaker = breaker_new()) != NULL);
-		routes = routes_new(&conf, NULL, breaker);
+		routes = routes_new(&conf, NULL, breaker, NULL);
 		FUZZ_REQUIRE(routes != NULL);
 	}
 

@@ -11,6 +11,7 @@
 #include "bookings.h"
 #include "config.h"
 #include "log.h"
+#include "troubles.h"
 
 #include "../unit/unit.h"
 
@@ -1187,18 +1188,164 @@ rows_are_found_by_id(void **state)
  * The handle.
  */
 
+/* The one trouble is ${code}, and ${part} stands in its sentence. */
+static void
+expect_trouble(struct bookings *daemon, const char *code, const char *part)
+{
+	struct troubles troubles = { .n = 0 };
+
+	assert_int_equal(bookings_check(daemon, &troubles), DB_OK);
+	if (troubles.n != 1 || strcmp(troubles.list[0].code, code) != 0 ||
+	    strstr(troubles.list[0].sentence, part) == NULL)
+		fail_msg("%zu troubles, not \"%s\" alone, the first is \"%s\": "
+		    "%s", troubles.n, code, troubles.n > 0 ?
+		    troubles.list[0].code : "", troubles.n > 0 ?
+		    troubles.list[0].sentence : "");
+}
+
+/* What stands in the way of the daemons' role is named. */
 static void
 check(void **state)
 {
-	char missing[256];
+	static const struct {
+		const char *code, *part, *spoil, *mend;
+	} all[] = {
+		{ "not-installed", "the trigger is not installed",
+		    "ALTER TABLE followup_failures RENAME TO away",
+		    "ALTER TABLE away RENAME TO followup_failures" },
+		{ "not-installed", "check FOLLOWUP_TABLE",
+		    "ALTER TABLE lead_bookings RENAME TO away",
+		    "ALTER TABLE away RENAME TO lead_bookings" },
+		{ "not-installed", "may not use the schema: run "
+		    "followup-trigger install --grant-to followup_check",
+		    "REVOKE USAGE ON SCHEMA " SCHEMA " FROM followup_check",
+		    "GRANT USAGE ON SCHEMA " SCHEMA " TO followup_check" },
+		{ "trigger-missing", "no trigger "
+		    "trigger_followup_cloud_task_deleted: run",
+		    "ALTER TRIGGER trigger_followup_cloud_task_deleted "
+		    "ON lead_bookings RENAME TO x",
+		    "ALTER TRIGGER x ON lead_bookings RENAME TO "
+		    "trigger_followup_cloud_task_deleted" },
+		{ "trigger-disabled", "trigger_followup_cloud_task_changed is "
+		    "disabled",
+		    "ALTER TABLE lead_bookings DISABLE TRIGGER "
+		    "trigger_followup_cloud_task_changed",
+		    "ALTER TABLE lead_bookings ENABLE ALWAYS TRIGGER "
+		    "trigger_followup_cloud_task_changed" },
+		{ "trigger-disabled", "trigger_followup_cloud_task_changed is "
+		    "disabled",
+		    "ALTER TABLE lead_bookings ENABLE REPLICA TRIGGER "
+		    "trigger_followup_cloud_task_changed",
+		    "ALTER TABLE lead_bookings ENABLE TRIGGER "
+		    "trigger_followup_cloud_task_changed" },
+		{ "column-missing", "has no column idempotency_key",
+		    "ALTER TABLE lead_bookings RENAME idempotency_key TO x",
+		    "ALTER TABLE lead_bookings RENAME x TO idempotency_key" },
+		{ "grants", "(UPDATE of executed_at)",
+		    "REVOKE UPDATE (executed_at) ON lead_bookings "
+		    "FROM followup_check",
+		    "GRANT UPDATE (executed_at) ON lead_bookings "
+		    "TO followup_check" },
+		{ "grants", "(SELECT on lead_bookings)",
+		    "REVOKE SELECT ON lead_bookings FROM followup_check",
+		    "GRANT SELECT ON lead_bookings TO followup_check" },
+		{ "grants", "(DELETE on followup_attempts)",
+		    "REVOKE DELETE ON followup_attempts FROM followup_check",
+		    "GRANT DELETE ON followup_attempts TO followup_check" },
+		{ "grants", "(EXECUTE on followup_call_request)",
+		    "REVOKE EXECUTE ON FUNCTION followup_call_request "
+		    "FROM followup_check",
+		    "GRANT EXECUTE ON FUNCTION followup_call_request "
+		    "TO followup_check" },
+		{ "row-security", "hides rows of followup_failures from the "
+		    "role followup_check: ALTER ROLE followup_check BYPASSRLS",
+		    "ALTER TABLE followup_failures ENABLE ROW LEVEL SECURITY",
+		    "ALTER TABLE followup_failures DISABLE ROW LEVEL "
+		    "SECURITY" },
+		{ "row-security", "hides rows of lead_bookings from "
+		    "followup_owner, who owns our functions",
+		    "GRANT followup_owner TO followup_check; "
+		    "ALTER ROLE followup_check BYPASSRLS; "
+		    "ALTER FUNCTION followup_booking_changed() "
+		    "OWNER TO followup_owner; "
+		    "ALTER TABLE lead_bookings ENABLE ROW LEVEL SECURITY",
+		    "ALTER TABLE lead_bookings DISABLE ROW LEVEL SECURITY; "
+		    "ALTER FUNCTION followup_booking_changed() "
+		    "OWNER TO CURRENT_USER" },
+		{ "listener", "no followup-listener is connected",
+		    "SELECT pg_advisory_unlock_all()",
+		    NULL },
+	};
+	static struct config as;
+	const char *const lead[] = { SCHEMA };
+	struct troubles troubles = { .n = 0 };
+	struct bookings *daemon;
+	PGresult *result;
+	struct db *its;
+	size_t i;
 
 	(void)state;
-	assert_int_equal(bookings_check(b, missing, sizeof(missing)), DB_OK);
-	assert_string_equal(missing, "");
-	run("ALTER TABLE followup_failures RENAME TO away");
-	assert_int_equal(bookings_check(b, missing, sizeof(missing)), DB_OK);
-	run("ALTER TABLE away RENAME TO followup_failures");
-	assert_non_null(strstr(missing, "the trigger is not installed"));
+	run("CREATE ROLE followup_check LOGIN; CREATE ROLE followup_owner; "
+	    "GRANT CREATE ON SCHEMA " SCHEMA " TO followup_owner");
+	run("GRANT USAGE ON SCHEMA " SCHEMA " TO followup_check; "
+	    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "
+	    SCHEMA " TO followup_check; "
+	    "REVOKE UPDATE ON lead_bookings FROM followup_check; "
+	    "GRANT UPDATE (task_name, task_scheduled_at, task_status, "
+	    "executed_at, execution_attempts, last_execution_error, "
+	    "idempotency_key) ON lead_bookings TO followup_check; "
+	    "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA " SCHEMA
+	    " TO followup_check");
+	result = PQexecParams(app, bookings_leader_sql(), 1, NULL, lead, NULL,
+	    NULL, 0);
+	assert_string_equal(PQgetvalue(result, 0, 0), "t");
+	PQclear(result);
+	as = conf;
+	as.postgres_user = "followup_check";
+	assert_non_null(its = db_new(&as, "test"));
+	assert_non_null(daemon = bookings_new(&as, its));
+	assert_int_equal(bookings_ready(daemon), DB_OK);
+	assert_int_equal(bookings_check(daemon, &troubles), DB_OK);
+	if (troubles.n != 0)
+		fail_msg("%s", troubles.list[0].sentence);
+	for (i = 0; i < NITEMS(all); i++) {
+		run("%s", all[i].spoil);
+		expect_trouble(daemon, all[i].code, all[i].part);
+		if (all[i].mend != NULL)
+			run("%s", all[i].mend);
+	}
+	bookings_free(daemon);
+	db_free(its);
+	run("DROP OWNED BY followup_check, followup_owner; "
+	    "DROP ROLE followup_check; DROP ROLE followup_owner");
+}
+
+/* A booking whose callback should have come, and only such a one. */
+static void
+overdue(void **state)
+{
+	static const struct {
+		const char *status, *task_in;
+		int is_overdue;
+	} all[] = {
+		{ "scheduled", "-1 min", 1 }, { "scheduled", "-23 h", 1 },
+		{ "scheduled", "-25 h", 0 }, { "scheduled", "1 s", 0 },
+		{ "pending", "-1 min", 0 }, { "executed", "-1 min", 0 },
+		{ "failed", "-1 min", 0 },
+	};
+	int found;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(all); i++) {
+		clear();
+		insert(ID, all[i].status);
+		run("UPDATE lead_bookings SET scheduled_at = now() + '%s', "
+		    "task_scheduled_at = now() + '%s'", all[i].task_in,
+		    all[i].task_in);
+		assert_int_equal(bookings_overdue(b, &found), DB_OK);
+		ASSERT_ROW(found == all[i].is_overdue, all[i].task_in);
+	}
 }
 
 static void
@@ -1248,6 +1395,7 @@ main(void)
 		TEST(own_writes_fire_nothing),
 		TEST(rows_are_found_by_id),
 		TEST(check),
+		TEST(overdue),
 		TEST(statements_can_be_prepared),
 	};
 

@@ -5,6 +5,7 @@
 
 #include "bookings.h"
 #include "config.h"
+#include "troubles.h"
 
 #include "captured_log.h"
 #include "scripted_pq.h"
@@ -159,31 +160,56 @@ too_many_statements(void **state)
 static void
 check(void **state)
 {
-	char missing[256];
+	static const char *const two[] = { "a", "the first", "b",
+	    "the second" };
+	struct troubles troubles = { .n = 0 };
 
 	(void)state;
 	pq_plan(pq_command());
-	pq_plan(PQ_ROW(NULL));
-	assert_int_equal(bookings_check(b, missing, sizeof(missing)), DB_OK);
-	assert_string_equal(missing, "");
-	assert_int_equal(pq.nparams, 3);
+	pq_plan(pq_rows(2, 0, NULL));
+	pq_plan(pq_command());
+	pq_plan(pq_rows(2, 0, NULL));
+	assert_int_equal(bookings_check(b, &troubles), DB_OK);
+	assert_int_equal(troubles.n, 0);
+	assert_int_equal(pq.nparams, 2);
 	assert_string_equal(pq.params[0], "my\"{S}schema");
-	assert_string_equal(pq.params[1], "\"my\"\"{S}schema\"");
-	assert_string_equal(pq.params[2], "\"my\"\"{S}schema\".\"Table\"");
-	pq_plan(PQ_ROW("the trigger is not installed"));
-	assert_int_equal(bookings_check(b, missing, sizeof(missing)), DB_OK);
-	assert_string_equal(missing, "the trigger is not installed");
+	assert_string_equal(pq.params[1], "Table");
+	pq_plan(pq_rows(2, 2, two));
+	pq_plan(PQ_ROW("c", "the third"));
+	assert_int_equal(bookings_check(b, &troubles), DB_OK);
+	assert_int_equal(troubles.n, 3);
+	assert_string_equal(troubles.list[1].code, "b");
+	assert_string_equal(troubles.list[1].sentence, "the second");
+	assert_string_equal(troubles.list[2].sentence, "the third");
 
-	/* To be refused already here says as much. */
+	/* To be refused already here says as much; the rest is told, too. */
+	troubles.n = 0;
 	pq_plan(pq_refusal("42501", "permission denied"));
-	assert_int_equal(bookings_check(b, missing, sizeof(missing)), DB_OK);
-	assert_string_equal(missing, "permission denied: run "
+	pq_plan(PQ_ROW("c", "the third"));
+	assert_int_equal(bookings_check(b, &troubles), DB_OK);
+	assert_int_equal(troubles.n, 2);
+	assert_string_equal(troubles.list[1].sentence, "permission denied: run "
 	    "followup-trigger install --grant-to with the role of the "
 	    "daemons");
+	troubles.n = 0;
 	pq.lost_after = 0;
-	assert_int_equal(bookings_check(b, missing, sizeof(missing)),
-	    DB_LOST);
-	assert_string_equal(missing, "");
+	assert_int_equal(bookings_check(b, &troubles), DB_LOST);
+	assert_int_equal(troubles.n, 0);
+}
+
+static void
+overdue(void **state)
+{
+	int is_overdue = 0;
+
+	(void)state;
+	pq_plan(pq_command());
+	pq_plan(PQ_ROW("1"));
+	assert_int_equal(bookings_overdue(b, &is_overdue), DB_OK);
+	assert_true(is_overdue);
+	pq_plan(pq_refusal("42501", "permission denied"));
+	assert_int_equal(bookings_overdue(b, &is_overdue), DB_FAILED);
+	assert_false(is_overdue);
 }
 
 /* What the listener runs by itself. */
@@ -214,6 +240,7 @@ main(void)
 		TEST(statements_are_prepared),
 		TEST(too_many_statements),
 		TEST(check),
+		TEST(overdue),
 		TEST(listener),
 	};
 

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -12,6 +13,7 @@
 #include "config.h"
 #include "execute.h"
 #include "jwks.h"
+#include "verdicts.h"
 #include "voice_agent.h"
 
 #include "captured_log.h"
@@ -24,6 +26,9 @@
 
 static struct config conf = { .schema = "lad_dev", .table = "lead_bookings" };
 static struct callback *callback;
+static struct verdicts *verdicts;
+static char verdicts_dir[] = "/tmp/followup-verdicts.XXXXXX";
+static char verdicts_path[64];
 
 /*
  * The parts of a worker, instead of the product's: they are only carried
@@ -175,7 +180,7 @@ begin(void **state)
 	executions = fails_at = 0;
 	planned = (struct execute_result){ .outcome = EXECUTE_DONE,
 	    .reason = "the reason", .retry_after = 9 };
-	assert_non_null(callback = callback_new(&conf, NULL));
+	assert_non_null(callback = callback_new(&conf, NULL, verdicts));
 	return (0);
 }
 
@@ -289,6 +294,7 @@ outcomes(void **state)
 static void
 only_our_queue(void **state)
 {
+	struct verdicts_seen seen;
 
 	(void)state;
 	verdict = CALLBACK_REFUSED;
@@ -300,6 +306,15 @@ only_our_queue(void **state)
 	assert_int_equal(ask("POST", PATH, "", BODY), 503);
 	assert_int_equal(logged("callback not decided: for some reason"), 1);
 	assert_int_equal(executions, 0);
+
+	/* Whoever asks about us is told, until one is let in. */
+	assert_int_equal(verdicts_read(verdicts_path, &seen), 0);
+	assert_int_equal(seen.refused, 2);
+	assert_string_equal(seen.reason, "for some reason");
+	verdict = CALLBACK_OURS;
+	assert_int_equal(ask("POST", PATH, "", BODY), 200);
+	assert_int_equal(verdicts_read(verdicts_path, &seen), 0);
+	assert_int_equal(seen.refused, 0);
 }
 
 static void
@@ -360,16 +375,28 @@ worker(void **state)
 	for (fails_at = 1; fails_at <= 3; fails_at++) {
 		int wanted = fails_at;
 
-		assert_null(callback_new(&conf, NULL));
+		assert_null(callback_new(&conf, NULL, verdicts));
 		assert_int_equal(made, before);
 		fails_at = wanted;
 	}
 	fails_at = 0;
 	prepared = DB_LOST;
-	assert_non_null(another = callback_new(&conf, NULL));
+	assert_non_null(another = callback_new(&conf, NULL, verdicts));
 	assert_int_equal(logged("the database is not ready yet"), 1);
 	callback_free(another);
 	callback_free(NULL);
+}
+
+static int
+remember(void **state)
+{
+
+	(void)state;
+	assert_non_null(mkdtemp(verdicts_dir));
+	(void)snprintf(verdicts_path, sizeof(verdicts_path), "%s/verdicts",
+	    verdicts_dir);
+	assert_non_null(verdicts = verdicts_new(verdicts_path));
+	return (0);
 }
 
 static int
@@ -377,6 +404,9 @@ forget(void **state)
 {
 
 	(void)state;
+	verdicts_free(verdicts);
+	(void)unlink(verdicts_path);
+	(void)rmdir(verdicts_dir);
 	json_decref(answer);
 	return (0);
 }
@@ -395,5 +425,5 @@ main(void)
 		TEST(worker),
 	};
 
-	return (cmocka_run_group_tests(tests, NULL, forget));
+	return (cmocka_run_group_tests(tests, remember, forget));
 }

@@ -1,0 +1,29 @@
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "utf8.h"
+
+#include "troubles.h"
+
+/**
+ * troubles_add(troubles, code, fmt, ...):
+ * Add a trouble of the kind ${code}.  What does not fit into the list is left
+ * out: an operator who has mended that many looks again.
+ */
+void
+troubles_add(struct troubles *t, const char *code, const char *fmt, ...)
+{
+	struct trouble *trouble;
+	va_list ap;
+
+	if (t->n == TROUBLES_MAX)
+		return;
+	trouble = &t->list[t->n++];
+	(void)snprintf(trouble->code, sizeof(trouble->code), "%s", code);
+	va_start(ap, fmt);
+	(void)vsnprintf(trouble->sentence, sizeof(trouble->sentence), fmt, ap);
+	va_end(ap);
+
+	/* What a sentence quotes need not be UTF-8; an answer must be. */
+	utf8_clean(trouble->sentence);
+}

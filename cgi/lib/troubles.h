@@ -1,0 +1,32 @@
+#ifndef TROUBLES_H_
+#define TROUBLES_H_
+
+#include <stddef.h>
+
+/*
+ * What keeps an installation from doing its work: a list of sentences for an
+ * operator, each of which says what is wrong and what to do about it, without
+ * a full stop at its end.  The code is the short and stable name of the kind.
+ */
+
+#define TROUBLES_MAX	32
+
+struct trouble {
+	char code[24];
+	char sentence[512];
+};
+
+struct troubles {
+	struct trouble list[TROUBLES_MAX];
+	size_t n;
+};
+
+/**
+ * troubles_add(troubles, code, fmt, ...):
+ * Add a trouble of the kind ${code}.  What does not fit into the list is left
+ * out: an operator who has mended that many looks again.
+ */
+void troubles_add(struct troubles *, const char *, const char *, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif /* !TROUBLES_H_ */

@@ -1,0 +1,307 @@
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "cloud_tasks.h"
+#include "config.h"
+#include "google_auth.h"
+#include "http.h"
+#include "log.h"
+#include "monotime.h"
+#include "secret.h"
+#include "shared_document.h"
+#include "troubles.h"
+
+#include "queue_probe.h"
+
+/* How old an answer may be before the queue is asked again, in seconds. */
+#define FRESH		5
+
+/* How old it may be and still be believed, in milliseconds. */
+#define BELIEVED_MS	10000
+
+/* How long whoever wants to know is kept waiting, in milliseconds. */
+#define PATIENCE_MS	1500
+#define LOOK_MS		10
+
+/* Before a request that failed in passing is repeated, in milliseconds. */
+#define AGAIN_MS	500
+
+/* Longer than any request of cloud_tasks takes, with a token before it. */
+#define ANSWER_MS	60000
+
+struct queue_probe {
+	const struct config *conf;
+	struct google_auth *auth;
+	struct breaker *breaker;
+	struct shared_document *found;	/* a struct finding */
+	pid_t child;			/* of this worker, or 0 */
+	long begun;			/* when, in ms */
+};
+
+/* What was found, and when. */
+struct finding {
+	long at;
+	struct troubles troubles;
+};
+
+/* The clock of the document, in seconds; never 0, which it takes for never. */
+static time_t
+seconds(void)
+{
+
+	return ((time_t)(monotime_ms() / 1000 + 1));
+}
+
+/**
+ * queue_probe_new(conf, auth, breaker):
+ * Return a probe of the configured queue, with the credentials ${auth}, or,
+ * for an emulator, without (NULL); all must outlive it.  It leaves ${breaker}
+ * as it is.  To be called before the workers are forked.  NULL when memory is
+ * short.
+ */
+struct queue_probe *
+queue_probe_new(const struct config *conf, struct google_auth *auth,
+    struct breaker *breaker)
+{
+	struct queue_probe *probe;
+
+	if ((probe = calloc(1, sizeof(*probe))) == NULL)
+		return (NULL);
+	probe->conf = conf;
+	probe->auth = auth;
+	probe->breaker = breaker;
+	probe->found = shared_document_new(sizeof(struct finding));
+	if (probe->found == NULL) {
+		free(probe);
+		return (NULL);
+	}
+	return (probe);
+}
+
+/*
+ * The process that asks.
+ */
+
+/* Is there a token to ask with?  Otherwise say what is wrong. */
+static int
+has_token(const struct queue_probe *probe, struct troubles *troubles)
+{
+	struct http *http;
+	char *token, why[256] = "out of memory";
+
+	if (probe->auth == NULL)
+		return (1);
+	if ((http = http_new(probe->conf->proxy)) == NULL)
+		token = NULL;
+	else
+		token = google_auth_token(probe->auth, http, time(NULL), 0,
+		    why, sizeof(why));
+	http_free(http);
+	if (token == NULL) {
+		troubles_add(troubles, "credentials", "there is no access "
+		    "token for Google: %s: check the credentials that "
+		    "GOOGLE_APPLICATION_CREDENTIALS names, and the way to "
+		    "Google", why);
+		return (0);
+	}
+	secret_free(token, strlen(token));
+	return (1);
+}
+
+/* Put what the queue answered into words. */
+static void
+judge(const struct config *conf, const struct cloud_tasks_call *call,
+    struct troubles *troubles)
+{
+
+	switch (call->outcome) {
+	case CLOUD_TASKS_OK:
+		if (call->info.is_paused)
+			troubles_add(troubles, "queue-paused", "the queue %s "
+			    "is paused or disabled, so that nobody is called: "
+			    "gcloud tasks queues resume %s --location=%s",
+			    conf->queue, conf->queue, conf->location);
+		break;
+	case CLOUD_TASKS_BLOCKED:
+		troubles_add(troubles, call->error.http_status == 404 ?
+		    "queue-missing" : "credentials", "%s", call->error.text);
+		break;
+	default:
+		troubles_add(troubles, "cloud-tasks", "%s: tasks are made "
+		    "once it answers", call->error.text);
+		break;
+	}
+}
+
+/* Ask for the queue; once more if no good answer came, which may happen. */
+static void
+ask(const struct queue_probe *probe, struct troubles *troubles)
+{
+	struct cloud_tasks_call call = { .method = CLOUD_TASKS_QUEUE };
+	struct cloud_tasks *tasks;
+	int attempt;
+
+	if (!has_token(probe, troubles))
+		return;
+
+	/* The worker's own client has connections that are not ours. */
+	tasks = cloud_tasks_new(probe->conf, probe->auth, probe->breaker);
+	if (tasks == NULL) {
+		troubles_add(troubles, "memory", "out of memory");
+		return;
+	}
+	for (attempt = 0; attempt < 2; attempt++) {
+		if (attempt > 0)
+			monotime_pause(AGAIN_MS);
+		cloud_tasks_begin(tasks, &call);
+		if (cloud_tasks_next(tasks, ANSWER_MS) == NULL)
+			break;
+		if (call.outcome != CLOUD_TASKS_TRANSIENT)
+			break;
+	}
+	judge(probe->conf, &call, troubles);
+	cloud_tasks_free(tasks);
+}
+
+/* The life of the process. */
+static void
+run(struct queue_probe *probe, pid_t worker)
+{
+	static struct finding finding;
+	struct sigaction sa;
+	sigset_t none;
+
+	/*
+	 * It ends with its worker, and holds open nothing of the worker's: a
+	 * session of the database would keep its locks, a client would wait.
+	 */
+	memset(&sa, 0, sizeof(sa));
+	sa.sa_handler = SIG_DFL;
+	(void)sigemptyset(&sa.sa_mask);
+	(void)sigaction(SIGTERM, &sa, NULL);
+	(void)sigaction(SIGINT, &sa, NULL);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != worker)
+		return;
+	(void)close_range(STDERR_FILENO + 1, ~0U, 0);
+
+	/* Another worker may have been faster. */
+	if (!shared_document_renewal_begin(probe->found, DOCUMENT_EXPIRED, 0,
+	    seconds(), FRESH - 1))
+		return;
+	ask(probe, &finding.troubles);
+	finding.at = monotime_ms();
+	shared_document_renewal_end(probe->found, (const char *)&finding,
+	    sizeof(finding), seconds() + FRESH);
+}
+
+/*
+ * The worker.
+ */
+
+/* Start the process, unless one of ours is at it or has just been. */
+static void
+start(struct queue_probe *probe)
+{
+	pid_t worker = getpid();
+
+	if (probe->child != 0 &&
+	    waitpid(probe->child, NULL, WNOHANG) != 0)
+		probe->child = 0;
+	if (probe->child != 0 ||
+	    (probe->begun != 0 && monotime_ms() - probe->begun < 1000))
+		return;
+	probe->begun = monotime_ms();
+	if ((probe->child = fork()) < 0) {
+		log_warning(NULL, "no process can be made to ask for the "
+		    "queue");
+		probe->child = 0;
+	} else if (probe->child == 0) {
+		run(probe, worker);
+		_exit(0);
+	}
+}
+
+/* Wait for a newer document than that of ${generation}, a little. */
+static void
+await(struct queue_probe *probe, uint64_t generation)
+{
+	long until = monotime_ms() + PATIENCE_MS;
+
+	while (shared_document_generation(probe->found) == generation &&
+	    monotime_ms() < until)
+		monotime_pause(LOOK_MS);
+}
+
+/* Add what ${finding} says, which may be too old to be believed. */
+static void
+tell(const struct finding *finding, struct troubles *troubles)
+{
+	const struct trouble *trouble;
+	size_t i;
+	long age = monotime_ms() - finding->at;
+
+	for (i = 0; i < finding->troubles.n; i++) {
+		trouble = &finding->troubles.list[i];
+		troubles_add(troubles, trouble->code, "%s", trouble->sentence);
+	}
+	if (finding->troubles.n == 0 && age > BELIEVED_MS)
+		troubles_add(troubles, "cloud-tasks", "Cloud Tasks, or the "
+		    "service that gives the tokens for it, has not answered "
+		    "for %ld s: tasks are made once it does", age / 1000);
+}
+
+/**
+ * queue_probe_look(probe, troubles):
+ * Add to ${troubles} what keeps the queue from working.  It takes one and a
+ * half seconds at most, and as a rule nothing.
+ */
+void
+queue_probe_look(struct queue_probe *probe, struct troubles *troubles)
+{
+	uint64_t generation = shared_document_generation(probe->found);
+	char *finding;
+	size_t len;
+
+	if (seconds() >= shared_document_expires(probe->found)) {
+		start(probe);
+		await(probe, generation);
+	}
+	finding = shared_document_copy(probe->found, &len, &generation);
+	if (finding == NULL)
+		troubles_add(troubles, "cloud-tasks", "Cloud Tasks, or the "
+		    "service that gives the tokens for it, has not answered "
+		    "yet: ask again in a few seconds");
+	else
+		tell((const struct finding *)(void *)finding, troubles);
+	free(finding);
+}
+
+/**
+ * queue_probe_free(probe):
+ * Free ${probe}, and end what it is asking; NULL is fine.
+ */
+void
+queue_probe_free(struct queue_probe *probe)
+{
+
+	if (probe == NULL)
+		return;
+	if (probe->child > 0) {
+		(void)kill(probe->child, SIGKILL);
+		(void)waitpid(probe->child, NULL, 0);
+	}
+	shared_document_free(probe->found);
+	free(probe);
+}

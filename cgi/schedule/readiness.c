@@ -1,0 +1,254 @@
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bookings.h"
+#include "breaker.h"
+#include "config.h"
+#include "monotime.h"
+#include "queue_probe.h"
+#include "verdicts.h"
+
+#include "readiness.h"
+
+/* After how long to look again, in seconds: as a rule, and at once. */
+#define RETRY		10
+#define RETRY_SOON	1
+
+/*
+ * How long the workers of followup-execute may all be busy, in milliseconds:
+ * a call may take 50 seconds.
+ */
+#define KNOCK_MS	60000
+
+/* For how long a refused callback is news, in milliseconds. */
+#define REFUSED_MS	600000
+
+/* How long what was found about overdue bookings is believed, likewise. */
+#define OVERDUE_MS	5000
+
+struct readiness {
+	const struct config *conf;
+	struct breaker *breaker;
+	struct queue_probe *queue;
+
+	/* Of this worker. */
+	int overdue;			/* there are such bookings */
+	long overdue_at;		/* when that was looked at, or 0 */
+	int knock;			/* a connection to followup-execute
+					   that it has not closed yet, or -1 */
+	long knocked_at;
+};
+
+/**
+ * readiness_new(conf, auth, breaker):
+ * Return what the workers have in common, to be called before they are
+ * forked.  ${auth} is NULL for an emulator.  All must outlive it.  NULL when
+ * memory is short.
+ */
+struct readiness *
+readiness_new(const struct config *conf, struct google_auth *auth,
+    struct breaker *breaker)
+{
+	struct readiness *r;
+
+	if ((r = calloc(1, sizeof(*r))) == NULL)
+		return (NULL);
+	r->conf = conf;
+	r->breaker = breaker;
+	r->knock = -1;
+	if ((r->queue = queue_probe_new(conf, auth, breaker)) == NULL) {
+		free(r);
+		return (NULL);
+	}
+	return (r);
+}
+
+/*
+ * Look at the database and at what is in it, the listener's lock included.
+ * Return 0, or -1 if it cannot be asked.
+ */
+static int
+look_at_database(struct bookings *bookings, struct troubles *troubles)
+{
+	enum db_outcome outcome;
+
+	if ((outcome = bookings_ready(bookings)) == DB_OK)
+		outcome = bookings_check(bookings, troubles);
+	if (outcome == DB_OK)
+		return (0);
+	troubles_add(troubles, "database", "the database is not available: "
+	    "%s: see that it runs, can be reached, and takes writes",
+	    bookings_error(bookings));
+	return (-1);
+}
+
+/* The path of what followup-execute has under ${name}. */
+static void
+execute_path(const struct readiness *r, const char *name, char path[PATH_MAX])
+{
+
+	(void)snprintf(path, PATH_MAX, "%s/execute.%s", r->conf->runtime_dir,
+	    name);
+}
+
+/* Connect to the socket ${path}, without a request.  Return 0 or an errno. */
+static int
+knock(struct readiness *r, const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd, error = 0;
+
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%.*s",
+	    (int)sizeof(addr.sun_path) - 1, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return (errno);
+	if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) == 0 &&
+	    shutdown(fd, SHUT_WR) == 0) {
+		r->knock = fd;
+		r->knocked_at = monotime_ms();
+		return (0);
+	}
+	error = errno;
+	(void)close(fd);
+
+	/* One that has more waiting than the kernel keeps for it is alive. */
+	return (error == EAGAIN ? 0 : error);
+}
+
+/*
+ * Does followup-execute take connections?  Its socket is there for our group.
+ * The kernel accepts for a program that is frozen, too: so the connection is
+ * kept until a worker has found that nothing comes over it and closed it.
+ */
+static int
+look_at_execute(struct readiness *r, struct troubles *troubles)
+{
+	char path[PATH_MAX], c;
+	int error;
+
+	if (r->knock >= 0 && (recv(r->knock, &c, 1, 0) == 0 ||
+	    errno != EAGAIN)) {
+		(void)close(r->knock);
+		r->knock = -1;
+	}
+	execute_path(r, "sock", path);
+	error = r->knock < 0 ? knock(r, path) : 0;
+	if (error != 0) {
+		troubles_add(troubles, "execute", "followup-execute does not "
+		    "answer (%s: %s): start it (systemctl status "
+		    "followup-execute)", path, strerror(error));
+		return (-1);
+	}
+	if (r->knock >= 0 && monotime_ms() - r->knocked_at > KNOCK_MS) {
+		troubles_add(troubles, "execute", "no worker of "
+		    "followup-execute has been free for %ld s: does the voice "
+		    "agent answer?  Otherwise restart it (systemctl restart "
+		    "followup-execute)",
+		    (monotime_ms() - r->knocked_at) / 1000);
+		return (-1);
+	}
+	return (0);
+}
+
+/* Set ${overdue} to whether bookings wait for a callback, as known lately. */
+static int
+has_overdue(struct readiness *r, struct bookings *bookings)
+{
+	long now = monotime_ms();
+
+	if (r->overdue_at == 0 || now - r->overdue_at >= OVERDUE_MS) {
+		if (bookings_overdue(bookings, &r->overdue) != DB_OK)
+			return (0);
+		r->overdue_at = now;
+	}
+	return (r->overdue);
+}
+
+/*
+ * Are all callbacks refused?  Anybody can send one to be refused: it counts
+ * only while none is let in, and bookings wait for one.
+ */
+static void
+look_at_callbacks(struct readiness *r, struct bookings *bookings,
+    struct troubles *troubles)
+{
+	struct verdicts_seen seen;
+	char path[PATH_MAX];
+
+	execute_path(r, "verdicts", path);
+	if (verdicts_read(path, &seen) != 0 || seen.refused == 0 ||
+	    monotime_ms() - seen.refused_at > REFUSED_MS ||
+	    !has_overdue(r, bookings))
+		return;
+	troubles_add(troubles, "callbacks", "followup-execute has refused the "
+	    "last %ld callbacks, and bookings are overdue: %s: let "
+	    "FOLLOWUP_EXECUTION_AUDIENCE, GCP_CLOUD_TASKS_SERVICE_ACCOUNT, "
+	    "OIDC_* and CLOUD_TASKS_SECRET be the same for followup-schedule "
+	    "and followup-execute", seen.refused, seen.reason);
+}
+
+/* Is the breaker open?  Return for how many seconds, or 0. */
+static long
+look_at_breaker(const struct readiness *r, struct readiness_report *report)
+{
+	char reason[BREAKER_REASON_LEN];
+	long wait;
+
+	report->breaker = breaker_state(r->breaker, monotime_ms(), &wait,
+	    reason);
+	if (strcmp(report->breaker, "closed") == 0)
+		return (0);
+	troubles_add(&report->troubles, "breaker", "the breaker of Cloud "
+	    "Tasks is %s: %s", report->breaker, reason);
+	return (wait / 1000 + 1);
+}
+
+/**
+ * readiness_look(readiness, bookings, report):
+ * Fill in ${report}, asking the database through ${bookings}.
+ */
+void
+readiness_look(struct readiness *r, struct bookings *bookings,
+    struct readiness_report *report)
+{
+	struct troubles *troubles = &report->troubles;
+	int lost, down;
+	long wait;
+
+	troubles->n = 0;
+	lost = look_at_database(bookings, troubles);
+	down = look_at_execute(r, troubles);
+	if (!lost && !down)
+		look_at_callbacks(r, bookings, troubles);
+	queue_probe_look(r->queue, troubles);
+	wait = look_at_breaker(r, report);
+
+	/* The breaker knows when it lets the next one through. */
+	report->retry_after = lost ? RETRY_SOON : RETRY;
+	if (wait > 0 && troubles->n == 1)
+		report->retry_after = wait;
+}
+
+/**
+ * readiness_free(readiness):
+ * Free ${readiness}; NULL is fine.
+ */
+void
+readiness_free(struct readiness *r)
+{
+
+	if (r == NULL)
+		return;
+	if (r->knock >= 0)
+		(void)close(r->knock);
+	queue_probe_free(r->queue);
+	free(r);
+}
