@@ -1,4 +1,5 @@
-# followup-scheduler: "make demo" to see it work, "make check" to test it.
+# followup-scheduler: "make demo" to see it work, "make check" to test it;
+# tests/demo and tests/check are the same where there is no make yet.
 #
 #   CC=clang                        another compiler
 #   BUILD=build/clang               another folder for what is built
@@ -161,13 +162,10 @@ $(BUILD)/flags: always
 #
 
 demo:
-	tests/deps demo
-	+$(MAKE) all doubles
-	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/demo
+	+MAKE='$(MAKE)' FOLLOWUP_BUILD='$(BUILD)' tests/demo
 
 check:
-	tests/deps check
-	+MAKE='$(MAKE)' tests/check $(BUILD)
+	+MAKE='$(MAKE)' tests/check '$(BUILD)'
 
 # What the unit tests run of the product, by file.
 coverage:
