@@ -311,6 +311,36 @@ messages() {
 	grep -q FOLLOWUP_CALL_URL <<<"$output"
 }
 
+# On a machine without packages: stub NAME [BODY] makes a program that does that.
+stub() {
+	mkdir -p "$BATS_TEST_TMPDIR/bin"
+	printf '#!/bin/sh\n%s\n' "${2-}" >"$BATS_TEST_TMPDIR/bin/$1"
+	chmod 755 "$BATS_TEST_TMPDIR/bin/$1"
+}
+
+@test "the two commands: where nothing can be installed, one sentence says so" {
+	run_from "$BATS_TEST_TMPDIR/bin"
+	export FOLLOWUP_BUILD=$BATS_TEST_TMPDIR/build
+	stub dpkg-query
+	stub sudo 'exec "$@"'
+	stub apt-get 'echo "no such host" >&2; exit 100'
+	for arguments in demo "check $FOLLOWUP_BUILD"; do
+		# shellcheck disable=SC2086 # a command and its argument
+		run "$ROOT/tests/"$arguments
+		echo "$output"
+		[ "$status" = 1 ]
+		grep -q '^Installing with .*apt-get: gcc ' <<<"$output"
+		grep -q '^ *no such host$' <<<"$output"
+		[[ ${lines[-1]} == "deps: apt-get failed, see $FOLLOWUP_BUILD"* ]]
+		[ ! -s "$FOLLOWUP_BUILD/packages" ]
+	done
+	stub id 'echo 1000'
+	stub sudo 'exit 1'
+	run "$ROOT/tests/demo"
+	[ "$status" = 1 ]
+	[[ ${#lines[@]} == 1 && $output == *'only root can install them'* ]]
+}
+
 #
 # The local API and the callback
 #
@@ -472,7 +502,7 @@ messages() {
 	    "s, /etc/, $DEST&,g; s,$DEST ,$DEST,g"
 	echo "$output"
 	grep -q 'test is successful' <<<"$output"
-	grep -q '^systemctl reload nginx' <<<"$output"
+	grep -q '^systemctl reload-or-restart nginx' <<<"$output"
 	grep -q 'server_name calls.example.net;' \
 	    "$DEST/etc/nginx/sites-enabled/zz-followup-public.conf"
 	run_example public
