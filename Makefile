@@ -1,4 +1,5 @@
-# followup-scheduler: "make demo" to see it work, "make check" to test it.
+# followup-scheduler: "make demo" to see it work, "make check" to test it;
+# tests/demo and tests/check are the same where there is no make yet.
 #
 #   CC=clang                        another compiler
 #   BUILD=build/clang               another folder for what is built
@@ -19,6 +20,7 @@ SBIN = $(DESTDIR)$(PREFIX)/sbin
 BIN = $(DESTDIR)$(PREFIX)/bin
 SHARE = $(DESTDIR)$(PREFIX)/share/followup-scheduler
 UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
+TMPFILES = $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 
 DAEMONS = followup-listener followup-schedule followup-execute
 DOUBLES = cloud-tasks-emulator voice-agent
@@ -161,13 +163,10 @@ $(BUILD)/flags: always
 #
 
 demo:
-	tests/deps demo
-	+$(MAKE) all doubles
-	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/demo
+	+MAKE='$(MAKE)' FOLLOWUP_BUILD='$(BUILD)' tests/demo
 
 check:
-	tests/deps check
-	+MAKE='$(MAKE)' tests/check $(BUILD)
+	+MAKE='$(MAKE)' tests/check '$(BUILD)'
 
 # What the unit tests run of the product, by file.
 coverage:
@@ -208,7 +207,8 @@ bench-hostile:
 	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/bench/callback-flood
 	FOLLOWUP_BUILD=$(abspath $(BUILD)) tests/bench/hostile-clients
 
-SHELL_SCRIPTS = .ci/run sql/followup-trigger tests/stack tests/demo \
+SHELL_SCRIPTS = .ci/run sql/followup-trigger nginx/followup-nginx \
+    tests/stack tests/demo \
     tests/deps tests/check tests/coverage tests/mutants/run tests/sql/run \
     tests/fuzz/run tests/chaos/run \
     tests/bench/callback-flood tests/bench/hostile-clients \
@@ -243,9 +243,14 @@ clean:
 #
 
 install: all
-	install -d $(SBIN) $(BIN) $(SHARE)/sql $(SHARE)/nginx $(UNITS)
+	install -d $(SBIN) $(BIN) $(SHARE)/sql $(SHARE)/nginx $(UNITS) \
+	    $(TMPFILES)
 	install -m 755 $(addprefix $(BUILD)/,$(DAEMONS)) $(SBIN)
 	install -m 755 sql/followup-trigger $(BIN)
+	install -m 755 nginx/followup-nginx $(SBIN)
+	sed -i 's,/usr/local/,$(PREFIX)/,' $(SBIN)/followup-nginx
+	install -m 644 nginx/followup-scheduler.tmpfiles \
+	    $(TMPFILES)/followup-scheduler.conf
 	install -m 644 sql/*.sql $(SHARE)/sql
 	install -m 644 nginx/*.conf $(SHARE)/nginx
 	install -m 644 .env.example $(SHARE)
@@ -254,8 +259,10 @@ install: all
 	    >$(UNITS)/$${unit##*/} || exit 1; done
 
 uninstall:
-	rm -f $(addprefix $(SBIN)/,$(DAEMONS)) $(BIN)/followup-trigger
-	rm -f $(addprefix $(UNITS)/,$(addsuffix .service,$(DAEMONS)))
+	rm -f $(addprefix $(SBIN)/,$(DAEMONS) followup-nginx)
+	rm -f $(addprefix $(UNITS)/,$(addsuffix .service,$(DAEMONS) \
+	    followup-nginx))
+	rm -f $(BIN)/followup-trigger $(TMPFILES)/followup-scheduler.conf
 	rm -rf $(SHARE)
 
 # The database is the one that psql finds: PGHOST and so on, or DATABASE_URL.

@@ -47,22 +47,20 @@ from_program() {
 	    grep -q "upstream_status=$status_code "
 }
 
-# Put the server files as they are shipped into a prefix of their own, with a
-# certificate; only paths and addresses differ, all sockets are unix ones.
-shipped() {
+# make_certificate NAME FOLDER
+make_certificate() {
+	mkdir -p "$2"
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=$1" \
+	    -keyout "$2/privkey.pem" -out "$2/fullchain.pem" 2>/dev/null
+}
+
+# Leave in ${prefix} an nginx like Debian's, with a site of its own that serves
+# every name, over http and https, and the public server installed beside it as
+# it is shipped.  Only paths and addresses differ: the sockets are unix ones.
+site() {
 	prefix=$BATS_TEST_TMPDIR/prefix
-	mkdir -p "$prefix/conf.d" "$prefix/tls" "$prefix/tmp"
-	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
-	    -keyout "$prefix/tls/privkey.pem" \
-	    -out "$prefix/tls/fullchain.pem" 2>/dev/null
-	for name in "$@"; do
-		sed -e "s,/run/followup-scheduler/,$prefix/," \
-		    -e "s,/etc/followup-scheduler/,$prefix/," \
-		    -e "s,/var/log/nginx/,$prefix/," \
-		    -e "s,listen 127.0.0.1:8080,listen unix:$prefix/tcp.sock," \
-		    -e "s,listen 443,listen unix:$prefix/tls.sock," \
-		    "nginx/followup-$name.conf" >"$prefix/conf.d/$name.conf"
-	done
+	mkdir -p "$prefix/conf.d" "$prefix/sites-enabled" "$prefix/tmp"
+	make_certificate site.example.com "$prefix/site-tls"
 	cat >"$prefix/nginx.conf" <<-EOT
 	$([ "$(id -u)" != 0 ] || echo 'user root;')
 	pid $prefix/nginx.pid;
@@ -76,42 +74,180 @@ shipped() {
 		scgi_temp_path $prefix/tmp/scgi;
 		uwsgi_temp_path $prefix/tmp/uwsgi;
 		include $prefix/conf.d/*.conf;
+		include $prefix/sites-enabled/*;
 	}
 	EOT
+	cat >"$prefix/sites-enabled/site" <<-EOT
+	server {
+		listen unix:$prefix/http.sock;
+		listen unix:$prefix/tls.sock ssl;
+		server_name _;
+		ssl_certificate $prefix/site-tls/fullchain.pem;
+		ssl_certificate_key $prefix/site-tls/privkey.pem;
+		access_log off;
+		return 200 site;
+	}
+	EOT
+	public=$prefix/sites-enabled/zz-followup-public.conf
+	sed -e "s,/run/followup-scheduler/,${1:-$prefix}/," \
+	    -e "s,/etc/followup-scheduler/,$prefix/," \
+	    -e "s,/var/log/nginx/,$prefix/," \
+	    -e "s,listen 443,listen unix:$prefix/tls.sock," \
+	    nginx/followup-public.conf >"$public"
+}
+
+# nginx_here ARGUMENT...: nginx with the configuration of site.
+nginx_here() { nginx "$@" -p "$prefix" -c "$prefix/nginx.conf"; }
+
+# https NAME PATH CURL-ARGUMENT...: ask for a name at the https address.
+https() {
+	request -k --unix-socket "$prefix/tls.sock" "${@:3}" "https://$1$2"
+}
+
+# There is no TLS under our name: curl says 35.
+no_handshake() {
+	run curl -sk -m 20 --unix-socket "$prefix/tls.sock" \
+	    https://followups.example.com/
+	[ "$status" = 35 ]
+}
+
+# The configuration is good, and the other site answers, over http and https,
+# under names of its own and without a name.
+site_is_up() {
+	nginx_here -t
+	for name in site.example.com other.example.com 127.0.0.1; do
+		https "$name" /
+		[ "$status_code $body" = '200 site' ]
+	done
+	request --unix-socket "$prefix/http.sock" http://site.example.com/
+	[ "$status_code $body" = '200 site' ]
+}
+
+# is_within SECONDS COMMAND...: wait until it succeeds.
+is_within() {
+	local until=$((SECONDS + $1))
+	until "${@:2}"; do
+		((SECONDS < until)) || return 1
+		sleep 0.05
+	done
+}
+
+# local_nginx [ADDRESS]: start the nginx of the local API as its unit does, with
+# the stack's followup-schedule behind it, which it leaves in ${run}.
+local_nginx() {
+	run=$BATS_TEST_TMPDIR/run
+	mkdir -p "$run" "$BATS_TEST_TMPDIR/conf"
+	cp nginx/followup-nginx.conf "$BATS_TEST_TMPDIR/conf"
+	sed -e "s,/run/followup-scheduler/local,$run/local," \
+	    -e "s,/run/followup-scheduler/,$(dirname "$LOCAL_SOCKET")/," \
+	    -e "s,127.0.0.1:8080,${1:-127.0.0.3:${LOCAL_URL##*:}}," \
+	    -e "s,syslog:.*,$run/access.log," \
+	    nginx/followup-local.conf \
+	    >"$BATS_TEST_TMPDIR/conf/followup-local.conf"
+	[ "$(id -u)" != 0 ] || sed -i '1i user root;' \
+	    "$BATS_TEST_TMPDIR/conf/followup-nginx.conf"
+	RUNTIME_DIRECTORY=$run FOLLOWUP_NGINX_CONF=$BATS_TEST_TMPDIR/conf \
+	    nginx/followup-nginx 2>"$run/journal" 3>&-
 }
 
 teardown() {
-	[ ! -s "$BATS_TEST_TMPDIR/prefix/nginx.pid" ] ||
-	    kill "$(cat "$BATS_TEST_TMPDIR/prefix/nginx.pid")"
+	for pid in "$BATS_TEST_TMPDIR"/{prefix,run}/nginx.pid; do
+		[ ! -s "$pid" ] || kill "$(cat "$pid")"
+	done
 }
 
-@test "the shipped files pass nginx -t, together and each alone" {
-	shipped local public
-	nginx -t -p "$prefix" -c "$prefix/nginx.conf"
-	rm "$prefix/conf.d/public.conf"
-	nginx -t -p "$prefix" -c "$prefix/nginx.conf"
-	shipped public
-	rm "$prefix/conf.d/local.conf"
-	nginx -t -p "$prefix" -c "$prefix/nginx.conf"
-}
-
-@test "the public server speaks https; plain HTTP to it is a 400" {
-	shipped public
-	nginx -p "$prefix" -c "$prefix/nginx.conf"
-	request -k --unix-socket "$prefix/tls.sock" https://localhost/
+@test "what of ours is missing or down never touches the other sites" {
+	# No certificate, no folder of sockets, no program.
+	site "$BATS_TEST_TMPDIR/none"
+	nginx_here
+	site_is_up
+	no_handshake
+	# Then it comes, and needs no reload.
+	make_certificate followups.example.com "$prefix/tls"
+	https followups.example.com /
 	problem 404
-	request --unix-socket "$prefix/tls.sock" http://localhost/
+	https followups.example.com /bookings/x/execute-followup -d '{}'
+	problem 503
+	# What is there is no certificate, or another one's key.
+	echo nonsense >"$prefix/tls/fullchain.pem"
+	site_is_up
+	cp "$prefix/site-tls/fullchain.pem" "$prefix/tls"
+	no_handshake
+	site_is_up
+	# It starts like that, too.
+	nginx_here -s stop
+	is_within 10 test ! -e "$prefix/nginx.pid"
+	nginx_here
+	site_is_up
+	rm "$public"
+	nginx_here -s reload
+	site_is_up
+}
+
+@test "a callback gets through where another https site is the default" {
+	site "$(dirname "$LOCAL_SOCKET")"
+	make_certificate followups.example.com "$prefix/tls"
+	nginx_here
+	site_is_up
+	https followups.example.com "${EXECUTE#"$PUBLIC_URL"}" -d '{}'
+	[ "$status_code" = 401 ]
+	[ "$(jq -r .type <<<"$body")" = urn:followup-scheduler:unauthorized ]
+}
+
+@test "the public server alone serves its address, by any name" {
+	site
+	rm "$prefix/sites-enabled/site"
+	make_certificate followups.example.com "$prefix/tls"
+	nginx_here -t
+	nginx_here
+	https followups.example.com /
+	problem 404
+	https 127.0.0.1 /
+	problem 404
+	request --unix-socket "$prefix/tls.sock" http://followups.example.com/
 	problem 400
 }
 
+@test "the local API has a socket, its port, and an nginx of its own" {
+	local_nginx
+	[ "$(stat -c %a "$run/local.sock")" = 660 ]
+	request --unix-socket "$run/local.sock" http://localhost/healthz
+	[ "$status_code" = 200 ]
+	request -H 'Host: localhost' "http://127.0.0.3:${LOCAL_URL##*:}/healthz"
+	[ "$status_code" = 200 ]
+}
+
+@test "the local API's port is taken: its socket answers, the journal says so" {
+	local_nginx "127.0.0.1:${LOCAL_URL##*:}"
+	cat "$run/journal"
+	grep -q 'Address already in use' "$run/journal"
+	grep -q 'on its unix socket only' "$run/journal"
+	[ "$(stat -c %a "$run/local.sock")" = 660 ]
+	request --unix-socket "$run/local.sock" http://localhost/healthz
+	[ "$status_code" = 200 ]
+	# The one that has it is not disturbed.
+	request "$LOCAL_URL/healthz"
+	[ "$status_code" = 200 ]
+}
+
+@test "the local API comes back after its nginx was killed" {
+	local_nginx
+	main=$(cat "$run/nginx.pid")
+	# shellcheck disable=SC2046 # a list of numbers
+	kill -KILL "$main" $(pgrep -P "$main")
+	[ -S "$run/local.sock" ]
+	local_nginx
+	request --unix-socket "$run/local.sock" http://localhost/healthz
+	[ "$status_code" = 200 ]
+}
+
 @test "too many requests from one address are told 429 and when to return" {
-	shipped public
-	sed -i 's/rate=4000r/rate=1r/; s/burst=4000/burst=1/' \
-	    "$prefix/conf.d/public.conf"
-	nginx -p "$prefix" -c "$prefix/nginx.conf"
+	site
+	make_certificate followups.example.com "$prefix/tls"
+	sed -i 's/rate=4000r/rate=1r/; s/burst=4000/burst=1/' "$public"
+	nginx_here
 	for _ in 1 2 3; do
-		request -k --unix-socket "$prefix/tls.sock" -d '{}' \
-		    https://localhost/bookings/x/execute-followup
+		https followups.example.com /bookings/x/execute-followup -d '{}'
 	done
 	problem 429
 	grep -qi '^retry-after: 5$' <<<"$head"

@@ -133,17 +133,12 @@ journalctl() {
 # Test the files in DEST/etc/nginx; only paths and addresses are others.
 nginx() {
 	local prefix=$DEST/nginx
-	mkdir -p "$prefix/conf.d" "$prefix/tls" "$prefix/tmp"
-	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
-	    -keyout "$prefix/tls/privkey.pem" \
-	    -out "$prefix/tls/fullchain.pem" 2>/dev/null
-	for file in "$DEST"/etc/nginx/conf.d/*.conf; do
+	mkdir -p "$prefix/sites-enabled" "$prefix/tmp"
+	for file in "$DEST"/etc/nginx/sites-enabled/*; do
 		sed -e "s,/run/followup-scheduler/,$prefix/," \
-		    -e "s,/etc/followup-scheduler/,$prefix/," \
 		    -e "s,/var/log/nginx/,$prefix/," \
-		    -e "s,listen 127.0.0.1:8080,listen unix:$prefix/tcp.sock," \
 		    -e "s,listen 443,listen unix:$prefix/tls.sock," \
-		    "$file" >"$prefix/conf.d/${file##*/}"
+		    "$file" >"$prefix/sites-enabled/${file##*/}"
 	done
 	{
 		echo "pid $prefix/nginx.pid; error_log $prefix/error.log;"
@@ -151,7 +146,7 @@ nginx() {
 		for kind in client_body fastcgi proxy scgi uwsgi; do
 			echo "${kind}_temp_path $prefix/tmp/$kind;"
 		done
-		echo "include $prefix/conf.d/*.conf; }"
+		echo "include $prefix/sites-enabled/*; }"
 	} >"$prefix/nginx.conf"
 	command nginx "$@" -p "$prefix" -c "$prefix/nginx.conf"
 }
@@ -314,6 +309,36 @@ messages() {
 	run in_stack env -u FOLLOWUP_CALL_URL "$BUILD/followup-execute" -t
 	[ "$status" = 1 ]
 	grep -q FOLLOWUP_CALL_URL <<<"$output"
+}
+
+# On a machine without packages: stub NAME [BODY] makes a program that does that.
+stub() {
+	mkdir -p "$BATS_TEST_TMPDIR/bin"
+	printf '#!/bin/sh\n%s\n' "${2-}" >"$BATS_TEST_TMPDIR/bin/$1"
+	chmod 755 "$BATS_TEST_TMPDIR/bin/$1"
+}
+
+@test "the two commands: where nothing can be installed, one sentence says so" {
+	run_from "$BATS_TEST_TMPDIR/bin"
+	export FOLLOWUP_BUILD=$BATS_TEST_TMPDIR/build
+	stub dpkg-query
+	stub sudo 'exec "$@"'
+	stub apt-get 'echo "no such host" >&2; exit 100'
+	for arguments in demo "check $FOLLOWUP_BUILD"; do
+		# shellcheck disable=SC2086 # a command and its argument
+		run "$ROOT/tests/"$arguments
+		echo "$output"
+		[ "$status" = 1 ]
+		grep -q '^Installing with .*apt-get: gcc ' <<<"$output"
+		grep -q '^ *no such host$' <<<"$output"
+		[[ ${lines[-1]} == "deps: apt-get failed, see $FOLLOWUP_BUILD"* ]]
+		[ ! -s "$FOLLOWUP_BUILD/packages" ]
+	done
+	stub id 'echo 1000'
+	stub sudo 'exit 1'
+	run "$ROOT/tests/demo"
+	[ "$status" = 1 ]
+	[[ ${#lines[@]} == 1 && $output == *'only root can install them'* ]]
 }
 
 #
@@ -480,17 +505,31 @@ messages() {
 	done
 }
 
-@test "deployment: nginx takes the installed files" {
+@test "deployment: nginx takes the installed file" {
 	make install
-	mkdir -p "$DEST/etc/nginx/conf.d"
+	mkdir -p "$DEST/etc/nginx/sites-enabled"
 	export -f sudo systemctl nginx
-	run_block nginx "s, /usr/local/, $DEST&,; s,$DEST ,$DEST," \
-	    "s, /etc/, $DEST&,g; s,$DEST ,$DEST,g" \
-	    "s,http://127.0.0.1:8080,$LOCAL_URL,"
+	run_block nginx 's,^HOST=.*,HOST=calls.example.net,' \
+	    "s, /usr/local/, $DEST&,; s,$DEST ,$DEST," \
+	    "s, /etc/, $DEST&,g; s,$DEST ,$DEST,g"
 	echo "$output"
 	grep -q 'test is successful' <<<"$output"
-	grep -q '"status":"ready"' <<<"$output"
-	[ -f "$DEST/etc/systemd/system/nginx.service.d/followup.conf" ]
+	grep -q '^systemctl reload-or-restart nginx' <<<"$output"
+	grep -q 'server_name calls.example.net;' \
+	    "$DEST/etc/nginx/sites-enabled/zz-followup-public.conf"
+	run_example public
+}
+
+@test "deployment: the folder of the sockets is there after a boot" {
+	command -v systemd-tmpfiles >/dev/null ||
+	    skip 'systemd-tmpfiles is not installed'
+	make install
+	mkdir -p "$DEST/run" "$DEST/etc"
+	printf '%s\n' root:x:0:0::/: "followup-schedule:x:$(id -u):$(id -g)::/:" \
+	    >"$DEST/etc/passwd"
+	printf '%s\n' root:x:0: "followup:x:$(id -g):" >"$DEST/etc/group"
+	systemd-tmpfiles --create --root="$DEST" followup-scheduler.conf
+	[ "$(stat -c %a "$DEST/run/followup-scheduler")" = 3770 ]
 }
 
 @test "end to end: the application's INSERT is scheduled" {
