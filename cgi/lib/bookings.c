@@ -272,7 +272,14 @@ bookings_disconnect(struct bookings *b)
  * due soon and have a task for another time, because they were moved while
  * the triggers were off.  Of them a page is drawn by lot, so that many that
  * wait in a paused queue do not keep others from being looked at.
+ *
+ * What waits in a pause of ours is not looked at.  Once that has ended the
+ * window begins anew for it, so it begins as long before the pause.  The
+ * backlog is left alone.
  */
+#define PAUSED		"p.until IS NULL OR p.until > now()"
+#define TENANT								\
+    "coalesce((SELECT tenant_id::text FROM (SELECT b.*) AS r), '')"
 static const char sweep_sql[] =
     "WITH pending AS (SELECT b.id, "
     "(SELECT tenant_id::text FROM (SELECT b.*) AS r) AS tenant_id, "
@@ -281,12 +288,27 @@ static const char sweep_sql[] =
     "(SELECT {S}.followup_due_at(b) AS due OFFSET 0) x "
     "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_WANTED " "
     "AND (b.scheduled_at, b.id) > ($2, $3::uuid) "
-    "AND b.scheduled_at > (now() AT TIME ZONE 'UTC') "
-    "- $1::float8 * interval '1 s' - interval '1 day' "
+    "AND b.scheduled_at > ((SELECT least(now(), min(p.paused_at)) "
+    "FROM {S}.followup_pauses p WHERE p.until "
+    "BETWEEN now() - $1::float8 * interval '1 s' AND now()) "
+    "AT TIME ZONE 'UTC') - $1::float8 * interval '1 s' - interval '1 day' "
     "AND b.scheduled_at < (now() AT TIME ZONE 'UTC') "
     "+ interval '31 days' "
     "AND (x.due IS NULL OR x.due BETWEEN "
-    "now() - $1::float8 * interval '1 s' AND now() + {H}) "
+    "now() - $1::float8 * interval '1 s' AND now() + {H} "
+    "OR EXISTS (SELECT FROM {S}.followup_pauses p WHERE p.until "
+    "BETWEEN now() - $1::float8 * interval '1 s' AND now() "
+    "AND x.due BETWEEN p.paused_at - $1::float8 * interval '1 s' "
+    "AND p.until AND p.scope IN ('all', 'tenant:' || " TENANT "))) "
+    "AND NOT EXISTS (SELECT FROM {S}.followup_pauses p "
+    "WHERE p.scope = 'all' AND cardinality(p.except_tenants) = 0 "
+    "AND (" PAUSED ")) "
+    "AND coalesce(" TENANT " = ANY ((SELECT p.except_tenants "
+    "FROM {S}.followup_pauses p WHERE p.scope = 'all' AND (" PAUSED "))"
+    "::text[]), true) "
+    "AND 'tenant:' || " TENANT " NOT IN (SELECT p.scope "
+    "FROM {S}.followup_pauses p WHERE " PAUSED ") "
+    "AND NOT " BOOKINGS_IN_BACKLOG("b.id", "x.due") " "
     "AND NOT EXISTS (SELECT FROM {S}.followup_failures f "
     "WHERE f.booking_id = b.id AND f.stage = 'schedule' "
     "AND f.next_attempt_at > now() OFFSET 0) "
@@ -312,6 +334,7 @@ static const char sweep_sql[] =
     "AND now() - $5::float8 * interval '1 s' "
     "OR (x.due <> b.task_scheduled_at "
     "AND x.due < now() + interval '15 min')) "
+    "AND NOT " BOOKINGS_IN_BACKLOG("b.id", "x.due") " "
     "ORDER BY random() LIMIT $4::int) "
     "SELECT id, tenant_id, place FROM obsolete UNION ALL "
     "SELECT id, tenant_id, NULL FROM overdue UNION ALL "
@@ -371,6 +394,7 @@ static const struct bookings_sql check_sql = { "check",
     "WHEN to_regclass($3) IS NULL "
     "THEN 'the bookings table does not exist: check FOLLOWUP_TABLE' "
     "WHEN to_regclass($2 || '.followup_failures') IS NULL "
+    "OR to_regclass($2 || '.followup_pauses') IS NULL "
     "OR NOT EXISTS (SELECT FROM pg_trigger g "
     "WHERE g.tgrelid = to_regclass($3) "
     "AND g.tgname = 'trigger_schedule_followup_cloud_task') "

@@ -535,6 +535,7 @@ static void
 look_at_pending(struct batch *batch, struct item *item)
 {
 	const struct booking *booking = &item->booking;
+	char why[BOOKING_WHY_LEN];
 
 	if (booking->is_deleted)
 		conclude(item, SCHEDULE_NOTHING, "the booking is deleted");
@@ -550,6 +551,12 @@ look_at_pending(struct batch *batch, struct item *item)
 		    "the horizon of 30 days: it stays pending and is "
 		    "scheduled by itself once it is near enough",
 		    booking->due_in / 86400);
+	else if (booking->verdict == BOOKING_NEVER)
+		give_up(batch, item, 0, booking_why_not(booking, why));
+	else if (booking->verdict == BOOKING_WAIT)
+		conclude(item, SCHEDULE_NOTHING, "%s: it stays pending and is "
+		    "scheduled by itself after that",
+		    booking_why_not(booking, why));
 	else {
 		item->names = 0;
 		create(batch, item);
@@ -565,6 +572,7 @@ static void
 look(struct batch *batch, struct item *item)
 {
 	const struct booking *booking = &item->booking;
+	char why[BOOKING_WHY_LEN];
 
 	if (delete_next_obsolete(batch, item))
 		return;
@@ -574,6 +582,10 @@ look(struct batch *batch, struct item *item)
 	else if (!booking->found)
 		conclude(item, SCHEDULE_NO_BOOKING, "there is no booking %s",
 		    booking->id);
+	else if (booking->in_backlog && (booking->status == BOOKING_PENDING ||
+	    booking->status == BOOKING_SCHEDULED))
+		conclude(item, SCHEDULE_NOTHING, "%s",
+		    booking_why_not(booking, why));
 	else if (booking->status == BOOKING_SCHEDULED)
 		look_at_scheduled(batch, item);
 	else if (booking->status == BOOKING_PENDING)

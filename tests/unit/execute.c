@@ -416,7 +416,7 @@ changed_in_this_moment(void **state)
 		table_before("begun", changes[i]);
 		run();
 		table_expect(TAKE "begun:A" UNLOCK);
-		expect_later("changed in this moment", 1);
+		expect_later("in this moment", 1);
 		assert_int_equal(A->execution_attempts, 0);
 	}
 }
