@@ -345,7 +345,8 @@ table_read(const struct table_array *ids)
 		table_set(result, i, 17, "%d", r->schedule_attempts);
 		table_set(result, i, 18, "0");
 		table_set(result, i, 19, "%s", r->outcome_unknown ? "t" : "f");
-		table_set(result, i, 23, "%s", r->verdict);
+		table_set(result, i, 23, "%s",
+		    r->verdict != NULL ? r->verdict : "");
 		if (r->wait_in != 0)
 			table_set(result, i, 24, "%" PRId64, TABLE_NOW +
 			    (int64_t)(r->wait_in * 1000000));
@@ -474,7 +475,8 @@ table_begun(struct table_row *row, const char *due)
 {
 	PGresult *result = table_rows(1);
 
-	if (!table_is(row, "pending scheduled", due) || !row->is_followup)
+	if (!table_is(row, "pending scheduled", due) || !row->is_followup ||
+	    strcmp(row->verdict, "call") != 0)
 		return (result);
 	row->execution_attempts++;
 	row->outcome_unknown = 1;
