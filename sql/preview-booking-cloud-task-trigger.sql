@@ -19,6 +19,9 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 WITH booking AS MATERIALIZED (
     SELECT b.id, b.booking_type, b.task_status, x.due, g.verdict, g.reason,
         g.until, r.tenant, CASE
+        WHEN b.task_status::text NOT IN ('pending', 'scheduled')
+            OR b.task_status IS NULL THEN 'its task_status is none of ours: '
+            'set it to pending to have it called'
         WHEN x.due IS NULL THEN 'the due time cannot be determined (unknown '
             'time zone?)'
         WHEN g.verdict NOT IN ('call', 'wait') THEN g.reason
@@ -35,7 +38,8 @@ WITH booking AS MATERIALIZED (
     CROSS JOIN LATERAL (SELECT coalesce(x.fields ->> 'tenant_id', '')
         AS tenant) r
     CROSS JOIN LATERAL :"schema".followup_gate(b) g
-    WHERE b.task_status IN ('pending', 'scheduled')
+    WHERE coalesce(b.task_status::text, '')
+            NOT IN ('executed', 'cancelled', 'failed')
         AND :"schema".followup_is_followup_type(b.booking_type::text)
         AND coalesce(x.fields ->> 'is_deleted', '') <> 'true'
         AND :'tenant' IN ('', r.tenant)

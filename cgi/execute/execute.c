@@ -293,7 +293,6 @@ static int
 may_call(const struct execute *x, const struct booking *booking,
     const struct execute_callback *callback, struct execute_result *result)
 {
-	struct log_about a = about(booking, callback);
 	struct voice_agent_error error = { .http_status = 0 };
 	char why[BOOKING_WHY_LEN];
 
@@ -317,7 +316,6 @@ may_call(const struct execute *x, const struct booking *booking,
 		database_failed(x, result);
 		return (0);
 	}
-	log_info(&a, "not called now: %s; back to pending", why);
 	conclude(result, EXECUTE_SKIPPED, "not called now: %s; another task "
 	    "is made after that", why);
 	return (0);

@@ -364,7 +364,7 @@ static const struct bookings_sql task_gone_sql = { "task gone",
     "WITH changed AS (UPDATE {T} b SET task_status = 'pending', "
     "task_name = NULL, task_scheduled_at = NULL "
     "WHERE b.id = $1::uuid AND " BOOKINGS_STATUS " = 'scheduled' "
-    "AND b.task_name = $2 RETURNING b.id) "
+    "AND b.task_name IS NOT DISTINCT FROM $2 RETURNING b.id) "
     "SELECT count(*) FROM changed" };
 
 /**

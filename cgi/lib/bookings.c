@@ -270,7 +270,7 @@ bookings_disconnect(struct bookings *b)
  *
  * Overdue are those whose time has passed without a call, and those that are
  * due soon and have a task for another time, because they were moved while
- * the triggers were off.  Of them a page is drawn by lot, so that many that
+ * the triggers were off, or none that anybody could find.  Of them a page is drawn by lot, so that many that
  * wait in a paused queue do not keep others from being looked at.
  *
  * What waits in a pause of ours is not looked at.  Once that has ended the
@@ -332,7 +332,7 @@ static const char sweep_sql[] =
     "+ interval '1 day 15 min' "
     "AND (x.due BETWEEN now() - $1::float8 * interval '1 s' "
     "AND now() - $5::float8 * interval '1 s' "
-    "OR (x.due <> b.task_scheduled_at "
+    "OR ((b.task_name IS NULL OR x.due <> b.task_scheduled_at) "
     "AND x.due < now() + interval '15 min')) "
     "AND NOT " BOOKINGS_IN_BACKLOG("b.id", "x.due") " "
     "ORDER BY random() LIMIT $4::int) "

@@ -516,7 +516,15 @@ look_at_scheduled(struct batch *batch, struct item *item)
 	int has_task = booking->task_name != NULL &&
 	    booking->due != BOOKING_NO_TIME;
 
-	if (has_task && has_other_task(booking)) {
+	/* A row of the time before us may be scheduled in name only. */
+	if (booking->task_name == NULL && booking->is_followup) {
+		outcome = booking_task_gone(batch->s->bookings, booking,
+		    &changed);
+		if (outcome != DB_OK)
+			database_failed(batch, item, outcome);
+		else
+			look_again(batch, item);
+	} else if (has_task && has_other_task(booking)) {
 		outcome = booking_unschedule(batch->s->bookings, booking,
 		    &changed);
 		if (outcome != DB_OK)

@@ -1013,6 +1013,12 @@ task_gone(void **state)
 	int changed;
 	assert_int_equal(booking_task_gone(b, &booking, &changed), DB_OK);
 	assert_int_equal(changed, 0);
+
+	/* One that never had a task. */
+	run("UPDATE lead_bookings SET task_name = NULL");
+	read_booking();
+	assert_int_equal(booking_task_gone(b, &booking, &changed), DB_OK);
+	assert_int_equal(changed, 1);
 }
 
 static void
@@ -1256,6 +1262,8 @@ swept(void **state)
 		{ "pending", -59, NULL, 1 },
 		{ "pending", -61, NULL, 0 },
 		{ "scheduled", -30, NULL, 1 },
+		{ "scheduled", 10, NULL, 0 },
+		{ "nameless", 10, NULL, 1 },
 
 		/* What is paused is not looked at; a task that is there is. */
 		{ "pending", -30, "('all', -99, NULL, '{}')", 0 },
@@ -1283,7 +1291,11 @@ swept(void **state)
 	(void)state;
 	for (i = 0; i < NITEMS(all); i++) {
 		clear();
-		insert(ID, all[i].status);
+		insert(ID, "scheduled");
+		run("UPDATE lead_bookings SET %s", strcmp(all[i].status,
+		    "nameless") == 0 ? "task_name = NULL" :
+		    strcmp(all[i].status, "pending") == 0 ?
+		    "task_status = 'pending'" : "task_status = 'scheduled'");
 		run("DELETE FROM followup_failures; "
 		    "UPDATE lead_bookings SET scheduled_at = now() "
 		    "+ %d * interval '1 min'; DELETE FROM followup_pauses",

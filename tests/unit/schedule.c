@@ -377,8 +377,9 @@ nothing_to_schedule(void **state)
 		{ "scheduled", { .status = "scheduled", .task_name = "t",
 		    .task_in = 60, .due_in = 60 }, SCHEDULE_NOTHING,
 		    "already scheduled" },
-		{ "scheduled without a task", { .status = "scheduled",
-		    .due_in = -9999 }, SCHEDULE_NOTHING, "already scheduled" },
+		{ "scheduled, of another type", { .status = "scheduled",
+		    .task_in = 9, .due_in = -9999, .type = "meeting" },
+		    SCHEDULE_NOTHING, "already scheduled" },
 		{ "scheduled without a time", { .status = "scheduled",
 		    .task_name = "t", .no_due = 1 }, SCHEDULE_NOTHING,
 		    "already scheduled" },
@@ -441,6 +442,17 @@ not_by_the_gate(void **state)
 	table_expect(TAKE "failed:A" UNLOCK);
 	expect(0, SCHEDULE_GIVEN_UP, "failed: on the do-not-call list");
 	assert_string_equal(table.failure.stage, "schedule");
+}
+
+static void
+scheduled_in_name_only(void **state)
+{
+
+	(void)state;
+	A->status = "scheduled";
+	run("A");
+	table_expect(TAKE "task_gone:A read:A create:A" WRITE);
+	expect_scheduled(0, A, "A");
 }
 
 static void
@@ -1376,6 +1388,7 @@ main(void)
 		TEST(past_means_now),
 		TEST(nothing_to_schedule),
 		TEST(not_by_the_gate),
+		TEST(scheduled_in_name_only),
 		TEST(just_near_enough),
 		TEST(unknown_time_is_a_dead_letter),
 		TEST(time_is_corrected_meanwhile),

@@ -504,7 +504,7 @@ table_reset(struct table_row *row, const char *name, int anew)
 {
 
 	if (row->absent || strcmp(row->status, "scheduled") != 0 ||
-	    strcmp(row->task_name, name) != 0)
+	    strcmp(row->task_name, name != NULL ? name : "") != 0)
 		return (table_count(0));
 	if (anew)
 		(void)snprintf(row->obsolete, sizeof(row->obsolete), "%s\n",
