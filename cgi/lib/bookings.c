@@ -270,12 +270,13 @@ bookings_disconnect(struct bookings *b)
  *
  * Overdue are those whose time has passed without a call, and those that are
  * due soon and have a task for another time, because they were moved while
- * the triggers were off, or none that anybody could find.  Of them a page is drawn by lot, so that many that
- * wait in a paused queue do not keep others from being looked at.
+ * the triggers were off, or name no task.  Of them a page is drawn by lot, so
+ * that many that wait in a paused queue do not keep others from being looked
+ * at.
  *
- * What waits in a pause of ours is not looked at.  Once that has ended the
- * window begins anew for it, so it begins as long before the pause.  The
- * backlog is left alone.
+ * What a pause of ours holds is not looked at.  After the pause, its bookings
+ * have a whole window again: they are found if they became due in the pause,
+ * or in the window before it.  The backlog is left alone.
  */
 #define PAUSED		"p.until IS NULL OR p.until > now()"
 #define TENANT								\

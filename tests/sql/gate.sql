@@ -37,8 +37,7 @@ SELECT is(pg_temp.gate(pauses), verdicts, pauses) FROM (VALUES
         'call; wait paused: b'),
     ($$('all', 'a', '2999-01-01', '{}'), ('tenant:1', 'b', NULL, '{}')$$,
         'wait paused: b; wait 2999-01-01 paused: a'),
-    ($$('tenant:1', 'b', '2999-01-02', '{}'), ('all', 'a', '2999-01-01', '{}')
-        $$,
+    ($$('tenant:1', 'b', '2999-1-2', '{}'), ('all', 'a', '2999-1-1', '{}')$$,
         'wait 2999-01-02 paused: b; wait 2999-01-01 paused: a'),
     ($$('all', 'a', NULL, '{}'), ('tenant:1', 'b', '2999-01-02', '{}')$$,
         'wait paused: a; wait paused: a'),

@@ -5,7 +5,7 @@
 \set due timestamp
 \ir lib/app.psql
 SET search_path = test_history, public;
-SELECT plan(34);
+SELECT plan(35);
 
 -- No row is written, so no trigger of the application fires.
 CREATE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -33,6 +33,8 @@ BEGIN
     RETURN (SELECT concat_ws(' ', g.verdict, g.reason) FROM lead_bookings b,
         LATERAL followup_gate(b) g WHERE b.notes = which);
 END $$;
+SELECT pg_relation_filenode('lead_bookings') AS file
+\gset
 \set overdue 'never was already overdue when follow-up scheduling was installed'
 \ir ../../sql/create-booking-cloud-task-trigger.sql
 SELECT is(pg_temp.verdict(w), v, w) FROM (VALUES ('overdue', :'overdue'),
@@ -40,6 +42,7 @@ SELECT is(pg_temp.verdict(w), v, w) FROM (VALUES ('overdue', :'overdue'),
     ('nowhere yet', 'call')) AS t (w, v);
 SELECT set_eq('SELECT notes, xmin::text AS x, ctid AS at FROM lead_bookings',
     'TABLE before', 'no row was written');
+SELECT is(pg_relation_filenode('lead_bookings'), :file::oid, 'nor the table');
 SELECT is(count(*), 6::bigint, 'all are pending') FROM lead_bookings
 WHERE task_status = 'pending';
 SELECT col_type_is('test_history', 'lead_bookings', c, t, c)
