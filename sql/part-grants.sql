@@ -7,8 +7,8 @@
 SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         '%I.followup_attempts TO %s', :'schema', a.grantee::regrole),
     format('GRANT SELECT ON %1$I.followup_dead_letters, '
-        '%1$I.followup_settings, %1$I.followup_pauses, %1$I.followup_backlog '
-        'TO %2$s', :'schema', a.grantee::regrole),
+        '%1$I.followup_pauses, %1$I.followup_backlog TO %2$s', :'schema',
+        a.grantee::regrole),
     format('GRANT EXECUTE ON FUNCTION %1$I.followup_due_at(%1$I.%2$I), '
         '%1$I.followup_gate(%1$I.%2$I), %1$I.followup_call_request(uuid), '
         '%1$I.followup_retry(uuid), '
@@ -62,8 +62,8 @@ GRANT SELECT, UPDATE (task_name, task_scheduled_at, task_status, executed_at,
 GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_failures,
     :"schema".followup_attempts, :"schema".followup_obsolete_tasks
     TO :"grant_to";
-GRANT SELECT ON :"schema".followup_dead_letters, :"schema".followup_settings,
-    :"schema".followup_pauses, :"schema".followup_backlog TO :"grant_to";
+GRANT SELECT ON :"schema".followup_dead_letters, :"schema".followup_pauses,
+    :"schema".followup_backlog TO :"grant_to";
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_due_at(:"schema".:"table"),
     :"schema".followup_gate(:"schema".:"table"),

@@ -210,8 +210,8 @@ WITH object AS (
         ('followup_obsolete_tasks', 'INSERT'),
         ('followup_obsolete_tasks', 'UPDATE'),
         ('followup_obsolete_tasks', 'DELETE'),
-        ('followup_settings', 'SELECT'), ('followup_pauses', 'SELECT'),
-        ('followup_backlog', 'SELECT')) AS p (rel, privilege)
+        ('followup_pauses', 'SELECT'), ('followup_backlog', 'SELECT'))
+        AS p (rel, privilege)
     JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', :'schema', p.rel))
     UNION ALL
     SELECT 'UPDATE', 'column', a.attrelid, a.attrelid::regclass || '.'
