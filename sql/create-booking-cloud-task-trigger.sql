@@ -6,14 +6,14 @@
 --   schema        default lad_dev
 --   table         default lead_bookings
 --   grant_to      role of the daemons; default empty: no grants
+--   paused        on: with a pause of everything in place; default off
 --   lock_timeout  how long to wait for the table's lock; default 10s
 --
 -- It may be run again at any time, brings an older version up to date, and
--- leaves all triggers enabled.  What takes long does not block writers and is
--- a transaction of its own: what was overdue is judged after the columns are
--- added, and the index is built at the end.  An interrupted run is repaired by
--- running this again.  So not with psql -1, and not within a transaction of
--- yours.
+-- leaves all triggers enabled.  It is one transaction, and after that the
+-- index, which is built without blocking writers: so not with psql -1, and not
+-- within a transaction of yours.  A run that was interrupted while it built
+-- the index is repaired by running this again.
 --
 -- It makes, on the table:
 --   trigger_schedule_followup_cloud_task     AFTER INSERT, deferred: NOTIFY
@@ -25,10 +25,11 @@
 -- and in the schema:
 --   schedule_followup_cloud_task()  followup_booking_changed()
 --   followup_is_followup_type(text)  followup_due_at(booking)
---   followup_call_request(uuid)  followup_retry(uuid)
---   followup_retry_all(text, timestamptz, timestamptz)
+--   followup_call_request(uuid)  followup_gate(booking)
+--   followup_retry(uuid)  followup_retry_all(text, timestamptz, timestamptz)
 --   followup_failures  followup_dead_letters  followup_attempts
---   followup_obsolete_tasks  followup_bookings_due_idx
+--   followup_obsolete_tasks  followup_settings  followup_pauses
+--   followup_backlog  followup_bookings_due_idx
 --
 -- The triggers do nothing in a session with the setting followup.daemon = 'on',
 -- which the daemons' sessions have.  A transaction sends at most 100 hints.
@@ -60,12 +61,13 @@ DO $$BEGIN RAISE EXCEPTION 'another install is running on this database'
 \ir part-begin.sql
 \ir part-shape.sql
 \ir part-bodies.sql
+\ir part-gate.sql
 \ir part-definitions.sql
 
 -- Make it so.
-\ir part-columns.sql
 \ir part-functions.sql
 \ir part-tables.sql
+\ir part-columns.sql
 \ir part-triggers.sql
 \ir part-grants.sql
 COMMIT;
@@ -77,5 +79,12 @@ SELECT pg_catalog.pg_advisory_unlock(7382912092064737639) AS followup_unused
 \else
 \echo kept :"schema".followup_call_request(uuid): this deployment has its own
 \endif
+\if :followup_gate_ours
+\else
+\echo kept :"schema".followup_gate: this deployment has its own
+\endif
 \echo follow-up scheduling is installed on :"schema".:"table"
+\if :paused
+\echo calls are paused: followup-trigger preview shows them, resume starts them
+\endif
 \set QUIET :followup_quiet

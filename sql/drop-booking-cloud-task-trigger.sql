@@ -1,12 +1,16 @@
--- drop-booking-cloud-task-trigger.sql: takes away what
--- create-booking-cloud-task-trigger.sql made, and nothing else.
+-- drop-booking-cloud-task-trigger.sql: takes away the triggers and functions
+-- that create-booking-cloud-task-trigger.sql made, and the index.  Columns,
+-- tables and grants stay, with the state of every booking, so that installing
+-- again goes on where it was.
 --
---   psql -v schema=lad_dev -v table=lead_bookings -f THIS
+--   psql -v schema=lad_dev -v table=lead_bookings [-v purge=on] -f THIS
 --
+-- With purge=on those go, too: all that the install made, and nothing else.
 -- What was made carries a COMMENT that starts with 'followup-scheduler'.  So
 -- a column of the bookings table goes only if the install added it; a grant
--- only if the install gave it; and a followup_call_request which the
--- deployment has replaced stays.  It may be run again; one transaction.
+-- only if the install gave it; and a followup_call_request or followup_gate
+-- which the deployment has replaced stays in any case.  It may be run again;
+-- one transaction.
 
 \set followup_quiet :QUIET
 \set QUIET on
@@ -18,11 +22,30 @@ SELECT to_regclass(format('%I.%I', :'schema', :'table'))::oid
     coalesce(to_regclass(format('%I.%I', :'schema', :'table'))::oid, 0)
         AS followup_table,
     coalesce(to_regnamespace(quote_ident(:'schema'))::oid, 0)
-        AS followup_schema,
-    coalesce(to_regprocedure(format('%I.followup_call_request(uuid)',
-        :'schema'))::oid, 0) AS followup_call_request
+        AS followup_schema
 \gset
 
+-- Triggers, index (also one whose build was interrupted: that has no COMMENT
+-- yet), functions: what depends on another goes first.
+SELECT format('DROP TRIGGER %I ON %I.%I', t.tgname, :'schema', :'table')
+FROM pg_trigger t
+WHERE t.tgrelid = :followup_table
+    AND obj_description(t.oid, 'pg_trigger') LIKE 'followup-scheduler %'
+\gexec
+SELECT format('DROP INDEX %s', i.indexrelid::regclass)
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE i.indrelid = :followup_table
+    AND (c.relname = 'followup_bookings_due_idx'
+    OR obj_description(c.oid, 'pg_class') LIKE 'followup-scheduler %')
+\gexec
+SELECT format('DROP FUNCTION %s', p.oid::regprocedure) FROM pg_proc p
+WHERE p.pronamespace = :followup_schema
+    AND obj_description(p.oid, 'pg_proc') LIKE 'followup-scheduler %'
+    AND (p.proname NOT IN ('followup_call_request', 'followup_gate')
+    OR split_part(obj_description(p.oid, 'pg_proc'), ' ', 2) = md5(p.prosrc))
+\gexec
+
+\if :purge
 -- The grants on what is not ours, as far as the role did not have them before.
 SELECT CASE granted ->> 'on'
     WHEN 'schema' THEN format('REVOKE USAGE ON SCHEMA %I FROM %I', :'schema',
@@ -41,33 +64,15 @@ WHERE EXISTS (SELECT FROM pg_roles WHERE rolname = granted ->> 'role')
         AND attname = granted ->> 'column' AND NOT attisdropped))
 \gexec
 
--- Triggers, index (also one whose build was interrupted: that has no COMMENT
--- yet), view, functions, tables, columns: what depends on another goes first.
-SELECT format('DROP TRIGGER %I ON %I.%I', t.tgname, :'schema', :'table')
-FROM pg_trigger t
-WHERE t.tgrelid = :followup_table
-    AND obj_description(t.oid, 'pg_trigger') LIKE 'followup-scheduler %'
-\gexec
-SELECT format('DROP INDEX %s', i.indexrelid::regclass)
-FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-WHERE i.indrelid = :followup_table
-    AND (c.relname = 'followup_bookings_due_idx'
-    OR obj_description(c.oid, 'pg_class') LIKE 'followup-scheduler %')
-\gexec
 SELECT format('DROP VIEW %s', c.oid::regclass) FROM pg_class c
 WHERE c.relkind = 'v' AND c.relnamespace = :followup_schema
     AND obj_description(c.oid, 'pg_class') LIKE 'followup-scheduler %'
 \gexec
-SELECT format('DROP FUNCTION %s', p.oid::regprocedure) FROM pg_proc p
-WHERE p.pronamespace = :followup_schema
-    AND obj_description(p.oid, 'pg_proc') LIKE 'followup-scheduler %'
-    AND (p.oid <> :followup_call_request
-    OR split_part(obj_description(p.oid, 'pg_proc'), ' ', 2) = md5(p.prosrc))
-\gexec
 SELECT format('DROP TABLE %s', c.oid::regclass) FROM pg_class c
 WHERE c.relkind = 'r' AND c.relnamespace = :followup_schema
     AND c.relname IN ('followup_failures', 'followup_attempts',
-        'followup_obsolete_tasks')
+        'followup_obsolete_tasks', 'followup_settings', 'followup_pauses',
+        'followup_backlog')
     AND obj_description(c.oid, 'pg_class') LIKE 'followup-scheduler%'
 \gexec
 SELECT format('ALTER TABLE %I.%I DROP COLUMN %I', :'schema', :'table',
@@ -77,13 +82,23 @@ WHERE a.attrelid = :followup_table AND a.attnum > 0 AND NOT a.attisdropped
     AND col_description(a.attrelid, a.attnum) LIKE 'followup-scheduler:%'
 \gexec
 
-SELECT to_regprocedure(format('%I.followup_call_request(uuid)', :'schema'))
-    IS NOT NULL AS followup_kept
+\endif
+
+SELECT coalesce(string_agg(format('kept %s: this deployment has its own',
+    p.oid::regprocedure), E'\n'), '') AS followup_kept
+FROM pg_proc p WHERE p.pronamespace = :followup_schema
+    AND p.proname IN ('followup_call_request', 'followup_gate')
 \gset
 COMMIT;
 
-\if :followup_kept
-\echo kept :"schema".followup_call_request(uuid): this deployment has its own
+SELECT :'followup_kept' <> '' AS followup_has_kept
+\gset
+\if :followup_has_kept
+\echo :followup_kept
 \endif
 \echo follow-up scheduling is not installed on :"schema".:"table" any more
+\if :purge
+\else
+\echo its columns and tables are kept: install goes on where it was, uninstall --purge removes them
+\endif
 \set QUIET :followup_quiet

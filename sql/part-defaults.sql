@@ -13,6 +13,14 @@
 \else
 \set grant_to ''
 \endif
+\if :{?paused}
+\else
+\set paused off
+\endif
+\if :{?purge}
+\else
+\set purge off
+\endif
 \if :{?lock_timeout}
 \else
 \set lock_timeout 10s

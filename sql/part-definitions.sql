@@ -74,6 +74,7 @@ FROM (VALUES
     ('FUNCTION', '%1$I.followup_due_at(%1$I.%2$I)', :'followup_body_due'),
     ('FUNCTION', '%1$I.followup_call_request(uuid)',
         :'followup_body_call_request'),
+    ('FUNCTION', '%1$I.followup_gate(%1$I.%2$I)', :'followup_body_gate'),
     ('FUNCTION', '%1$I.followup_retry(uuid)', :'followup_body_retry'),
     ('FUNCTION', '%1$I.followup_retry_all(text,timestamp with time zone,'
         'timestamp with time zone)', :'followup_body_retry_all'),

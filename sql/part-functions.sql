@@ -38,11 +38,14 @@ REVOKE ALL ON FUNCTION :"schema".schedule_followup_cloud_task(),
     :"schema".followup_booking_changed(), :"schema".followup_retry(uuid),
     :"schema".followup_retry_all(text, timestamptz, timestamptz) FROM PUBLIC;
 
--- A followup_call_request that is not what we installed is the deployment's
--- own: it stays.
-SELECT NOT EXISTS (SELECT FROM :followup_found
-    WHERE identity = format('%I.followup_call_request(uuid)', :'schema')
-        AND source IS DISTINCT FROM mark_source) AS followup_ours
+-- A followup_call_request or followup_gate that is not what we installed is
+-- the deployment's own: it stays.
+SELECT coalesce(bool_and(identity NOT LIKE '%.followup\_call\_request(%'), true)
+        AS followup_ours,
+    coalesce(bool_and(identity NOT LIKE '%.followup\_gate(%'), true)
+        AS followup_gate_ours
+FROM :followup_defined JOIN :followup_found USING (kind, identity)
+WHERE kind = 'FUNCTION' AND found.source IS DISTINCT FROM mark_source
 \gset
 \if :followup_ours
 CREATE OR REPLACE FUNCTION
@@ -50,4 +53,11 @@ CREATE OR REPLACE FUNCTION
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp AS :'followup_body_call_request';
 REVOKE ALL ON FUNCTION :"schema".followup_call_request(uuid) FROM PUBLIC;
+\endif
+\if :followup_gate_ours
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_gate(booking :"schema".:"table", OUT verdict text,
+    OUT until timestamptz, OUT reason text)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_gate';
 \endif

@@ -2,10 +2,18 @@
 -- objects that are not ours, the COMMENT of followup_failures keeps what it did
 -- not have, for the uninstall.
 
--- Whoever has had the rights of a daemon from an earlier version gets those to
--- what has come since.
+-- Whoever has had the rights of a daemon, from an earlier version or before an
+-- uninstall, gets those to what has come since.
 SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
-    '%I.followup_attempts TO %s', :'schema', a.grantee::regrole)
+        '%I.followup_attempts TO %s', :'schema', a.grantee::regrole),
+    format('GRANT SELECT ON %1$I.followup_dead_letters, '
+        '%1$I.followup_pauses, %1$I.followup_backlog TO %2$s', :'schema',
+        a.grantee::regrole),
+    format('GRANT EXECUTE ON FUNCTION %1$I.followup_due_at(%1$I.%2$I), '
+        '%1$I.followup_gate(%1$I.%2$I), %1$I.followup_call_request(uuid), '
+        '%1$I.followup_retry(uuid), '
+        '%1$I.followup_retry_all(text, timestamptz, timestamptz) TO %3$s',
+        :'schema', :'table', a.grantee::regrole)
 FROM pg_class c, aclexplode(c.relacl) a
 WHERE c.oid = to_regclass(format('%I.followup_failures', :'schema'))
     AND a.privilege_type = 'INSERT' AND a.grantee NOT IN (0, c.relowner)
@@ -54,9 +62,11 @@ GRANT SELECT, UPDATE (task_name, task_scheduled_at, task_status, executed_at,
 GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_failures,
     :"schema".followup_attempts, :"schema".followup_obsolete_tasks
     TO :"grant_to";
-GRANT SELECT ON :"schema".followup_dead_letters TO :"grant_to";
+GRANT SELECT ON :"schema".followup_dead_letters, :"schema".followup_pauses,
+    :"schema".followup_backlog TO :"grant_to";
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_due_at(:"schema".:"table"),
+    :"schema".followup_gate(:"schema".:"table"),
     :"schema".followup_call_request(uuid), :"schema".followup_retry(uuid),
     :"schema".followup_retry_all(text, timestamptz, timestamptz)
     TO :"grant_to";

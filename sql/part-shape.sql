@@ -1,14 +1,13 @@
 -- part-shape.sql: the shape of the bookings table, on which some of the
 -- definitions depend.
 --
--- Sets followup_local_time, followup_zoned, followup_has_is_deleted and
--- followup_has_history, and fails on a table that it does not understand.
+-- Sets followup_local_time, followup_zoned and followup_has_is_deleted, and
+-- fails on a table that it does not understand.
 
 WITH col AS (
     SELECT a.attname::text AS name,
         format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL) AS type,
-        t.typcategory AS category,
-        col_description(a.attrelid, a.attnum) AS comment
+        t.typcategory AS category
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
     WHERE a.attrelid = to_regclass(format('%I.%I', :'schema', :'table'))
         AND a.attnum > 0 AND NOT a.attisdropped
@@ -21,17 +20,13 @@ WITH col AS (
         (SELECT category FROM col WHERE name = 'booking_type') AS type_category,
         EXISTS (SELECT FROM col WHERE name = 'timezone') AS has_timezone,
         EXISTS (SELECT FROM col WHERE name = 'is_deleted'
-            AND type = 'boolean') AS has_is_deleted,
-        NOT EXISTS (SELECT FROM col WHERE name = 'task_status'
-            AND coalesce(comment, '') NOT LIKE 'followup-scheduler%; history%')
-            AS has_history
+            AND type = 'boolean') AS has_is_deleted
 )
 SELECT due_type IS NOT DISTINCT FROM 'timestamp without time zone'
         AS followup_local_time,
     due_type IS NOT DISTINCT FROM 'timestamp without time zone'
         AND has_timezone AS followup_zoned,
     has_is_deleted AS followup_has_is_deleted,
-    has_history AS followup_has_history,
     set_config('followup.problem', CASE
         WHEN relkind IS NULL THEN 'there is no table %s'
         WHEN relkind <> 'r' THEN '%s is not an ordinary table'

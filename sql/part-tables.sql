@@ -1,8 +1,14 @@
 -- part-tables.sql: the tables of what went wrong, of attempts whose outcome is
--- not known, and of what is left to delete.
+-- not known, of what is left to delete, of what waits and of what is left
+-- alone.
+--
+-- This comes before the columns, whose lock would keep writers waiting while
+-- history is looked through.
 
 SELECT to_regclass(format('%I.followup_failures', :'schema')) IS NULL
         AS followup_make_failures,
+    to_regclass(format('%I.followup_settings', :'schema')) IS NULL
+        AS followup_make_settings,
     to_regclass(format('%I.followup_attempts', :'schema')) IS NULL
         AS followup_make_attempts,
     to_regclass(format('%I.followup_obsolete_tasks', :'schema')) IS NULL
@@ -31,13 +37,16 @@ CREATE TABLE :"schema".followup_attempts (
 COMMENT ON TABLE :"schema".followup_attempts IS 'followup-scheduler: attempts '
     'at a call that were begun and whose outcome is not known';
 
--- The version before this one kept the same fact in the row, as this sentence.
+-- An earlier version kept the same fact in the row, as this sentence.
+\if :followup_make_failures
+\else
 INSERT INTO :"schema".followup_attempts (booking_id)
 SELECT b.id FROM :"schema".:"table" b
 WHERE b.task_status IN ('pending', 'scheduled')
     AND :"schema".followup_is_followup_type(b.booking_type::text)
     AND b.last_execution_error = 'an attempt to start the call was begun, '
         'and its outcome is not known';
+\endif
 \endif
 \if :followup_make_obsolete
 CREATE TABLE :"schema".followup_obsolete_tasks (
@@ -51,3 +60,64 @@ COMMENT ON TABLE :"schema".followup_obsolete_tasks IS 'followup-scheduler: '
 \endif
 CREATE INDEX IF NOT EXISTS followup_obsolete_tasks_booking_idx
     ON :"schema".followup_obsolete_tasks (booking_id);
+
+\if :followup_make_settings
+CREATE TABLE :"schema".followup_settings (
+    name text PRIMARY KEY CHECK (name <> ''),
+    value text NOT NULL);
+COMMENT ON TABLE :"schema".followup_settings IS 'followup-scheduler: settings; '
+    'installed_at is when scheduling was first installed';
+CREATE TABLE :"schema".followup_pauses (
+    scope text PRIMARY KEY
+        CHECK (scope = 'all' OR scope LIKE 'tenant:_%'),
+    reason text NOT NULL CHECK (btrim(reason) <> ''),
+    paused_by text NOT NULL DEFAULT session_user,
+    paused_at timestamptz NOT NULL DEFAULT now(),
+    until timestamptz CHECK (until >= paused_at AND isfinite(until)),
+    except_tenants text[] NOT NULL DEFAULT '{}'
+        CHECK (array_position(except_tenants, NULL) IS NULL),
+    CHECK (scope = 'all' OR except_tenants = '{}'));
+COMMENT ON TABLE :"schema".followup_pauses IS 'followup-scheduler: whose calls '
+    'wait, and for how long; a pause that has ended is kept, because bookings '
+    'that became due in it are still looked for';
+CREATE TABLE :"schema".followup_backlog (
+    booking_id uuid PRIMARY KEY,
+    due_at timestamptz);
+COMMENT ON TABLE :"schema".followup_backlog IS 'followup-scheduler: bookings '
+    'that were overdue when scheduling was first installed, which are left '
+    'alone unless they are moved';
+
+-- History must not start ringing: what is overdue at the first install is not
+-- called.  No row of the application is written for that, and what is moved
+-- later has another time, by which it is judged.  What an earlier service has
+-- scheduled counts too.  Where the time cannot be determined, the reading of
+-- scheduled_at itself tells whether it has passed.  A policy that hides rows
+-- must raise an error here instead.
+\if :followup_make_failures
+SET LOCAL row_security = off;
+SELECT CASE WHEN EXISTS (SELECT FROM pg_attribute
+        WHERE attrelid = to_regclass(format('%I.%I', :'schema', :'table'))
+        AND attname = 'task_status' AND NOT attisdropped)
+    THEN 'coalesce(b.task_status::text, '''') NOT IN (''executed'', '
+        '''cancelled'', ''failed'')'
+    ELSE 'true' END AS followup_to_come
+\gset
+INSERT INTO :"schema".followup_backlog (booking_id, due_at)
+SELECT b.id, x.due FROM :"schema".:"table" b CROSS JOIN LATERAL
+    (SELECT :"schema".followup_due_at(b) AS due OFFSET 0) x
+WHERE :"schema".followup_is_followup_type(b.booking_type::text)
+    AND :followup_to_come AND (x.due < now()
+        OR (x.due IS NULL AND b.scheduled_at < now() AT TIME ZONE 'UTC'));
+\endif
+INSERT INTO :"schema".followup_settings VALUES ('installed_at', now()::text);
+\endif
+
+-- In the transaction that makes the triggers, so that nobody is rung before.
+\if :paused
+INSERT INTO :"schema".followup_pauses AS p (scope, reason)
+VALUES ('all', 'installed with --paused')
+ON CONFLICT (scope) DO UPDATE SET reason = excluded.reason,
+    paused_by = excluded.paused_by, paused_at = excluded.paused_at,
+    until = NULL, except_tenants = '{}'
+WHERE p.until <= now();
+\endif

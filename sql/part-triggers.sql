@@ -17,8 +17,9 @@ FROM :followup_defined JOIN :followup_found USING (kind, identity)
 WHERE kind = 'TRIGGER' AND NOT enabled
 \gexec
 REVOKE ALL ON :"schema".followup_failures, :"schema".followup_attempts,
-    :"schema".followup_obsolete_tasks, :"schema".followup_dead_letters
-    FROM PUBLIC;
+    :"schema".followup_obsolete_tasks, :"schema".followup_dead_letters,
+    :"schema".followup_settings, :"schema".followup_pauses,
+    :"schema".followup_backlog FROM PUBLIC;
 
 SELECT format('COMMENT ON %s %s IS %L', kind, identity, format(
     'followup-scheduler %s %s', md5(defined.source), found.text))

@@ -8,19 +8,8 @@
 \pset format unaligned
 BEGIN READ ONLY;
 SET LOCAL search_path = pg_catalog, pg_temp;
-SELECT set_config('followup.schema', :'schema', true) AS followup_unused,
-    set_config('followup.table', :'table', true) AS followup_unused
-\gset
-DO $$BEGIN
-    IF to_regprocedure(format('%1$I.followup_due_at(%1$I.%2$I)',
-        current_setting('followup.schema'), current_setting('followup.table'))
-        ) IS NULL THEN
-        RAISE EXCEPTION 'follow-up scheduling is not installed on %.%',
-            current_setting('followup.schema'), current_setting('followup.table')
-            USING HINT = 'run followup-trigger install, or name the table by '
-            '--schema and --table';
-    END IF;
-END$$;
+\ir part-installed.sql
+\ir part-pauses.sql
 
 SELECT format('scheduling on %I.%I: %s', :'schema', :'table', CASE
     WHEN count(*) = 0 THEN 'no triggers (run followup-trigger install)'
@@ -53,8 +42,19 @@ SELECT coalesce((SELECT format('oldest overdue pending booking: %s, due %s '
     FROM (SELECT b.id, :"schema".followup_due_at(b) AS due
         FROM :"schema".:"table" b WHERE b.task_status = 'pending'
         AND :"schema".followup_is_followup_type(b.booking_type::text)) AS o
-    WHERE o.due < now() ORDER BY o.due LIMIT 1),
+    WHERE o.due < now() AND NOT EXISTS (SELECT FROM
+        :"schema".followup_backlog k WHERE (k.booking_id, k.due_at)
+            = (o.id, o.due)) ORDER BY o.due LIMIT 1),
     'oldest overdue pending booking: none');
+
+-- Those that were overdue at the first install are left alone.
+SELECT format('left alone, overdue at the first install (%s): %s',
+    date_trunc('second', s.value::timestamptz), count(b.id))
+FROM :"schema".followup_settings s LEFT JOIN (:"schema".followup_backlog k
+    JOIN :"schema".:"table" b ON b.id = k.booking_id
+        AND b.task_status IN ('pending', 'scheduled')
+        AND :"schema".followup_due_at(b) IS NOT DISTINCT FROM k.due_at) ON true
+WHERE s.name = 'installed_at' GROUP BY s.value;
 
 -- A row without a due time is never called.  Its zone is the likely reason.
 SELECT format('pending bookings without a due time (unknown time zone): %s%s',

@@ -10,6 +10,7 @@
 \ir part-begin.sql
 \ir part-shape.sql
 \ir part-bodies.sql
+\ir part-gate.sql
 \ir part-definitions.sql
 \pset tuples_only on
 \pset format unaligned
@@ -48,8 +49,9 @@ FROM (SELECT kind, identity, replaced, CASE
             'or for another shape of the table: run followup-trigger install'
         END AS reason
     FROM :followup_defined LEFT JOIN :followup_found USING (kind, identity),
-        LATERAL (SELECT coalesce(identity = format(
-            '%I.followup_call_request(uuid)', :'schema')
+        LATERAL (SELECT coalesce(identity IN (format(
+            '%I.followup_call_request(uuid)', :'schema'), format(
+            '%1$I.followup_gate(%1$I.%2$I)', :'schema', :'table'))
             AND found.source IS DISTINCT FROM mark_source
             AND found.text IS NOT NULL, false) AS replaced) AS r
     ) AS checked;
@@ -99,7 +101,17 @@ WITH needed (tab, col, kind, len) AS (VALUES
     ('followup_obsolete_tasks', 'obsolete_at', 'timestamp with time zone', 0),
     ('followup_obsolete_tasks', 'attempts', 'integer', 0),
     ('followup_obsolete_tasks', 'next_attempt_at',
-        'timestamp with time zone', 0)
+        'timestamp with time zone', 0),
+    ('followup_settings', 'name', 'text', 0),
+    ('followup_settings', 'value', 'text', 0),
+    ('followup_pauses', 'scope', 'text', 0),
+    ('followup_pauses', 'reason', 'text', 0),
+    ('followup_pauses', 'paused_by', 'text', 0),
+    ('followup_pauses', 'paused_at', 'timestamp with time zone', 0),
+    ('followup_pauses', 'until', 'timestamp with time zone', 0),
+    ('followup_pauses', 'except_tenants', 'text[]', 0),
+    ('followup_backlog', 'booking_id', 'uuid', 0),
+    ('followup_backlog', 'due_at', 'timestamp with time zone', 0)
 ), found AS (
     SELECT n.*, format('%I.%I.%I', :'schema', n.tab, n.col) AS name,
         format_type(a.atttypid, a.atttypmod) AS type,
@@ -135,7 +147,9 @@ SELECT CASE WHEN EXISTS (SELECT FROM pg_constraint c
         k.tab, k.key) END
 FROM (VALUES ('followup_failures', '(booking_id, stage)'),
     ('followup_attempts', '(booking_id)'),
-    ('followup_obsolete_tasks', '(task_name)')) AS k (tab, key);
+    ('followup_obsolete_tasks', '(task_name)'),
+    ('followup_settings', '(name)'), ('followup_pauses', '(scope)'),
+    ('followup_backlog', '(booking_id)')) AS k (tab, key);
 
 -- The shape by which followup_due_at reads scheduled_at.
 SELECT CASE WHEN NOT EXISTS (SELECT FROM :followup_found
@@ -155,7 +169,9 @@ SELECT CASE WHEN has_table_privilege('public', rel,
         'followup-trigger install', rel::regclass)
     ELSE format('ok privacy of %s', rel::regclass) END
 FROM (VALUES ('followup_failures'), ('followup_attempts'),
-    ('followup_obsolete_tasks'), ('followup_dead_letters')) AS t (name),
+    ('followup_obsolete_tasks'), ('followup_dead_letters'),
+    ('followup_settings'), ('followup_pauses'), ('followup_backlog'))
+    AS t (name),
     LATERAL (SELECT to_regclass(format('%I.%I', :'schema', name))::oid AS rel)
     AS r
 WHERE rel IS NOT NULL;
@@ -193,7 +209,9 @@ WITH object AS (
         ('followup_obsolete_tasks', 'SELECT'),
         ('followup_obsolete_tasks', 'INSERT'),
         ('followup_obsolete_tasks', 'UPDATE'),
-        ('followup_obsolete_tasks', 'DELETE')) AS p (rel, privilege)
+        ('followup_obsolete_tasks', 'DELETE'),
+        ('followup_pauses', 'SELECT'), ('followup_backlog', 'SELECT'))
+        AS p (rel, privilege)
     JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', :'schema', p.rel))
     UNION ALL
     SELECT 'UPDATE', 'column', a.attrelid, a.attrelid::regclass || '.'

@@ -331,6 +331,45 @@ record_failure(const struct execute *x, const struct booking *booking,
 }
 
 /*
+ * Ask the gate whether ${booking}, which is to be called, may be called now.
+ * Where it has to wait, its task has come to nothing: followup-schedule makes
+ * another one, and no attempt was made.  Return 1 if it may, 0 with ${result}
+ * set otherwise.
+ */
+static int
+may_call(const struct execute *x, const struct booking *booking,
+    const struct execute_callback *callback, struct execute_result *result)
+{
+	struct voice_agent_error error = { .retry_after = -1 };
+	char why[BOOKING_WHY_LEN];
+
+	(void)booking_why_not(booking, why);
+	if (booking->in_backlog) {
+		conclude(result, EXECUTE_SKIPPED, "not called: %s", why);
+		return (0);
+	}
+	switch (booking->verdict) {
+	case BOOKING_CALL:
+		return (1);
+	case BOOKING_NEVER:
+		(void)snprintf(error.text, sizeof(error.text), "%s", why);
+		record_failure(x, booking, callback, VOICE_AGENT_REFUSED,
+		    &error, result);
+		return (0);
+	default:
+		break;
+	}
+	if (booking->status == BOOKING_SCHEDULED &&
+	    booking_task_gone(x->bookings, booking, NULL) != DB_OK) {
+		database_failed(x, result);
+		return (0);
+	}
+	conclude(result, EXECUTE_SKIPPED, "not called now: %s; another task "
+	    "is made after that", why);
+	return (0);
+}
+
+/*
  * Start the call of ${booking}, whose attempt has been counted, with the body
  * ${text}; it may be NULL.
  */
@@ -408,6 +447,7 @@ execute_locked(const struct execute *x, const struct booking *booking,
 		return;
 	}
 	if (!needs_call(x, booking, callback, result) ||
+	    !may_call(x, booking, callback, result) ||
 	    give_up_unknown(x, booking, callback, result))
 		return;
 	if (booking_begun(x->bookings, booking, &body, &changed) != DB_OK) {
@@ -419,7 +459,7 @@ execute_locked(const struct execute *x, const struct booking *booking,
 	else {
 		result->retry_after = BUSY_RETRY;
 		conclude(result, EXECUTE_LATER,
-		    "the booking changed in this moment");
+		    "the booking changed, or was paused, in this moment");
 	}
 	free(body);
 }

@@ -16,7 +16,8 @@ enum column {
 	COL_EXECUTED_AT, COL_EXECUTION_ATTEMPTS, COL_LAST_ERROR,
 	COL_SCHEDULED_AT, COL_TIMEZONE, COL_DUE, COL_DUE_IN,
 	COL_SCHEDULE_ATTEMPTS, COL_RETRY_IN, COL_OUTCOME_UNKNOWN,
-	COL_KEY, COL_TASK_BODY, COL_OBSOLETE_TASKS,
+	COL_KEY, COL_TASK_BODY, COL_OBSOLETE_TASKS, COL_VERDICT,
+	COL_WAIT_UNTIL, COL_VERDICT_REASON, COL_IN_BACKLOG,
 };
 
 /**
@@ -46,6 +47,17 @@ parse_status(const char *text)
 		if (strcmp(text, names[i]) == 0)
 			return ((enum booking_status)i);
 	return (BOOKING_OTHER);
+}
+
+/* A gate that says nothing we know lets nobody be called. */
+static enum booking_verdict
+parse_verdict(const char *text)
+{
+
+	if (text != NULL && strcmp(text, "call") == 0)
+		return (BOOKING_CALL);
+	return (text != NULL && strcmp(text, "never") == 0 ? BOOKING_NEVER :
+	    BOOKING_WAIT);
 }
 
 static const char *
@@ -120,13 +132,17 @@ fill(struct booking *booking, const char *id, const PGresult *rows, int row)
 	booking->key = get(rows, row, COL_KEY);
 	booking->task_body = get(rows, row, COL_TASK_BODY);
 	booking->obsolete_tasks = get(rows, row, COL_OBSOLETE_TASKS);
+	booking->verdict = parse_verdict(get(rows, row, COL_VERDICT));
+	booking->wait_until = get_time(rows, row, COL_WAIT_UNTIL);
+	booking->verdict_reason = get(rows, row, COL_VERDICT_REASON);
+	booking->in_backlog = get_bool(rows, row, COL_IN_BACKLOG);
 }
 
 /*
  * One row for each id, in the order asked.  Columns that this deployment
  * lacks come from "absent": the innermost query that has a name answers it.
  * OFFSET 0 keeps the planner from joining whole tables: each row is looked up
- * by its key.
+ * by its key.  The gate is not asked about what is not to come.
  */
 static const struct bookings_sql read_sql = { "read",
     "SELECT b.id IS NOT NULL, b.task_status, b.tenant_id, b.lead_id, "
@@ -144,7 +160,9 @@ static const struct bookings_sql read_sql = { "read",
     "'leadId', b.lead_id, 'assignedUserId', b.assigned_user_id, "
     "'idempotencyKey', k.key, 'scheduledAt', k.due), "
     "(SELECT string_agg(o.task_name || E'\\n', '' ORDER BY o.obsolete_at) "
-    "FROM {S}.followup_obsolete_tasks o WHERE o.booking_id = u.id) "
+    "FROM {S}.followup_obsolete_tasks o WHERE o.booking_id = u.id), "
+    "b.verdict, " BOOKINGS_US("b.until") ", b.reason, "
+    BOOKINGS_IN_BACKLOG("u.id", "b.due") " "
     "FROM unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) "
     "CROSS JOIN " BOOKINGS_ABSENT " LEFT JOIN LATERAL (SELECT b.id, "
     "b.task_status::text AS task_status, tenant_id::text AS tenant_id, "
@@ -154,8 +172,12 @@ static const struct bookings_sql read_sql = { "read",
     "coalesce(is_deleted::text::boolean, false) AS is_deleted, b.task_name, "
     "b.task_scheduled_at, b.executed_at, b.execution_attempts, "
     "b.last_execution_error, b.scheduled_at::text AS scheduled_at, "
-    "timezone::text AS timezone, {S}.followup_due_at(b) AS due "
-    "FROM {T} b WHERE b.id = u.id OFFSET 0) AS b ON true "
+    "timezone::text AS timezone, {S}.followup_due_at(b) AS due, "
+    "g.verdict, g.until, g.reason "
+    "FROM {T} b LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason "
+    "FROM {S}.followup_gate(b) AS g "
+    "WHERE b.task_status IN ('pending', 'scheduled') OFFSET 0) AS g ON true "
+    "WHERE b.id = u.id OFFSET 0) AS b ON true "
     "LEFT JOIN LATERAL (SELECT i.due, left('followup:' "
     "|| coalesce(b.tenant_id, '') || ':' || b.id || ':' || i.due, 255) "
     "AS key "
@@ -325,6 +347,24 @@ booking_time(int64_t us, int digits, char buf[BOOKING_TIME_LEN])
 	len = strftime(buf, BOOKING_TIME_LEN, "%Y-%m-%dT%H:%M:%S", &tm);
 	(void)snprintf(&buf[len], BOOKING_TIME_LEN - len, ".%0*" PRId64 "Z",
 	    digits, digits == 3 ? fraction / 1000 : fraction);
+	return (buf);
+}
+
+/**
+ * booking_why_not(booking, buf):
+ * Write to ${buf} why the gate does not let ${booking} be called now, and
+ * until when, and return it.
+ */
+const char *
+booking_why_not(const struct booking *booking, char buf[BOOKING_WHY_LEN])
+{
+	char until[BOOKING_TIME_LEN];
+	const char *time = booking_time(booking->wait_until, 3, until);
+
+	(void)snprintf(buf, BOOKING_WHY_LEN, "%.240s%s%s",
+	    booking->verdict_reason != NULL ? booking->verdict_reason :
+	    "followup_gate does not let it be called, and does not say why",
+	    time != NULL ? ", until " : "", time != NULL ? time : "");
 	return (buf);
 }
 

@@ -26,6 +26,13 @@ enum booking_status {
 	BOOKING_OTHER,		/* a value that is not ours: leave it alone */
 };
 
+/* What followup_gate says: may somebody be rung now? */
+enum booking_verdict {
+	BOOKING_CALL,
+	BOOKING_WAIT,		/* not now */
+	BOOKING_NEVER,
+};
+
 /* The two ends of a booking's way, each with a lock and failures of its own. */
 enum booking_stage { BOOKING_SCHEDULE, BOOKING_EXECUTE };
 
@@ -58,6 +65,16 @@ struct booking {
 	int64_t due;			/* BOOKING_NO_TIME: not determinable */
 	double due_in;			/* seconds from now; negative: past */
 	double retry_in;		/* until its next attempt at a task */
+
+	/*
+	 * What the gate says of a booking that is pending or scheduled, until
+	 * when (BOOKING_NO_TIME: no end is known) and why.  In the backlog is
+	 * one that was overdue at the first install: it is left alone.
+	 */
+	enum booking_verdict verdict;
+	int64_t wait_until;
+	const char *verdict_reason;
+	int in_backlog;
 
 	/*
 	 * For the time it is due: the idempotency key of its call,
@@ -133,6 +150,16 @@ void booking_unlock(struct bookings *, enum booking_stage,
  * or NULL where ${time} is BOOKING_NO_TIME.
  */
 const char *booking_time(int64_t, int, char [BOOKING_TIME_LEN]);
+
+/* Room for what booking_why_not writes, with its NUL. */
+#define BOOKING_WHY_LEN		320
+
+/**
+ * booking_why_not(booking, buf):
+ * Write to ${buf} why the gate does not let ${booking} be called now, and
+ * until when, and return it.
+ */
+const char *booking_why_not(const struct booking *, char [BOOKING_WHY_LEN]);
 
 /**
  * booking_epoch(booking):

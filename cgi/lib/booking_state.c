@@ -139,7 +139,9 @@ static const struct bookings_sql begun_sql = { "begun",
     "its outcome is not known' "
     "FROM " BOOKINGS_ABSENT " WHERE b.id = $1::uuid "
     "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
-    "AND " DUE " = $2::bigint AND " BOOKINGS_IS_WANTED " RETURNING b.id), "
+    "AND " DUE " = $2::bigint AND " BOOKINGS_IS_WANTED " "
+    "AND (SELECT g.verdict FROM {S}.followup_gate(b) AS g) = 'call' "
+    "RETURNING b.id), "
     "begun AS (INSERT INTO {S}.followup_attempts (booking_id) "
     "SELECT changed.id FROM changed "
     "ON CONFLICT (booking_id) DO UPDATE SET begun_at = now()) "
@@ -150,7 +152,8 @@ static const struct bookings_sql begun_sql = { "begun",
  * Count an attempt at the call of ${booking}, note that it has begun, and set
  * ${body} to the text of the call's body as followup_call_request makes it,
  * which the caller frees, or to NULL if it makes none.  ${changed} is 0 if
- * the booking is not to be called any more, or not at this time.
+ * the booking is not to be called any more, not at this time, or not now by
+ * what the gate says.
  */
 enum db_outcome
 booking_begun(struct bookings *b, const struct booking *booking, char **body,
@@ -374,13 +377,14 @@ static const struct bookings_sql task_gone_sql = { "task gone",
     "WITH changed AS (UPDATE {T} b SET task_status = 'pending', "
     "task_name = NULL, task_scheduled_at = NULL "
     "WHERE b.id = $1::uuid AND " BOOKINGS_STATUS " = 'scheduled' "
-    "AND b.task_name = $2 RETURNING b.id) "
+    "AND b.task_name IS NOT DISTINCT FROM $2 RETURNING b.id) "
     "SELECT count(*) FROM changed" };
 
 /**
  * booking_task_gone(bookings, booking, changed):
  * Put a scheduled ${booking} back to pending because its task is gone before
- * it was executed: the attempts that were made at its call still count.
+ * it was executed, or has come to nothing: the attempts that were made at its
+ * call still count.
  */
 enum db_outcome
 booking_task_gone(struct bookings *b, const struct booking *booking,

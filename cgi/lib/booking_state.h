@@ -45,7 +45,8 @@ enum db_outcome booking_scheduled(struct bookings *, struct booking_task *,
  * Count an attempt at the call of ${booking}, note that it has begun, and set
  * ${body} to the text of the call's body as followup_call_request makes it,
  * which the caller frees, or to NULL if it makes none.  ${changed} is 0 if
- * the booking is not to be called any more, or not at this time.
+ * the booking is not to be called any more, not at this time, or not now by
+ * what the gate says.
  */
 enum db_outcome booking_begun(struct bookings *, const struct booking *,
     char **, int *);
@@ -102,7 +103,8 @@ enum db_outcome booking_unschedule(struct bookings *, const struct booking *,
 /**
  * booking_task_gone(bookings, booking, changed):
  * Put a scheduled ${booking} back to pending because its task is gone before
- * it was executed: the attempts that were made at its call still count.
+ * it was executed, or has come to nothing: the attempts that were made at its
+ * call still count.
  */
 enum db_outcome booking_task_gone(struct bookings *, const struct booking *,
     int *);

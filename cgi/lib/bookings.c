@@ -273,9 +273,17 @@ bookings_disconnect(struct bookings *b)
  *
  * Overdue are those whose time has passed without a call, and those that are
  * due soon and have a task for another time, because they were moved while
- * the triggers were off.  Of them a page is drawn by lot, so that many that
- * wait in a paused queue do not keep others from being looked at.
+ * the triggers were off, or name no task.  Of them a page is drawn by lot, so
+ * that many that wait in a paused queue do not keep others from being looked
+ * at.
+ *
+ * What a pause of ours holds is not looked at.  After the pause, its bookings
+ * have a whole window again: they are found if they became due in the pause,
+ * or in the window before it.  The backlog is left alone.
  */
+#define PAUSED		"p.until IS NULL OR p.until > now()"
+#define TENANT								\
+    "coalesce((SELECT tenant_id::text FROM (SELECT b.*) AS r), '')"
 static const char sweep_sql[] =
     "WITH pending AS (SELECT b.id, "
     "(SELECT tenant_id::text FROM (SELECT b.*) AS r) AS tenant_id, "
@@ -284,12 +292,27 @@ static const char sweep_sql[] =
     "(SELECT {S}.followup_due_at(b) AS due OFFSET 0) x "
     "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_WANTED " "
     "AND (b.scheduled_at, b.id) > ($2, $3::uuid) "
-    "AND b.scheduled_at > (now() AT TIME ZONE 'UTC') "
-    "- $1::float8 * interval '1 s' - interval '1 day' "
+    "AND b.scheduled_at > ((SELECT least(now(), min(p.paused_at)) "
+    "FROM {S}.followup_pauses p WHERE p.until "
+    "BETWEEN now() - $1::float8 * interval '1 s' AND now()) "
+    "AT TIME ZONE 'UTC') - $1::float8 * interval '1 s' - interval '1 day' "
     "AND b.scheduled_at < (now() AT TIME ZONE 'UTC') "
     "+ interval '31 days' "
     "AND (x.due IS NULL OR x.due BETWEEN "
-    "now() - $1::float8 * interval '1 s' AND now() + {H}) "
+    "now() - $1::float8 * interval '1 s' AND now() + {H} "
+    "OR EXISTS (SELECT FROM {S}.followup_pauses p WHERE p.until "
+    "BETWEEN now() - $1::float8 * interval '1 s' AND now() "
+    "AND x.due BETWEEN p.paused_at - $1::float8 * interval '1 s' "
+    "AND p.until AND p.scope IN ('all', 'tenant:' || " TENANT "))) "
+    "AND NOT EXISTS (SELECT FROM {S}.followup_pauses p "
+    "WHERE p.scope = 'all' AND cardinality(p.except_tenants) = 0 "
+    "AND (" PAUSED ")) "
+    "AND coalesce(" TENANT " = ANY ((SELECT p.except_tenants "
+    "FROM {S}.followup_pauses p WHERE p.scope = 'all' AND (" PAUSED "))"
+    "::text[]), true) "
+    "AND 'tenant:' || " TENANT " NOT IN (SELECT p.scope "
+    "FROM {S}.followup_pauses p WHERE " PAUSED ") "
+    "AND NOT " BOOKINGS_IN_BACKLOG("b.id", "x.due") " "
     "AND NOT EXISTS (SELECT FROM {S}.followup_failures f "
     "WHERE f.booking_id = b.id AND f.stage = 'schedule' "
     "AND f.next_attempt_at > now() OFFSET 0) "
@@ -313,8 +336,9 @@ static const char sweep_sql[] =
     "+ interval '1 day 15 min' "
     "AND (x.due BETWEEN now() - $1::float8 * interval '1 s' "
     "AND now() - $5::float8 * interval '1 s' "
-    "OR (x.due <> b.task_scheduled_at "
+    "OR ((b.task_name IS NULL OR x.due <> b.task_scheduled_at) "
     "AND x.due < now() + interval '15 min')) "
+    "AND NOT " BOOKINGS_IN_BACKLOG("b.id", "x.due") " "
     "ORDER BY random() LIMIT $4::int) "
     "SELECT id, tenant_id, place FROM obsolete UNION ALL "
     "SELECT id, tenant_id, NULL FROM overdue UNION ALL "
@@ -400,6 +424,8 @@ static const struct bookings_sql check_sql = { "check", OURS
     "WHEN NOT EXISTS (SELECT FROM bookings) "
     "THEN 'the bookings table does not exist: check FOLLOWUP_TABLE' "
     "WHEN NOT EXISTS (SELECT FROM ours WHERE relname = 'followup_failures') "
+    "OR NOT EXISTS (SELECT FROM pg_class c JOIN home "
+    "ON c.relnamespace = home.oid WHERE c.relname = 'followup_pauses') "
     "OR NOT EXISTS (SELECT FROM triggers) "
     "THEN 'the trigger is not installed: run followup-trigger install' "
     "END AS sentence), "
@@ -430,7 +456,7 @@ static const struct bookings_sql check_sql = { "check", OURS
     "AS p (privilege) WHERE o.relname <> $2 "
     "AND NOT has_table_privilege(o.oid, p.privilege) "
     "UNION ALL SELECT format('EXECUTE on %s', f.name) FROM (VALUES "
-    "('followup_is_followup_type'), ('followup_due_at'), "
+    "('followup_is_followup_type'), ('followup_due_at'), ('followup_gate'), "
     "('followup_call_request')) AS f (name) WHERE NOT EXISTS ("
     "SELECT FROM pg_proc p JOIN home ON p.pronamespace = home.oid "
     "WHERE p.proname = f.name AND has_function_privilege(p.oid, 'EXECUTE'))"

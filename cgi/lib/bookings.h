@@ -169,6 +169,14 @@ enum db_outcome bookings_overdue(struct bookings *, int *);
  */
 #define BOOKINGS_STATUS	"(b.task_status || '')"
 
+/*
+ * Is the booking ${id}, due at ${due}, one that was overdue at the first
+ * install?  Moved since, it is due at another time.
+ */
+#define BOOKINGS_IN_BACKLOG(id, due)					\
+	"EXISTS (SELECT FROM {S}.followup_backlog k WHERE k.booking_id = " \
+	id " AND k.due_at IS NOT DISTINCT FROM " due " OFFSET 0)"
+
 /* A time as whole microseconds since 1970, the one form in which C has it. */
 #define BOOKINGS_US(time)						\
 	"(extract(epoch FROM " time ") * 1000000)::bigint"

@@ -29,9 +29,12 @@ static void
 explain_pending(const struct config *conf, const struct booking *b,
     char *buf, size_t len)
 {
-	char s[32], r[32];
+	char s[32], r[32], why[BOOKING_WHY_LEN];
 
-	if (b->is_deleted)
+	if (b->in_backlog)
+		(void)snprintf(buf, len, "It %s: it is left alone unless "
+		    "it is moved (scheduled_at).", booking_why_not(b, why));
+	else if (b->is_deleted)
 		(void)snprintf(buf, len, "The booking is deleted: it is not "
 		    "called.");
 	else if (!b->is_followup)
@@ -48,6 +51,9 @@ explain_pending(const struct config *conf, const struct booking *b,
 		(void)snprintf(buf, len, "Due in %s, further ahead than the "
 		    "30 days Cloud Tasks takes: its task is created by itself "
 		    "once it is near enough.", span(b->due_in, s));
+	else if (b->verdict == BOOKING_WAIT)
+		(void)snprintf(buf, len, "It waits (%s): its task is created "
+		    "by itself after that.", booking_why_not(b, why));
 	else if (b->due_in < -(double)conf->sweep_window)
 		(void)snprintf(buf, len, "Overdue by %s, which is more than "
 		    "FOLLOWUP_SWEEP_WINDOW: it is not called by itself; POST "
@@ -73,17 +79,28 @@ void
 explain_booking(const struct config *conf, const struct booking *b,
     char *buf, size_t len)
 {
-	char s[32], executed[BOOKING_TIME_LEN];
+	char s[32], executed[BOOKING_TIME_LEN], why[BOOKING_WHY_LEN];
 
 	switch (b->status) {
 	case BOOKING_PENDING:
 		explain_pending(conf, b, buf, len);
 		break;
 	case BOOKING_SCHEDULED:
-		if (b->due == BOOKING_NO_TIME)
+		if (b->in_backlog)
+			(void)snprintf(buf, len, "It %s: it is left alone "
+			    "unless it is moved (scheduled_at).",
+			    booking_why_not(b, why));
+		else if (b->due == BOOKING_NO_TIME)
 			(void)snprintf(buf, len, "Its task is in the queue, "
 			    "but its due time can no longer be determined: "
 			    "correct the booking's scheduled_at or timezone.");
+		else if (b->verdict != BOOKING_CALL)
+			(void)snprintf(buf, len, "Its task is in the queue, "
+			    "but it is not called when that fires (%s)%s.",
+			    booking_why_not(b, why),
+			    b->verdict == BOOKING_WAIT ?
+			    ": another one is made after that" :
+			    ": it becomes a dead letter");
 		else if (b->due_in >= 0)
 			(void)snprintf(buf, len, "Its task is in the queue; "
 			    "the call is started in %s.", span(b->due_in, s));

@@ -546,7 +546,15 @@ look_at_scheduled(struct batch *batch, struct item *item)
 	int has_task = booking->task_name != NULL &&
 	    booking->due != BOOKING_NO_TIME;
 
-	if (has_task && has_other_task(booking)) {
+	/* A row of the time before us may be scheduled in name only. */
+	if (booking->task_name == NULL && booking->is_followup) {
+		outcome = booking_task_gone(batch->s->bookings, booking,
+		    &changed);
+		if (outcome != DB_OK)
+			database_failed(batch, item, outcome);
+		else
+			look_again(batch, item);
+	} else if (has_task && has_other_task(booking)) {
 		outcome = booking_unschedule(batch->s->bookings, booking,
 		    &changed);
 		if (outcome != DB_OK)
@@ -565,6 +573,7 @@ static void
 look_at_pending(struct batch *batch, struct item *item)
 {
 	const struct booking *booking = &item->booking;
+	char why[BOOKING_WHY_LEN];
 
 	if (booking->is_deleted)
 		conclude(item, SCHEDULE_NOTHING, "the booking is deleted");
@@ -580,6 +589,12 @@ look_at_pending(struct batch *batch, struct item *item)
 		    "the horizon of 30 days: it stays pending and is "
 		    "scheduled by itself once it is near enough",
 		    booking->due_in / 86400);
+	else if (booking->verdict == BOOKING_NEVER)
+		give_up(batch, item, 0, booking_why_not(booking, why));
+	else if (booking->verdict == BOOKING_WAIT)
+		conclude(item, SCHEDULE_NOTHING, "%s: it stays pending and is "
+		    "scheduled by itself after that",
+		    booking_why_not(booking, why));
 	else {
 		item->names = 0;
 		create(batch, item);
@@ -595,6 +610,7 @@ static void
 look(struct batch *batch, struct item *item)
 {
 	const struct booking *booking = &item->booking;
+	char why[BOOKING_WHY_LEN];
 
 	if (delete_next_obsolete(batch, item))
 		return;
@@ -604,6 +620,10 @@ look(struct batch *batch, struct item *item)
 	else if (!booking->found)
 		conclude(item, SCHEDULE_NO_BOOKING, "there is no booking %s",
 		    booking->id);
+	else if (booking->in_backlog && (booking->status == BOOKING_PENDING ||
+	    booking->status == BOOKING_SCHEDULED))
+		conclude(item, SCHEDULE_NOTHING, "%s",
+		    booking_why_not(booking, why));
 	else if (booking->status == BOOKING_SCHEDULED)
 		look_at_scheduled(batch, item);
 	else if (booking->status == BOOKING_PENDING)

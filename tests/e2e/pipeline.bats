@@ -53,6 +53,22 @@ fence() {
 	becomes "$id" executed
 }
 
+@test "a pause holds what fires, and each is called once after it" {
+	id=$(book '3 seconds')
+	becomes "$id" scheduled
+	sql/followup-trigger pause --reason 'the agent is moved'
+	overdue=$(book '-1 second')
+	becomes "$id" pending
+	[ "$(column "$id" execution_attempts)" = 0 ]
+	api GET "/followups/$overdue"
+	expect 200 '.explanation | contains("paused: the agent is moved")'
+	sql/followup-trigger resume
+	for each in "$id" "$overdue"; do
+		becomes "$each" executed
+		called "$each" 1
+	done
+}
+
 @test "an INSERT by psql makes a task within two seconds" {
 	run psql -XAtq -c "INSERT INTO lad_dev.lead_bookings
 	    (tenant_id, lead_id, assigned_user_id, booking_type, booking_source,

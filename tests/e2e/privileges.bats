@@ -72,6 +72,8 @@ as_role() {
 	UPDATE $bookings SET lead_id = gen_random_uuid()
 	UPDATE $bookings SET booking_type = 'x'
 	UPDATE $bookings SET id = gen_random_uuid()
+	DELETE FROM lad_dev.followup_pauses
+	DELETE FROM lad_dev.followup_backlog
 	SELECT * FROM lad_dev.leads
 	UPDATE lad_dev.leads SET phone = '+15550100009'
 	SELECT * FROM lad_dev.users
@@ -108,7 +110,7 @@ as_role() {
 	    WHERE relkind IN ('r', 'v', 'm', 'p', 'f') AND relnamespace NOT IN
 	    ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
 	    AND has_any_column_privilege('followup', oid, 'SELECT')") == \
-	    'followup_attempts followup_dead_letters followup_failures followup_obsolete_tasks lead_bookings' ]]
+	    'followup_attempts followup_backlog followup_dead_letters followup_failures followup_obsolete_tasks followup_pauses lead_bookings' ]]
 	[[ $(sql "SELECT string_agg(attname, ' ' ORDER BY attname)
 	    FROM pg_attribute WHERE attrelid = '$bookings'::regclass AND
 	    attnum > 0 AND has_column_privilege('followup', attrelid, attnum,

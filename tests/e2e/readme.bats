@@ -451,9 +451,17 @@ stub() {
 	followup-trigger verify --grant-to followup_daemons
 
 	export -f sudo make
+	run_block live
+	grep -q '^calls are paused' <<<"$output"
+	grep -q '^calls are resumed' <<<"$output"
+	nowhere '^not ok'
+	run_block pause
+	grep -q '^bookings that wait:' <<<"$output"
 	run_block uninstall
-	[ "$(sql "$shape")" = "$before" ]
 	[ -z "$(find "$DEST" -type f)" ]
+	[ "$(sql "$shape")" != "$before" ]
+	sql/followup-trigger uninstall --purge --yes
+	[ "$(sql "$shape")" = "$before" ]
 }
 
 @test "deployment: the queue is made as the page says" {

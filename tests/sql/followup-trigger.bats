@@ -50,6 +50,18 @@ repairs() {
 	[ "$status" -eq 0 ] || { grep -v '^ok' <<<"$output"; return 1; }
 }
 
+# Output has a line that matches each of the patterns.
+has() {
+	local pattern
+	for pattern; do
+		grep -qE -- "$pattern" <<<"$output" || {
+			echo "no line with: $pattern"
+			echo "$output"
+			return 1
+		}
+	done
+}
+
 @test "install, verify, uninstall, each twice" {
 	run "$trigger" verify
 	[ "$status" -eq 1 ]
@@ -123,7 +135,8 @@ repairs() {
 	[ "${lines[7]}" = 'dead letters of stage execute: 1' ]
 	[[ ${lines[8]} == 'obsolete tasks to delete: 1 (oldest since '* ]]
 	[[ ${lines[9]} == 'oldest overdue pending booking: 00000000-0000-4000-8000-00000000000b, due 2001-01-01 '* ]]
-	[ "${lines[10]}" = 'pending bookings without a due time (unknown time zone): 1 00000000-0000-4000-8000-00000000000c=nowhere' ]
+	[[ ${lines[10]} == 'left alone, overdue at the first install '*': 0' ]]
+	[ "${lines[11]}" = 'pending bookings without a due time (unknown time zone): 1 00000000-0000-4000-8000-00000000000c=nowhere' ]
 }
 
 @test "verify finds damaged functions" {
@@ -152,17 +165,22 @@ repairs() {
 	repairs
 }
 
-@test "verify takes a followup_call_request of the deployment's own" {
+@test "verify takes functions of the deployment's own" {
 	repairs
 	q -c "CREATE OR REPLACE FUNCTION lad_dev.followup_call_request(
-	    booking_id uuid) RETURNS jsonb LANGUAGE sql AS 'SELECT NULL::jsonb'"
+	    booking_id uuid) RETURNS jsonb LANGUAGE sql AS 'SELECT NULL::jsonb'" \
+	    -c "CREATE OR REPLACE FUNCTION lad_dev.followup_gate(
+	    booking lad_dev.lead_bookings, OUT verdict text,
+	    OUT until timestamptz, OUT reason text) LANGUAGE sql
+	    AS 'SELECT ''call'', NULL::timestamptz, NULL::text'"
 	run "$trigger" verify
 	[ "$status" -eq 0 ]
-	[[ $output == *'ok function lad_dev.followup_call_request(uuid) (replaced by this deployment)'* ]]
-	run "$trigger" install
-	[[ $output == *'kept "lad_dev".followup_call_request(uuid)'* ]]
-	run "$trigger" uninstall
-	[[ $output == *'kept "lad_dev".followup_call_request(uuid)'* ]]
+	has 'ok function lad_dev.followup_call_request\(uuid\) \(replaced by' \
+	    'ok function lad_dev.followup_gate\(lad_dev.lead_bookings\) \(replaced by'
+	for verb in install uninstall; do
+		run "$trigger" $verb
+		has 'kept .*followup_call_request' 'kept .*followup_gate'
+	done
 }
 
 @test "verify finds damaged triggers" {
@@ -353,8 +371,11 @@ repairs() {
 @test "names that need quoting" {
 	odd='My "odd" '\''Schema'\'' \1'
 	printf 'CREATE SCHEMA :"s"; CREATE TABLE :"s"."Book ings" (id uuid PRIMARY KEY,
-	    booking_type text, scheduled_at timestamptz);' | q -v s="$odd"
-	for verb in install verify disable enable status uninstall; do
+	    tenant_id text, booking_type text, scheduled_at timestamptz);' | q -v s="$odd"
+	for verb in install verify disable enable status preview \
+	    'pause --reason x' 'resume --tenant=x' uninstall install \
+	    'uninstall --purge --yes'; do
+		# shellcheck disable=SC2086 # several words are meant
 		"$trigger" $verb --schema "$odd" --table='Book ings'
 	done
 	printf 'DROP SCHEMA :"s" CASCADE' | q -v s="$odd"
@@ -394,13 +415,16 @@ repairs() {
 	run q -c "SELECT count(*) FROM pg_proc
 	    WHERE pronamespace = 'lad_dev'::regnamespace"
 	[ "$output" = 0 ]
-	for verb in status disable enable; do
+	for verb in status preview resume 'pause --reason=x' disable enable; do
+		# shellcheck disable=SC2086 # several words are meant
 		run "$trigger" $verb
 		[ "$status" -eq 1 ]
 		[[ $output == *'run followup-trigger install'* ]]
 	done
 	for wrong in 'nothing' '' 'install --no-such' 'install --schema' \
-	    'status --grant-to x' 'verify --print-sql' 'install --schema='; do
+	    'status --grant-to x' 'verify --print-sql' 'install --schema=' \
+	    'pause' 'resume --reason x' 'status --tenant x' 'verify --paused' \
+	    'install --purge' 'uninstall --yes' 'resume --until x'; do
 		# shellcheck disable=SC2086 # several words are meant
 		run "$trigger" $wrong
 		[ "$status" -eq 1 ]
@@ -438,10 +462,8 @@ repairs() {
 	q -c "DO \$\$BEGIN EXECUTE format('GRANT TEMP ON DATABASE %I TO PUBLIC',
 	    current_database()); END\$\$"
 	[ "$status" -eq 0 ]
-	run q -c 'SELECT task_status FROM lad_dev.lead_bookings'
-	[ "$output" = cancelled ]
-	run q -c "SELECT count(*) FROM pg_proc WHERE proname LIKE '%judge%'"
-	[ "$output" = 0 ]
+	run q -c 'SELECT count(*) FROM lad_dev.followup_backlog'
+	[ "$output" = 1 ]
 	"$trigger" verify
 }
 
@@ -470,47 +492,155 @@ hold() {
 	"$trigger" install
 }
 
-# Wait until the judging of the history has come to the row that is held up.
-held_up() {
-	for _ in $(seq 1000); do
-		[ "$(q -c "SELECT count(*) FROM pg_stat_activity
-		    WHERE wait_event = 'advisory' AND query LIKE 'UPDATE%'")" = 1 ] &&
-		    return
-		q -c 'SELECT pg_sleep(0.01)' >/dev/null
-	done
-	return 1
-}
-
-@test "writers do not wait for history to be judged, which may be interrupted" {
+@test "writers do not wait while install looks through history" {
 	q -c "INSERT INTO lad_dev.lead_bookings (scheduled_at)
-	    VALUES ('2001-01-01')" \
-	    -c "CREATE FUNCTION lad_dev.slow() RETURNS trigger LANGUAGE plpgsql
-	    AS 'BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END'" \
-	    -c 'CREATE TRIGGER slow BEFORE UPDATE ON lad_dev.lead_bookings
-	    FOR EACH ROW EXECUTE FUNCTION lad_dev.slow()'
-	hold 42
+	    VALUES ('2001-01-01')"
+	mkfifo "$BATS_TEST_TMPDIR/in"
+	q <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out" 2>&1 &
+	holder=$!
+	exec 7>"$BATS_TEST_TMPDIR/in"
+
+	# A reader keeps it from the lock that a new column takes.
+	echo "BEGIN; SELECT count(*) FROM lad_dev.lead_bookings;" >&7
 	"$trigger" install >/dev/null 2>&1 7>&- &
 	installing=$!
-	held_up
-	q -c "SET lock_timeout = '5s'; INSERT INTO lad_dev.lead_bookings
-	    (scheduled_at) VALUES ('2002-02-02')"
+	waiting="SELECT a.pid FROM pg_stat_activity a
+	    WHERE a.wait_event_type = 'Lock' AND a.query LIKE 'ALTER TABLE%'"
+	for _ in $(seq 1000); do
+		pid=$(q -c "$waiting")
+		[ -z "$pid" ] || break
+		q -c 'SELECT pg_sleep(0.01)' >/dev/null
+	done
 
-	# It ends there; the next install goes on, and judges as if nothing was.
-	q -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-	    WHERE wait_event = 'advisory' AND query LIKE 'UPDATE%'" >/dev/null
-	wait "$installing" && return 1
+	# By then it has written the backlog, and kept no writer waiting.
+	run q -c "SELECT string_agg(DISTINCT mode, ' ') FROM pg_locks
+	    WHERE pid = $pid AND granted
+	    AND relation = 'lad_dev.lead_bookings'::regclass"
+	[ "$output" = AccessShareLock ]
+	echo "COMMIT;" >&7
 	exec 7>&-
-	wait "$holder"
-	"$trigger" install
-	run q -c 'SELECT DISTINCT task_status FROM lad_dev.lead_bookings'
-	[ "$output" = cancelled ]
-	"$trigger" verify
+	wait "$holder" "$installing"
+	run q -c 'SELECT count(*) FROM lad_dev.followup_backlog'
+	[ "$output" = 1 ]
+}
 
-	# Once it has been judged it stays so.
-	q -c "INSERT INTO lad_dev.lead_bookings (scheduled_at)
-	    VALUES ('2003-03-03')"
+# The bookings: one overdue, one to come in two hours, one of another tenant in
+# two days.
+some_bookings() {
+	q -c "INSERT INTO lad_dev.lead_bookings (id, tenant_id, scheduled_at)
+	    VALUES ('00000000-0000-4000-8000-00000000000$1',
+	    '10000000-0000-4000-8000-000000000001',
+	    now() AT TIME ZONE 'UTC' - interval '1 hour'),
+	    ('00000000-0000-4000-8000-00000000001$1',
+	    '10000000-0000-4000-8000-000000000001',
+	    now() AT TIME ZONE 'UTC' + interval '2 hours'),
+	    ('00000000-0000-4000-8000-00000000002$1',
+	    '20000000-0000-4000-8000-000000000002',
+	    now() AT TIME ZONE 'UTC' + interval '2 days')"
+}
+
+@test "on a live system: install paused, preview, one tenant, all" {
+	some_bookings a
+	run "$trigger" install --paused --grant-to test_daemon
+	has 'calls are paused'
+	some_bookings b
+	"$trigger" verify --grant-to test_daemon
+	run "$trigger" status
+	[[ ${lines[0]} == 'paused: everything since '*': installed with --paused' ]]
+	has '^oldest overdue pending booking: 00000000-0000-4000-8000-00000000000b' \
+	    '^left alone, overdue at the first install .*: 1$'
+	run "$trigger" preview
+	has '^paused: everything' \
+	    '^call at once, due since .*: 0.*00b \(tenant 1.*, pending\); waits: paused: installed' \
+	    '^call at 20.*: 0.*01a ' '^call at 20.*: 0.*02b ' \
+	    '^would be called: 5; of them overdue: 1; within an hour: 0; waiting now: 5$' \
+	    '^would not be called: 1, such as 0.*00a: was already overdue'
+	run "$trigger" preview --tenant=20000000-0000-4000-8000-000000000002
+	has '^would be called: 2; of them overdue: 0;'
+
+	run "$trigger" resume --tenant 10000000-0000-4000-8000-000000000001
+	has ' resumed: 3 bookings waited, 1 of them are overdue' \
+	    '^paused: everything .*\(not paused: tenant 1'
+	run "$trigger" preview
+	has '^would be called: 5;.* waiting now: 2$'
+	run "$trigger" resume
+	has '^calls are resumed: 2 bookings waited, 0 of them'
+	run "$trigger" resume
+	[ "$output" = 'calls were not paused' ]
+
+	# Once it is installed, --paused does the same.
+	"$trigger" install --paused
+	run "$trigger" preview
+	has '^would be called: 5;.* waiting now: 5$'
+}
+
+@test "pause, resume" {
 	"$trigger" install
-	run q -c "SELECT task_status FROM lad_dev.lead_bookings
-	    WHERE scheduled_at = '2003-03-03'"
-	[ "$output" = pending ]
+	some_bookings a
+	tenant=10000000-0000-4000-8000-00000000000A
+	run "$trigger" pause --reason "the agent's $ \"maintenance\"" \
+	    --until '2999-01-01 10:00+02'
+	has "^paused: everything since .* by postgres, until 2999-01-01 .*: the agent's \\$ \"maintenance\"$" \
+	    '^bookings that wait: 3, of them overdue: 1$'
+	run "$trigger" pause --reason 'holidays' --tenant "$tenant"
+	has '^paused: everything' '^paused: tenant 1.*00a since .*: holidays$'
+	run "$trigger" resume
+	has '^calls are resumed: 3 bookings' '^paused: tenant 1.*00a since'
+	run "$trigger" resume --tenant "$tenant"
+	has "^calls of tenant ${tenant/%A/a} are resumed"
+	[[ $output != *paused:* ]]
+
+	# Paused again within moments it goes on, as what waits may wait still.
+	began="SELECT paused_at FROM lad_dev.followup_pauses WHERE scope = 'all'"
+	before=$(q -c "$began")
+	"$trigger" pause --reason again
+	[ "$(q -c "$began")" = "$before" ]
+	"$trigger" resume
+	q -c "UPDATE lad_dev.followup_pauses SET paused_at = 'epoch',
+	    until = now() - interval '1 hour'"
+	"$trigger" pause --reason 'another one'
+	[[ $(q -c "$began") != 1970* ]]
+
+	run "$trigger" pause --reason x --until yesterday
+	[ "$status" -eq 1 ]
+	[[ $output == *'the end of the pause, '*' has passed'* ]]
+	run "$trigger" pause --reason x --tenant nonsense
+	[ "$status" -eq 1 ]
+	[[ $output == *'invalid input syntax for type uuid: "nonsense"'* ]]
+}
+
+# The schema as pg_dump has it.
+shape() {
+	pg_dump -s -n lad_dev | sed '/^\\/d; /^$/d'
+}
+
+@test "a purge leaves the table as it was, asked for by name" {
+	for had in '' 'ADD task_status varchar(20) DEFAULT '\''pending'\'',
+	    ADD executed_at timestamptz'; do
+		[ -z "$had" ] || q -c "ALTER TABLE lad_dev.lead_bookings $had" \
+		    -c 'GRANT SELECT ON lad_dev.lead_bookings TO test_daemon'
+		before=$(shape)
+		"$trigger" install --grant-to test_daemon
+		"$trigger" uninstall
+		[ "$(shape)" != "$before" ]
+		"$trigger" install
+		"$trigger" verify --grant-to test_daemon
+		run "$trigger" uninstall --purge </dev/null
+		[ "$status" -eq 1 ]
+		[[ $output == *'say --yes where nobody can be asked'* ]]
+		"$trigger" verify --grant-to test_daemon
+		run script -qec "$trigger uninstall --purge" /dev/null <<<'other'
+		[[ $output == *"nothing was done"* ]]
+		"$trigger" verify --grant-to test_daemon
+		run script -qec "$trigger uninstall --purge" /dev/null \
+		    <<<'lead_bookings'
+		diff <(echo "$before") <(shape)
+	done
+	"$trigger" install --grant-to test_daemon
+	"$trigger" uninstall
+	"$trigger" uninstall --purge --print-sql </dev/null | psql -X -q
+	diff <(echo "$before") <(shape)
+	"$trigger" install
+	"$trigger" uninstall --purge --yes </dev/null
+	diff <(echo "$before") <(shape)
 }

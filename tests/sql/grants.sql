@@ -120,7 +120,9 @@ DROP TABLE followup_attempts;
 \ir ../../sql/create-booking-cloud-task-trigger.sql
 SELECT is(pg_temp.as_role('test_grants_daemon', 'DELETE FROM followup_attempts'),
     'done', 'and gives them to what the version before did not have');
+\set purge on
 \ir ../../sql/drop-booking-cloud-task-trigger.sql
+\set purge off
 SELECT is(has_schema_privilege('test_grants_daemon', 'test_grants', 'USAGE'),
     false, 'uninstall takes back USAGE');
 SELECT is(has_table_privilege('test_grants_daemon', 'lead_bookings', 'SELECT'),

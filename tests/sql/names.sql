@@ -29,7 +29,9 @@ INSERT INTO followup_failures (booking_id, stage, attempts, error, dead_at)
 SELECT id, 'execute', 1, 'x', now() FROM :"table";
 SELECT is(followup_retry_all(), 1::bigint, 'a retry of all');
 ROLLBACK;
+\set purge on
 \ir ../../sql/drop-booking-cloud-task-trigger.sql
+\set purge off
 SELECT is((SELECT count(*) FROM pg_proc WHERE pronamespace
     = quote_ident(:'schema')::regnamespace), 0::bigint, 'uninstalled');
 SELECT hasnt_column(:'schema', :'table', 'task_status', 'columns as well');

@@ -23,6 +23,7 @@
 
 #define SCHEMA		"test_statements"
 #define ID		"00000000-0000-4000-8000-00000000000b"
+#define TENANT		"11111111-1111-4111-8111-111111111111"
 #define OTHER_ID	"00000000-0000-4000-8000-00000000000c"
 #define QUEUE		"projects/p/locations/l/queues/q/tasks/"
 #define WAIT_MS		5000	/* the server has so long for what must come */
@@ -144,7 +145,8 @@ begin(void **state)
 	(void)state;
 	run("SET followup.daemon = 'on'; DELETE FROM lead_bookings; "
 	    "DELETE FROM followup_failures; DELETE FROM followup_attempts; "
-	    "DELETE FROM followup_obsolete_tasks");
+	    "DELETE FROM followup_obsolete_tasks; "
+	    "DELETE FROM followup_pauses; DELETE FROM followup_backlog");
 	assert_int_equal(bookings_ready(b), DB_OK);
 	assert_int_equal(bookings_ready(b2), DB_OK);
 	return (0);
@@ -725,6 +727,16 @@ not_begun(void **state)
 		expect("SELECT count(*) FROM followup_attempts", "0");
 		expect("SELECT execution_attempts FROM lead_bookings", "2");
 	}
+
+	/* A pause is in force at once. */
+	start("scheduled");
+	run("DELETE FROM followup_attempts; INSERT INTO followup_pauses "
+	    "(scope, reason) VALUES ('tenant:" TENANT "', 'x')");
+	assert_int_equal(begin_call(&body), 0);
+	expect("SELECT count(*) FROM followup_attempts", "0");
+	run("UPDATE followup_pauses SET until = now()");
+	assert_int_equal(begin_call(&body), 1);
+	free(body);
 }
 
 /* Cancelled or moved in a transaction that commits while the task fires. */
@@ -1010,6 +1022,12 @@ task_gone(void **state)
 	int changed;
 	assert_int_equal(booking_task_gone(b, &booking, &changed), DB_OK);
 	assert_int_equal(changed, 0);
+
+	/* One that never had a task. */
+	run("UPDATE lead_bookings SET task_name = NULL");
+	read_booking();
+	assert_int_equal(booking_task_gone(b, &booking, &changed), DB_OK);
+	assert_int_equal(changed, 1);
 }
 
 static void
@@ -1182,6 +1200,152 @@ rows_are_found_by_id(void **state)
 	    SCHEMA "'", "0");
 	expect("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = "
 	    "'lead_bookings' AND schemaname = '" SCHEMA "'", "0");
+}
+
+/*
+ * The gate, and the sweep.
+ */
+
+static void
+gate_is_asked(void **state)
+{
+
+	(void)state;
+	start("pending");
+	assert_int_equal(booking.verdict, BOOKING_CALL);
+	assert_null(booking.verdict_reason);
+	assert_int_equal(booking.in_backlog, 0);
+	run("INSERT INTO followup_pauses (scope, reason, until) "
+	    "VALUES ('all', 'x', '2999-01-01')");
+	read_booking();
+	assert_int_equal(booking.verdict, BOOKING_WAIT);
+	assert_string_equal(booking.verdict_reason, "paused: x");
+	assert_true(booking.wait_until == INT64_C(32472144000000000));
+	run("INSERT INTO followup_backlog SELECT id, scheduled_at "
+	    "FROM lead_bookings; UPDATE lead_bookings "
+	    "SET task_status = 'scheduled'");
+	read_booking();
+	assert_int_equal(booking.verdict, BOOKING_NEVER);
+	assert_int_equal(booking.in_backlog, 1);
+
+	/* Moved it is another matter; and nobody asks about what is over. */
+	run("UPDATE lead_bookings SET scheduled_at = scheduled_at "
+	    "+ interval '1 us'");
+	read_booking();
+	assert_int_equal(booking.verdict, BOOKING_WAIT);
+	assert_int_equal(booking.in_backlog, 0);
+	run("UPDATE lead_bookings SET task_status = 'executed'");
+	read_booking();
+	assert_null(booking.verdict_reason);
+}
+
+/* Does the sweep with a window of an hour find the booking? */
+static int
+is_swept(void)
+{
+	static const char *const params[] = { "3600", BOOKINGS_SWEEP_START,
+	    "10", "60" };
+	char *sql = bookings_sweep_sql(&conf);
+	PGresult *result;
+	int n;
+
+	assert_non_null(sql);
+	result = PQexecParams(app, sql, 5, NULL, params, NULL, NULL, 0);
+	free(sql);
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		fail_msg("%s", PQerrorMessage(app));
+	n = PQntuples(result);
+	PQclear(result);
+	return (n > 0);
+}
+
+/* The booking ${changed} and the pauses ${pauses}; times are in minutes. */
+static void
+swept(void **state)
+{
+	static const struct {
+		const char *status;
+		int due_in;
+		const char *pauses;	/* scope, from, until, exceptions */
+		int found;
+	} all[] = {
+		{ "pending", 30, NULL, 1 },
+		{ "pending", -59, NULL, 1 },
+		{ "pending", -61, NULL, 0 },
+		{ "scheduled", -30, NULL, 1 },
+		{ "scheduled", 10, NULL, 0 },
+		{ "nameless", 10, NULL, 1 },
+
+		/* What is paused is not looked at; a task that is there is. */
+		{ "pending", -30, "('all', -99, NULL, '{}')", 0 },
+		{ "pending", 30, "('tenant:" TENANT "', -99, 9, '{}')", 0 },
+		{ "scheduled", -30, "('all', -99, NULL, '{}')", 1 },
+		{ "pending", -30, "('tenant:other', -99, NULL, '{}')", 1 },
+		{ "pending", -30, "('all', -99, NULL, '{" TENANT "}')", 1 },
+		{ "pending", -30, "('all', -99, NULL, '{other}')", 0 },
+		{ "pending", -30, "('all', -99, NULL, '{" TENANT "}'), "
+		    "('tenant:" TENANT "', -99, NULL, '{}')", 0 },
+
+		/* Once the pause is over, the window begins anew. */
+		{ "pending", -30, "('all', -999, -1, '{}')", 1 },
+		{ "pending", -1050, "('all', -999, -1, '{}')", 1 },
+		{ "pending", -1070, "('all', -999, -1, '{}')", 0 },
+		{ "pending", -900, "('tenant:" TENANT "', -999, -1, '{}')",
+		    1 },
+		{ "pending", -900, "('tenant:other', -999, -1, '{}')", 0 },
+		{ "pending", -900, "('all', -999, -61, '{}')", 0 },
+		{ "pending", -61, "('all', -999, -99, '{}')", 0 },
+		{ "pending", -9000, "('all', -9999, -1, '{}')", 1 },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(all); i++) {
+		clear();
+		insert(ID, "scheduled");
+		run("UPDATE lead_bookings SET %s", strcmp(all[i].status,
+		    "nameless") == 0 ? "task_name = NULL" :
+		    strcmp(all[i].status, "pending") == 0 ?
+		    "task_status = 'pending'" : "task_status = 'scheduled'");
+		run("DELETE FROM followup_failures; "
+		    "UPDATE lead_bookings SET scheduled_at = now() "
+		    "+ %d * interval '1 min'; DELETE FROM followup_pauses",
+		    all[i].due_in);
+		run("UPDATE lead_bookings SET "
+		    "task_scheduled_at = scheduled_at");
+		if (all[i].pauses != NULL)
+			run("INSERT INTO followup_pauses SELECT p.scope, "
+			    "'x', 'me', now() + p.since * interval '1 min', "
+			    "now() + p.until::int * interval '1 min', "
+			    "p.exceptions::text[] FROM (VALUES %s) "
+			    "AS p (scope, since, until, exceptions)",
+			    all[i].pauses);
+		if (is_swept() != all[i].found)
+			fail_msg("row %zu: found is %d", i, !all[i].found);
+	}
+}
+
+/* What was overdue at the first install is not found, unless it was moved. */
+static void
+backlog_is_left_alone(void **state)
+{
+	static const char *const states[] = { "pending", "scheduled" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(states); i++) {
+		clear();
+		insert(ID, states[i]);
+		run("DELETE FROM followup_failures; "
+		    "DELETE FROM followup_backlog; UPDATE lead_bookings "
+		    "SET scheduled_at = now() - interval '30 min'; "
+		    "INSERT INTO followup_backlog SELECT id, scheduled_at "
+		    "FROM lead_bookings");
+		ASSERT_ROW(!is_swept(), states[i]);
+		run("UPDATE lead_bookings SET scheduled_at = scheduled_at "
+		    "+ interval '1 s'");
+		ASSERT_ROW(is_swept(), states[i]);
+	}
 }
 
 /*
@@ -1394,6 +1558,9 @@ main(void)
 		TEST(obsolete_tasks),
 		TEST(own_writes_fire_nothing),
 		TEST(rows_are_found_by_id),
+		TEST(gate_is_asked),
+		TEST(swept),
+		TEST(backlog_is_left_alone),
 		TEST(check),
 		TEST(overdue),
 		TEST(statements_can_be_prepared),

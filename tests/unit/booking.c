@@ -54,6 +54,10 @@ every_column(void **state)
 	A->outcome_unknown = A->is_deleted = 1;
 	A->due_in = -1.5;
 	(void)snprintf(A->obsolete, sizeof(A->obsolete), "x\ny\n");
+	A->verdict = "wait";
+	A->verdict_reason = "paused";
+	A->wait_in = 60;
+	A->in_backlog = 1;
 	B->absent = 1;
 	assert_int_equal(booking_read(NULL, ids, 2, list, &rows), DB_OK);
 	table_expect("read:AB");
@@ -81,6 +85,10 @@ every_column(void **state)
 	assert_true(list[0].retry_in == 0);
 	assert_int_equal(list[0].outcome_unknown, 1);
 	assert_string_equal(list[0].obsolete_tasks, "x\ny\n");
+	assert_int_equal(list[0].verdict, BOOKING_WAIT);
+	assert_string_equal(list[0].verdict_reason, "paused");
+	assert_true(list[0].wait_until == TABLE_NOW + 60000000);
+	assert_int_equal(list[0].in_backlog, 1);
 
 	/* What there is of a row that there is not. */
 	assert_string_equal(list[1].id, B->id);
@@ -118,6 +126,38 @@ statuses(void **state)
 		    DB_OK);
 		ASSERT_ROW(list[0].status == all[i].status, all[i].text);
 	}
+}
+
+/* What a gate says that we do not know lets nobody be called. */
+static void
+verdicts(void **state)
+{
+	static const struct {
+		const char *text;
+		enum booking_verdict verdict;
+	} all[] = {
+		{ "call", BOOKING_CALL }, { "wait", BOOKING_WAIT },
+		{ "never", BOOKING_NEVER }, { "Call", BOOKING_WAIT },
+		{ "calls", BOOKING_WAIT }, { NULL, BOOKING_WAIT },
+	};
+	char why[BOOKING_WHY_LEN];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(all); i++) {
+		A->verdict = all[i].text;
+		PQclear(rows);
+		assert_int_equal(booking_read(NULL, ids, 1, list, &rows),
+		    DB_OK);
+		ASSERT_ROW(list[0].verdict == all[i].verdict, all[i].text);
+	}
+	assert_string_equal(booking_why_not(&list[0], why), "followup_gate "
+	    "does not let it be called, and does not say why");
+	list[0].verdict_reason = "paused: x";
+	assert_string_equal(booking_why_not(&list[0], why), "paused: x");
+	list[0].wait_until = TABLE_NOW;
+	assert_string_equal(booking_why_not(&list[0], why),
+	    "paused: x, until 2026-11-26T00:00:00.000Z");
 }
 
 static void
@@ -266,6 +306,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(every_column),
 		TEST(statuses),
+		TEST(verdicts),
 		TEST(taken_in_one_round_trip),
 		TEST(not_taken),
 		TEST(locks),

@@ -401,9 +401,17 @@ move(void)
 }
 
 static void
+pause_calls(void)
+{
+
+	A->verdict = "wait";
+	A->verdict_reason = "paused: x";
+}
+
+static void
 changed_in_this_moment(void **state)
 {
-	static void (*const changes[])(void) = { cancel, move };
+	static void (*const changes[])(void) = { cancel, move, pause_calls };
 	size_t i;
 
 	(void)state;
@@ -412,9 +420,63 @@ changed_in_this_moment(void **state)
 		table_before("begun", changes[i]);
 		run();
 		table_expect(TAKE "begun:A" UNLOCK);
-		expect_later("changed in this moment", 1);
+		expect_later("in this moment", 1);
 		assert_int_equal(A->execution_attempts, 0);
 	}
+}
+
+/*
+ * The gate does not let it be called.
+ */
+
+static void
+paused(void **state)
+{
+
+	(void)state;
+	pause_calls();
+	A->execution_attempts = 1;
+	A->outcome_unknown = 1;
+	run();
+	table_expect(TAKE "task_gone:A" UNLOCK);
+	expect(EXECUTE_SKIPPED, "not called now: paused: x; another task is "
+	    "made after that");
+	assert_string_equal(A->status, "pending");
+	assert_string_equal(A->task_name, "");
+	assert_int_equal(A->execution_attempts, 1);
+
+	/* Its task has fired before it was written: that one is written yet. */
+	run();
+	expect_look();
+	expect(EXECUTE_SKIPPED, "not called now: paused: x");
+
+	table_schedule(A);
+	table_fail("task gone", DB_LOST);
+	run();
+	table_expect(TAKE "task_gone:A disconnect");
+	expect_later("the database is not available", 1);
+}
+
+static void
+never_to_be_called(void **state)
+{
+
+	(void)state;
+	A->verdict = "never";
+	A->verdict_reason = "was already overdue";
+	A->in_backlog = 1;
+	run();
+	expect_look();
+	expect(EXECUTE_SKIPPED, "not called: was already overdue");
+	assert_string_equal(A->status, "scheduled");
+
+	A->in_backlog = 0;
+	A->verdict_reason = "on the do-not-call list";
+	run();
+	table_expect(TAKE "failed:A" UNLOCK);
+	expect(EXECUTE_GIVEN_UP, "failed for good: on the do-not-call list");
+	assert_string_equal(table.failure.stage, "execute");
+	assert_int_equal(A->execution_attempts, 0);
 }
 
 /*
@@ -816,6 +878,8 @@ main(void)
 		TEST(superseded_because_the_type_changed),
 		TEST(other_tenant),
 		TEST(changed_in_this_moment),
+		TEST(paused),
+		TEST(never_to_be_called),
 		TEST(unknown_outcome_is_retried),
 		TEST(unknown_outcome_until_none_is_left),
 		TEST(unknown_outcome_is_for_a_person),

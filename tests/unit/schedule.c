@@ -385,10 +385,36 @@ nothing_to_schedule(void **state)
 		{ "scheduled", { .status = "scheduled", .task_name = "t",
 		    .task_in = 60, .due_in = 60 }, SCHEDULE_NOTHING,
 		    "already scheduled" },
-		{ "scheduled without a task", { .status = "scheduled",
-		    .due_in = -9999 }, SCHEDULE_NOTHING, "already scheduled" },
+		{ "scheduled, of another type", { .status = "scheduled",
+		    .task_in = 9, .due_in = -9999, .type = "meeting" },
+		    SCHEDULE_NOTHING, "already scheduled" },
 		{ "scheduled without a time", { .status = "scheduled",
 		    .task_name = "t", .no_due = 1 }, SCHEDULE_NOTHING,
+		    "already scheduled" },
+		{ "in the backlog", { .status = "pending", .is_followup = 1,
+		    .due_in = -60, .verdict = "never", .in_backlog = 1,
+		    .verdict_reason = "was already overdue" },
+		    SCHEDULE_NOTHING, "was already overdue" },
+		{ "in the backlog, by another service", { .status =
+		    "scheduled", .is_followup = 1, .task_name = "t",
+		    .task_in = -9999, .due_in = -9999, .verdict = "never",
+		    .in_backlog = 1, .verdict_reason = "was overdue" },
+		    SCHEDULE_NOTHING, "was overdue" },
+		{ "in the backlog, with a task of another time", { .status =
+		    "scheduled", .is_followup = 1, .task_name = "t",
+		    .task_in = 60, .due_in = -60, .verdict = "never",
+		    .in_backlog = 1, .verdict_reason = "was overdue" },
+		    SCHEDULE_NOTHING, "was overdue" },
+		{ "executed, and in the backlog", { .status = "executed",
+		    .in_backlog = 1 }, SCHEDULE_NOTHING, "already executed" },
+		{ "paused", { .status = "pending", .is_followup = 1,
+		    .due_in = -60, .verdict = "wait", .wait_in = 60,
+		    .verdict_reason = "paused: x" }, SCHEDULE_NOTHING,
+		    "paused: x, until 2026-11-26T00:01:00.000Z: it stays "
+		    "pending" },
+		{ "paused, and has its task", { .status = "scheduled",
+		    .is_followup = 1, .task_name = "t", .task_in = 60,
+		    .due_in = 60, .verdict = "wait" }, SCHEDULE_NOTHING,
 		    "already scheduled" },
 		{ "within the grace", { .status = "scheduled",
 		    .task_name = "t", .task_in = -120, .due_in = -120 },
@@ -410,6 +436,31 @@ nothing_to_schedule(void **state)
 		    rows[i].name);
 		table_expect("try_lock:A read:A unlock:A");
 	}
+}
+
+/* What the gate never lets pass, for other reasons, is for a person. */
+static void
+not_by_the_gate(void **state)
+{
+
+	(void)state;
+	A->verdict = "never";
+	A->verdict_reason = "on the do-not-call list";
+	run("A");
+	table_expect(TAKE "failed:A" UNLOCK);
+	expect(0, SCHEDULE_GIVEN_UP, "failed: on the do-not-call list");
+	assert_string_equal(table.failure.stage, "schedule");
+}
+
+static void
+scheduled_in_name_only(void **state)
+{
+
+	(void)state;
+	A->status = "scheduled";
+	run("A");
+	table_expect(TAKE "task_gone:A read:A create:A" WRITE);
+	expect_scheduled(0, A, "A");
 }
 
 static void
@@ -1376,6 +1427,8 @@ main(void)
 		TEST(task_is_what_the_callback_needs),
 		TEST(past_means_now),
 		TEST(nothing_to_schedule),
+		TEST(not_by_the_gate),
+		TEST(scheduled_in_name_only),
 		TEST(just_near_enough),
 		TEST(unknown_time_is_a_dead_letter),
 		TEST(time_is_corrected_meanwhile),

@@ -31,7 +31,7 @@
  */
 
 #define TABLE_ROWS	100
-#define TABLE_COLUMNS	23
+#define TABLE_COLUMNS	27
 #define TABLE_NOW	INT64_C(1795651200000000)	/* 2026-11-26 */
 #define TABLE_QUEUE	"projects/p/locations/l/queues/q"
 #define TABLE_TEXT	2048
@@ -55,6 +55,10 @@ struct table_row {
 	int outcome_unknown;
 	char obsolete[TABLE_TEXT];	/* names, each with a newline */
 	const char *body;		/* of its call, or NULL */
+	const char *verdict;		/* of the gate */
+	const char *verdict_reason;	/* or NULL */
+	double wait_in;			/* seconds from TABLE_NOW, or 0 */
+	int in_backlog;
 
 	int locks[2];			/* of ours, by stage */
 	int dropped[2];			/* likewise, of sessions that broke */
@@ -106,6 +110,7 @@ table_begin(void)
 		row->type = "follow_up";
 		row->is_followup = 1;
 		row->due_in = 60;
+		row->verdict = "call";
 		row->body = "{\"phoneNumber\":\"+491701234567\"}";
 	}
 }
@@ -341,6 +346,14 @@ table_read(const struct table_array *ids)
 		table_set(result, i, 17, "%d", r->schedule_attempts);
 		table_set(result, i, 18, "0");
 		table_set(result, i, 19, "%s", r->outcome_unknown ? "t" : "f");
+		table_set(result, i, 23, "%s",
+		    r->verdict != NULL ? r->verdict : "");
+		if (r->wait_in != 0)
+			table_set(result, i, 24, "%" PRId64, TABLE_NOW +
+			    (int64_t)(r->wait_in * 1000000));
+		table_set(result, i, 25, "%s",
+		    r->verdict_reason != NULL ? r->verdict_reason : "");
+		table_set(result, i, 26, "%s", r->in_backlog ? "t" : "f");
 		if (r->no_due)
 			continue;
 		(void)booking_time(table_due(r), 3, due);
@@ -464,7 +477,8 @@ table_begun(struct table_row *row, const char *due)
 {
 	PGresult *result = table_rows(1);
 
-	if (!table_is(row, "pending scheduled", due) || !row->is_followup)
+	if (!table_is(row, "pending scheduled", due) || !row->is_followup ||
+	    strcmp(row->verdict, "call") != 0)
 		return (result);
 	row->execution_attempts++;
 	row->outcome_unknown = 1;
@@ -492,7 +506,7 @@ table_reset(struct table_row *row, const char *name, int anew)
 {
 
 	if (row->absent || strcmp(row->status, "scheduled") != 0 ||
-	    strcmp(row->task_name, name) != 0)
+	    strcmp(row->task_name, name != NULL ? name : "") != 0)
 		return (table_count(0));
 	if (anew)
 		(void)snprintf(row->obsolete, sizeof(row->obsolete), "%s\n",

@@ -1,0 +1,67 @@
+-- preview-booking-cloud-task-trigger.sql: who would be called, and when; and
+-- who would not be, and why.  It changes nothing.  Run it by
+-- `followup-trigger preview`.
+--
+-- Variables: schema, table, tenant (empty: all), window (what
+-- FOLLOWUP_SWEEP_WINDOW is).
+
+\set ON_ERROR_STOP on
+\pset tuples_only on
+\pset format unaligned
+BEGIN READ ONLY;
+SET LOCAL search_path = pg_catalog, pg_temp;
+\ir part-installed.sql
+\ir part-tenant.sql
+\ir part-pauses.sql
+
+-- Of a booking that waits in a pause it counts how late it is once the pause
+-- ends, as if that were now.
+WITH booking AS MATERIALIZED (
+    SELECT b.id, b.booking_type, b.task_status, x.due, g.verdict, g.reason,
+        g.until, r.tenant, CASE
+        WHEN b.task_status::text NOT IN ('pending', 'scheduled')
+            OR b.task_status IS NULL THEN 'its task_status is none of ours: '
+            'set it to pending to have it called'
+        WHEN x.due IS NULL THEN 'the due time cannot be determined (unknown '
+            'time zone?)'
+        WHEN g.verdict NOT IN ('call', 'wait') THEN g.reason
+        WHEN b.task_status = 'pending' AND x.due < now() - :'window'::interval
+            AND NOT EXISTS (SELECT FROM :"schema".followup_pauses p
+                WHERE p.scope IN ('all', 'tenant:' || r.tenant)
+                AND (p.until > now() - :'window'::interval
+                    OR p.until IS NULL)
+                AND x.due >= p.paused_at - :'window'::interval)
+            THEN 'overdue by more than FOLLOWUP_SWEEP_WINDOW' END AS why_not
+    FROM :"schema".:"table" b
+    CROSS JOIN LATERAL (SELECT :"schema".followup_due_at(b) AS due,
+        to_jsonb(b) AS fields OFFSET 0) x
+    CROSS JOIN LATERAL (SELECT coalesce(x.fields ->> 'tenant_id', '')
+        AS tenant) r
+    CROSS JOIN LATERAL :"schema".followup_gate(b) g
+    WHERE coalesce(b.task_status::text, '')
+            NOT IN ('executed', 'cancelled', 'failed')
+        AND :"schema".followup_is_followup_type(b.booking_type::text)
+        AND coalesce(x.fields ->> 'is_deleted', '') <> 'true'
+        AND :'tenant' IN ('', r.tenant)
+)
+SELECT line FROM (
+    SELECT 1 AS part, due AS place, format('call %s: %s (tenant %s, %s, %s)%s',
+        CASE WHEN due > now() THEN 'at ' || date_trunc('second', due)
+            ELSE 'at once, due since ' || date_trunc('second', due) END,
+        id, tenant, booking_type, task_status,
+        CASE WHEN verdict = 'wait' THEN format('; waits: %s%s', reason,
+            ', until ' || until) END) AS line
+    FROM booking WHERE why_not IS NULL
+    UNION ALL
+    SELECT 2, NULL, format('would be called: %s; of them overdue: %s; within '
+        'an hour: %s; waiting now: %s', count(*),
+        count(*) FILTER (WHERE due <= now()), count(*) FILTER (
+            WHERE due > now() AND due <= now() + interval '1 hour'),
+        count(*) FILTER (WHERE verdict = 'wait'))
+    FROM booking WHERE why_not IS NULL
+    UNION ALL
+    SELECT 3, NULL, format('would not be called: %s, such as %s: %s', count(*),
+        min(id::text), why_not)
+    FROM booking WHERE why_not IS NOT NULL GROUP BY why_not
+) AS lines ORDER BY part, place, line;
+ROLLBACK;

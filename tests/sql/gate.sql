@@ -1,0 +1,68 @@
+-- followup_gate: which pause holds which booking, and until when.
+
+\set schema test_gate
+\ir lib/app.psql
+SET search_path = test_gate, public;
+SET TimeZone = 'UTC';
+\ir ../../sql/create-booking-cloud-task-trigger.sql
+SELECT plan(19);
+
+-- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
+-- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
+ALTER TABLE lead_bookings ALTER tenant_id DROP DEFAULT,
+    ALTER tenant_id DROP NOT NULL, ALTER tenant_id TYPE int USING NULL;
+INSERT INTO lead_bookings (tenant_id) VALUES (1), (2);
+CREATE FUNCTION pg_temp.gate(pauses text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM followup_pauses;
+    EXECUTE 'INSERT INTO followup_pauses SELECT p.scope, p.reason, ''me'', '
+        '''2001-01-01'', p.until::timestamptz, p.except_tenants::text[] '
+        'FROM (VALUES ' || pauses || ') AS p (scope, reason, until, '
+        'except_tenants)';
+    RETURN (SELECT string_agg(concat_ws(' ', g.verdict, g.until::date,
+        g.reason), '; ' ORDER BY b.tenant_id)
+        FROM lead_bookings b, LATERAL followup_gate(b) g);
+END $$;
+SELECT is(pg_temp.gate(pauses), verdicts, pauses) FROM (VALUES
+    ($$('all', 'a', NULL, '{}')$$, 'wait paused: a; wait paused: a'),
+    ($$('tenant:1', 'a', NULL, '{}')$$, 'wait paused: a; call'),
+    ($$('all', 'a', NULL, '{1}')$$, 'call; wait paused: a'),
+    ($$('all', 'a', NULL, '{1}'), ('tenant:1', 'b', NULL, '{}')$$,
+        'wait paused: b; wait paused: a'),
+    ($$('all', 'a', '2999-01-01', '{}')$$,
+        'wait 2999-01-01 paused: a; wait 2999-01-01 paused: a'),
+    -- What has ended holds nobody; of several the last to end counts.
+    ($$('all', 'a', '2002-01-01', '{}')$$, 'call; call'),
+    ($$('all', 'a', '2002-01-01', '{}'), ('tenant:2', 'b', NULL, '{}')$$,
+        'call; wait paused: b'),
+    ($$('all', 'a', '2999-01-01', '{}'), ('tenant:1', 'b', NULL, '{}')$$,
+        'wait paused: b; wait 2999-01-01 paused: a'),
+    ($$('tenant:1', 'b', '2999-1-2', '{}'), ('all', 'a', '2999-1-1', '{}')$$,
+        'wait 2999-01-02 paused: b; wait 2999-01-01 paused: a'),
+    ($$('all', 'a', NULL, '{}'), ('tenant:1', 'b', '2999-01-02', '{}')$$,
+        'wait paused: a; wait paused: a'),
+    ($$('tenant:11', 'a', NULL, '{}')$$, 'call; call')) AS t (pauses, verdicts);
+
+-- A booking of no tenant is held by a pause of everything only.
+UPDATE lead_bookings SET tenant_id = NULL;
+SELECT is(pg_temp.gate($$('all', 'a', NULL, '{1}')$$),
+    'wait paused: a; wait paused: a', 'no tenant: held by a pause of all');
+SELECT is(pg_temp.gate($$('tenant:1', 'a', NULL, '{}')$$), 'call; call',
+    'and by no other');
+
+-- The backlog comes first.
+INSERT INTO followup_backlog SELECT id, scheduled_at FROM lead_bookings;
+SELECT alike(pg_temp.gate($$('all', 'a', NULL, '{}')$$),
+    'never was already overdue %; never %', 'the backlog never waits');
+UPDATE lead_bookings SET scheduled_at = scheduled_at + interval '1 us';
+SELECT is(pg_temp.gate($$('tenant:1', 'a', NULL, '{}')$$), 'call; call',
+    'unless it is moved');
+
+-- What is no pause is refused.
+SELECT throws_ok(format('INSERT INTO followup_pauses (scope, reason, until, '
+    'except_tenants) VALUES %s', v), '23514', NULL, v) FROM unnest(ARRAY[
+    $$('everything', 'a', NULL, '{}')$$, $$('tenant:', 'a', NULL, '{}')$$,
+    $$('all', ' ', NULL, '{}')$$, $$('tenant:1', 'a', NULL, '{2}')$$]) AS v;
+
+SELECT * FROM finish();
+DROP SCHEMA test_gate CASCADE;
