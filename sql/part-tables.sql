@@ -27,7 +27,8 @@ COMMENT ON TABLE :"schema".followup_failures IS 'followup-scheduler: bookings '
 \if :followup_make_attempts
 CREATE TABLE :"schema".followup_attempts (
     booking_id uuid PRIMARY KEY,
-    begun_at timestamptz NOT NULL DEFAULT now());
+    begun_at timestamptz NOT NULL DEFAULT now(),
+    called_at timestamptz);
 COMMENT ON TABLE :"schema".followup_attempts IS 'followup-scheduler: attempts '
     'at a call that were begun and whose outcome is not known';
 
@@ -49,5 +50,9 @@ CREATE TABLE :"schema".followup_obsolete_tasks (
 COMMENT ON TABLE :"schema".followup_obsolete_tasks IS 'followup-scheduler: '
     'Cloud Tasks that followup-schedule still has to delete';
 \endif
+
+-- Of a call that was started and whose row refuses to be executed: since when.
+ALTER TABLE :"schema".followup_attempts
+    ADD COLUMN IF NOT EXISTS called_at timestamptz;
 CREATE INDEX IF NOT EXISTS followup_obsolete_tasks_booking_idx
     ON :"schema".followup_obsolete_tasks (booking_id);
