@@ -34,12 +34,14 @@ struct callback {
 };
 
 /**
- * callback_new(conf, keys):
- * Return the state of a worker, with the shared ${keys} of jwks_shared; NULL
- * when memory is short.
+ * callback_new(conf, keys, refusals):
+ * Return the state of a worker, with the shared ${keys} of jwks_shared and the
+ * ${refusals} of the database that all workers share; NULL when memory is
+ * short.
  */
 struct callback *
-callback_new(const struct config *conf, struct shared_document *keys)
+callback_new(const struct config *conf, struct shared_document *keys,
+    struct refusals *refusals)
 {
 	struct callback *c;
 
@@ -54,6 +56,7 @@ callback_new(const struct config *conf, struct shared_document *keys)
 		return (NULL);
 	}
 
+	bookings_share(c->bookings, refusals);
 	c->execute.conf = conf;
 	c->execute.bookings = c->bookings;
 	c->execute.agent = c->agent;
@@ -193,7 +196,9 @@ reply(struct request *request, const char *id,
 		    result->reason);
 		break;
 	case EXECUTE_LATER:
-		request_unavailable(request, PROBLEM_UNAVAILABLE,
+		/* 503 slows the whole queue down. */
+		request_unavailable(request, result->alone ?
+		    PROBLEM_INTERNAL : PROBLEM_UNAVAILABLE,
 		    result->retry_after, "%s", result->reason);
 		break;
 	}

@@ -3,6 +3,7 @@
 
 struct config;
 struct request;
+struct refusals;
 struct shared_document;
 
 /*
@@ -12,11 +13,13 @@ struct shared_document;
 struct callback;
 
 /**
- * callback_new(conf, keys):
- * Return the state of a worker, with the shared ${keys} of jwks_shared; NULL
- * when memory is short.
+ * callback_new(conf, keys, refusals):
+ * Return the state of a worker, with the shared ${keys} of jwks_shared and the
+ * ${refusals} of the database that all workers share; NULL when memory is
+ * short.
  */
-struct callback *callback_new(const struct config *, struct shared_document *);
+struct callback *callback_new(const struct config *, struct shared_document *,
+    struct refusals *);
 
 /**
  * callback_handle(callback, request):

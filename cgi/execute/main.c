@@ -10,6 +10,7 @@
 #include "fcgi_server.h"
 #include "jwks.h"
 #include "log.h"
+#include "refusals.h"
 #include "request.h"
 #include "secret.h"
 #include "shared_document.h"
@@ -19,6 +20,7 @@
 struct service {
 	struct config conf;
 	struct shared_document *keys;
+	struct refusals *refusals;
 };
 
 static int
@@ -39,7 +41,8 @@ start(void *cookie)
 
 	if (secret_curl_init() != 0)
 		return (NULL);
-	return (callback_new(&service->conf, service->keys));
+	return (callback_new(&service->conf, service->keys,
+	    service->refusals));
 }
 
 static void
@@ -82,11 +85,13 @@ main(int argc, char **argv)
 	server.workers = service.conf.execute_workers;
 
 	json_object_seed(0);
-	if ((service.keys = jwks_shared()) == NULL) {
+	if ((service.keys = jwks_shared()) == NULL ||
+	    (service.refusals = refusals_new()) == NULL) {
 		log_error(NULL, "out of memory");
 		return (1);
 	}
 	rc = fcgi_server_run(&server);
+	refusals_free(service.refusals);
 	shared_document_free(service.keys);
 	return (rc == 0 ? 0 : 1);
 }

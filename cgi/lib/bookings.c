@@ -4,6 +4,8 @@
 
 #include "config.h"
 #include "log.h"
+#include "monotime.h"
+#include "refusals.h"
 
 #include "bookings.h"
 
@@ -15,6 +17,7 @@
 
 struct bookings {
 	struct db *db;
+	struct refusals *refusals;	/* or NULL */
 	const char *schema;		/* as configured */
 	char *quoted_schema;
 	char *quoted_table;		/* with its schema */
@@ -113,6 +116,18 @@ bookings_new(const struct config *conf, struct db *db)
 }
 
 /**
+ * bookings_share(bookings, refusals):
+ * Let the workers that share ${refusals} tell together whether a refusal is
+ * the row's fault; it must outlive ${bookings}.
+ */
+void
+bookings_share(struct bookings *b, struct refusals *refusals)
+{
+
+	b->refusals = refusals;
+}
+
+/**
  * bookings_free(bookings):
  * Free ${bookings}; NULL is fine.
  */
@@ -186,10 +201,46 @@ bookings_prepare(struct bookings *b, const struct bookings_sql *const *list)
 	return (outcome);
 }
 
+static int
+is_refusal(enum db_outcome outcome)
+{
+
+	return (outcome == DB_FAILED || outcome == DB_MANY ||
+	    outcome == DB_BROKEN);
+}
+
+/* Hold what came of ${call} against what came of it for other bookings. */
+static void
+judge(struct bookings *b, struct bookings_call *call)
+{
+	const char *name = call->as != NULL ? call->as : call->sql->name;
+	struct refusal refusal = { .booking = call->booking,
+	    .outcome = call->outcome, .state = db_state(b->db),
+	    .error = db_error(b->db) };
+	struct log_about about = { .booking_id = call->booking };
+
+	if (b->refusals != NULL && call->outcome == DB_OK)
+		refusals_succeeded(b->refusals, name);
+	if (!is_refusal(call->outcome))
+		return;
+	if (b->refusals != NULL)
+		call->outcome = refusals_judge(b->refusals, name, &refusal,
+		    monotime_ms());
+	if (call->outcome == DB_FAILED)
+		log_warning(&about, "the database refused the statement "
+		    "\"%s\": %s", call->sql->name, db_error(b->db));
+	else
+		log_error(&about, "the database refused the statement "
+		    "\"%s\": %s; is the trigger installed in this version, "
+		    "and are the grants complete? (followup-trigger verify)",
+		    call->sql->name, db_error(b->db));
+}
+
 /**
  * bookings_run(bookings, calls, ncalls):
  * Run up to BOOKINGS_CALLS ${calls} in one round trip, as db_run does, and
- * log what the database refused.
+ * log what the database refused.  Where the same statement fared otherwise
+ * for other bookings, a refusal has the outcome that this makes of it.
  */
 enum db_outcome
 bookings_run(struct bookings *b, struct bookings_call *calls, size_t ncalls)
@@ -207,16 +258,13 @@ bookings_run(struct bookings *b, struct bookings_call *calls, size_t ncalls)
 		if (run[i].statement == NULL)
 			return (DB_LOST);
 	}
-	outcome = db_run(b->db, run, ncalls);
-	for (i = 0; i < ncalls; i++) {
+	(void)db_run(b->db, run, ncalls);
+	for (i = 0, outcome = DB_OK; i < ncalls; i++) {
 		calls[i].outcome = run[i].outcome;
 		calls[i].result = run[i].result;
-		if (run[i].outcome == DB_FAILED)
-			log_error(NULL, "the database refused the statement "
-			    "\"%s\": %s; is the trigger installed in this "
-			    "version, and are the grants complete? "
-			    "(followup-trigger verify)", calls[i].sql->name,
-			    db_error(b->db));
+		judge(b, &calls[i]);
+		if (outcome == DB_OK)
+			outcome = calls[i].outcome;
 	}
 	return (outcome);
 }
@@ -288,8 +336,8 @@ static const char sweep_sql[] =
     "AND (x.due IS NULL OR x.due BETWEEN "
     "now() - $1::float8 * interval '1 s' AND now() + {H}) "
     "AND NOT EXISTS (SELECT FROM {S}.followup_failures f "
-    "WHERE f.booking_id = b.id AND f.stage = 'schedule' "
-    "AND f.next_attempt_at > now() OFFSET 0) "
+    "WHERE f.booking_id = b.id AND (f.dead_at IS NOT NULL "
+    "OR (f.stage = 'schedule' AND f.next_attempt_at > now())) OFFSET 0) "
     "AND NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o "
     "WHERE o.booking_id = b.id AND o.next_attempt_at > now() OFFSET 0) "
     "ORDER BY b.scheduled_at, b.id LIMIT $4::int), "
@@ -312,6 +360,9 @@ static const char sweep_sql[] =
     "AND now() - $5::float8 * interval '1 s' "
     "OR (x.due <> b.task_scheduled_at "
     "AND x.due < now() + interval '15 min')) "
+    "AND NOT EXISTS (SELECT FROM {S}.followup_failures f "
+    "WHERE f.booking_id = b.id AND (f.dead_at IS NOT NULL "
+    "OR (f.stage = 'schedule' AND f.next_attempt_at > now())) OFFSET 0) "
     "ORDER BY random() LIMIT $4::int) "
     "SELECT id, tenant_id, place FROM obsolete UNION ALL "
     "SELECT id, tenant_id, NULL FROM overdue UNION ALL "
@@ -396,7 +447,7 @@ bookings_check(struct bookings *b, char *missing, size_t len)
 
 	*missing = '\0';
 	outcome = bookings_run(b, &call, 1);
-	if (outcome == DB_FAILED) {
+	if (is_refusal(outcome)) {
 		/* To be refused already here says as much. */
 		(void)snprintf(missing, len, "%s: run followup-trigger "
 		    "install --grant-to with the role of the daemons",
@@ -409,4 +460,17 @@ bookings_check(struct bookings *b, char *missing, size_t len)
 		PQclear(call.result);
 	}
 	return (outcome);
+}
+
+/**
+ * bookings_trouble(bookings, trouble, len):
+ * Is there a statement that the database refuses for every booking?  If so,
+ * say which and why in one sentence in ${trouble}, and return non-zero.
+ */
+int
+bookings_trouble(struct bookings *b, char *trouble, size_t len)
+{
+
+	return (b->refusals != NULL &&
+	    refusals_trouble(b->refusals, monotime_ms(), trouble, len));
 }

@@ -354,7 +354,7 @@ request_problem(struct request *request, enum request_problem problem,
 
 /**
  * request_unavailable(request, problem, seconds, detail, ...):
- * Answer with ${problem}, one of the two with status 503, and
+ * Answer with ${problem}, which is one that passes (status 500 or 503), and
  * Retry-After: ${seconds}.
  */
 void

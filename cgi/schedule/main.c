@@ -10,6 +10,7 @@
 #include "fcgi_server.h"
 #include "google_auth.h"
 #include "log.h"
+#include "refusals.h"
 #include "request.h"
 #include "routes.h"
 #include "secret.h"
@@ -19,6 +20,7 @@ struct service {
 	struct config conf;
 	struct google_auth *auth;	/* NULL for an emulator */
 	struct breaker *breaker;
+	struct refusals *refusals;
 };
 
 /* Credentials that cannot be used are found at the start. */
@@ -42,7 +44,8 @@ start(void *cookie)
 
 	if (secret_curl_init() != 0)
 		return (NULL);
-	return (routes_new(&service->conf, service->auth, service->breaker));
+	return (routes_new(&service->conf, service->auth, service->breaker,
+	    service->refusals));
 }
 
 static void
@@ -90,11 +93,13 @@ main(int argc, char **argv)
 		log_error(NULL, "%s", why);
 		return (1);
 	}
-	if ((service.breaker = breaker_new()) == NULL) {
+	if ((service.breaker = breaker_new()) == NULL ||
+	    (service.refusals = refusals_new()) == NULL) {
 		log_error(NULL, "out of memory");
 		return (1);
 	}
 	rc = fcgi_server_run(&server);
+	refusals_free(service.refusals);
 	breaker_free(service.breaker);
 	google_auth_free(service.auth);
 	return (rc == 0 ? 0 : 1);

@@ -4,6 +4,7 @@
 struct breaker;
 struct config;
 struct google_auth;
+struct refusals;
 struct request;
 
 /*
@@ -13,12 +14,13 @@ struct request;
 struct routes;
 
 /**
- * routes_new(conf, auth, breaker):
+ * routes_new(conf, auth, breaker, refusals):
  * Return the state of a worker, calling Google with ${auth} (NULL for an
- * emulator) through ${breaker}; NULL when memory is short.
+ * emulator) through ${breaker}; what the database refuses goes to ${refusals}.
+ * NULL when memory is short.
  */
 struct routes *routes_new(const struct config *, struct google_auth *,
-    struct breaker *);
+    struct breaker *, struct refusals *);
 
 /**
  * routes_handle(routes, request):

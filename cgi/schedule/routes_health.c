@@ -23,7 +23,7 @@ routes_alive(struct routes *r, struct request *request, const char *no_id)
 void
 routes_ready(struct routes *r, struct request *request, const char *no_id)
 {
-	char missing[256] = "", reason[BREAKER_REASON_LEN];
+	char missing[640] = "", reason[BREAKER_REASON_LEN];
 	enum db_outcome outcome;
 	const char *state;
 	long wait;
@@ -34,6 +34,8 @@ routes_ready(struct routes *r, struct request *request, const char *no_id)
 		    sizeof(missing));
 	if (routes_answered(r, request, outcome))
 		return;
+	if (*missing == '\0')
+		(void)bookings_trouble(r->bookings, missing, sizeof(missing));
 	state = breaker_state(r->breaker, monotime_ms(), &wait, reason);
 	if (*missing != '\0')
 		request_unavailable(request, PROBLEM_OUT_OF_SERVICE, 10, "%s",

@@ -58,6 +58,14 @@ bookings_free(struct bookings *b)
 	made -= b != NULL;
 }
 
+void
+bookings_share(struct bookings *b, struct refusals *refusals)
+{
+
+	assert_non_null(b);
+	assert_null(refusals);
+}
+
 enum db_outcome
 bookings_prepare(struct bookings *b, const struct bookings_sql *const *list)
 {
@@ -175,7 +183,7 @@ begin(void **state)
 	executions = fails_at = 0;
 	planned = (struct execute_result){ .outcome = EXECUTE_DONE,
 	    .reason = "the reason", .retry_after = 9 };
-	assert_non_null(callback = callback_new(&conf, NULL));
+	assert_non_null(callback = callback_new(&conf, NULL, NULL));
 	return (0);
 }
 
@@ -266,12 +274,14 @@ outcomes(void **state)
 		{ EXECUTE_BUSY, 409, NULL, 0 },
 		{ EXECUTE_MISMATCH, 400, NULL, 0 },
 		{ EXECUTE_LATER, 503, NULL, 0 },
+		{ EXECUTE_LATER, 500, NULL, 0 },	/* alone */
 	};
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < NITEMS(all); i++) {
 		planned.outcome = all[i].outcome;
+		planned.alone = all[i].status == 500;
 		assert_int_equal(ask("POST", PATH, "", BODY), all[i].status);
 		assert_string_equal(json_string_value(json_object_get(answer,
 		    all[i].name != NULL ? "reason" : "detail")),
@@ -360,13 +370,13 @@ worker(void **state)
 	for (fails_at = 1; fails_at <= 3; fails_at++) {
 		int wanted = fails_at;
 
-		assert_null(callback_new(&conf, NULL));
+		assert_null(callback_new(&conf, NULL, NULL));
 		assert_int_equal(made, before);
 		fails_at = wanted;
 	}
 	fails_at = 0;
 	prepared = DB_LOST;
-	assert_non_null(another = callback_new(&conf, NULL));
+	assert_non_null(another = callback_new(&conf, NULL, NULL));
 	assert_int_equal(logged("the database is not ready yet"), 1);
 	callback_free(another);
 	callback_free(NULL);

@@ -45,6 +45,26 @@ bookings_free(struct bookings *b)
 	(void)b;
 }
 
+void
+bookings_share(struct bookings *b, struct refusals *refusals)
+{
+
+	assert_non_null(b);
+	assert_null(refusals);
+}
+
+/* What the database refuses for every booking. */
+static const char *trouble = "";
+
+int
+bookings_trouble(struct bookings *b, char *text, size_t len)
+{
+
+	assert_non_null(b);
+	(void)snprintf(text, len, "%s", trouble);
+	return (*trouble != '\0');
+}
+
 enum db_outcome
 bookings_prepare(struct bookings *b, const struct bookings_sql *const *list)
 {
@@ -98,10 +118,10 @@ begin(void **state)
 	planned[2] = (struct schedule_result){ .outcome = SCHEDULE_LATER,
 	    .reason = "it is busy", .retry_after = 7 };
 	conf.webhook_token = NULL;
-	missing = "";
+	missing = trouble = "";
 	calls = 0;
 	assert_non_null(breaker = breaker_new());
-	assert_non_null(routes = routes_new(&conf, NULL, breaker));
+	assert_non_null(routes = routes_new(&conf, NULL, breaker, NULL));
 	return (0);
 }
 
@@ -593,6 +613,10 @@ health(void **state)
 	assert_int_equal(ask("GET", "/readyz", ""), 503);
 	assert_string_equal(member("detail"), missing);
 	missing = "";
+	trouble = "every write is refused";
+	assert_int_equal(ask("GET", "/readyz", ""), 503);
+	assert_string_equal(member("detail"), trouble);
+	trouble = "";
 	breaker_failed(breaker, monotime_ms(), BREAKER_GO, 1, 30, "no role");
 	assert_int_equal(ask("GET", "/readyz", ""), 503);
 	assert_string_equal(member("detail"),

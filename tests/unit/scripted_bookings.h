@@ -31,7 +31,7 @@
  */
 
 #define TABLE_ROWS	100
-#define TABLE_COLUMNS	23
+#define TABLE_COLUMNS	25
 #define TABLE_NOW	INT64_C(1795651200000000)	/* 2026-11-26 */
 #define TABLE_QUEUE	"projects/p/locations/l/queues/q"
 #define TABLE_TEXT	512
@@ -52,6 +52,9 @@ struct table_row {
 	int execution_attempts;
 	int schedule_attempts;
 	const char *last_error;
+	char dead[TABLE_TEXT];		/* its dead letter; empty: none */
+	int refusals[2];		/* that were counted, by stage */
+	int called;			/* only our own tables say so */
 	int outcome_unknown;
 	char obsolete[TABLE_TEXT];	/* names, each with a newline */
 	const char *body;		/* of its call, or NULL */
@@ -85,7 +88,7 @@ static struct {
 		const char *statement;
 		void (*happen)(void);
 		enum db_outcome outcome;
-	} faults[16];
+	} faults[32];
 	int nfaults;
 } table;
 
@@ -340,6 +343,9 @@ table_read(const struct table_array *ids)
 		table_set(result, i, 17, "%d", r->schedule_attempts);
 		table_set(result, i, 18, "0");
 		table_set(result, i, 19, "%s", r->outcome_unknown ? "t" : "f");
+		table_set(result, i, 23, "%s", r->dead);
+		if (r->called)
+			table_set(result, i, 24, "%" PRId64, TABLE_NOW);
 		if (r->no_due)
 			continue;
 		(void)booking_time(table_due(r), 3, due);
@@ -457,6 +463,37 @@ table_failed(struct table_row *row, const char *const *params, int for_good)
 	return (table_count(1));
 }
 
+/* What is kept without the row. */
+static inline PGresult *
+table_refused(struct table_row *row, const char *const *params)
+{
+	int n = ++row->refusals[table_stage(params[1])];
+	PGresult *result = table_rows(3);
+
+	(void)snprintf(table.failure.stage, sizeof(table.failure.stage), "%s",
+	    params[1]);
+	(void)snprintf(table.failure.error, sizeof(table.failure.error), "%s",
+	    params[5]);
+	table.failure.http_status = (int)strtol(params[4], NULL, 10);
+	if (strcmp(params[7], "true") == 0)
+		row->outcome_unknown = 0;
+	if (n >= strtol(params[6], NULL, 10))
+		(void)snprintf(row->dead, sizeof(row->dead), "%s", params[5]);
+	table_set(result, 0, 0, "%d", n);
+	table_set(result, 0, 1, "%s", *row->dead != '\0' ? "t" : "f");
+	table_set(result, 0, 2, "%d", 2 * n);
+	return (result);
+}
+
+static inline PGresult *
+table_called(struct table_row *row, const char *error)
+{
+
+	row->called = 1;
+	(void)snprintf(row->dead, sizeof(row->dead), "%s", error);
+	return (table_count(1));
+}
+
 static inline PGresult *
 table_begun(struct table_row *row, const char *due)
 {
@@ -477,7 +514,8 @@ table_executed(struct table_row *row, const char *const *params)
 	if (row->absent)
 		return (table_count(0));
 	row->status = "executed";
-	row->outcome_unknown = 0;
+	row->outcome_unknown = row->called = 0;
+	row->dead[0] = '\0';
 	(void)snprintf(row->task_name, sizeof(row->task_name), "%s",
 	    params[1] != NULL ? params[1] : "");
 	(void)snprintf(row->key, sizeof(row->key), "%s", params[3]);
@@ -630,6 +668,12 @@ table_act(const char *statement, const struct table_array *ids,
 		return (table_failed(row, params, 0));
 	if (strcmp(statement, "failed") == 0)
 		return (table_failed(row, params, 1));
+	if (strcmp(statement, "refused") == 0)
+		return (table_refused(row, params));
+	if (strcmp(statement, "called") == 0)
+		return (table_called(row, params[2]));
+	if (strcmp(statement, "mark failed") == 0)
+		return (table_become(row, "pending scheduled", "failed"));
 	if (strcmp(statement, "task gone") == 0)
 		return (table_reset(row, params[1], 0));
 	if (strcmp(statement, "unschedule") == 0)
