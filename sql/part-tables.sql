@@ -52,7 +52,11 @@ COMMENT ON TABLE :"schema".followup_obsolete_tasks IS 'followup-scheduler: '
 \endif
 
 -- Of a call that was started and whose row refuses to be executed: since when.
-ALTER TABLE :"schema".followup_attempts
-    ADD COLUMN IF NOT EXISTS called_at timestamptz;
+SELECT format('ALTER TABLE %I.followup_attempts '
+    'ADD COLUMN called_at timestamptz', :'schema')
+WHERE NOT EXISTS (SELECT FROM pg_attribute a
+    WHERE a.attrelid = to_regclass(format('%I.followup_attempts', :'schema'))
+        AND a.attname = 'called_at' AND NOT a.attisdropped)
+\gexec
 CREATE INDEX IF NOT EXISTS followup_obsolete_tasks_booking_idx
     ON :"schema".followup_obsolete_tasks (booking_id);

@@ -281,9 +281,9 @@ needs_call(const struct execute *x, const struct booking *booking,
 }
 
 /*
- * The call was started, and the row refuses to be executed, or is locked by
- * somebody else for too long.  Nobody is to be called twice for that, so our
- * own tables say it instead.
+ * The call was started, and the row cannot be made executed for the reason
+ * ${because}.  Nobody is to be called twice for that, so our own tables say it
+ * instead.
  */
 static void
 record_called(const struct execute *x, const struct booking *booking,
@@ -305,8 +305,9 @@ record_called(const struct execute *x, const struct booking *booking,
 		database_failed(x, outcome, result);
 		return;
 	}
-	if (because == DB_LOCKED) {
-		/* It is written by the next attempt. */
+	if (because != DB_FAILED) {
+		/* This passes: the next attempt writes the row. */
+		log_warning(&a, "%s; it is tried again", error);
 		database_failed(x, because, result);
 		return;
 	}

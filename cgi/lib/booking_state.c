@@ -40,15 +40,15 @@
     "task_scheduled_at = {S}.followup_due_at(b), "			\
     "idempotency_key = " FIT("mine.key", "idempotency_key") ", "	\
     "task_status = 'scheduled', "					\
-    "last_execution_error = CASE WHEN b.execution_attempts > 0 "	\
+    "last_execution_error = CASE WHEN b.execution_attempts > 0 "		\
     "THEN b.last_execution_error END FROM mine, " BOOKINGS_ABSENT " "	\
     "WHERE b.id = mine.id AND " BOOKINGS_STATUS " = 'pending' "		\
-    "AND " DUE " = mine.due AND " BOOKINGS_IS_WANTED " "		\
+    "AND " DUE " = mine.due AND " BOOKINGS_IS_WANTED " "			\
     "RETURNING b.id), "							\
     "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "	\
-    "WHERE f.booking_id = changed.id AND f.stage = 'schedule') "	\
+    "WHERE f.booking_id = changed.id AND f.stage = 'schedule') "		\
     "SELECT changed.id::text, pg_advisory_unlock("			\
-    BOOKING_LOCK_KEY("'schedule'", "changed.id::text") ") FROM changed " \
+    BOOKING_LOCK_KEY("'schedule'", "changed.id::text") ") FROM changed "	\
     "WHERE (SELECT count(*) FROM changed) > 0"
 
 /*

@@ -19,7 +19,7 @@ struct refusals;
 /* So many bookings in a row are not at fault themselves. */
 #define REFUSALS_MANY	10
 
-#define REFUSALS_AGE_MS	600000
+#define REFUSALS_AGE_MS	120000
 
 /* A refusal as the database worded it. */
 struct refusal {

@@ -455,6 +455,10 @@ booking_is_retried(void **state)
 	assert_int_equal(ask("POST", "/followups/" ID(0) "/retry", ""), 409);
 	assert_string_equal(member("detail"), "booking " ID(0) " is pending: "
 	    "only failed ones can be retried");
+	table.rows[1].status = "failed";
+	table.rows[1].called = 1;
+	assert_int_equal(ask("POST", "/followups/" ID(1) "/retry", ""), 200);
+	assert_string_equal(member("taskStatus"), "executed");
 	table_fail("retry", DB_FAILED);
 	assert_int_equal(ask("POST", "/followups/" ID(0) "/retry", ""), 503);
 	A->absent = 1;
