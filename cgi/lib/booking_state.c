@@ -146,19 +146,43 @@ out:
 	return (outcome);
 }
 
+/* The number of rows changed where the one there is was not. */
+#define IGNORED	"-1"
+
+/* Run ${call} as bookings_changed does: to be ignored is to be refused. */
+static enum db_outcome
+changed_or_ignored(struct bookings *b, struct bookings_call *call,
+    int *changed)
+{
+	enum db_outcome outcome;
+	int n = 0;
+
+	if ((outcome = bookings_changed(b, call, &n)) != DB_OK)
+		return (outcome);
+	if (n < 0)
+		return (bookings_ignored(b));
+	if (changed != NULL)
+		*changed = n;
+	return (DB_OK);
+}
+
 /* The text on the row is for people; what counts is followup_attempts. */
 static const struct bookings_sql begun_sql = { "begun",
-    "WITH changed AS (UPDATE {T} b "
+    "WITH before AS (SELECT b.id FROM {T} b, " BOOKINGS_ABSENT " "
+    "WHERE b.id = $1::uuid "
+    "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
+    "AND " DUE " = $2::bigint AND " BOOKINGS_IS_WANTED " FOR UPDATE OF b), "
+    "changed AS (UPDATE {T} b "
     "SET execution_attempts = b.execution_attempts + 1, "
     "last_execution_error = " FIT("'an attempt to start the call was begun, "
     "and its outcome is not known'", "last_execution_error") " "
-    "FROM " BOOKINGS_ABSENT " WHERE b.id = $1::uuid "
-    "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
-    "AND " DUE " = $2::bigint AND " BOOKINGS_IS_WANTED " RETURNING b.id), "
+    "FROM before WHERE b.id = before.id RETURNING b.id), "
     "begun AS (INSERT INTO {S}.followup_attempts (booking_id) "
     "SELECT changed.id FROM changed "
     "ON CONFLICT (booking_id) DO UPDATE SET begun_at = now()) "
-    "SELECT {S}.followup_call_request(changed.id)::text FROM changed" };
+    "SELECT CASE WHEN changed.id IS NOT NULL "
+    "THEN {S}.followup_call_request(changed.id)::text END, "
+    "changed.id IS NULL FROM before LEFT JOIN changed ON true" };
 
 /**
  * booking_begun(bookings, booking, body, changed):
@@ -182,6 +206,11 @@ booking_begun(struct bookings *b, const struct booking *booking, char **body,
 	if ((outcome = bookings_run(b, &call, 1)) != DB_OK)
 		return (outcome);
 	*changed = PQntuples(call.result) > 0;
+	if (*changed && *PQgetvalue(call.result, 0, 1) == 't') {
+		*changed = 0;
+		PQclear(call.result);
+		return (bookings_ignored(b));
+	}
 	if (*changed && !PQgetisnull(call.result, 0, 0) &&
 	    (*body = strdup(PQgetvalue(call.result, 0, 0))) == NULL)
 		outcome = DB_LOST;
@@ -199,7 +228,7 @@ booking_begun(struct bookings *b, const struct booking *booking, char **body,
  * the row executed.
  */
 static const struct bookings_sql executed_sql = { "executed",
-    "WITH before AS (SELECT b.id, b.task_name AS old, "
+    "WITH before AS (SELECT b.id, b.task_status, b.task_name AS old, "
     "coalesce(pg_catalog.regexp_replace(b.task_name, '[^/]*$', $2), "
     "b.task_name) AS name FROM {T} b WHERE b.id = $1::uuid FOR UPDATE), "
     "changed AS (UPDATE {T} b SET task_status = 'executed', "
@@ -212,11 +241,14 @@ static const struct bookings_sql executed_sql = { "executed",
     "obsolete AS (INSERT INTO {S}.followup_obsolete_tasks "
     "(task_name, booking_id) SELECT before.old, before.id "
     "FROM before WHERE before.old <> before.name ON CONFLICT DO NOTHING), "
+    "ignored AS (SELECT FROM before b WHERE "
+    BOOKINGS_STATUS " <> 'executed' AND NOT EXISTS (SELECT FROM changed)), "
     "forgotten AS (DELETE FROM {S}.followup_failures f "
-    "WHERE f.booking_id = $1::uuid), "
+    "WHERE f.booking_id = $1::uuid AND NOT EXISTS (SELECT FROM ignored)), "
     "ended AS (DELETE FROM {S}.followup_attempts a "
-    "WHERE a.booking_id = $1::uuid) "
-    "SELECT count(*) FROM changed" };
+    "WHERE a.booking_id = $1::uuid AND NOT EXISTS (SELECT FROM ignored)) "
+    "SELECT CASE WHEN EXISTS (SELECT FROM ignored) THEN " IGNORED " "
+    "ELSE (SELECT count(*) FROM changed) END" };
 
 /**
  * booking_executed(bookings, booking, task_id):
@@ -234,7 +266,7 @@ booking_executed(struct bookings *b, const struct booking *booking,
 	    .booking = booking->id };
 
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
-	return (bookings_changed(b, &call, NULL));
+	return (changed_or_ignored(b, &call, NULL));
 }
 
 static const struct bookings_sql called_sql = { "called",
@@ -402,7 +434,7 @@ write_failure(struct bookings *b, const struct bookings_sql *sql,
 	(void)snprintf(http_status, sizeof(http_status), "%ld",
 	    failure->http_status);
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
-	outcome = bookings_changed(b, &call, changed);
+	outcome = changed_or_ignored(b, &call, changed);
 	if (outcome == DB_OK || outcome == DB_LOST || outcome == DB_LOCKED)
 		return (outcome);
 	if (changed != NULL)
@@ -443,14 +475,17 @@ booking_failed_once(struct bookings *b, const struct booking *booking,
 
 /* A due time that is not determinable is compared as such. */
 static const struct bookings_sql failed_sql = { "failed",
-    "WITH changed AS (UPDATE {T} b SET task_status = 'failed', "
-    "last_execution_error = " FIT("$6", "last_execution_error") " "
-    "WHERE b.id = $1::uuid "
+    "WITH before AS (SELECT b.id FROM {T} b WHERE b.id = $1::uuid "
     "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
-    "AND " DUE " IS NOT DISTINCT FROM $7::bigint RETURNING b.id), "
+    "AND " DUE " IS NOT DISTINCT FROM $7::bigint FOR UPDATE), "
+    "changed AS (UPDATE {T} b SET task_status = 'failed', "
+    "last_execution_error = " FIT("$6", "last_execution_error") " "
+    "FROM before WHERE b.id = before.id RETURNING b.id), "
     "noted AS (" UPSERT_FAILURE("now()", "FROM changed WHERE true") "), "
     END_ATTEMPT " "
-    "SELECT count(*) FROM changed" };
+    "SELECT CASE WHEN EXISTS (SELECT FROM before) "
+    "AND NOT EXISTS (SELECT FROM changed) THEN " IGNORED " "
+    "ELSE (SELECT count(*) FROM changed) END" };
 
 /**
  * booking_failed(bookings, booking, failure, changed):

@@ -300,6 +300,20 @@ bookings_error(const struct bookings *b)
 }
 
 /**
+ * bookings_ignored(bookings):
+ * A statement had no effect on a row that it was for, as when a trigger of the
+ * application returns NULL: return DB_FAILED, with bookings_error saying so.
+ */
+enum db_outcome
+bookings_ignored(struct bookings *b)
+{
+
+	db_refuse(b->db, "the row does not take what is written to it: a "
+	    "trigger of the application ignores that, or it keeps changing");
+	return (DB_FAILED);
+}
+
+/**
  * bookings_disconnect(bookings):
  * Drop the connection, and the locks of its session with it.
  */

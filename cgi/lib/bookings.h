@@ -108,6 +108,13 @@ enum db_outcome bookings_changed(struct bookings *, struct bookings_call *,
 const char *bookings_error(const struct bookings *);
 
 /**
+ * bookings_ignored(bookings):
+ * A statement had no effect on a row that it was for, as when a trigger of the
+ * application returns NULL: return DB_FAILED, with bookings_error saying so.
+ */
+enum db_outcome bookings_ignored(struct bookings *);
+
+/**
  * bookings_disconnect(bookings):
  * Drop the connection, and the locks of its session with it.
  */

@@ -744,6 +744,19 @@ db_state(const struct db *db)
 }
 
 /**
+ * db_refuse(db, error):
+ * Let ${error} be what the last failure was: a statement had no effect that
+ * the caller takes for a refusal.
+ */
+void
+db_refuse(struct db *db, const char *error)
+{
+
+	db->state[0] = '\0';
+	(void)snprintf(db->error, sizeof(db->error), "%s", error);
+}
+
+/**
  * db_close(db):
  * Drop the connection; locks held in its session are released.
  */

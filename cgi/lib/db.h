@@ -103,6 +103,13 @@ const char *db_error(const struct db *);
 const char *db_state(const struct db *);
 
 /**
+ * db_refuse(db, error):
+ * Let ${error} be what the last failure was: a statement had no effect that
+ * the caller takes for a refusal.
+ */
+void db_refuse(struct db *, const char *);
+
+/**
  * db_close(db):
  * Drop the connection; locks held in its session are released.
  */

@@ -673,9 +673,8 @@ read_again(struct batch *batch, struct item *item)
 
 	(void)snprintf(id, sizeof(id), "%s", item->booking.id);
 	if (++item->round == MAX_ROUNDS) {
-		item->result->retry_after = BUSY_RETRY;
-		conclude(item, SCHEDULE_LATER,
-		    "the booking keeps changing while it is scheduled");
+		/* Or it never changes, whatever is written to it. */
+		row_failed(batch, item, bookings_ignored(batch->s->bookings));
 		return (-1);
 	}
 	outcome = booking_read(batch->s->bookings, ids, 1, &item->booking,

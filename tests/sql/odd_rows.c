@@ -496,6 +496,32 @@ row_refuses_everything(void **state)
 	expect_swept(1);
 }
 
+/* A trigger that returns NULL refuses without a word. */
+static void
+row_ignores_everything(void **state)
+{
+	struct booking_task task = { .booking = &booking, .name = "t/task" };
+
+	(void)state;
+	run("CREATE FUNCTION ignore() RETURNS trigger LANGUAGE plpgsql AS $$ "
+	    "BEGIN RETURN NULL; END $$; "
+	    "CREATE TRIGGER ignore BEFORE UPDATE ON lead_bookings "
+	    "FOR EACH ROW EXECUTE FUNCTION ignore()");
+	read_booking();
+	assert_int_equal(booking_scheduled(b, &task, 1), DB_OK);
+	assert_int_equal(task.changed, 0);
+	assert_int_equal(begin_call(), DB_FAILED);
+	assert_non_null(strstr(bookings_error(b), "ignores"));
+	expect("SELECT count(*) FROM followup_attempts", "0");
+	run("INSERT INTO followup_attempts (booking_id) VALUES ('" ID "')");
+	assert_int_equal(booking_executed(b, &booking, "task"), DB_FAILED);
+	expect("SELECT count(*) FROM followup_attempts", "1");
+	give_up("no");
+	expect_row("pending");
+	expect_failure("execute1! no");
+	expect_swept(0);
+}
+
 /* A row that refuses one state takes the next: it is failed. */
 static void
 row_refuses_one_state(void **state)
@@ -692,6 +718,7 @@ main(void)
 		TEST(hidden_rows),
 		TEST(trigger_with_its_own_tables),
 		TEST(row_refuses_everything),
+		TEST(row_ignores_everything),
 		TEST(row_refuses_one_state),
 		TEST(refusals_are_put_off),
 		TEST(foreign_lead),

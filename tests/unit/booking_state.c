@@ -58,6 +58,27 @@ attempts_row(void)
 	return (result);
 }
 
+/* A body, which is ${answer}, and whether the row ignored that it is begun. */
+static int ignores;
+
+static PGresult *
+begun_row(void)
+{
+	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+	char name[] = "column", text[8];
+	PGresAttDesc attributes[] = { { .name = name }, { .name = name } };
+
+	assert_int_equal(PQsetResultAttrs(result, 2, attributes), 1);
+	if (answer[0] == NULL)
+		return (result);
+	(void)snprintf(text, sizeof(text), "%s", answer[0]);
+	assert_int_equal(PQsetvalue(result, 0, 0, text,
+	    strcmp(text, "-") == 0 ? -1 : (int)strlen(text)), 1);
+	text[0] = ignores ? 't' : 'f';
+	assert_int_equal(PQsetvalue(result, 0, 1, text, 1), 1);
+	return (result);
+}
+
 enum db_outcome
 bookings_run(struct bookings *b, struct bookings_call *calls, size_t n)
 {
@@ -81,7 +102,9 @@ bookings_run(struct bookings *b, struct bookings_call *calls, size_t n)
 	calls[0].outcome = outcome;
 	if (outcome == DB_OK)
 		calls[0].result = strcmp(calls[0].sql->name, "refused") == 0 ?
-		    attempts_row() : rows();
+		    attempts_row() :
+		    strcmp(calls[0].sql->name, "begun") == 0 ? begun_row() :
+		    rows();
 	return (outcome);
 }
 
@@ -95,6 +118,14 @@ bookings_changed(struct bookings *b, struct bookings_call *call, int *changed)
 		*changed = (int)db_int(call->result, 0, 0);
 	PQclear(call->result);
 	return (call->outcome);
+}
+
+enum db_outcome
+bookings_ignored(struct bookings *b)
+{
+
+	assert_null(b);
+	return (DB_FAILED);
 }
 
 void
@@ -235,6 +266,17 @@ begun(void **state)
 	    DB_OK);
 	assert_int_equal(changed, 0);
 	assert_null(body);
+
+	/* A row that ignores it is not called. */
+	answer[0] = "-";
+	ignores = 1;
+	assert_int_equal(booking_begun(NULL, &booking, &body, &changed),
+	    DB_FAILED);
+	assert_int_equal(changed, 0);
+	assert_null(body);
+	ignores = 0;
+	answer[0] = "-1";
+	assert_int_equal(booking_executed(NULL, &booking, "i"), DB_FAILED);
 }
 
 static void

@@ -93,6 +93,15 @@ bookings_changed(struct bookings *b, struct bookings_call *call, int *changed)
 	return (bookings_run(b, call, 1));
 }
 
+enum db_outcome
+bookings_ignored(struct bookings *b)
+{
+
+	(void)b;
+	fail();
+	return (DB_FAILED);
+}
+
 void
 bookings_disconnect(struct bookings *b)
 {

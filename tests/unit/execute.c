@@ -730,6 +730,13 @@ refused_for_all(void **state)
 	assert_int_equal(A->refusals[1], 0);
 }
 
+static void
+ignore(void)
+{
+
+	A->ignores = 1;
+}
+
 /*
  * The call was started, and the row does not take that: nobody is called
  * again for it.
@@ -766,6 +773,34 @@ executed_is_refused(void **state)
 		assert_string_equal(A->status, "executed");
 		table_schedule(A);
 	}
+}
+
+/* A row that ignores what is written to it refuses it. */
+static void
+row_that_ignores(void **state)
+{
+
+	(void)state;
+	A->ignores = 1;
+	run();
+	table_expect(TAKE "begun:A ignored refused:A" UNLOCK);
+	expect_later("the database refuses its row: said no", 1);
+
+	agent.happen = ignore;
+	A->ignores = 0;
+	run();
+	table_expect(TAKE "begun:A call executed:A ignored called:A" UNLOCK);
+	expect(EXECUTE_DONE, "the call was started, but the database refuses");
+	assert_int_equal(A->called, 1);
+
+	agent_says(VOICE_AGENT_REFUSED, 400);
+	A->ignores = A->called = 0;
+	A->dead[0] = '\0';
+	run();
+	table_expect(TAKE "begun:A call failed:A ignored refused:A "
+	    "mark_failed:A" UNLOCK);
+	expect(EXECUTE_GIVEN_UP, "failed for good: as it said");
+	assert_string_equal(A->dead, "as it said");
 }
 
 /* Somebody locks the row for long: it is written by the next attempt. */
@@ -943,6 +978,7 @@ main(void)
 		TEST(dead_letter_alone),
 		TEST(refused_for_all),
 		TEST(executed_is_refused),
+		TEST(row_that_ignores),
 		TEST(executed_while_the_row_is_locked),
 		TEST(called_is_refused_too),
 		TEST(written_until_the_database_is_back),

@@ -861,6 +861,19 @@ moved_with_obsolete_tasks(void **state)
 	expect_scheduled(0, A, "A+3600");
 }
 
+/* Whatever is written to the row, it stays as it is: that has an end too. */
+static void
+never_changes(void **state)
+{
+
+	(void)state;
+	A->ignores = 1;
+	A->refusals[0] = 2;
+	run("A");
+	expect(0, SCHEDULE_GIVEN_UP, "the database refuses its row");
+	assert_non_null(strstr(A->dead, "the database refuses its row"));
+}
+
 static void
 keeps_changing(void **state)
 {
@@ -870,13 +883,13 @@ keeps_changing(void **state)
 	for (i = 0; i < 5; i++)
 		table_before("scheduled one", move);
 	run("A");
-	expect_later(0, "keeps changing", 1, 0);
+	expect_later(0, "the database refuses its row", 3, 0);
 	assert_string_equal(A->status, "pending");
 	table_expect(TAKE "create:A scheduled_one:A read:A delete:A "
 	    "create:A+3600 scheduled_one:A read:A delete:A+3600 "
 	    "create:A+7200 scheduled_one:A read:A delete:A+7200 "
 	    "create:A+10800 scheduled_one:A read:A delete:A+10800 "
-	    "create:A+14400 scheduled_one:A" UNLOCK);
+	    "create:A+14400 scheduled_one:A ignored refused:A" UNLOCK);
 }
 
 static void
@@ -1495,6 +1508,7 @@ main(void)
 		TEST(scheduled_meanwhile),
 		TEST(unwanted_task_cannot_be_deleted),
 		TEST(moved_with_obsolete_tasks),
+		TEST(never_changes),
 		TEST(keeps_changing),
 		TEST(second_look_fails),
 		TEST(database_away),

@@ -63,6 +63,7 @@ struct table_row {
 	int dropped[2];			/* likewise, of sessions that broke */
 	int foreign;			/* another session has the lock */
 	int busy;			/* somebody has locked the row */
+	int ignores;			/* it ignores what is written to it */
 	const char *poisons;		/* a statement that it makes fail */
 };
 
@@ -423,7 +424,7 @@ table_scheduled(const struct table_array *ids, const char *const *params,
 	/* From the end: nobody may rely on the order. */
 	for (i = ids->n; i-- > 0;) {
 		row = table_row(ids->values[i]);
-		if ((many && row->busy) ||
+		if ((many && row->busy) || row->ignores ||
 		    !table_is(row, "pending", dues.values[i]))
 			continue;
 		row->status = "scheduled";
@@ -455,6 +456,8 @@ table_failed(struct table_row *row, const char *const *params, int for_good)
 	table.failure.retry_in = strtod(params[3], NULL);
 	if (!table_is(row, "pending scheduled", params[6]))
 		return (table_count(0));
+	if (for_good && row->ignores)
+		return (table_count(-1));
 	if (for_good)
 		row->status = "failed";
 	row->last_error = table.failure.error;
@@ -497,9 +500,12 @@ table_called(struct table_row *row, const char *error)
 static inline PGresult *
 table_begun(struct table_row *row, const char *due)
 {
-	PGresult *result = table_rows(1);
+	PGresult *result = table_rows(2);
 
 	if (!table_is(row, "pending scheduled", due) || !row->is_followup)
+		return (result);
+	table_set(result, 0, 1, "%s", row->ignores ? "t" : "f");
+	if (row->ignores)
 		return (result);
 	row->execution_attempts++;
 	row->outcome_unknown = 1;
@@ -511,8 +517,8 @@ static inline PGresult *
 table_executed(struct table_row *row, const char *const *params)
 {
 
-	if (row->absent)
-		return (table_count(0));
+	if (row->absent || row->ignores)
+		return (table_count(row->ignores ? -1 : 0));
 	row->status = "executed";
 	row->outcome_unknown = row->called = 0;
 	row->dead[0] = '\0';
@@ -544,7 +550,8 @@ static inline PGresult *
 table_become(struct table_row *row, const char *from, const char *to)
 {
 
-	if (row->absent || strstr(from, row->status) == NULL)
+	if (row->absent || row->ignores ||
+	    strstr(from, row->status) == NULL)
 		return (table_count(0));
 	row->status = to;
 	return (table_count(1));
@@ -774,6 +781,15 @@ bookings_error(const struct bookings *b)
 
 	(void)b;
 	return ("said no");
+}
+
+enum db_outcome
+bookings_ignored(struct bookings *b)
+{
+
+	(void)b;
+	table_trace("ignored");
+	return (DB_FAILED);
 }
 
 void
