@@ -316,31 +316,52 @@ $body$, :'schema', :'table', format('%I.leads', :'schema'))
     AS followup_body_call_request
 \gset
 
--- followup_retry lets a failed booking start anew.  The triggers, which would
--- do nothing for a daemon, are let in for this one write, so that the booking
--- is announced at commit like any other; what they do to the rows is done here
--- all the same, because they may be disabled.
+-- followup_retry lets a failed booking start anew: also one whose row did not
+-- take that it failed, so that only its dead letter says so.  Where the call
+-- was started and the row did not take that, the row is written once more
+-- instead.  The triggers, which would do nothing for a daemon, are let in for
+-- this one write, so that the booking is announced at commit like any other;
+-- what they do to the rows is done here all the same, because they may be
+-- disabled.
+--
+-- Triggers of the application fire within: the search_path is the caller's.
 SELECT format($body$
 DECLARE
-    old_task text;
-    daemon text := current_setting('followup.daemon', true);
+    old_task pg_catalog.text;
+    called pg_catalog.timestamptz;
+    daemon pg_catalog.text := pg_catalog.current_setting('followup.daemon',
+        true);
 BEGIN
-    SELECT t.task_name INTO old_task FROM %1$I.%2$I t
-    WHERE t.id = followup_retry.booking_id AND t.task_status = 'failed'
-        AND %1$I.followup_is_followup_type(t.booking_type::text) AND %3$s
+    SELECT t.task_name, (SELECT a.called_at FROM %1$I.followup_attempts a
+        WHERE a.booking_id = t.id) INTO old_task, called FROM %1$I.%2$I t
+    WHERE t.id = followup_retry.booking_id
+        AND (t.task_status = 'failed'
+            OR (t.task_status IN ('pending', 'scheduled')
+                AND EXISTS (SELECT FROM %1$I.followup_dead_letters d
+                    WHERE d.booking_id = t.id)))
+        AND %1$I.followup_is_followup_type(t.booking_type::pg_catalog.text)
+        AND %3$s
     FOR UPDATE;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM set_config('followup.daemon', '', true);
-    UPDATE %1$I.%2$I t SET task_status = 'pending', task_name = NULL,
-        task_scheduled_at = NULL, idempotency_key = NULL, executed_at = NULL,
-        execution_attempts = 0, last_execution_error = NULL
-    WHERE t.id = followup_retry.booking_id;
-    PERFORM set_config('followup.daemon', daemon, true);
-    IF old_task IS NOT NULL THEN
-        INSERT INTO %1$I.followup_obsolete_tasks (task_name, booking_id)
-        VALUES (old_task, followup_retry.booking_id) ON CONFLICT DO NOTHING;
+    IF called IS NOT NULL THEN
+        UPDATE %1$I.%2$I t SET task_status = 'executed', executed_at = called,
+            last_execution_error = NULL
+        WHERE t.id = followup_retry.booking_id;
+    ELSE
+        PERFORM pg_catalog.set_config('followup.daemon', '', true);
+        UPDATE %1$I.%2$I t SET task_status = 'pending', task_name = NULL,
+            task_scheduled_at = NULL, idempotency_key = NULL,
+            executed_at = NULL, execution_attempts = 0,
+            last_execution_error = NULL
+        WHERE t.id = followup_retry.booking_id;
+        PERFORM pg_catalog.set_config('followup.daemon', daemon, true);
+        IF old_task IS NOT NULL THEN
+            INSERT INTO %1$I.followup_obsolete_tasks (task_name, booking_id)
+            VALUES (old_task, followup_retry.booking_id)
+            ON CONFLICT DO NOTHING;
+        END IF;
     END IF;
     DELETE FROM %1$I.followup_failures f
     WHERE f.booking_id = followup_retry.booking_id;
@@ -351,14 +372,28 @@ END
 $body$, :'schema', :'table', :'followup_row_alive') AS followup_body_retry
 \gset
 
--- followup_retry_all does so for every dead letter of a stage and of a time.
+-- followup_retry_all does so for every dead letter of a stage and of a time; a
+-- row that refuses stays as it is, and keeps no other one.
 SELECT format($body$
+DECLARE
+    letter pg_catalog.record;
+    retried pg_catalog.int8 := 0;
 BEGIN
-    RETURN (SELECT count(*) FROM (
-        SELECT DISTINCT d.booking_id FROM %1$I.followup_dead_letters d
+    FOR letter IN SELECT DISTINCT d.booking_id AS id
+        FROM %1$I.followup_dead_letters d
         WHERE d.stage = coalesce(followup_retry_all.stage, d.stage)
-            AND d.dead_at >= since AND d.dead_at < until) letter
-    WHERE %1$I.followup_retry(letter.booking_id));
+            AND d.dead_at >= since AND d.dead_at < until
+    LOOP
+        BEGIN
+            IF %1$I.followup_retry(letter.id) THEN
+                retried := retried + 1;
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'follow-up booking %% is not retried: %%',
+                letter.id, SQLERRM;
+        END;
+    END LOOP;
+    RETURN retried;
 END
 $body$, :'schema') AS followup_body_retry_all
 \gset

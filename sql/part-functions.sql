@@ -26,14 +26,12 @@ CREATE OR REPLACE FUNCTION
     AS :'followup_body_changed';
 CREATE OR REPLACE FUNCTION
     :"schema".followup_retry(booking_id uuid) RETURNS boolean
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-    AS :'followup_body_retry';
+    LANGUAGE plpgsql AS :'followup_body_retry';
 CREATE OR REPLACE FUNCTION
     :"schema".followup_retry_all(stage text DEFAULT NULL,
     since timestamptz DEFAULT '-infinity',
     until timestamptz DEFAULT 'infinity') RETURNS bigint
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-    AS :'followup_body_retry_all';
+    LANGUAGE plpgsql AS :'followup_body_retry_all';
 REVOKE ALL ON FUNCTION :"schema".schedule_followup_cloud_task(),
     :"schema".followup_booking_changed(), :"schema".followup_retry(uuid),
     :"schema".followup_retry_all(text, timestamptz, timestamptz) FROM PUBLIC;

@@ -33,7 +33,8 @@ COMMENT ON TABLE :"schema".followup_failures IS 'followup-scheduler: bookings '
 \if :followup_make_attempts
 CREATE TABLE :"schema".followup_attempts (
     booking_id uuid PRIMARY KEY,
-    begun_at timestamptz NOT NULL DEFAULT now());
+    begun_at timestamptz NOT NULL DEFAULT now(),
+    called_at timestamptz);
 COMMENT ON TABLE :"schema".followup_attempts IS 'followup-scheduler: attempts '
     'at a call that were begun and whose outcome is not known';
 
@@ -58,6 +59,14 @@ CREATE TABLE :"schema".followup_obsolete_tasks (
 COMMENT ON TABLE :"schema".followup_obsolete_tasks IS 'followup-scheduler: '
     'Cloud Tasks that followup-schedule still has to delete';
 \endif
+
+-- Of a call that was started and whose row refuses to be executed: since when.
+SELECT format('ALTER TABLE %I.followup_attempts '
+    'ADD COLUMN called_at timestamptz', :'schema')
+WHERE NOT EXISTS (SELECT FROM pg_attribute a
+    WHERE a.attrelid = to_regclass(format('%I.followup_attempts', :'schema'))
+        AND a.attname = 'called_at' AND NOT a.attisdropped)
+\gexec
 CREATE INDEX IF NOT EXISTS followup_obsolete_tasks_booking_idx
     ON :"schema".followup_obsolete_tasks (booking_id);
 

@@ -37,13 +37,14 @@ struct callback {
 };
 
 /**
- * callback_new(conf, keys, verdicts):
+ * callback_new(conf, keys, verdicts, refusals):
  * Return the state of a worker, with the shared ${keys} of jwks_shared, which
- * notes in ${verdicts} (or NULL) whom it lets in; NULL when memory is short.
+ * notes in ${verdicts} (or NULL) whom it lets in, and with the ${refusals} of
+ * the database that all workers share; NULL when memory is short.
  */
 struct callback *
 callback_new(const struct config *conf, struct shared_document *keys,
-    struct verdicts *verdicts)
+    struct verdicts *verdicts, struct refusals *refusals)
 {
 	struct callback *c;
 
@@ -59,6 +60,7 @@ callback_new(const struct config *conf, struct shared_document *keys,
 		return (NULL);
 	}
 
+	bookings_share(c->bookings, refusals);
 	c->execute.conf = conf;
 	c->execute.bookings = c->bookings;
 	c->execute.agent = c->agent;
@@ -201,7 +203,9 @@ reply(struct request *request, const char *id,
 		    result->reason);
 		break;
 	case EXECUTE_LATER:
-		request_unavailable(request, PROBLEM_UNAVAILABLE,
+		/* 503 slows the whole queue down. */
+		request_unavailable(request, result->alone ?
+		    PROBLEM_INTERNAL : PROBLEM_UNAVAILABLE,
 		    result->retry_after, "%s", result->reason);
 		break;
 	}

@@ -3,6 +3,7 @@
 
 struct config;
 struct request;
+struct refusals;
 struct shared_document;
 struct verdicts;
 
@@ -13,12 +14,13 @@ struct verdicts;
 struct callback;
 
 /**
- * callback_new(conf, keys, verdicts):
+ * callback_new(conf, keys, verdicts, refusals):
  * Return the state of a worker, with the shared ${keys} of jwks_shared, which
- * notes in ${verdicts} (or NULL) whom it lets in; NULL when memory is short.
+ * notes in ${verdicts} (or NULL) whom it lets in, and with the ${refusals} of
+ * the database that all workers share; NULL when memory is short.
  */
 struct callback *callback_new(const struct config *, struct shared_document *,
-    struct verdicts *);
+    struct verdicts *, struct refusals *);
 
 /**
  * callback_handle(callback, request):

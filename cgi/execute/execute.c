@@ -17,8 +17,12 @@
 
 #include "execute.h"
 
-/* While the database is away, in seconds. */
+/*
+ * While the database is away, in seconds; and while it refuses what is not
+ * the fault of one booking.
+ */
 #define BUSY_RETRY	1
+#define REFUSED_RETRY	10
 
 /* Between attempts of a call, in seconds, at most. */
 #define RETRY_CAP	256
@@ -47,13 +51,83 @@ conclude(struct execute_result *result, enum execute_outcome outcome,
 	utf8_clean(result->reason);
 }
 
-static void
-database_failed(const struct execute *x, struct execute_result *result)
+/*
+ * After how many seconds the next attempt shall come, at the earliest: twice
+ * as long each time, so that an outage of minutes does not use up the attempts
+ * in seconds; not before the voice agent ${asked} for it.
+ */
+static long
+retry_after(int attempts, long asked)
 {
+	long wait = 1;
+
+	while (--attempts > 0 && wait < RETRY_CAP)
+		wait *= 2;
+	return (wait > asked ? wait : asked);
+}
+
+/* The database did not do it, which is no fault of this booking. */
+static void
+database_failed(const struct execute *x, enum db_outcome outcome,
+    struct execute_result *result)
+{
+	const char *error = bookings_error(x->bookings);
 
 	result->retry_after = BUSY_RETRY;
-	conclude(result, EXECUTE_LATER, "the database is not available: %s",
-	    bookings_error(x->bookings));
+	result->alone = outcome != DB_LOST && outcome != DB_BROKEN;
+	if (outcome == DB_LOST)
+		conclude(result, EXECUTE_LATER,
+		    "the database is not available: %s", error);
+	else if (outcome == DB_LOCKED)
+		conclude(result, EXECUTE_LATER,
+		    "the booking's row is in use: %s", error);
+	else {
+		result->retry_after = REFUSED_RETRY;
+		conclude(result, EXECUTE_LATER, "the database refuses: %s",
+		    error);
+	}
+}
+
+/*
+ * The database did not do it.  If it is the row of ${booking} that makes it
+ * refuse, that is an attempt of this booking, which gives up at last.
+ */
+static void
+row_failed(const struct execute *x, const struct booking *booking,
+    enum db_outcome outcome, struct execute_result *result)
+{
+	char error[640];
+	struct booking_refusal refusal = { .stage = BOOKING_EXECUTE,
+	    .error = error,
+	    .max_attempts = x->conf->max_execution_attempts };
+	struct log_about a = { .booking_id = booking->id,
+	    .tenant_id = booking->tenant_id };
+
+	if (outcome == DB_FAILED) {
+		(void)snprintf(error, sizeof(error),
+		    "the database refuses its row: %s",
+		    bookings_error(x->bookings));
+		utf8_clean(error);
+		outcome = booking_refused(x->bookings, booking, &refusal);
+		if (outcome == DB_FAILED)
+			outcome = DB_MANY;
+	}
+	if (outcome != DB_OK)
+		database_failed(x, outcome, result);
+	else if (refusal.given_up) {
+		log_error(&a, "dead letter: the call could not be started "
+		    "(attempt %d): %s; fix the cause, then "
+		    "POST /followups/%s/retry", refusal.attempts, error,
+		    booking->id);
+		conclude(result, EXECUTE_GIVEN_UP, "failed for good: %s",
+		    error);
+	} else {
+		log_warning(&a, "attempt %d of %d to start the call failed: "
+		    "%s", refusal.attempts, refusal.max_attempts, error);
+		result->alone = 1;
+		result->retry_after = retry_after(refusal.attempts, 0);
+		conclude(result, EXECUTE_LATER, "%s", error);
+	}
 }
 
 static struct log_about
@@ -126,12 +200,14 @@ supersede(const struct execute *x, const struct booking *booking,
 {
 	struct log_about a = about(booking, callback);
 	char due[BOOKING_TIME_LEN];
+	enum db_outcome outcome = DB_OK;
 	int changed = 0;
 
 	if (booking->status == BOOKING_SCHEDULED &&
-	    booking->task_name != NULL && is_own_task(booking, callback) &&
-	    booking_unschedule(x->bookings, booking, &changed) != DB_OK) {
-		database_failed(x, result);
+	    booking->task_name != NULL && is_own_task(booking, callback))
+		outcome = booking_unschedule(x->bookings, booking, &changed);
+	if (outcome != DB_OK) {
+		row_failed(x, booking, outcome, result);
 		return;
 	}
 	log_info(&a, "superseded: the booking is due %s now%s",
@@ -139,6 +215,14 @@ supersede(const struct execute *x, const struct booking *booking,
 	    changed ? "; back to pending" : "");
 	conclude(result, EXECUTE_SKIPPED, "superseded: the booking is not due "
 	    "at the time of this task any more, or not its tenant's");
+}
+
+/* Was its call started, and the row did not take that? */
+static int
+was_called(const struct booking *booking)
+{
+
+	return (booking->called_at != BOOKING_NO_TIME);
 }
 
 /*
@@ -173,7 +257,11 @@ needs_call(const struct execute *x, const struct booking *booking,
 		return (0);
 	case BOOKING_PENDING:
 	case BOOKING_SCHEDULED:
-		break;
+		if (booking->dead == NULL || was_called(booking))
+			break;
+		conclude(result, EXECUTE_GIVEN_UP, "failed for good: %s",
+		    booking->dead);
+		return (0);
 	default:
 		conclude(result, EXECUTE_SKIPPED, "the booking is %s",
 		    booking->status_text != NULL ? booking->status_text :
@@ -195,6 +283,43 @@ needs_call(const struct execute *x, const struct booking *booking,
 }
 
 /*
+ * The call was started, and the row cannot be made executed for the reason
+ * ${because}.  Nobody is to be called twice for that, so our own tables say it
+ * instead.
+ */
+static void
+record_called(const struct execute *x, const struct booking *booking,
+    const struct execute_callback *callback, enum db_outcome because,
+    struct execute_result *result)
+{
+	struct log_about a = about(booking, callback);
+	char error[768];
+	enum db_outcome outcome;
+
+	(void)snprintf(error, sizeof(error), "the call was started, but the "
+	    "database refuses to make the booking executed: %s",
+	    bookings_error(x->bookings));
+	utf8_clean(error);
+	outcome = booking_called(x->bookings, booking, error);
+	if (outcome != DB_OK) {
+		log_error(&a, "%s; the next attempt carries the same "
+		    "idempotency key", error);
+		database_failed(x, outcome, result);
+		return;
+	}
+	if (because != DB_FAILED) {
+		/* This passes: the next attempt writes the row. */
+		log_warning(&a, "%s; it is tried again", error);
+		database_failed(x, because, result);
+		return;
+	}
+	log_error(&a, "dead letter: %s; fix the cause, then POST "
+	    "/followups/%s/retry makes it executed without another call",
+	    error, booking->id);
+	conclude(result, EXECUTE_DONE, "%s", error);
+}
+
+/*
  * The call was started: write that down, and do not let go lightly, since
  * what is not written would be called again.
  */
@@ -206,37 +331,26 @@ record_executed(const struct execute *x, const struct booking *booking,
 	enum db_outcome outcome = DB_LOST;
 	int i;
 
-	for (i = 0; i < WRITE_ATTEMPTS && outcome != DB_OK; i++) {
+	for (i = 0; i < WRITE_ATTEMPTS &&
+	    (outcome == DB_LOST || outcome == DB_LOCKED); i++) {
 		if (i > 0)
 			monotime_pause(WRITE_PAUSE_MS);
 		if (bookings_ready(x->bookings) == DB_OK)
 			outcome = booking_executed(x->bookings, booking,
 			    callback->task_id);
+		else
+			outcome = DB_LOST;
 	}
 	if (outcome == DB_OK) {
 		log_info(&a, "executed");
 		conclude(result, EXECUTE_DONE, "the call was started");
-		return;
-	}
-	log_error(&a, "the call was started, but that could not be written: "
-	    "%s; the next attempt carries the same idempotency key",
-	    bookings_error(x->bookings));
-	database_failed(x, result);
-}
-
-/*
- * After how many seconds the next attempt shall come, at the earliest: twice
- * as long each time, so that an outage of minutes does not use up the attempts
- * in seconds; not before the voice agent ${asked} for it.
- */
-static long
-retry_after(int attempts, long asked)
-{
-	long wait = 1;
-
-	while (--attempts > 0 && wait < RETRY_CAP)
-		wait *= 2;
-	return (wait > asked ? wait : asked);
+	} else if (outcome == DB_LOST) {
+		log_error(&a, "the call was started, but that could not be "
+		    "written: %s; the next attempt carries the same "
+		    "idempotency key", bookings_error(x->bookings));
+		database_failed(x, outcome, result);
+	} else
+		record_called(x, booking, callback, outcome, result);
 }
 
 /* May a call whose outcome is not known be tried again? */
@@ -260,6 +374,7 @@ give_up(const struct execute *x, const struct booking *booking,
 	    .http_status = error->http_status, .error = error->text };
 	struct log_about a = about(booking, callback);
 	char text[sizeof(error->text) + 160];
+	enum db_outcome outcome;
 	int changed;
 
 	if (unknown) {
@@ -270,9 +385,9 @@ give_up(const struct execute *x, const struct booking *booking,
 		    *error->text != '\0' ? ")" : "");
 		failure.error = text;
 	}
-	if (booking_failed(x->bookings, booking, &failure, &changed) !=
-	    DB_OK) {
-		database_failed(x, result);
+	outcome = booking_failed(x->bookings, booking, &failure, &changed);
+	if (outcome != DB_OK) {
+		database_failed(x, outcome, result);
 		return;
 	}
 	if (!changed) {
@@ -310,9 +425,10 @@ record_failure(const struct execute *x, const struct booking *booking,
 	    (outcome == VOICE_AGENT_UNKNOWN && !may_retry_unknown(x));
 	struct log_about a = about(booking, callback);
 	int attempts = booking->execution_attempts + 1;
+	enum db_outcome written;
 
-	if (bookings_ready(x->bookings) != DB_OK) {
-		database_failed(x, result);
+	if ((written = bookings_ready(x->bookings)) != DB_OK) {
+		database_failed(x, written, result);
 		return;
 	}
 	if (permanent || attempts >= x->conf->max_execution_attempts) {
@@ -320,8 +436,9 @@ record_failure(const struct execute *x, const struct booking *booking,
 		    outcome == VOICE_AGENT_RUNNING, attempts, error, result);
 		return;
 	}
-	if (booking_failed_once(x->bookings, booking, &failure) != DB_OK) {
-		database_failed(x, result);
+	written = booking_failed_once(x->bookings, booking, &failure);
+	if (written != DB_OK) {
+		database_failed(x, written, result);
 		return;
 	}
 	log_warning(&a, "attempt %d of %d to start the call failed: %s",
@@ -342,6 +459,7 @@ may_call(const struct execute *x, const struct booking *booking,
 {
 	struct voice_agent_error error = { .retry_after = -1 };
 	char why[BOOKING_WHY_LEN];
+	enum db_outcome outcome;
 
 	(void)booking_why_not(booking, why);
 	if (booking->in_backlog) {
@@ -360,8 +478,9 @@ may_call(const struct execute *x, const struct booking *booking,
 		break;
 	}
 	if (booking->status == BOOKING_SCHEDULED &&
-	    booking_task_gone(x->bookings, booking, NULL) != DB_OK) {
-		database_failed(x, result);
+	    (outcome = booking_task_gone(x->bookings, booking, NULL)) !=
+	    DB_OK) {
+		row_failed(x, booking, outcome, result);
 		return (0);
 	}
 	conclude(result, EXECUTE_SKIPPED, "not called now: %s; another task "
@@ -440,18 +559,25 @@ execute_locked(const struct execute *x, const struct booking *booking,
     const struct execute_callback *callback, struct execute_result *result)
 {
 	char *body = NULL;
+	enum db_outcome outcome;
 	int changed;
 
 	if (!booking->found) {
 		conclude(result, EXECUTE_SKIPPED, "the booking was deleted");
 		return;
 	}
-	if (!needs_call(x, booking, callback, result) ||
-	    !may_call(x, booking, callback, result) ||
+	if (!needs_call(x, booking, callback, result))
+		return;
+	if (was_called(booking)) {
+		record_executed(x, booking, callback, result);
+		return;
+	}
+	if (!may_call(x, booking, callback, result) ||
 	    give_up_unknown(x, booking, callback, result))
 		return;
-	if (booking_begun(x->bookings, booking, &body, &changed) != DB_OK) {
-		database_failed(x, result);
+	outcome = booking_begun(x->bookings, booking, &body, &changed);
+	if (outcome != DB_OK) {
+		row_failed(x, booking, outcome, result);
 		return;
 	}
 	if (changed)
@@ -473,14 +599,17 @@ execute_booking(const struct execute *x,
     const struct execute_callback *callback, struct execute_result *result)
 {
 	const char *ids[] = { callback->booking_id };
-	struct booking booking;
+	struct booking booking = { .tenant_id = callback->tenant_id };
+	enum db_outcome outcome;
 	PGresult *rows;
 
 	memset(result, 0, sizeof(*result));
-	if (bookings_ready(x->bookings) != DB_OK ||
-	    booking_take(x->bookings, BOOKING_EXECUTE, ids, 1, &booking,
-	    &rows) != DB_OK) {
-		database_failed(x, result);
+	memcpy(booking.id, callback->booking_id, sizeof(booking.id));
+	if ((outcome = bookings_ready(x->bookings)) == DB_OK)
+		outcome = booking_take(x->bookings, BOOKING_EXECUTE, ids, 1,
+		    &booking, &rows);
+	if (outcome != DB_OK) {
+		row_failed(x, &booking, outcome, result);
 		return;
 	}
 	if (booking.locked) {

@@ -15,6 +15,9 @@ struct voice_agent;
  * counted before the call is started and what came of it is written after;
  * if the process dies in between, the next attempt carries the same
  * idempotency key.
+ *
+ * A row that makes the database refuse spends an attempt of its booking, and
+ * no call is started; one that refuses to be executed is not called again.
  */
 
 /* What it works with; all must outlive it. */
@@ -48,6 +51,7 @@ struct execute_result {
 	enum execute_outcome outcome;
 	char reason[640];	/* one line */
 	long retry_after;	/* of EXECUTE_LATER, seconds */
+	int alone;		/* likewise: the others are not concerned */
 };
 
 /**

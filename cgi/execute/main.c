@@ -12,6 +12,7 @@
 #include "fcgi_server.h"
 #include "jwks.h"
 #include "log.h"
+#include "refusals.h"
 #include "request.h"
 #include "secret.h"
 #include "shared_document.h"
@@ -23,6 +24,7 @@ struct service {
 	struct config conf;
 	struct shared_document *keys;
 	struct verdicts *verdicts;	/* or NULL */
+	struct refusals *refusals;
 };
 
 static int
@@ -44,7 +46,7 @@ start(void *cookie)
 	if (secret_curl_init() != 0)
 		return (NULL);
 	return (callback_new(&service->conf, service->keys,
-	    service->verdicts));
+	    service->verdicts, service->refusals));
 }
 
 static void
@@ -87,7 +89,8 @@ main(int argc, char **argv)
 	server.workers = service.conf.execute_workers;
 
 	json_object_seed(0);
-	if ((service.keys = jwks_shared()) == NULL) {
+	if ((service.keys = jwks_shared()) == NULL ||
+	    (service.refusals = refusals_new()) == NULL) {
 		log_error(NULL, "out of memory");
 		return (1);
 	}
@@ -101,6 +104,7 @@ main(int argc, char **argv)
 		    strerror(errno));
 	rc = fcgi_server_run(&server);
 	verdicts_free(service.verdicts);
+	refusals_free(service.refusals);
 	shared_document_free(service.keys);
 	return (rc == 0 ? 0 : 1);
 }

@@ -17,7 +17,8 @@ enum column {
 	COL_SCHEDULED_AT, COL_TIMEZONE, COL_DUE, COL_DUE_IN,
 	COL_SCHEDULE_ATTEMPTS, COL_RETRY_IN, COL_OUTCOME_UNKNOWN,
 	COL_KEY, COL_TASK_BODY, COL_OBSOLETE_TASKS, COL_VERDICT,
-	COL_WAIT_UNTIL, COL_VERDICT_REASON, COL_IN_BACKLOG,
+	COL_WAIT_UNTIL, COL_VERDICT_REASON, COL_IN_BACKLOG, COL_DEAD,
+	COL_CALLED_AT,
 };
 
 /**
@@ -136,42 +137,52 @@ fill(struct booking *booking, const char *id, const PGresult *rows, int row)
 	booking->wait_until = get_time(rows, row, COL_WAIT_UNTIL);
 	booking->verdict_reason = get(rows, row, COL_VERDICT_REASON);
 	booking->in_backlog = get_bool(rows, row, COL_IN_BACKLOG);
+	booking->dead = get(rows, row, COL_DEAD);
+	booking->called_at = get_time(rows, row, COL_CALLED_AT);
 }
 
 /*
  * One row for each id, in the order asked.  Columns that this deployment
  * lacks come from "absent": the innermost query that has a name answers it.
  * OFFSET 0 keeps the planner from joining whole tables: each row is looked up
- * by its key.  The gate is not asked about what is not to come.
+ * by its key.  The gate is not asked about what is not to come.  Whatever type
+ * a column has in this deployment, it is read as another one that is fixed: a
+ * statement whose result changes its type cannot be run any more (SQLSTATE
+ * 0A000).
+ *
+ * An attempt that the row refused is in followup_failures only.
  */
 static const struct bookings_sql read_sql = { "read",
     "SELECT b.id IS NOT NULL, b.task_status, b.tenant_id, b.lead_id, "
     "b.assigned_user_id, b.booking_type, b.is_followup, b.is_deleted, "
     "b.task_name, " BOOKINGS_US("b.task_scheduled_at") ", "
-    BOOKINGS_US("b.executed_at") ", b.execution_attempts, "
-    "b.last_execution_error, b.scheduled_at, b.timezone, "
+    BOOKINGS_US("b.executed_at") ", "
+    "greatest(b.execution_attempts, f.calls), "
+    "coalesce(b.last_execution_error, f.error), b.scheduled_at, b.timezone, "
     BOOKINGS_US("b.due") ", "
     "extract(epoch FROM b.due - now())::float8, "
     "coalesce(f.attempts, 0), "
     "greatest(extract(epoch FROM f.next_attempt_at - now()), 0)::float8, "
-    "EXISTS (SELECT FROM {S}.followup_attempts a "
-    "WHERE a.booking_id = u.id OFFSET 0), k.key, "
-    "json_build_object('tenantId', b.tenant_id, 'bookingId', b.id, "
+    "a.begun_at IS NOT NULL, k.key, "
+    "pg_catalog.json_build_object('tenantId', b.tenant_id, 'bookingId', b.id, "
     "'leadId', b.lead_id, 'assignedUserId', b.assigned_user_id, "
     "'idempotencyKey', k.key, 'scheduledAt', k.due), "
     "(SELECT string_agg(o.task_name || E'\\n', '' ORDER BY o.obsolete_at) "
     "FROM {S}.followup_obsolete_tasks o WHERE o.booking_id = u.id), "
     "b.verdict, " BOOKINGS_US("b.until") ", b.reason, "
-    BOOKINGS_IN_BACKLOG("u.id", "b.due") " "
-    "FROM unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) "
+    BOOKINGS_IN_BACKLOG("u.id", "b.due") ", "
+    "f.dead, " BOOKINGS_US("a.called_at") " "
+    "FROM pg_catalog.unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) "
     "CROSS JOIN " BOOKINGS_ABSENT " LEFT JOIN LATERAL (SELECT b.id, "
     "b.task_status::text AS task_status, tenant_id::text AS tenant_id, "
     "lead_id::text AS lead_id, assigned_user_id::text AS assigned_user_id, "
     "b.booking_type::text AS booking_type, "
     BOOKINGS_IS_FOLLOWUP " AS is_followup, "
-    "coalesce(is_deleted::text::boolean, false) AS is_deleted, b.task_name, "
-    "b.task_scheduled_at, b.executed_at, b.execution_attempts, "
-    "b.last_execution_error, b.scheduled_at::text AS scheduled_at, "
+    "coalesce(is_deleted::text::boolean, false) AS is_deleted, "
+    "b.task_name::text AS task_name, b.task_scheduled_at, b.executed_at, "
+    "b.execution_attempts::bigint AS execution_attempts, "
+    "b.last_execution_error::text AS last_execution_error, "
+    "b.scheduled_at::text AS scheduled_at, "
     "timezone::text AS timezone, {S}.followup_due_at(b) AS due, "
     "g.verdict, g.until, g.reason "
     "FROM {T} b LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason "
@@ -179,14 +190,22 @@ static const struct bookings_sql read_sql = { "read",
     "WHERE b.task_status IN ('pending', 'scheduled') OFFSET 0) AS g ON true "
     "WHERE b.id = u.id OFFSET 0) AS b ON true "
     "LEFT JOIN LATERAL (SELECT i.due, left('followup:' "
-    "|| coalesce(b.tenant_id, '') || ':' || b.id || ':' || i.due, 255) "
+    "|| coalesce(b.tenant_id, '') || ':' || b.id::text || ':' || i.due, 255) "
     "AS key "
-    "FROM (SELECT to_char(b.due AT TIME ZONE 'UTC', "
+    "FROM (SELECT pg_catalog.to_char(b.due AT TIME ZONE 'UTC', "
     "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS due OFFSET 0) AS i OFFSET 0) "
     "AS k ON true "
-    "LEFT JOIN LATERAL (SELECT f.attempts, f.next_attempt_at "
-    "FROM {S}.followup_failures f WHERE f.booking_id = u.id "
-    "AND f.stage = 'schedule' OFFSET 0) AS f ON true "
+    "LEFT JOIN LATERAL (SELECT "
+    "max(f.attempts) FILTER (WHERE f.stage = 'schedule') AS attempts, "
+    "max(f.next_attempt_at) FILTER (WHERE f.stage = 'schedule') "
+    "AS next_attempt_at, "
+    "max(f.attempts) FILTER (WHERE f.stage = 'execute') AS calls, "
+    "max(f.error) AS error, "
+    "max(f.error) FILTER (WHERE f.dead_at IS NOT NULL) AS dead "
+    "FROM {S}.followup_failures f WHERE f.booking_id = u.id OFFSET 0) AS f "
+    "ON true LEFT JOIN LATERAL (SELECT a.begun_at, a.called_at "
+    "FROM {S}.followup_attempts a WHERE a.booking_id = u.id OFFSET 0) AS a "
+    "ON true "
     "ORDER BY u.n" };
 
 /* Take the rows of ${call} over to ${list}. */
@@ -211,7 +230,8 @@ enum db_outcome
 booking_read(struct bookings *b, const char *const *ids, size_t n,
     struct booking *list, PGresult **rows)
 {
-	struct bookings_call call = { .sql = &read_sql, .nparams = 1 };
+	struct bookings_call call = { .sql = &read_sql, .nparams = 1,
+	    .booking = n == 1 ? ids[0] : NULL };
 	enum db_outcome outcome;
 	char *array;
 
@@ -228,7 +248,8 @@ booking_read(struct bookings *b, const char *const *ids, size_t n,
 static const struct bookings_sql try_lock_sql = { "try lock",
     "SELECT pg_try_advisory_lock("
     BOOKING_LOCK_KEY("$2::text", "u.id::text") ") "
-    "FROM unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) ORDER BY u.n" };
+    "FROM pg_catalog.unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) "
+    "ORDER BY u.n" };
 
 /**
  * booking_take(bookings, stage, ids, n, list, rows):
@@ -242,7 +263,8 @@ booking_take(struct bookings *b, enum booking_stage stage,
 {
 	struct bookings_call calls[] = {
 	    { .sql = &try_lock_sql, .nparams = 2 },
-	    { .sql = &read_sql, .nparams = 1 } };
+	    { .sql = &read_sql, .nparams = 1,
+	    .booking = n == 1 ? ids[0] : NULL } };
 	enum db_outcome outcome;
 	char *array;
 	size_t i;
@@ -295,9 +317,9 @@ booking_try_lock(struct bookings *b, enum booking_stage stage, const char *id,
 }
 
 static const struct bookings_sql unlock_sql = { "unlock",
-    "SELECT count(pg_advisory_unlock("
+    "SELECT pg_catalog.count(pg_advisory_unlock("
     BOOKING_LOCK_KEY("$2::text", "u.id::text") ")) "
-    "FROM unnest($1::uuid[]) AS u (id)" };
+    "FROM pg_catalog.unnest($1::uuid[]) AS u (id)" };
 
 /**
  * booking_unlock(bookings, stage, ids, n):

@@ -47,7 +47,7 @@ struct booking {
 	enum booking_status status;
 	int is_followup;		/* one of the follow-up types */
 	int is_deleted;
-	int execution_attempts;
+	int execution_attempts;		/* that were begun or refused */
 	int schedule_attempts;		/* that failed, since it changed */
 	int outcome_unknown;		/* an attempt at its call never ended */
 	const char *status_text;
@@ -59,6 +59,9 @@ struct booking {
 	int64_t task_scheduled_at;
 	int64_t executed_at;
 	const char *last_error;
+	const char *dead;		/* a dead letter says this of it */
+	int64_t called_at;		/* its call was started then, but the
+					   row did not take that */
 	const char *scheduled_at;	/* as the column has it */
 	const char *timezone;		/* likewise */
 

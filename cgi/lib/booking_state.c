@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,17 +17,30 @@
 #define DUE	BOOKINGS_US("{S}.followup_due_at(b)")
 
 /*
+ * ${text} as the ${column} of b takes it: cut to the length that its type, or
+ * that of its domain, has.
+ */
+#define FIT(text, column)						\
+    "left(" text ", coalesce((SELECT nullif(greatest(l.atttypmod, "	\
+    "y.typtypmod), -1) - 4 FROM pg_catalog.pg_attribute l "		\
+    "JOIN pg_catalog.pg_type y ON y.oid = l.atttypid "			\
+    "WHERE l.attrelid = b.tableoid AND l.attname = '" column "'), "	\
+    "2147483647))"
+
+/*
  * The lock goes with the state that it was taken for.  No lock is released
  * before all rows have been written, since what is released stays so if a
  * later row is refused.  An error that stays is of an attempt at the call.
  */
 #define SCHEDULED(lock)							\
-    "WITH t AS (SELECT * FROM unnest($1::uuid[], $2::text[], "		\
-    "$3::bigint[], $4::text[]) AS t (id, name, due, key)), "		\
+    "WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]), " \
+    "pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::bigint[]), "	\
+    "pg_catalog.unnest($4::text[])) AS t (id, name, due, key)), "	\
     "mine AS (SELECT t.* FROM t" lock "), "				\
     "changed AS (UPDATE {T} b SET task_name = mine.name, "		\
     "task_scheduled_at = {S}.followup_due_at(b), "			\
-    "idempotency_key = mine.key, task_status = 'scheduled', "		\
+    "idempotency_key = " FIT("mine.key", "idempotency_key") ", "	\
+    "task_status = 'scheduled', "					\
     "last_execution_error = CASE WHEN b.execution_attempts > 0 "		\
     "THEN b.last_execution_error END FROM mine, " BOOKINGS_ABSENT " "	\
     "WHERE b.id = mine.id AND " BOOKINGS_STATUS " = 'pending' "		\
@@ -102,7 +116,9 @@ enum db_outcome
 booking_scheduled(struct bookings *b, struct booking_task *tasks, size_t n)
 {
 	struct bookings_call call = { .nparams = 4,
-	    .sql = n > 1 ? &scheduled_sql : &scheduled_one_sql };
+	    .sql = n > 1 ? &scheduled_sql : &scheduled_one_sql,
+	    .as = scheduled_one_sql.name,
+	    .booking = n == 1 ? tasks[0].booking->id : NULL };
 	enum db_outcome outcome = DB_LOST;
 	struct arrays *a;
 	char *texts[4] = { NULL };
@@ -131,21 +147,45 @@ out:
 	return (outcome);
 }
 
+/* The number of rows changed where the one there is was not. */
+#define IGNORED	"-1"
+
+/* Run ${call} as bookings_changed does: to be ignored is to be refused. */
+static enum db_outcome
+changed_or_ignored(struct bookings *b, struct bookings_call *call,
+    int *changed)
+{
+	enum db_outcome outcome;
+	int n = 0;
+
+	if ((outcome = bookings_changed(b, call, &n)) != DB_OK)
+		return (outcome);
+	if (n < 0)
+		return (bookings_ignored(b));
+	if (changed != NULL)
+		*changed = n;
+	return (DB_OK);
+}
+
 /* The text on the row is for people; what counts is followup_attempts. */
 static const struct bookings_sql begun_sql = { "begun",
-    "WITH changed AS (UPDATE {T} b "
-    "SET execution_attempts = b.execution_attempts + 1, "
-    "last_execution_error = 'an attempt to start the call was begun, and "
-    "its outcome is not known' "
-    "FROM " BOOKINGS_ABSENT " WHERE b.id = $1::uuid "
+    "WITH before AS (SELECT b.id FROM {T} b, " BOOKINGS_ABSENT " "
+    "WHERE b.id = $1::uuid "
     "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
     "AND " DUE " = $2::bigint AND " BOOKINGS_IS_WANTED " "
     "AND (SELECT g.verdict FROM {S}.followup_gate(b) AS g) = 'call' "
-    "RETURNING b.id), "
+    "FOR UPDATE OF b), "
+    "changed AS (UPDATE {T} b "
+    "SET execution_attempts = b.execution_attempts + 1, "
+    "last_execution_error = " FIT("'an attempt to start the call was begun, "
+    "and its outcome is not known'", "last_execution_error") " "
+    "FROM before WHERE b.id = before.id RETURNING b.id), "
     "begun AS (INSERT INTO {S}.followup_attempts (booking_id) "
     "SELECT changed.id FROM changed "
     "ON CONFLICT (booking_id) DO UPDATE SET begun_at = now()) "
-    "SELECT {S}.followup_call_request(changed.id)::text FROM changed" };
+    "SELECT CASE WHEN changed.id IS NOT NULL "
+    "THEN {S}.followup_call_request(changed.id)::text END, "
+    "changed.id IS NULL FROM before LEFT JOIN changed ON true" };
 
 /**
  * booking_begun(bookings, booking, body, changed):
@@ -161,7 +201,7 @@ booking_begun(struct bookings *b, const struct booking *booking, char **body,
 {
 	char due[NUMBER_LEN];
 	struct bookings_call call = { .sql = &begun_sql, .nparams = 2,
-	    .params = { booking->id, due } };
+	    .params = { booking->id, due }, .booking = booking->id };
 	enum db_outcome outcome;
 
 	*body = NULL;
@@ -170,6 +210,11 @@ booking_begun(struct bookings *b, const struct booking *booking, char **body,
 	if ((outcome = bookings_run(b, &call, 1)) != DB_OK)
 		return (outcome);
 	*changed = PQntuples(call.result) > 0;
+	if (*changed && *PQgetvalue(call.result, 0, 1) == 't') {
+		*changed = 0;
+		PQclear(call.result);
+		return (bookings_ignored(b));
+	}
 	if (*changed && !PQgetisnull(call.result, 0, 0) &&
 	    (*body = strdup(PQgetvalue(call.result, 0, 0))) == NULL)
 		outcome = DB_LOST;
@@ -187,23 +232,27 @@ booking_begun(struct bookings *b, const struct booking *booking, char **body,
  * the row executed.
  */
 static const struct bookings_sql executed_sql = { "executed",
-    "WITH before AS (SELECT b.id, b.task_name AS old, "
-    "coalesce(regexp_replace(b.task_name, '[^/]*$', $2), b.task_name) "
-    "AS name FROM {T} b WHERE b.id = $1::uuid FOR UPDATE), "
+    "WITH before AS (SELECT b.id, b.task_status, b.task_name AS old, "
+    "coalesce(pg_catalog.regexp_replace(b.task_name, '[^/]*$', $2), "
+    "b.task_name) AS name FROM {T} b WHERE b.id = $1::uuid FOR UPDATE), "
     "changed AS (UPDATE {T} b SET task_status = 'executed', "
     "executed_at = now(), last_execution_error = NULL, "
     "task_name = before.name, task_scheduled_at = 'epoch'::timestamptz "
-    "+ $3::bigint * interval '1 microsecond', idempotency_key = $4 "
+    "+ $3::bigint * interval '1 microsecond', "
+    "idempotency_key = " FIT("$4", "idempotency_key") " "
     "FROM before WHERE b.id = before.id "
     "AND " BOOKINGS_STATUS " <> 'executed' RETURNING b.id), "
     "obsolete AS (INSERT INTO {S}.followup_obsolete_tasks "
     "(task_name, booking_id) SELECT before.old, before.id "
     "FROM before WHERE before.old <> before.name ON CONFLICT DO NOTHING), "
+    "ignored AS (SELECT FROM before b WHERE "
+    BOOKINGS_STATUS " <> 'executed' AND NOT EXISTS (SELECT FROM changed)), "
     "forgotten AS (DELETE FROM {S}.followup_failures f "
-    "WHERE f.booking_id = $1::uuid), "
+    "WHERE f.booking_id = $1::uuid AND NOT EXISTS (SELECT FROM ignored)), "
     "ended AS (DELETE FROM {S}.followup_attempts a "
-    "WHERE a.booking_id = $1::uuid) "
-    "SELECT count(*) FROM changed" };
+    "WHERE a.booking_id = $1::uuid AND NOT EXISTS (SELECT FROM ignored)) "
+    "SELECT CASE WHEN EXISTS (SELECT FROM ignored) THEN " IGNORED " "
+    "ELSE (SELECT count(*) FROM changed) END" };
 
 /**
  * booking_executed(bookings, booking, task_id):
@@ -217,9 +266,37 @@ booking_executed(struct bookings *b, const struct booking *booking,
 {
 	char due[NUMBER_LEN];
 	struct bookings_call call = { .sql = &executed_sql, .nparams = 4,
-	    .params = { booking->id, task_id, due, booking->key } };
+	    .params = { booking->id, task_id, due, booking->key },
+	    .booking = booking->id };
 
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
+	return (changed_or_ignored(b, &call, NULL));
+}
+
+static const struct bookings_sql called_sql = { "called",
+    "WITH noted AS (INSERT INTO {S}.followup_failures AS f (booking_id, "
+    "stage, tenant_id, attempts, error, dead_at) "
+    "VALUES ($1::uuid, 'execute', $2, 1, $3, now()) "
+    "ON CONFLICT (booking_id, stage) DO UPDATE SET last_failed_at = now(), "
+    "http_status = NULL, error = excluded.error, dead_at = now()), "
+    "called AS (INSERT INTO {S}.followup_attempts AS a (booking_id, "
+    "called_at) VALUES ($1::uuid, now()) ON CONFLICT (booking_id) "
+    "DO UPDATE SET called_at = coalesce(a.called_at, now()) RETURNING 1) "
+    "SELECT count(*) FROM called" };
+
+/**
+ * booking_called(bookings, booking, error):
+ * The call of ${booking} was started, and the row refuses to take that for the
+ * reason ${error}: remember in our own tables that nobody is to be called
+ * again, and leave a dead letter.
+ */
+enum db_outcome
+booking_called(struct bookings *b, const struct booking *booking,
+    const char *error)
+{
+	struct bookings_call call = { .sql = &called_sql, .nparams = 3,
+	    .params = { booking->id, booking->tenant_id, error } };
+
 	return (bookings_changed(b, &call, NULL));
 }
 
@@ -238,7 +315,7 @@ booking_name_executed(struct bookings *b, const char *id,
     const char *task_name)
 {
 	struct bookings_call call = { .sql = &name_executed_sql, .nparams = 2,
-	    .params = { id, task_name } };
+	    .params = { id, task_name }, .booking = id };
 
 	return (bookings_changed(b, &call, NULL));
 }
@@ -261,13 +338,93 @@ booking_name_executed(struct bookings *b, const char *id,
 	"WHERE a.booking_id = $1::uuid AND $2::text = 'execute'" more ")"
 
 /*
+ * A failure or refusal that the row need not take.  $4 is the time to the next
+ * attempt, or NULL to have it grow with their number; with $7 attempts it is
+ * dead; $8 says that an attempt at the call has ended.
+ */
+static const struct bookings_sql refused_sql = { "refused",
+    "WITH noted AS (INSERT INTO {S}.followup_failures AS f (booking_id, "
+    "stage, tenant_id, attempts, next_attempt_at, http_status, error, "
+    "dead_at) VALUES ($1::uuid, $2::text, $3, 1, now() "
+    "+ coalesce($4::float8, 1) * interval '1 s', nullif($5::int, 0), $6, "
+    "CASE WHEN $7::int <= 1 THEN now() END) "
+    "ON CONFLICT (booking_id, stage) "
+    "DO UPDATE SET attempts = f.attempts + 1, last_failed_at = now(), "
+    "next_attempt_at = now() + coalesce($4::float8, "
+    "least(1 << least(f.attempts, 9), 300)::float8) * interval '1 s', "
+    "http_status = excluded.http_status, error = excluded.error, "
+    "dead_at = CASE WHEN f.attempts + 1 >= $7::int THEN now() END "
+    "RETURNING attempts, dead_at, next_attempt_at), "
+    "ended AS (DELETE FROM {S}.followup_attempts a "
+    "WHERE a.booking_id = $1::uuid AND $8::boolean) "
+    "SELECT n.attempts::bigint, n.dead_at IS NOT NULL, "
+    "extract(epoch FROM n.next_attempt_at - now())::float8 FROM noted n" };
+
+/* The row fails without a text; that of the dead letter counts. */
+static const struct bookings_sql mark_failed_sql = { "mark failed",
+    "WITH changed AS (UPDATE {T} b SET task_status = 'failed' "
+    "WHERE b.id = $1::uuid "
+    "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') RETURNING 1) "
+    "SELECT count(*) FROM changed" };
+
+/* Keep ${failure} in our own table; ${refusal} is set as by booking_refused. */
+static enum db_outcome
+keep_failure(struct bookings *b, const struct booking *booking,
+    const struct booking_failure *failure, int ended,
+    struct booking_refusal *refusal)
+{
+	char retry_in[NUMBER_LEN], http_status[NUMBER_LEN], max[NUMBER_LEN];
+	struct bookings_call call = { .sql = &refused_sql, .nparams = 8,
+	    .params = { booking->id, booking_stage_name(failure->stage),
+	    booking->tenant_id, failure->retry_in >= 0 ? retry_in : NULL,
+	    http_status, failure->error, max, ended ? "true" : "false" } };
+	struct bookings_call mark = { .sql = &mark_failed_sql, .nparams = 1,
+	    .params = { booking->id }, .booking = booking->id };
+	enum db_outcome outcome;
+
+	(void)snprintf(retry_in, sizeof(retry_in), "%.3f", failure->retry_in);
+	(void)snprintf(http_status, sizeof(http_status), "%ld",
+	    failure->http_status);
+	(void)snprintf(max, sizeof(max), "%d", refusal->max_attempts);
+	if ((outcome = bookings_run(b, &call, 1)) != DB_OK)
+		return (outcome);
+	refusal->attempts = (int)db_int(call.result, 0, 0);
+	refusal->given_up = *PQgetvalue(call.result, 0, 1) == 't';
+	refusal->retry_in = strtod(PQgetvalue(call.result, 0, 2), NULL);
+	PQclear(call.result);
+
+	/* If the row refuses this too, the dead letter stands alone. */
+	if (refusal->given_up && bookings_changed(b, &mark, NULL) == DB_LOST)
+		outcome = DB_LOST;
+	return (outcome);
+}
+
+/**
+ * booking_refused(bookings, booking, refusal):
+ * The database refused a statement because of the row of ${booking}, which
+ * need not have been read: count that as an attempt, in our own table, and put
+ * off the next one.  With the last attempt it becomes a dead letter, and the
+ * row failed if it lets us.
+ */
+enum db_outcome
+booking_refused(struct bookings *b, const struct booking *booking,
+    struct booking_refusal *refusal)
+{
+	struct booking_failure failure = { .stage = refusal->stage,
+	    .error = refusal->error, .retry_in = -1 };
+
+	return (keep_failure(b, booking, &failure, 0, refusal));
+}
+
+/*
  * Write a failure by one of the two statements that share ${nparams} of their
- * parameters.
+ * parameters; if the row refuses, then without it.  What the database said may
+ * quote a row with a phone number in it.
  */
 static enum db_outcome
 write_failure(struct bookings *b, const struct bookings_sql *sql, int nparams,
     const struct booking *booking, const struct booking_failure *failure,
-    int *changed)
+    int max_attempts, int *changed)
 {
 	char retry_in[NUMBER_LEN], http_status[NUMBER_LEN], due[NUMBER_LEN];
 	char *error = strdup(failure->error);
@@ -275,10 +432,11 @@ write_failure(struct bookings *b, const struct bookings_sql *sql, int nparams,
 	    .params = { booking->id, booking_stage_name(failure->stage),
 	    booking->tenant_id, retry_in, http_status, error,
 	    booking->due != BOOKING_NO_TIME ? due : NULL,
-	    failure->unknown ? "t" : "f" } };
+	    failure->unknown ? "t" : "f" }, .booking = booking->id };
+	struct booking_refusal refusal = { .max_attempts = max_attempts };
+	struct booking_failure hidden = *failure;
 	enum db_outcome outcome = DB_LOST;
 
-	/* What the database said may quote a row with a number in it. */
 	if (error == NULL)
 		return (outcome);
 	phone_number_hide(error, NULL);
@@ -286,7 +444,15 @@ write_failure(struct bookings *b, const struct bookings_sql *sql, int nparams,
 	(void)snprintf(http_status, sizeof(http_status), "%ld",
 	    failure->http_status);
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
-	outcome = bookings_changed(b, &call, changed);
+	outcome = changed_or_ignored(b, &call, changed);
+	if (outcome != DB_OK && outcome != DB_LOST && outcome != DB_LOCKED) {
+		if (changed != NULL)
+			*changed = 1;
+		hidden.error = error;
+		outcome = keep_failure(b, booking, &hidden,
+		    failure->stage == BOOKING_EXECUTE &&
+		    (max_attempts == 1 || !failure->unknown), &refusal);
+	}
 	free(error);
 	return (outcome);
 }
@@ -299,7 +465,8 @@ static const struct bookings_sql failed_once_sql = { "failed once",
     "WITH noted AS (" UPSERT_FAILURE("NULL::timestamptz",
     "FROM {T} b WHERE b.id = $1::uuid AND " DUE " = $7::bigint") "), "
     END_ATTEMPT(" AND NOT $8::boolean") ", "
-    "changed AS (UPDATE {T} b SET last_execution_error = $6 "
+    "changed AS (UPDATE {T} b SET last_execution_error = "
+    FIT("$6", "last_execution_error") " "
     "WHERE b.id = $1::uuid "
     "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
     "AND ($2::text = 'execute' OR b.execution_attempts = 0) "
@@ -308,38 +475,46 @@ static const struct bookings_sql failed_once_sql = { "failed once",
 
 /**
  * booking_failed_once(bookings, booking, failure):
- * An attempt failed and another one may follow: remember it.  An attempt at
- * the call has ended thereby, unless its outcome is unknown.
+ * An attempt failed and another one may follow: remember it, without the row
+ * if that refuses.  An attempt at the call has ended thereby, unless its
+ * outcome is unknown.
  */
 enum db_outcome
 booking_failed_once(struct bookings *b, const struct booking *booking,
     const struct booking_failure *failure)
 {
 
-	return (write_failure(b, &failed_once_sql, 8, booking, failure, NULL));
+	return (write_failure(b, &failed_once_sql, 8, booking, failure,
+	    INT_MAX, NULL));
 }
 
 /* A due time that is not determinable is compared as such. */
 static const struct bookings_sql failed_sql = { "failed",
-    "WITH changed AS (UPDATE {T} b SET task_status = 'failed', "
-    "last_execution_error = $6 WHERE b.id = $1::uuid "
+    "WITH before AS (SELECT b.id FROM {T} b WHERE b.id = $1::uuid "
     "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
-    "AND " DUE " IS NOT DISTINCT FROM $7::bigint RETURNING b.id), "
+    "AND " DUE " IS NOT DISTINCT FROM $7::bigint FOR UPDATE), "
+    "changed AS (UPDATE {T} b SET task_status = 'failed', "
+    "last_execution_error = " FIT("$6", "last_execution_error") " "
+    "FROM before WHERE b.id = before.id RETURNING b.id), "
     "noted AS (" UPSERT_FAILURE("now()", "FROM changed WHERE true") "), "
     END_ATTEMPT("") " "
-    "SELECT count(*) FROM changed" };
+    "SELECT CASE WHEN EXISTS (SELECT FROM before) "
+    "AND NOT EXISTS (SELECT FROM changed) THEN " IGNORED " "
+    "ELSE (SELECT count(*) FROM changed) END" };
 
 /**
  * booking_failed(bookings, booking, failure, changed):
  * Give up: the booking becomes failed and a dead letter says why, unless it
- * changed meanwhile (${changed} is 0).
+ * changed meanwhile (${changed} is 0).  If the row refuses, the dead letter
+ * stands alone.
  */
 enum db_outcome
 booking_failed(struct bookings *b, const struct booking *booking,
     const struct booking_failure *failure, int *changed)
 {
 
-	return (write_failure(b, &failed_sql, 7, booking, failure, changed));
+	return (write_failure(b, &failed_sql, 7, booking, failure, 1,
+	    changed));
 }
 
 static const struct bookings_sql unschedule_sql = { "unschedule",
@@ -368,7 +543,8 @@ booking_unschedule(struct bookings *b, const struct booking *booking,
     int *changed)
 {
 	struct bookings_call call = { .sql = &unschedule_sql, .nparams = 2,
-	    .params = { booking->id, booking->task_name } };
+	    .params = { booking->id, booking->task_name },
+	    .booking = booking->id };
 
 	return (bookings_changed(b, &call, changed));
 }
@@ -391,7 +567,8 @@ booking_task_gone(struct bookings *b, const struct booking *booking,
     int *changed)
 {
 	struct bookings_call call = { .sql = &task_gone_sql, .nparams = 2,
-	    .params = { booking->id, booking->task_name } };
+	    .params = { booking->id, booking->task_name },
+	    .booking = booking->id };
 
 	return (bookings_changed(b, &call, changed));
 }
@@ -423,7 +600,7 @@ booking_cancel(struct bookings *b, const struct booking *booking,
     int *changed)
 {
 	struct bookings_call call = { .sql = &cancel_sql, .nparams = 1,
-	    .params = { booking->id } };
+	    .params = { booking->id }, .booking = booking->id };
 
 	return (bookings_changed(b, &call, changed));
 }
@@ -433,13 +610,14 @@ static const struct bookings_sql retry_sql = { "retry",
 
 /**
  * booking_retry(bookings, id, changed):
- * Put a failed booking back to pending and forget its failures.
+ * Put a failed booking back to pending and forget its failures; or make it
+ * executed, if booking_called was told of it.
  */
 enum db_outcome
 booking_retry(struct bookings *b, const char *id, int *changed)
 {
 	struct bookings_call call = { .sql = &retry_sql, .nparams = 1,
-	    .params = { id } };
+	    .params = { id }, .booking = id };
 
 	return (bookings_changed(b, &call, changed));
 }

@@ -16,6 +16,10 @@ struct bookings;
  *
  * All return DB_OK when the database answered, whatever it found; where
  * somebody else was faster, ${changed} is 0 and the caller looks again.
+ *
+ * A row may refuse what we write to it: by a CHECK, a trigger of the
+ * application, a column that is too short.  What we must not forget is then
+ * kept in our own tables alone, and booking_read finds it there.
  */
 
 /* The longest batch of booking_scheduled. */
@@ -78,8 +82,9 @@ struct booking_failure {
 
 /**
  * booking_failed_once(bookings, booking, failure):
- * An attempt failed and another one may follow: remember it.  An attempt at
- * the call has ended thereby, unless its outcome is unknown.
+ * An attempt failed and another one may follow: remember it, without the row
+ * if that refuses.  An attempt at the call has ended thereby, unless its
+ * outcome is unknown.
  */
 enum db_outcome booking_failed_once(struct bookings *, const struct booking *,
     const struct booking_failure *);
@@ -87,10 +92,40 @@ enum db_outcome booking_failed_once(struct bookings *, const struct booking *,
 /**
  * booking_failed(bookings, booking, failure, changed):
  * Give up: the booking becomes failed and a dead letter says why, unless it
- * changed meanwhile (${changed} is 0).
+ * changed meanwhile (${changed} is 0).  If the row refuses, the dead letter
+ * stands alone.
  */
 enum db_outcome booking_failed(struct bookings *, const struct booking *,
     const struct booking_failure *, int *);
+
+/* What booking_refused is told, and what it found. */
+struct booking_refusal {
+	enum booking_stage stage;
+	const char *error;
+	int max_attempts;		/* with so many it gives up */
+	int attempts;			/* set: with this one */
+	int given_up;			/* set: it is a dead letter now */
+	double retry_in;		/* set: seconds until the next one */
+};
+
+/**
+ * booking_refused(bookings, booking, refusal):
+ * The database refused a statement because of the row of ${booking}, which
+ * need not have been read: count that as an attempt, in our own table, and put
+ * off the next one.  With the last attempt it becomes a dead letter, and the
+ * row failed if it lets us.
+ */
+enum db_outcome booking_refused(struct bookings *, const struct booking *,
+    struct booking_refusal *);
+
+/**
+ * booking_called(bookings, booking, error):
+ * The call of ${booking} was started, and the row refuses to take that for the
+ * reason ${error}: remember in our own tables that nobody is to be called
+ * again, and leave a dead letter.
+ */
+enum db_outcome booking_called(struct bookings *, const struct booking *,
+    const char *);
 
 /**
  * booking_unschedule(bookings, booking, changed):
@@ -121,7 +156,8 @@ enum db_outcome booking_cancel(struct bookings *, const struct booking *,
 
 /**
  * booking_retry(bookings, id, changed):
- * Put a failed booking back to pending and forget its failures.
+ * Put a failed booking back to pending and forget its failures; or make it
+ * executed, if booking_called was told of it.
  */
 enum db_outcome booking_retry(struct bookings *, const char *, int *);
 

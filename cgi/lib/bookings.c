@@ -4,6 +4,8 @@
 
 #include "config.h"
 #include "log.h"
+#include "monotime.h"
+#include "refusals.h"
 #include "troubles.h"
 
 #include "bookings.h"
@@ -16,6 +18,7 @@
 
 struct bookings {
 	struct db *db;
+	struct refusals *refusals;	/* or NULL */
 	const char *schema;		/* as configured, like the next */
 	const char *table;
 	char *quoted_schema;
@@ -116,6 +119,18 @@ bookings_new(const struct config *conf, struct db *db)
 }
 
 /**
+ * bookings_share(bookings, refusals):
+ * Let the workers that share ${refusals} tell together whether a refusal is
+ * the row's fault; it must outlive ${bookings}.
+ */
+void
+bookings_share(struct bookings *b, struct refusals *refusals)
+{
+
+	b->refusals = refusals;
+}
+
+/**
  * bookings_free(bookings):
  * Free ${bookings}; NULL is fine.
  */
@@ -189,10 +204,46 @@ bookings_prepare(struct bookings *b, const struct bookings_sql *const *list)
 	return (outcome);
 }
 
+static int
+is_refusal(enum db_outcome outcome)
+{
+
+	return (outcome == DB_FAILED || outcome == DB_MANY ||
+	    outcome == DB_BROKEN);
+}
+
+/* Hold what came of ${call} against what came of it for other bookings. */
+static void
+judge(struct bookings *b, struct bookings_call *call)
+{
+	const char *name = call->as != NULL ? call->as : call->sql->name;
+	struct refusal refusal = { .booking = call->booking,
+	    .outcome = call->outcome, .state = db_state(b->db),
+	    .error = db_error(b->db) };
+	struct log_about about = { .booking_id = call->booking };
+
+	if (b->refusals != NULL && call->outcome == DB_OK)
+		refusals_succeeded(b->refusals, name);
+	if (!is_refusal(call->outcome))
+		return;
+	if (b->refusals != NULL)
+		call->outcome = refusals_judge(b->refusals, name, &refusal,
+		    monotime_ms());
+	if (call->outcome == DB_FAILED)
+		log_warning(&about, "the database refused the statement "
+		    "\"%s\": %s", call->sql->name, db_error(b->db));
+	else
+		log_error(&about, "the database refused the statement "
+		    "\"%s\": %s; is the trigger installed in this version, "
+		    "and are the grants complete? (followup-trigger verify)",
+		    call->sql->name, db_error(b->db));
+}
+
 /**
  * bookings_run(bookings, calls, ncalls):
  * Run up to BOOKINGS_CALLS ${calls} in one round trip, as db_run does, and
- * log what the database refused.
+ * log what the database refused.  Where the same statement fared otherwise
+ * for other bookings, a refusal has the outcome that this makes of it.
  */
 enum db_outcome
 bookings_run(struct bookings *b, struct bookings_call *calls, size_t ncalls)
@@ -210,16 +261,13 @@ bookings_run(struct bookings *b, struct bookings_call *calls, size_t ncalls)
 		if (run[i].statement == NULL)
 			return (DB_LOST);
 	}
-	outcome = db_run(b->db, run, ncalls);
-	for (i = 0; i < ncalls; i++) {
+	(void)db_run(b->db, run, ncalls);
+	for (i = 0, outcome = DB_OK; i < ncalls; i++) {
 		calls[i].outcome = run[i].outcome;
 		calls[i].result = run[i].result;
-		if (run[i].outcome == DB_FAILED)
-			log_error(NULL, "the database refused the statement "
-			    "\"%s\": %s; is the trigger installed in this "
-			    "version, and are the grants complete? "
-			    "(followup-trigger verify)", calls[i].sql->name,
-			    db_error(b->db));
+		judge(b, &calls[i]);
+		if (outcome == DB_OK)
+			outcome = calls[i].outcome;
 	}
 	return (outcome);
 }
@@ -252,6 +300,20 @@ bookings_error(const struct bookings *b)
 {
 
 	return (db_error(b->db));
+}
+
+/**
+ * bookings_ignored(bookings):
+ * A statement had no effect on a row that it was for, as when a trigger of the
+ * application returns NULL: return DB_FAILED, with bookings_error saying so.
+ */
+enum db_outcome
+bookings_ignored(struct bookings *b)
+{
+
+	db_refuse(b->db, "the row does not take what is written to it: a "
+	    "trigger of the application ignores that, or it keeps changing");
+	return (DB_FAILED);
 }
 
 /**
@@ -314,8 +376,8 @@ static const char sweep_sql[] =
     "FROM {S}.followup_pauses p WHERE " PAUSED ") "
     "AND NOT " BOOKINGS_IN_BACKLOG("b.id", "x.due") " "
     "AND NOT EXISTS (SELECT FROM {S}.followup_failures f "
-    "WHERE f.booking_id = b.id AND f.stage = 'schedule' "
-    "AND f.next_attempt_at > now() OFFSET 0) "
+    "WHERE f.booking_id = b.id AND (f.dead_at IS NOT NULL "
+    "OR (f.stage = 'schedule' AND f.next_attempt_at > now())) OFFSET 0) "
     "AND NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o "
     "WHERE o.booking_id = b.id AND o.next_attempt_at > now() OFFSET 0) "
     "ORDER BY b.scheduled_at, b.id LIMIT $4::int), "
@@ -339,6 +401,9 @@ static const char sweep_sql[] =
     "OR ((b.task_name IS NULL OR x.due <> b.task_scheduled_at) "
     "AND x.due < now() + interval '15 min')) "
     "AND NOT " BOOKINGS_IN_BACKLOG("b.id", "x.due") " "
+    "AND NOT EXISTS (SELECT FROM {S}.followup_failures f "
+    "WHERE f.booking_id = b.id AND (f.dead_at IS NOT NULL "
+    "OR (f.stage = 'schedule' AND f.next_attempt_at > now())) OFFSET 0) "
     "ORDER BY random() LIMIT $4::int) "
     "SELECT id, tenant_id, place FROM obsolete UNION ALL "
     "SELECT id, tenant_id, NULL FROM overdue UNION ALL "
@@ -546,7 +611,7 @@ bookings_check(struct bookings *b, struct troubles *troubles)
 			    PQgetvalue(calls[i].result, row, 1));
 		PQclear(calls[i].result);
 	}
-	if (outcome == DB_FAILED) {
+	if (is_refusal(outcome)) {
 		/* To be refused already here says as much. */
 		troubles_add(troubles, "refused", "%s: run followup-trigger "
 		    "install --grant-to with the role of the daemons",
@@ -580,4 +645,17 @@ bookings_overdue(struct bookings *b, int *overdue)
 
 	*overdue = 0;
 	return (bookings_changed(b, &call, overdue));
+}
+
+/**
+ * bookings_trouble(bookings, trouble, len):
+ * Is there a statement that the database refuses for every booking?  If so,
+ * say which and why in one sentence in ${trouble}, and return non-zero.
+ */
+int
+bookings_trouble(struct bookings *b, char *trouble, size_t len)
+{
+
+	return (b->refusals != NULL &&
+	    refusals_trouble(b->refusals, monotime_ms(), trouble, len));
 }

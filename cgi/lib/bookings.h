@@ -6,6 +6,7 @@
 #include "db.h"
 
 struct config;
+struct refusals;
 struct troubles;
 
 /*
@@ -43,6 +44,8 @@ struct bookings_call {
 	const struct bookings_sql *sql;
 	const char *params[BOOKINGS_PARAMS];	/* text, or NULL */
 	int nparams;
+	const char *booking;	/* the one that it is about; NULL: many */
+	const char *as;		/* judged as that statement; NULL: itself */
 	enum db_outcome outcome;
 	PGresult *result;	/* on DB_OK, the caller's to clear */
 };
@@ -53,6 +56,13 @@ struct bookings_call {
  * outlive it.  NULL when memory is short.
  */
 struct bookings *bookings_new(const struct config *, struct db *);
+
+/**
+ * bookings_share(bookings, refusals):
+ * Let the workers that share ${refusals} tell together whether a refusal is
+ * the row's fault; it must outlive ${bookings}.
+ */
+void bookings_share(struct bookings *, struct refusals *);
 
 /**
  * bookings_free(bookings):
@@ -77,7 +87,8 @@ enum db_outcome bookings_prepare(struct bookings *,
 /**
  * bookings_run(bookings, calls, ncalls):
  * Run up to BOOKINGS_CALLS ${calls} in one round trip, as db_run does, and
- * log what the database refused.
+ * log what the database refused.  Where the same statement fared otherwise
+ * for other bookings, a refusal has the outcome that this makes of it.
  */
 #define BOOKINGS_CALLS	2
 enum db_outcome bookings_run(struct bookings *, struct bookings_call *,
@@ -96,6 +107,13 @@ enum db_outcome bookings_changed(struct bookings *, struct bookings_call *,
  * Return what the last failure was, in one line.
  */
 const char *bookings_error(const struct bookings *);
+
+/**
+ * bookings_ignored(bookings):
+ * A statement had no effect on a row that it was for, as when a trigger of the
+ * application returns NULL: return DB_FAILED, with bookings_error saying so.
+ */
+enum db_outcome bookings_ignored(struct bookings *);
 
 /**
  * bookings_disconnect(bookings):
@@ -139,6 +157,13 @@ enum db_outcome bookings_check(struct bookings *, struct troubles *);
  */
 enum db_outcome bookings_overdue(struct bookings *, int *);
 
+/**
+ * bookings_trouble(bookings, trouble, len):
+ * Is there a statement that the database refuses for every booking?  If so,
+ * say which and why in one sentence in ${trouble}, and return non-zero.
+ */
+int bookings_trouble(struct bookings *, char *, size_t);
+
 /*
  * Parts that statements of several modules have in common.  In all of them
  * the row of the bookings table is b.
@@ -167,7 +192,7 @@ enum db_outcome bookings_overdue(struct bookings *, int *);
  * where its statistics say that nothing is pending; in a burst each statement
  * would then read all pending rows.
  */
-#define BOOKINGS_STATUS	"(b.task_status || '')"
+#define BOOKINGS_STATUS	"(b.task_status OPERATOR(pg_catalog.||) '')"
 
 /*
  * Is the booking ${id}, due at ${due}, one that was overdue at the first
@@ -179,6 +204,6 @@ enum db_outcome bookings_overdue(struct bookings *, int *);
 
 /* A time as whole microseconds since 1970, the one form in which C has it. */
 #define BOOKINGS_US(time)						\
-	"(extract(epoch FROM " time ") * 1000000)::bigint"
+	"(extract(epoch FROM " time ") * 1000000::numeric)::bigint"
 
 #endif /* !BOOKINGS_H_ */

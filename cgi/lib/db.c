@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "config.h"
+#include "encoding.h"
+#include "log.h"
 #include "monotime.h"
+#include "utf8.h"
 
 #include "db.h"
 
@@ -13,8 +16,9 @@
 #define CONNECT_DEADLINE_MS	5000
 #define QUERY_DEADLINE_MS	10000
 
-/* The most statements one program prepares. */
+/* The most statements one program prepares, and parameters of one. */
 #define MAX_PREPARED		64
+#define DB_PARAMS		16
 
 struct db {
 	const struct config *conf;
@@ -22,7 +26,10 @@ struct db {
 	PGconn *conn;
 	const struct db_statement *prepared[MAX_PREPARED];
 	size_t nprepared;
-	char error[512];
+	int is_first;		/* nothing was run since db_ready */
+	int is_outdated;	/* the server says so of the session */
+	char state[8];		/* SQLSTATE of the last refusal */
+	char error[1024];
 };
 
 /* Wait until the socket is ready for ${events}; 0, or -1 past ${deadline}. */
@@ -65,6 +72,25 @@ db_message(const PGconn *conn, char *buf, size_t buflen)
 	return (buf);
 }
 
+/*
+ * Notices are meant for those who run statements by hand; libpq would print
+ * them among our log lines, in as many lines as they have.
+ */
+static void
+take_notice(void *unused, const char *message)
+{
+	char line[256], *p;
+
+	(void)unused;
+	(void)snprintf(line, sizeof(line), "%s", message);
+	for (p = line; *p != '\0'; p++) {
+		if (*p == '\n' || *p == '\t')
+			*p = ' ';
+	}
+	utf8_clean(line);
+	log_debug(NULL, "the database notes: %s", line);
+}
+
 /**
  * db_connect_start(conf, application_name):
  * Begin to connect as ${conf} says, like PQconnectStart.
@@ -88,6 +114,7 @@ db_connect_start(const struct config *conf, const char *application_name)
 	    conf->postgres_db,
 	    conf->postgres_host, conf->postgres_port, conf->postgres_user,
 	    conf->postgres_password, NULL };
+	PGconn *conn;
 	size_t i;
 
 	/* A connection string is complete: the single variables are not read. */
@@ -97,8 +124,11 @@ db_connect_start(const struct config *conf, const char *application_name)
 	}
 
 	/* Only DATABASE_URL is more than the name of a database. */
-	return (PQconnectStartParams(keywords, values,
-	    conf->database_url != NULL));
+	conn = PQconnectStartParams(keywords, values,
+	    conf->database_url != NULL);
+	if (conn != NULL)
+		(void)PQsetNoticeProcessor(conn, take_notice, NULL);
+	return (conn);
 }
 
 /**
@@ -111,9 +141,16 @@ db_session_sql(void)
 {
 
 	/*
-	 * Nothing of ours is found by search_path; times are written in UTC.
-	 * The server ends what we gave up, and drops a client that vanished,
-	 * together with its locks, within seconds.
+	 * The triggers of the application run in this session too, so they
+	 * find their tables: the role's own search_path stays.  Our names are
+	 * qualified, or pg_catalog's, which comes first unless the path names
+	 * it in another place; a schema for temporary things comes last.
+	 *
+	 * What must not be lost is not left to a setting of the server or the
+	 * role: a commit that is forgotten in a crash would be called twice,
+	 * rows that are hidden by a policy would never be called.  Times are
+	 * written in UTC.  The server ends what we gave up, and drops a client
+	 * that vanished, together with its locks, within seconds.
 	 *
 	 * The triggers on the bookings table are for what others write: by
 	 * followup.daemon they tell our own writes from theirs.  Notices are
@@ -125,12 +162,33 @@ db_session_sql(void)
 	 * grown (measured: 140 ms instead of 3 ms a booking with 100 000
 	 * rows, until the next ANALYZE).
 	 */
-	return ("SET search_path = pg_catalog; SET followup.daemon = 'on'; "
+	return ("SELECT pg_catalog.set_config('search_path', "
+	    "pg_catalog.concat_ws(', ', CASE WHEN pg_catalog.array_position("
+	    "pg_catalog.current_schemas(false), 'pg_catalog') "
+	    "OPERATOR(pg_catalog.>) 1 "
+	    "THEN (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(s), "
+	    "', ' ORDER BY n) FROM pg_catalog.unnest("
+	    "pg_catalog.current_schemas(false)) WITH ORDINALITY AS u (s, n) "
+	    "WHERE s OPERATOR(pg_catalog.<>) 'pg_catalog') "
+	    "ELSE nullif(pg_catalog.current_setting('search_path'), '') END, "
+	    "'pg_temp'), false); "
+	    "SELECT pg_catalog.set_config(name, value, false) "
+	    "FROM (VALUES ('synchronous_commit', 'on', '{off,local}'), "
+	    "('idle_session_timeout', '0', NULL), "
+	    "('transaction_timeout', '0', NULL)) AS s (name, value, instead) "
+	    "WHERE pg_catalog.current_setting(name, true) = ANY "
+	    "(instead::text[]) OR (instead IS NULL "
+	    "AND pg_catalog.current_setting(name, true) <> '0'); "
+	    "SET followup.daemon = 'on'; SET row_security = off; "
 	    "SET client_min_messages = error; "
 	    "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; "
-	    "SET standard_conforming_strings = on; "
+	    "SET IntervalStyle = 'postgres'; "
+	    "SET standard_conforming_strings = on; SET array_nulls = on; "
+	    "SET transform_null_equals = off; SET exit_on_error = off; "
+	    "SET default_transaction_isolation = 'read committed'; "
 	    "SET statement_timeout = '9s'; SET lock_timeout = '3s'; "
 	    "SET idle_in_transaction_session_timeout = '10s'; "
+	    "SET enable_indexscan = on; SET enable_nestloop = on; "
 	    "SET enable_seqscan = off; SET enable_bitmapscan = off; "
 	    "SET enable_hashjoin = off; SET enable_mergejoin = off; "
 	    "SET jit = off; "
@@ -314,6 +372,7 @@ db_ready(struct db *db)
 {
 	struct pollfd pfd;
 
+	db->is_first = 1;
 	if (db->conn == NULL)
 		return (connect_db(db));
 
@@ -331,38 +390,116 @@ db_ready(struct db *db)
 	return (connect_db(db));
 }
 
-/* Take the first error of a statement, in one line. */
+/* Add the ${field} of ${result}, if it has it, to ${text}. */
+static void
+add_field(const PGresult *result, int field, const char *name, char *text,
+    size_t len)
+{
+	const char *value = PQresultErrorField(result, field);
+	size_t used = strlen(text);
+
+	if (value != NULL && *value != '\0')
+		(void)snprintf(&text[used], len - used, ", %s %s", name,
+		    value);
+}
+
+/* Take the error of a statement, in one line. */
 static void
 take_refusal(struct db *db, const PGresult *result)
 {
 	const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	char names[256] = "";
 	char *p;
 
-	(void)snprintf(db->error, sizeof(db->error), "%s", text != NULL ?
-	    text : PQresultErrorMessage(result));
+	(void)snprintf(db->state, sizeof(db->state), "%s",
+	    state != NULL ? state : "");
+	if (state != NULL) {
+		(void)snprintf(names, sizeof(names), " (SQLSTATE %s", state);
+		add_field(result, PG_DIAG_CONSTRAINT_NAME, "constraint",
+		    names, sizeof(names) - 1);
+		add_field(result, PG_DIAG_COLUMN_NAME, "column", names,
+		    sizeof(names) - 1);
+		(void)strcat(names, ")");
+	}
+	(void)snprintf(db->error, sizeof(db->error), "%.*s%s",
+	    (int)(sizeof(db->error) - sizeof(names)), text != NULL ? text :
+	    PQresultErrorMessage(result), names);
 	for (p = db->error; *p != '\0'; p++) {
-		if (*p == '\n')
+		if (*p == '\n' || *p == '\t')
 			*p = ' ';
 	}
+	utf8_clean(db->error);
 }
 
-/* What the refusal ${result} means, by its class of SQLSTATE. */
-static enum db_outcome
-judge(const PGresult *result)
+/* Is ${state} of one of ${classes}, which NULL ends? */
+static int
+is_of(const char *state, const char *const *classes)
 {
-	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
-	/* The session or the server is at its end, or short of something. */
-	if (state == NULL || strncmp(state, "08", 2) == 0 ||
-	    strncmp(state, "57P", 3) == 0 || strncmp(state, "53", 2) == 0 ||
-	    strncmp(state, "58", 2) == 0)
+	for (; *classes != NULL; classes++) {
+		if (strncmp(state, *classes, strlen(*classes)) == 0)
+			return (1);
+	}
+	return (0);
+}
+
+/*
+ * Can another session run what this one refuses to?  The server has turned
+ * read-only; or it does not have our statements, or not in the state that they
+ * were prepared in, since a column's type was altered.  The last of these is
+ * one "feature not supported" among others: only its origin tells it.
+ */
+static int
+is_outdated(const char *state, const char *origin)
+{
+	static const char *const classes[] = { "25", "26000", "42P05", NULL };
+
+	return (is_of(state, classes) || (strcmp(state, "0A000") == 0 &&
+	    strcmp(origin, "RevalidateCachedQuery") == 0));
+}
+
+/*
+ * What the refusal ${result} means, of a statement that was prepared before,
+ * or whose preparation it is of.
+ */
+static enum db_outcome
+judge(struct db *db, const PGresult *result, int prepared)
+{
+	static const char *const passing[] = { "55P03", "57014", "40001",
+	    "40P01", NULL };
+	static const char *const ending[] = { "08", "28", "53", "57P", "58",
+	    NULL };
+	static const char *const missing[] = { "3D", "3F", "42", NULL };
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const char *origin = PQresultErrorField(result,
+	    PG_DIAG_SOURCE_FUNCTION);
+
+	if (state == NULL)
+		return (DB_LOST);
+	if (is_of(state, passing))
+		return (DB_LOCKED);
+
+	/* What a function says by RAISE is about the row, in any code. */
+	if (origin == NULL)
+		origin = "";
+	if (strcmp(origin, "exec_stmt_raise") == 0)
+		return (DB_FAILED);
+	db->is_outdated = is_outdated(state, origin);
+	if (db->is_outdated || is_of(state, ending))
 		return (DB_LOST);
 
-	/* Timeouts, serialization failures and deadlocks pass. */
-	if (strcmp(state, "55P03") == 0 || strcmp(state, "57014") == 0 ||
-	    strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0)
-		return (DB_LOCKED);
-	return (DB_FAILED);
+	/*
+	 * A table, column, function or privilege is missing for every row:
+	 * surely so if our own statement names it; within a function it may
+	 * depend on the row, after all.
+	 */
+	if (!prepared)
+		return (DB_BROKEN);
+	if (!is_of(state, missing))
+		return (DB_FAILED);
+	return (PQresultErrorField(result, PG_DIAG_CONTEXT) == NULL ?
+	    DB_BROKEN : DB_MANY);
 }
 
 static int
@@ -386,6 +523,37 @@ remember_prepared(struct db *db, const struct db_statement *statement)
 }
 
 /*
+ * Send ${call} with its texts as the encoding of the database takes them.
+ * Return 1, or 0 as libpq does.
+ */
+static int
+send_params(struct db *db, const struct db_call *call)
+{
+	const char *encoding = PQparameterStatus(db->conn, "server_encoding");
+	const char *params[DB_PARAMS];
+	char *copies[DB_PARAMS] = { NULL };
+	int i, rc = 0;
+
+	if (call->nparams > DB_PARAMS)
+		return (0);
+	for (i = 0; i < call->nparams; i++) {
+		params[i] = call->params[i];
+		if (params[i] == NULL || encoding_fits(encoding, params[i]))
+			continue;
+		if ((copies[i] = encoding_fit(encoding, params[i])) == NULL)
+			goto out;
+		params[i] = copies[i];
+	}
+	rc = PQsendQueryPrepared(db->conn, call->statement->name,
+	    call->nparams, params, NULL, NULL, 0);
+
+out:
+	for (i = 0; i < call->nparams; i++)
+		free(copies[i]);
+	return (rc);
+}
+
+/*
  * Send one statement, prepared first if it has not been, and run unless
  * ${prepare_only} is set.  A sync behind it makes it a transaction.
  */
@@ -398,9 +566,7 @@ send_call(struct db *db, const struct db_call *call, int prepare_only)
 	    PQsendPrepare(db->conn, statement->name, statement->sql, 0,
 	    NULL) != 1)
 		return (-1);
-	if (!prepare_only &&
-	    PQsendQueryPrepared(db->conn, statement->name, call->nparams,
-	    call->params, NULL, NULL, 0) != 1)
+	if (!prepare_only && send_params(db, call) != 1)
 		return (-1);
 	return (PQpipelineSync(db->conn) == 1 ? 0 : -1);
 }
@@ -435,7 +601,8 @@ receive_call(struct db *db, struct db_call *call, long deadline)
 			PQclear(result);
 			break;
 		default:
-			call->outcome = judge(result);
+			call->outcome = judge(db, result,
+			    is_prepared(db, call->statement));
 			take_refusal(db, result);
 			PQclear(result);
 			PQclear(call->result);
@@ -493,16 +660,26 @@ run(struct db *db, struct db_call *calls, size_t ncalls, int prepare_only)
  * db_run(db, calls, ncalls):
  * Run ${calls} one after the other in a single round trip, each a transaction
  * of its own: one that is refused does not keep the next from being run.
- * They run on the connection that db_ready found; db_run never reconnects,
- * because a lock held in the session would silently be gone.  Return the
- * first outcome that is not DB_OK; if the connection is lost, all calls are
- * DB_LOST and none has a result.
+ * They run on the connection that db_ready found; db_run does not reconnect,
+ * because a lock held in the session would silently be gone.  Only if the
+ * server says of the first round trip behind db_ready that this session cannot
+ * run it, as after ALTER TABLE, are all ${calls} run once more in a new one.
+ * A text is sent with '?' for each character that the encoding of the database
+ * lacks.  Return the first outcome that is not DB_OK; if the connection is
+ * lost, all calls are DB_LOST and none has a result.
  */
 enum db_outcome
 db_run(struct db *db, struct db_call *calls, size_t ncalls)
 {
+	enum db_outcome outcome;
+	int may_repeat = db->is_first;
 
-	return (run(db, calls, ncalls, 0));
+	db->is_first = db->is_outdated = 0;
+	outcome = run(db, calls, ncalls, 0);
+	if (outcome == DB_LOST && db->is_outdated && may_repeat &&
+	    connect_db(db) == DB_OK)
+		outcome = run(db, calls, ncalls, 0);
+	return (outcome);
 }
 
 /**
@@ -544,13 +721,39 @@ db_int(const PGresult *result, int row, int column)
 /**
  * db_error(db):
  * Return what the last failure was, in one line, without the connection's
- * parameters.
+ * parameters.  Of a refusal it is the message, the SQLSTATE and the names of
+ * constraint and column, but not the detail, which quotes the row.
  */
 const char *
 db_error(const struct db *db)
 {
 
 	return (db->error);
+}
+
+/**
+ * db_state(db):
+ * Return the SQLSTATE of the last refusal; empty if there was none, or the
+ * server did not tell.
+ */
+const char *
+db_state(const struct db *db)
+{
+
+	return (db->state);
+}
+
+/**
+ * db_refuse(db, error):
+ * Let ${error} be what the last failure was: a statement had no effect that
+ * the caller takes for a refusal.
+ */
+void
+db_refuse(struct db *db, const char *error)
+{
+
+	db->state[0] = '\0';
+	(void)snprintf(db->error, sizeof(db->error), "%s", error);
 }
 
 /**

@@ -23,11 +23,17 @@ struct db_statement {
 	char *sql;
 };
 
+/*
+ * What the database said has one of these meanings, by its SQLSTATE
+ * (PostgreSQL manual, appendix A) and by who raised it.
+ */
 enum db_outcome {
 	DB_OK,
-	DB_LOST,	/* no connection, or it broke: transient */
-	DB_LOCKED,	/* a lock could not be had in time: transient */
-	DB_FAILED,	/* the statement was refused */
+	DB_LOST,	/* the session is at its end, and was dropped */
+	DB_LOCKED,	/* a lock, a deadlock or a timeout: it passes */
+	DB_FAILED,	/* refused because of the data of this row */
+	DB_MANY,	/* refused, and not because of this row alone */
+	DB_BROKEN,	/* the statement can work for no row */
 };
 
 /**
@@ -56,10 +62,13 @@ struct db_call {
  * db_run(db, calls, ncalls):
  * Run ${calls} one after the other in a single round trip, each a transaction
  * of its own: one that is refused does not keep the next from being run.
- * They run on the connection that db_ready found; db_run never reconnects,
- * because a lock held in the session would silently be gone.  Return the
- * first outcome that is not DB_OK; if the connection is lost, all calls are
- * DB_LOST and none has a result.
+ * They run on the connection that db_ready found; db_run does not reconnect,
+ * because a lock held in the session would silently be gone.  Only if the
+ * server says of the first round trip behind db_ready that this session cannot
+ * run it, as after ALTER TABLE, are all ${calls} run once more in a new one.
+ * A text is sent with '?' for each character that the encoding of the database
+ * lacks.  Return the first outcome that is not DB_OK; if the connection is
+ * lost, all calls are DB_LOST and none has a result.
  */
 enum db_outcome db_run(struct db *, struct db_call *, size_t);
 
@@ -81,9 +90,24 @@ int64_t db_int(const PGresult *, int, int);
 /**
  * db_error(db):
  * Return what the last failure was, in one line, without the connection's
- * parameters.
+ * parameters.  Of a refusal it is the message, the SQLSTATE and the names of
+ * constraint and column, but not the detail, which quotes the row.
  */
 const char *db_error(const struct db *);
+
+/**
+ * db_state(db):
+ * Return the SQLSTATE of the last refusal; empty if there was none, or the
+ * server did not tell.
+ */
+const char *db_state(const struct db *);
+
+/**
+ * db_refuse(db, error):
+ * Let ${error} be what the last failure was: a statement had no effect that
+ * the caller takes for a refusal.
+ */
+void db_refuse(struct db *, const char *);
 
 /**
  * db_close(db):

@@ -366,7 +366,7 @@ retry_after(long seconds, char line[RETRY_AFTER_LEN])
 
 /**
  * request_unavailable(request, problem, seconds, detail, ...):
- * Answer with ${problem}, one of the two with status 503, and
+ * Answer with ${problem}, which is one that passes (status 500 or 503), and
  * Retry-After: ${seconds}.
  */
 void

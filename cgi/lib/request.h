@@ -110,7 +110,7 @@ void request_problem(struct request *, enum request_problem, const char *,
 
 /**
  * request_unavailable(request, problem, seconds, detail, ...):
- * Answer with ${problem}, one of the two with status 503, and
+ * Answer with ${problem}, which is one that passes (status 500 or 503), and
  * Retry-After: ${seconds}.
  */
 void request_unavailable(struct request *, enum request_problem, long,

@@ -4,7 +4,7 @@
 
 /* A time as ISO 8601 in UTC, to the millisecond or microsecond. */
 #define ISO(time, fraction)						\
-	"to_char(" time " AT TIME ZONE 'UTC', "				\
+	"pg_catalog.to_char(" time " AT TIME ZONE 'UTC', "		\
 	"'YYYY-MM-DD\"T\"HH24:MI:SS." fraction "\"Z\"')"
 
 static const struct bookings_sql list_sql = { "dead letters",

@@ -80,8 +80,13 @@ explain_booking(const struct config *conf, const struct booking *b,
     char *buf, size_t len)
 {
 	char s[32], executed[BOOKING_TIME_LEN], why[BOOKING_WHY_LEN];
+	enum booking_status status = b->status;
 
-	switch (b->status) {
+	/* A row need not have taken that it failed. */
+	if (b->dead != NULL && (status == BOOKING_PENDING ||
+	    status == BOOKING_SCHEDULED))
+		status = BOOKING_FAILED;
+	switch (status) {
 	case BOOKING_PENDING:
 		explain_pending(conf, b, buf, len);
 		break;
@@ -143,8 +148,8 @@ explain_booking(const struct config *conf, const struct booking *b,
 	case BOOKING_FAILED:
 		(void)snprintf(buf, len, "It is a dead letter (%.200s): fix "
 		    "the cause, then POST /followups/%s/retry.",
-		    b->last_error != NULL ? b->last_error : "see "
-		    "/dead-letters", b->id);
+		    b->dead != NULL ? b->dead : b->last_error != NULL ?
+		    b->last_error : "see /dead-letters", b->id);
 		break;
 	default:
 		(void)snprintf(buf, len, "Its task_status \"%.30s\" is none "

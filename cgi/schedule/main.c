@@ -11,6 +11,7 @@
 #include "google_auth.h"
 #include "log.h"
 #include "readiness.h"
+#include "refusals.h"
 #include "request.h"
 #include "routes.h"
 #include "secret.h"
@@ -21,6 +22,7 @@ struct service {
 	struct google_auth *auth;	/* NULL for an emulator */
 	struct breaker *breaker;
 	struct readiness *readiness;
+	struct refusals *refusals;
 };
 
 /* Credentials that cannot be used are found at the start. */
@@ -45,7 +47,7 @@ start(void *cookie)
 	if (secret_curl_init() != 0)
 		return (NULL);
 	return (routes_new(&service->conf, service->auth, service->breaker,
-	    service->readiness));
+	    service->readiness, service->refusals));
 }
 
 static void
@@ -94,6 +96,7 @@ main(int argc, char **argv)
 		return (1);
 	}
 	if ((service.breaker = breaker_new()) == NULL ||
+	    (service.refusals = refusals_new()) == NULL ||
 	    (service.readiness = readiness_new(&service.conf, service.auth,
 	    service.breaker)) == NULL) {
 		log_error(NULL, "out of memory");
@@ -101,6 +104,7 @@ main(int argc, char **argv)
 	}
 	rc = fcgi_server_run(&server);
 	readiness_free(service.readiness);
+	refusals_free(service.refusals);
 	breaker_free(service.breaker);
 	google_auth_free(service.auth);
 	return (rc == 0 ? 0 : 1);

@@ -77,12 +77,16 @@ readiness_new(const struct config *conf, struct google_auth *auth,
 static int
 look_at_database(struct bookings *bookings, struct troubles *troubles)
 {
+	char trouble[512];
 	enum db_outcome outcome;
 
 	if ((outcome = bookings_ready(bookings)) == DB_OK)
 		outcome = bookings_check(bookings, troubles);
-	if (outcome == DB_OK)
+	if (outcome == DB_OK) {
+		if (bookings_trouble(bookings, trouble, sizeof(trouble)))
+			troubles_add(troubles, "refused", "%s", trouble);
 		return (0);
+	}
 	troubles_add(troubles, "database", "the database is not available: "
 	    "%s: see that it runs, can be reached, and takes writes",
 	    bookings_error(bookings));

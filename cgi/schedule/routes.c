@@ -16,14 +16,16 @@
 #include "routes.h"
 
 /**
- * routes_new(conf, auth, breaker, readiness):
+ * routes_new(conf, auth, breaker, readiness, refusals):
  * Return the state of a worker, calling Google with ${auth} (NULL for an
  * emulator) through ${breaker}, and saying with ${readiness} what is not able;
+ * what the database refuses goes to ${refusals}.
  * NULL when memory is short.
  */
 struct routes *
 routes_new(const struct config *conf, struct google_auth *auth,
-    struct breaker *breaker, struct readiness *readiness)
+    struct breaker *breaker, struct readiness *readiness,
+    struct refusals *refusals)
 {
 	struct routes *r;
 
@@ -37,6 +39,7 @@ routes_new(const struct config *conf, struct google_auth *auth,
 		routes_free(r);
 		return (NULL);
 	}
+	bookings_share(r->bookings, refusals);
 	r->schedule.conf = conf;
 	r->schedule.bookings = r->bookings;
 	r->schedule.tasks = r->tasks;
@@ -64,8 +67,9 @@ routes_answered(struct routes *r, struct request *request,
 	if (outcome == DB_LOCKED)
 		request_unavailable(request, PROBLEM_UNAVAILABLE, 1,
 		    "another worker is busy with this booking");
-	else if (outcome == DB_FAILED)
-		request_unavailable(request, PROBLEM_UNAVAILABLE, 10,
+	else if (outcome != DB_LOST)
+		request_unavailable(request, outcome == DB_BROKEN ?
+		    PROBLEM_OUT_OF_SERVICE : PROBLEM_UNAVAILABLE, 10,
 		    "the database refuses: %s", db_error(r->db));
 	else
 		request_unavailable(request, PROBLEM_OUT_OF_SERVICE, 1,

@@ -5,6 +5,7 @@ struct breaker;
 struct config;
 struct google_auth;
 struct readiness;
+struct refusals;
 struct request;
 
 /*
@@ -14,13 +15,14 @@ struct request;
 struct routes;
 
 /**
- * routes_new(conf, auth, breaker, readiness):
+ * routes_new(conf, auth, breaker, readiness, refusals):
  * Return the state of a worker, calling Google with ${auth} (NULL for an
  * emulator) through ${breaker}, and saying with ${readiness} what is not able;
+ * what the database refuses goes to ${refusals}.
  * NULL when memory is short.
  */
 struct routes *routes_new(const struct config *, struct google_auth *,
-    struct breaker *, struct readiness *);
+    struct breaker *, struct readiness *, struct refusals *);
 
 /**
  * routes_handle(routes, request):

@@ -150,6 +150,7 @@ routes_retry(struct routes *r, struct request *request, const char *id)
 	struct log_about about = { .booking_id = id };
 	struct booking booking;
 	PGresult *rows;
+	const char *status;
 	int changed;
 
 	if (read_booking(r, request, id, &booking, &rows) != 0)
@@ -163,9 +164,12 @@ routes_retry(struct routes *r, struct request *request, const char *id)
 		    "without a state");
 		goto out;
 	}
-	log_info(&about, "back to pending by request");
+	/* A call that had been started is only written down. */
+	status = booking.called_at != BOOKING_NO_TIME ? "executed" :
+	    "pending";
+	log_info(&about, "%s by request", status);
 	request_reply(request, 200, json_pack("{s:b, s:s, s:s}", "success", 1,
-	    "bookingId", id, "taskStatus", "pending"));
+	    "bookingId", id, "taskStatus", status));
 
 out:
 	PQclear(rows);

@@ -28,8 +28,12 @@
 #define BACKOFF_BASE_MS	1000
 #define BACKOFF_CAP_MS	300000
 
-/* While the database is away or a booking is busy, in seconds. */
+/*
+ * While the database is away or a booking is busy, in seconds; and while it
+ * refuses what is not the fault of one booking.
+ */
 #define BUSY_RETRY	1
+#define REFUSED_RETRY	10
 
 /* Between attempts to delete a task of a former queue, in seconds. */
 #define FOREIGN_RETRY	60
@@ -120,7 +124,7 @@ about(const struct item *item, const char *task_name)
 	return (a);
 }
 
-/* The database did not do it. */
+/* The database did not do it, which is no fault of this booking. */
 static void
 database_failed(const struct batch *batch, struct item *item,
     enum db_outcome outcome)
@@ -128,16 +132,57 @@ database_failed(const struct batch *batch, struct item *item,
 	const char *error = bookings_error(batch->s->bookings);
 
 	item->result->retry_after = BUSY_RETRY;
+	item->result->everybody = outcome == DB_LOST || outcome == DB_BROKEN;
 	if (outcome == DB_LOCKED)
 		conclude(item, SCHEDULE_LATER,
 		    "another worker is busy with this booking");
-	else if (outcome == DB_FAILED)
-		conclude(item, SCHEDULE_LATER, "the database refuses: %s",
-		    error);
-	else {
-		item->result->everybody = 1;
+	else if (outcome == DB_LOST)
 		conclude(item, SCHEDULE_LATER,
 		    "the database is not available: %s", error);
+	else {
+		item->result->retry_after = REFUSED_RETRY;
+		conclude(item, SCHEDULE_LATER, "the database refuses: %s",
+		    error);
+	}
+}
+
+/*
+ * The database did not do it.  If it is the row that makes it refuse, that is
+ * an attempt of this booking, which gives up at last.
+ */
+static void
+row_failed(const struct batch *batch, struct item *item,
+    enum db_outcome outcome)
+{
+	char error[640];
+	struct booking_refusal refusal = { .stage = BOOKING_SCHEDULE,
+	    .error = error,
+	    .max_attempts = batch->s->conf->max_schedule_attempts };
+	struct log_about a = about(item, NULL);
+
+	if (outcome == DB_FAILED) {
+		(void)snprintf(error, sizeof(error),
+		    "the database refuses its row: %s",
+		    bookings_error(batch->s->bookings));
+		utf8_clean(error);
+		outcome = booking_refused(batch->s->bookings, &item->booking,
+		    &refusal);
+		if (outcome == DB_FAILED)
+			outcome = DB_MANY;
+	}
+	if (outcome != DB_OK)
+		database_failed(batch, item, outcome);
+	else if (refusal.given_up) {
+		log_error(&a, "dead letter: the booking could not be "
+		    "scheduled: %s; fix the cause, then "
+		    "POST /followups/%s/retry", error, item->booking.id);
+		conclude(item, SCHEDULE_GIVEN_UP, "failed: %s", error);
+	} else {
+		log_warning(&a, "attempt %d of %d failed, next in %.0f s: %s",
+		    refusal.attempts, refusal.max_attempts, refusal.retry_in,
+		    error);
+		item->result->retry_after = (long)refusal.retry_in + 1;
+		conclude(item, SCHEDULE_LATER, "%s", error);
 	}
 }
 
@@ -495,7 +540,7 @@ check_answered(struct batch *batch, struct item *item)
 		    &item->booking, &changed);
 		unlock_call(batch, item);
 		if (outcome != DB_OK)
-			database_failed(batch, item, outcome);
+			row_failed(batch, item, outcome);
 		else
 			look_again(batch, item);
 		return;
@@ -558,7 +603,7 @@ look_at_scheduled(struct batch *batch, struct item *item)
 		outcome = booking_unschedule(batch->s->bookings, booking,
 		    &changed);
 		if (outcome != DB_OK)
-			database_failed(batch, item, outcome);
+			row_failed(batch, item, outcome);
 		else
 			look_again(batch, item);
 	} else if (has_task &&
@@ -601,6 +646,15 @@ look_at_pending(struct batch *batch, struct item *item)
 	}
 }
 
+/* Is its call still to come? */
+static int
+is_waiting(const struct booking *booking)
+{
+
+	return (booking->status == BOOKING_PENDING ||
+	    booking->status == BOOKING_SCHEDULED);
+}
+
 /*
  * Do what ${item} needs by the row as it was read.  First its obsolete tasks:
  * one that goes by the name we are about to use must be gone before we ask
@@ -620,10 +674,13 @@ look(struct batch *batch, struct item *item)
 	else if (!booking->found)
 		conclude(item, SCHEDULE_NO_BOOKING, "there is no booking %s",
 		    booking->id);
-	else if (booking->in_backlog && (booking->status == BOOKING_PENDING ||
-	    booking->status == BOOKING_SCHEDULED))
+	else if (is_waiting(booking) && booking->in_backlog)
 		conclude(item, SCHEDULE_NOTHING, "%s",
 		    booking_why_not(booking, why));
+	else if (is_waiting(booking) && booking->dead != NULL)
+		conclude(item, SCHEDULE_NOTHING, "a dead letter: %.400s; fix "
+		    "the cause, then POST /followups/%s/retry", booking->dead,
+		    booking->id);
 	else if (booking->status == BOOKING_SCHEDULED)
 		look_at_scheduled(batch, item);
 	else if (booking->status == BOOKING_PENDING)
@@ -665,9 +722,8 @@ read_again(struct batch *batch, struct item *item)
 
 	(void)snprintf(id, sizeof(id), "%s", item->booking.id);
 	if (++item->round == MAX_ROUNDS) {
-		item->result->retry_after = BUSY_RETRY;
-		conclude(item, SCHEDULE_LATER,
-		    "the booking keeps changing while it is scheduled");
+		/* Or it never changes, whatever is written to it. */
+		row_failed(batch, item, bookings_ignored(batch->s->bookings));
 		return (-1);
 	}
 	outcome = booking_read(batch->s->bookings, ids, 1, &item->booking,
@@ -675,7 +731,7 @@ read_again(struct batch *batch, struct item *item)
 	if (outcome == DB_OK && keep_rows(batch, result) != 0)
 		outcome = DB_LOST;
 	if (outcome != DB_OK) {
-		database_failed(batch, item, outcome);
+		row_failed(batch, item, outcome);
 		return (-1);
 	}
 	item->booking.locked = locked;
@@ -780,7 +836,7 @@ write_alone(struct batch *batch, struct item *item, int *busy)
 	if (outcome == DB_LOCKED)
 		*busy = 1;
 	if (outcome != DB_OK)
-		database_failed(batch, item, outcome);
+		row_failed(batch, item, outcome);
 	else if (item->step != FINAL)
 		reconcile(batch, item);
 }
@@ -806,7 +862,7 @@ write_created(struct batch *batch)
 	if (n > 1)
 		outcome = write_tasks(batch, items, n);
 	for (i = 0; i < n; i++) {
-		if (outcome == DB_LOST)
+		if (outcome == DB_LOST || outcome == DB_BROKEN)
 			database_failed(batch, items[i], outcome);
 		else if (items[i]->step == CREATED)
 			write_alone(batch, items[i], &busy);
@@ -912,23 +968,27 @@ static void
 take(struct batch *batch, const char *const *ids)
 {
 	struct booking list[SCHEDULE_BATCH];
-	enum db_outcome outcome;
+	enum db_outcome outcome = DB_FAILED;
 	PGresult *result;
-	size_t i, first, n = batch->n;
+	size_t i, n = batch->n;
 
-	if (n > 1 && booking_take(batch->s->bookings, BOOKING_SCHEDULE, ids,
-	    n, list, &result) == DB_OK && keep_rows(batch, result) == 0) {
+	if (n > 1)
+		outcome = booking_take(batch->s->bookings, BOOKING_SCHEDULE,
+		    ids, n, list, &result);
+	if (outcome == DB_OK && keep_rows(batch, result) == 0) {
 		for (i = 0; i < n; i++)
 			batch->items[i].booking = list[i];
 		return;
 	}
-	for (first = 0; first < n; first++) {
-		outcome = booking_take(batch->s->bookings, BOOKING_SCHEDULE,
-		    &ids[first], 1, &batch->items[first].booking, &result);
+	for (i = 0; i < n; i++) {
+		if (outcome != DB_BROKEN)
+			outcome = booking_take(batch->s->bookings,
+			    BOOKING_SCHEDULE, &ids[i], 1,
+			    &batch->items[i].booking, &result);
 		if (outcome == DB_OK && keep_rows(batch, result) != 0)
 			outcome = DB_LOST;
 		if (outcome != DB_OK)
-			database_failed(batch, &batch->items[first], outcome);
+			row_failed(batch, &batch->items[i], outcome);
 	}
 }
 

@@ -130,7 +130,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (routes == NULL) {
 		log_init("fuzz", LOG_ERROR, 0);
 		FUZZ_REQUIRE((breaker = breaker_new()) != NULL);
-		routes = routes_new(&conf, NULL, breaker, NULL);
+		routes = routes_new(&conf, NULL, breaker, NULL,
+		    NULL);
 		FUZZ_REQUIRE(routes != NULL);
 	}
 

@@ -149,7 +149,7 @@ has() {
 	    SECURITY INVOKER' 'lad_dev.followup_booking_changed(): changed'
 	repairs
 	finds 'ALTER FUNCTION lad_dev.followup_retry(uuid)
-	    RESET search_path' 'lad_dev.followup_retry(uuid): changed'
+	    SET search_path = pg_catalog' 'lad_dev.followup_retry(uuid): changed'
 	repairs
 	finds 'DROP FUNCTION lad_dev.followup_retry_all' \
 	    'lad_dev.followup_retry_all(text,timestamp with time zone,timestamp with time zone): missing'

@@ -446,7 +446,7 @@ no_lock_without_a_row(void **state)
 	insert(ID, "pending");
 	run("ALTER FUNCTION followup_due_at(lead_bookings) RENAME TO away");
 	assert_int_equal(booking_take(b, BOOKING_SCHEDULE, ids, 1, list,
-	    &result), DB_FAILED);
+	    &result), DB_BROKEN);
 	run("ALTER FUNCTION away(lead_bookings) RENAME TO followup_due_at");
 	assert_null(result);
 	assert_int_equal(booking_try_lock(b2, BOOKING_SCHEDULE, ID, &locked),

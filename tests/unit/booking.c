@@ -49,6 +49,8 @@ every_column(void **state)
 	(void)state;
 	table_schedule(A);
 	A->last_error = "boom";
+	A->called = 1;
+	(void)snprintf(A->dead, sizeof(A->dead), "refused");
 	A->execution_attempts = 3;
 	A->schedule_attempts = 4;
 	A->outcome_unknown = A->is_deleted = 1;
@@ -62,6 +64,10 @@ every_column(void **state)
 	assert_int_equal(booking_read(NULL, ids, 2, list, &rows), DB_OK);
 	table_expect("read:AB");
 	assert_string_equal(list[0].id, A->id);
+	assert_string_equal(list[0].dead, "refused");
+	assert_true(list[0].called_at == TABLE_NOW);
+	assert_null(list[1].dead);
+	assert_true(list[1].called_at == BOOKING_NO_TIME);
 	assert_int_equal(list[0].found, 1);
 	assert_int_equal(list[0].locked, 0);
 	assert_int_equal(list[0].status, BOOKING_SCHEDULED);

@@ -19,6 +19,10 @@ static char asked[65536];
 static enum db_outcome outcome;
 static const char *answer[3];		/* one column; "-" is SQL's NULL */
 
+/* The statements that the row refuses, and all that were run. */
+static const char *refuses;
+static char ran[256];
+
 static PGresult *
 rows(void)
 {
@@ -37,6 +41,44 @@ rows(void)
 	return (result);
 }
 
+/* The row of a refusal: attempts, whether it is dead, seconds. */
+static PGresult *
+attempts_row(void)
+{
+	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+	char name[] = "column", three[] = "3", dead[] = "t", wait[] = "4.5";
+	PGresAttDesc attributes[] = { { .name = name }, { .name = name },
+	    { .name = name } };
+
+	assert_int_equal(PQsetResultAttrs(result, 3, attributes), 1);
+	assert_int_equal(PQsetvalue(result, 0, 0, three, 1), 1);
+	*dead = *answer[0];
+	assert_int_equal(PQsetvalue(result, 0, 1, dead, 1), 1);
+	assert_int_equal(PQsetvalue(result, 0, 2, wait, 3), 1);
+	return (result);
+}
+
+/* A body, which is ${answer}, and whether the row ignored that it is begun. */
+static int ignores;
+
+static PGresult *
+begun_row(void)
+{
+	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+	char name[] = "column", text[8];
+	PGresAttDesc attributes[] = { { .name = name }, { .name = name } };
+
+	assert_int_equal(PQsetResultAttrs(result, 2, attributes), 1);
+	if (answer[0] == NULL)
+		return (result);
+	(void)snprintf(text, sizeof(text), "%s", answer[0]);
+	assert_int_equal(PQsetvalue(result, 0, 0, text,
+	    strcmp(text, "-") == 0 ? -1 : (int)strlen(text)), 1);
+	text[0] = ignores ? 't' : 'f';
+	assert_int_equal(PQsetvalue(result, 0, 1, text, 1), 1);
+	return (result);
+}
+
 enum db_outcome
 bookings_run(struct bookings *b, struct bookings_call *calls, size_t n)
 {
@@ -51,8 +93,18 @@ bookings_run(struct bookings *b, struct bookings_call *calls, size_t n)
 		len += (size_t)snprintf(&asked[len], sizeof(asked) - len,
 		    "|%s", calls[0].params[i] != NULL ? calls[0].params[i] :
 		    "NULL");
+	(void)snprintf(&ran[strlen(ran)], sizeof(ran) - strlen(ran), "%s;",
+	    calls[0].sql->name);
+	if (strstr(refuses, calls[0].sql->name) != NULL) {
+		calls[0].outcome = DB_FAILED;
+		return (DB_FAILED);
+	}
 	calls[0].outcome = outcome;
-	calls[0].result = outcome == DB_OK ? rows() : NULL;
+	if (outcome == DB_OK)
+		calls[0].result = strcmp(calls[0].sql->name, "refused") == 0 ?
+		    attempts_row() :
+		    strcmp(calls[0].sql->name, "begun") == 0 ? begun_row() :
+		    rows();
 	return (outcome);
 }
 
@@ -60,10 +112,20 @@ enum db_outcome
 bookings_changed(struct bookings *b, struct bookings_call *call, int *changed)
 {
 
-	if (bookings_run(b, call, 1) == DB_OK && changed != NULL)
+	call->result = NULL;
+	(void)bookings_run(b, call, 1);
+	if (call->outcome == DB_OK && changed != NULL)
 		*changed = (int)db_int(call->result, 0, 0);
 	PQclear(call->result);
-	return (outcome);
+	return (call->outcome);
+}
+
+enum db_outcome
+bookings_ignored(struct bookings *b)
+{
+
+	assert_null(b);
+	return (DB_FAILED);
 }
 
 void
@@ -79,6 +141,8 @@ static struct booking booking;
 static int
 begin(void **state)
 {
+	refuses = "";
+	ran[0] = '\0';
 
 	(void)state;
 	outcome = DB_OK;
@@ -202,6 +266,17 @@ begun(void **state)
 	    DB_OK);
 	assert_int_equal(changed, 0);
 	assert_null(body);
+
+	/* A row that ignores it is not called. */
+	answer[0] = "-";
+	ignores = 1;
+	assert_int_equal(booking_begun(NULL, &booking, &body, &changed),
+	    DB_FAILED);
+	assert_int_equal(changed, 0);
+	assert_null(body);
+	ignores = 0;
+	answer[0] = "-1";
+	assert_int_equal(booking_executed(NULL, &booking, "i"), DB_FAILED);
 }
 
 static void
@@ -258,6 +333,64 @@ failures(void **state)
 	assert_int_equal(booking_failed(NULL, &booking, &failure, &changed),
 	    DB_OK);
 	assert_int_equal(changed, 0);
+}
+
+/* What the row refuses is kept without it. */
+static void
+failures_without_the_row(void **state)
+{
+	struct booking_failure failure = { .stage = BOOKING_EXECUTE,
+	    .http_status = 503, .error = "no", .retry_in = 0 };
+	int changed = 0;
+
+	(void)state;
+	refuses = "failed once";
+	answer[0] = "f";
+	assert_int_equal(booking_failed_once(NULL, &booking, &failure),
+	    DB_OK);
+	assert_string_equal(ran, "failed once;refused;");
+	assert_string_equal(asked, "refused|" ID "|execute|t1|0.000|503|no|"
+	    "2147483647|true");
+
+	/* A dead letter, and the row failed; or not even that. */
+	ran[0] = '\0';
+	refuses = "failed";
+	answer[0] = "t";
+	assert_int_equal(booking_failed(NULL, &booking, &failure, &changed),
+	    DB_OK);
+	assert_string_equal(ran, "failed;refused;mark failed;");
+	assert_int_equal(changed, 1);
+	ran[0] = '\0';
+	refuses = "failed mark failed";
+	assert_int_equal(booking_failed(NULL, &booking, &failure, &changed),
+	    DB_OK);
+	assert_string_equal(ran, "failed;refused;mark failed;");
+	refuses = "failed refused";
+	assert_int_equal(booking_failed(NULL, &booking, &failure, &changed),
+	    DB_FAILED);
+}
+
+static void
+attempts_that_the_row_refuses(void **state)
+{
+	struct booking_refusal refusal = { .stage = BOOKING_SCHEDULE,
+	    .error = "no", .max_attempts = 7 };
+
+	(void)state;
+	answer[0] = "f";
+	assert_int_equal(booking_refused(NULL, &booking, &refusal), DB_OK);
+	assert_string_equal(asked, "refused|" ID "|schedule|t1|NULL|0|no|7|"
+	    "false");
+	assert_int_equal(refusal.attempts, 3);
+	assert_int_equal(refusal.given_up, 0);
+	assert_true(refusal.retry_in > 4.4 && refusal.retry_in < 4.6);
+	answer[0] = "t";
+	assert_int_equal(booking_refused(NULL, &booking, &refusal), DB_OK);
+	assert_int_equal(refusal.given_up, 1);
+	assert_string_equal(asked, "mark failed|" ID);
+
+	assert_int_equal(booking_called(NULL, &booking, "why"), DB_OK);
+	assert_string_equal(asked, "called|" ID "|t1|why");
 }
 
 /*
@@ -326,6 +459,8 @@ main(void)
 		TEST(begun),
 		TEST(executed),
 		TEST(failures),
+		TEST(failures_without_the_row),
+		TEST(attempts_that_the_row_refuses),
 		TEST(transitions),
 		TEST(refusals),
 	};

@@ -6,6 +6,7 @@
 #include "bookings.h"
 #include "config.h"
 #include "troubles.h"
+#include "refusals.h"
 
 #include "captured_log.h"
 #include "scripted_pq.h"
@@ -84,20 +85,66 @@ refusals_are_logged(void **state)
 
 	(void)state;
 	pq_plan(pq_refusal("42501", "permission denied"));
-	assert_int_equal(bookings_run(b, calls, 2), DB_FAILED);
+	assert_int_equal(bookings_run(b, calls, 2), DB_BROKEN);
 	assert_null(calls[0].result);
-	assert_int_equal(calls[0].outcome, DB_FAILED);
+	assert_int_equal(calls[0].outcome, DB_BROKEN);
 	assert_int_equal(calls[1].outcome, DB_OK);
 	PQclear(calls[1].result);
 	assert_int_equal(logged("the database refused the statement \"two\": "
-	    "permission denied; is the trigger installed"), 1);
-	assert_string_equal(bookings_error(b), "permission denied");
+	    "permission denied (SQLSTATE 42501); is the trigger installed"),
+	    1);
+	assert_string_equal(bookings_error(b),
+	    "permission denied (SQLSTATE 42501)");
 
 	/* That a row is locked is no reason to look into the grants. */
 	pq_plan(pq_command());
 	pq_plan(pq_refusal("55P03", "locked"));
 	assert_int_equal(bookings_run(b, calls, 1), DB_LOCKED);
 	assert_int_equal(logged("refused"), 1);
+}
+
+/* The workers tell together whose fault a refusal is. */
+static void
+refusals_are_judged(void **state)
+{
+	struct refusals *refusals = refusals_new();
+	struct bookings_call call = { .sql = &one_sql, .as = "two" },
+	    good = { .sql = &two_sql, .booking = "another" };
+	char id[32], trouble[256];
+	enum db_outcome outcome = DB_OK;
+	int i;
+
+	(void)state;
+	bookings_share(b, refusals);
+	for (i = 0; i < REFUSALS_MANY; i++) {
+		(void)snprintf(id, sizeof(id), "booking %d", i);
+		call.booking = id;
+		if (i == 0)
+			pq_plan(pq_command());
+		pq_plan(pq_refusal("23514", "no such state"));
+		pq.nrefusals = 1;
+		assert_int_equal(bookings_trouble(b, trouble,
+		    sizeof(trouble)), 0);
+		outcome = bookings_run(b, &call, 1);
+		if (i < REFUSALS_MANY - 1)
+			assert_int_equal(outcome, DB_FAILED);
+		pq.nrefusals = 0;
+	}
+	assert_int_equal(outcome, DB_MANY);
+	assert_int_equal(call.outcome, DB_MANY);
+	assert_int_equal(bookings_trouble(b, trouble, sizeof(trouble)), 1);
+	assert_non_null(strstr(trouble, "\"two\" for one booking as for the "
+	    "next: no such state (SQLSTATE 23514)"));
+	assert_int_equal(logged("WARNING the database refused the statement "
+	    "\"one\": no such state (SQLSTATE 23514) booking_id=booking 3"),
+	    1);
+
+	assert_int_equal(bookings_run(b, &good, 1), DB_OK);
+	PQclear(good.result);
+	assert_int_equal(bookings_trouble(b, trouble, sizeof(trouble)), 0);
+	refusals_free(refusals);
+	bookings_share(b, NULL);
+	assert_int_equal(bookings_trouble(b, trouble, sizeof(trouble)), 0);
 }
 
 static void
@@ -188,7 +235,8 @@ check(void **state)
 	pq_plan(PQ_ROW("c", "the third"));
 	assert_int_equal(bookings_check(b, &troubles), DB_OK);
 	assert_int_equal(troubles.n, 2);
-	assert_string_equal(troubles.list[1].sentence, "permission denied: run "
+	assert_string_equal(troubles.list[1].sentence,
+	    "permission denied (SQLSTATE 42501): run "
 	    "followup-trigger install --grant-to with the role of the "
 	    "daemons");
 	troubles.n = 0;
@@ -208,7 +256,7 @@ overdue(void **state)
 	assert_int_equal(bookings_overdue(b, &is_overdue), DB_OK);
 	assert_true(is_overdue);
 	pq_plan(pq_refusal("42501", "permission denied"));
-	assert_int_equal(bookings_overdue(b, &is_overdue), DB_FAILED);
+	assert_int_equal(bookings_overdue(b, &is_overdue), DB_BROKEN);
 	assert_false(is_overdue);
 }
 
@@ -236,6 +284,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(names),
 		TEST(refusals_are_logged),
+		TEST(refusals_are_judged),
 		TEST(rows_that_changed),
 		TEST(statements_are_prepared),
 		TEST(too_many_statements),

@@ -63,6 +63,14 @@ bookings_free(struct bookings *b)
 	made -= b != NULL;
 }
 
+void
+bookings_share(struct bookings *b, struct refusals *refusals)
+{
+
+	assert_non_null(b);
+	assert_null(refusals);
+}
+
 enum db_outcome
 bookings_prepare(struct bookings *b, const struct bookings_sql *const *list)
 {
@@ -88,6 +96,15 @@ bookings_changed(struct bookings *b, struct bookings_call *call, int *changed)
 
 	(void)changed;
 	return (bookings_run(b, call, 1));
+}
+
+enum db_outcome
+bookings_ignored(struct bookings *b)
+{
+
+	(void)b;
+	fail();
+	return (DB_FAILED);
 }
 
 void
@@ -180,7 +197,8 @@ begin(void **state)
 	executions = fails_at = 0;
 	planned = (struct execute_result){ .outcome = EXECUTE_DONE,
 	    .reason = "the reason", .retry_after = 9 };
-	assert_non_null(callback = callback_new(&conf, NULL, verdicts));
+	assert_non_null(callback = callback_new(&conf, NULL, verdicts,
+	    NULL));
 	return (0);
 }
 
@@ -271,12 +289,14 @@ outcomes(void **state)
 		{ EXECUTE_BUSY, 409, NULL, 0 },
 		{ EXECUTE_MISMATCH, 400, NULL, 0 },
 		{ EXECUTE_LATER, 503, NULL, 0 },
+		{ EXECUTE_LATER, 500, NULL, 0 },	/* alone */
 	};
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < NITEMS(all); i++) {
 		planned.outcome = all[i].outcome;
+		planned.alone = all[i].status == 500;
 		assert_int_equal(ask("POST", PATH, "", BODY), all[i].status);
 		assert_string_equal(json_string_value(json_object_get(answer,
 		    all[i].name != NULL ? "reason" : "detail")),
@@ -375,13 +395,14 @@ worker(void **state)
 	for (fails_at = 1; fails_at <= 3; fails_at++) {
 		int wanted = fails_at;
 
-		assert_null(callback_new(&conf, NULL, verdicts));
+		assert_null(callback_new(&conf, NULL, verdicts, NULL));
 		assert_int_equal(made, before);
 		fails_at = wanted;
 	}
 	fails_at = 0;
 	prepared = DB_LOST;
-	assert_non_null(another = callback_new(&conf, NULL, verdicts));
+	assert_non_null(another = callback_new(&conf, NULL, verdicts,
+	    NULL));
 	assert_int_equal(logged("the database is not ready yet"), 1);
 	callback_free(another);
 	callback_free(NULL);

@@ -10,6 +10,7 @@
 #include "db.h"
 #include "monotime.h"
 
+#include "captured_log.h"
 #include "scripted_pq.h"
 #include "unit.h"
 
@@ -93,7 +94,7 @@ connect_db(void)
 	pq_plan(PQ_ROW(PID));
 	assert_int_equal(db_ready(db), DB_OK);
 	assert_int_equal(pq.pipeline, 1);
-	pq_expect("SET search_path = pg_catalog");
+	pq_expect("SET followup.daemon = 'on'");
 }
 
 /* Run ${a} and ${b}, which come to these outcomes. */
@@ -150,7 +151,9 @@ session_is_set_up(void **state)
 	    "statement_timeout = '9s'", "lock_timeout = '3s'",
 	    "idle_in_transaction_session_timeout = '10s'",
 	    "enable_seqscan = off", "plan_cache_mode = force_generic_plan",
-	    "standard_conforming_strings = on" };
+	    "standard_conforming_strings = on", "row_security = off",
+	    "('synchronous_commit', 'on', '{off,local}')",
+	    "default_transaction_isolation = 'read committed'" };
 	size_t i;
 
 	(void)state;
@@ -323,7 +326,8 @@ one_is_refused(void **state)
 	pq_plan(pq_command());
 	pq_plan(pq_refusal("22003", "too big\nfor it"));
 	assert_int_equal(run_both(DB_FAILED, DB_OK), DB_FAILED);
-	assert_string_equal(db_error(db), "too big for it");
+	assert_string_equal(db_error(db), "too big for it (SQLSTATE 22003)");
+	assert_string_equal(db_state(db), "22003");
 	assert_int_equal(pq.open, 1);
 
 	/* It is prepared all the same, and must not be again. */
@@ -339,43 +343,206 @@ preparation_is_refused(void **state)
 	(void)state;
 	connect_db();
 	pq_plan(pq_refusal("42P01", "no such table"));
-	assert_int_equal(run_both(DB_FAILED, DB_OK), DB_FAILED);
-	assert_string_equal(db_error(db), "no such table");
+	assert_int_equal(run_both(DB_BROKEN, DB_OK), DB_BROKEN);
+	assert_string_equal(db_error(db), "no such table (SQLSTATE 42P01)");
 	pq.sent[0] = '\0';
 	assert_int_equal(run_both(DB_OK, DB_OK), DB_OK);
 	assert_string_equal(pq.sent, "PREPARE SELECT a; EXECUTE s0; "
 	    "EXECUTE s1");
 }
 
+/* The next refusal of a run that is planned next but one. */
+static void
+plan_refusal(const char *code, const char *origin, const char *context)
+{
+
+	pq_plan(pq_command());
+	pq_plan(pq_refusal(code, "no"));
+	pq.refusals[pq.nrefusals - 1].origin = origin;
+	pq.refusals[pq.nrefusals - 1].context = context;
+}
+
 static void
 classes_of_refusals(void **state)
 {
+	static const char raise[] = "exec_stmt_raise", plpgsql[] =
+	    "PL/pgSQL function f() line 3";
 	static const struct {
 		const char *state;
+		const char *origin;
+		const char *context;
 		enum db_outcome outcome;
 	} rows[] = {
-		{ NULL, DB_LOST }, { "08006", DB_LOST }, { "57P01", DB_LOST },
-		{ "57P03", DB_LOST }, { "53200", DB_LOST },
-		{ "53300", DB_LOST }, { "58030", DB_LOST },
-		{ "55P03", DB_LOCKED }, { "57014", DB_LOCKED },
-		{ "40001", DB_LOCKED }, { "40P01", DB_LOCKED },
-		{ "22003", DB_FAILED }, { "23505", DB_FAILED },
-		{ "42501", DB_FAILED }, { "P0001", DB_FAILED },
-		{ "55000", DB_FAILED }, { "57000", DB_FAILED },
+		/* The session. */
+		{ NULL, NULL, NULL, DB_LOST },
+		{ "08006", NULL, NULL, DB_LOST },
+		{ "25006", NULL, NULL, DB_LOST },
+		{ "25P02", NULL, NULL, DB_LOST },
+		{ "26000", NULL, NULL, DB_LOST },
+		{ "28000", NULL, NULL, DB_LOST },
+		{ "42P05", NULL, NULL, DB_LOST },
+		{ "53200", NULL, NULL, DB_LOST },
+		{ "53300", NULL, NULL, DB_LOST },
+		{ "57P01", NULL, NULL, DB_LOST },
+		{ "57P03", NULL, NULL, DB_LOST },
+		{ "57P05", NULL, NULL, DB_LOST },
+		{ "58030", NULL, NULL, DB_LOST },
+		{ "0A000", "RevalidateCachedQuery", NULL, DB_LOST },
+
+		/* It passes. */
+		{ "55P03", NULL, NULL, DB_LOCKED },
+		{ "57014", NULL, NULL, DB_LOCKED },
+		{ "40001", NULL, NULL, DB_LOCKED },
+		{ "40P01", NULL, plpgsql, DB_LOCKED },
+		{ "40001", raise, plpgsql, DB_LOCKED },
+
+		/* The row. */
+		{ "0A000", "ExecInsert", NULL, DB_FAILED },
+		{ "22003", NULL, NULL, DB_FAILED },
+		{ "23505", NULL, NULL, DB_FAILED },
+		{ "44000", NULL, NULL, DB_FAILED },
+		{ "55000", NULL, NULL, DB_FAILED },
+		{ "57000", NULL, NULL, DB_FAILED },
+		{ "P0001", raise, plpgsql, DB_FAILED },
+		{ "42501", raise, plpgsql, DB_FAILED },
+		{ "25006", raise, plpgsql, DB_FAILED },
+		{ "53300", raise, plpgsql, DB_FAILED },
+		{ "XX000", NULL, NULL, DB_FAILED },
+
+		/* The installation, surely or perhaps. */
+		{ "42501", "aclcheck_error", NULL, DB_BROKEN },
+		{ "42P01", NULL, NULL, DB_BROKEN },
+		{ "42703", NULL, NULL, DB_BROKEN },
+		{ "42883", NULL, NULL, DB_BROKEN },
+		{ "3F000", NULL, NULL, DB_BROKEN },
+		{ "42501", "aclcheck_error", plpgsql, DB_MANY },
+		{ "42P01", NULL, plpgsql, DB_MANY },
 	};
 	size_t i;
+	char name[64];
 
 	(void)state;
 	for (i = 0; i < NITEMS(rows); i++) {
-		connect_db();
-		pq_plan(pq_command());
-		pq_plan(pq_refusal(rows[i].state, "no"));
-		(void)run_both(rows[i].outcome, rows[i].outcome == DB_LOST ?
-		    DB_LOST : DB_OK);
-		ASSERT_ROW(pq.open == (rows[i].outcome != DB_LOST),
+		(void)snprintf(name, sizeof(name), "%zu: %s", i,
 		    rows[i].state != NULL ? rows[i].state : "none");
+		connect_db();
+		assert_int_equal(run_both(DB_OK, DB_OK), DB_OK);
+		pq_plan(pq_refusal(rows[i].state, "no"));
+		pq.refusals[pq.nrefusals - 1].origin = rows[i].origin;
+		pq.refusals[pq.nrefusals - 1].context = rows[i].context;
+		calls[0] = (struct db_call){ .statement = &a,
+		    .params = params, .nparams = 2 };
+		ASSERT_ROW(db_run(db, calls, 1) == rows[i].outcome, name);
+		ASSERT_ROW(pq.open == (rows[i].outcome != DB_LOST), name);
 		db_close(db);
+		pq.nrefusals = 0;
 	}
+}
+
+/* What is refused before it could be prepared is refused for every row. */
+static void
+refused_preparation_is_nobodys_row(void **state)
+{
+
+	(void)state;
+	connect_db();
+	pq_plan(pq_refusal("22P02", "a literal that is none"));
+	assert_int_equal(run_both(DB_BROKEN, DB_OK), DB_BROKEN);
+}
+
+/* The error names what it can, and quotes no row. */
+static void
+error_names_the_constraint(void **state)
+{
+
+	(void)state;
+	connect_db();
+	plan_refusal("23514", NULL, "PL/pgSQL function f() line 3");
+	pq.refusals[pq.nrefusals - 1].constraint = "states";
+	pq.refusals[pq.nrefusals - 1].column = "task_status";
+	assert_int_equal(run_both(DB_FAILED, DB_OK), DB_FAILED);
+	assert_string_equal(db_error(db), "no (SQLSTATE 23514, "
+	    "constraint states, column task_status)");
+}
+
+/*
+ * A session that the server finds outdated: the first round trip of a request
+ * is run again in a new one, and a later one, when locks may be held, is not.
+ */
+static void
+outdated_session(void **state)
+{
+
+	(void)state;
+	connect_db();
+	assert_int_equal(run_both(DB_OK, DB_OK), DB_OK);
+	assert_int_equal(db_ready(db), DB_OK);
+	pq_plan(pq_refusal("0A000", "cached plan"));
+	pq.refusals[pq.nrefusals - 1].origin = "RevalidateCachedQuery";
+	pq_plan(PQ_ROW("1"));
+	pq_plan(PQ_ROW(PID));
+	assert_int_equal(run_both(DB_OK, DB_OK), DB_OK);
+	assert_int_equal(pq.connections, 2);
+
+	/* Once. */
+	assert_int_equal(db_ready(db), DB_OK);
+	pq_plan(pq_refusal("25006", "read-only"));
+	pq_plan(PQ_ROW("1"));
+	pq_plan(PQ_ROW(PID));
+	plan_refusal("25006", NULL, NULL);
+	assert_int_equal(run_both(DB_LOST, DB_LOST), DB_LOST);
+	assert_int_equal(pq.connections, 3);
+
+	/* Later in the request. */
+	connect_db();
+	assert_int_equal(run_both(DB_OK, DB_OK), DB_OK);
+	pq_plan(pq_refusal("26000", "no such statement"));
+	assert_int_equal(run_both(DB_LOST, DB_LOST), DB_LOST);
+	assert_int_equal(pq.connections, 4);
+
+	/* An end of another kind may have come after the work was done. */
+	connect_db();
+	assert_int_equal(db_ready(db), DB_OK);
+	pq_plan(pq_refusal("57P01", "shutdown"));
+	assert_int_equal(run_both(DB_LOST, DB_LOST), DB_LOST);
+	assert_int_equal(pq.connections, 5);
+}
+
+/* A text goes out as the database's encoding takes it. */
+static void
+text_fits_the_encoding(void **state)
+{
+	static const char *const texts[] = { "caf\303\251 \342\202\254",
+	    NULL };
+
+	(void)state;
+	connect_db();
+	pq.encoding = "LATIN1";
+	calls[0] = (struct db_call){ .statement = &a, .params = texts,
+	    .nparams = 2 };
+	assert_int_equal(db_run(db, calls, 1), DB_OK);
+	assert_string_equal(pq.params[0], "caf\303\251 ?");
+	assert_null(pq.params[1]);
+	PQclear(calls[0].result);
+	pq.encoding = "UTF8";
+	assert_int_equal(db_run(db, calls, 1), DB_OK);
+	assert_string_equal(pq.params[0], texts[0]);
+	PQclear(calls[0].result);
+}
+
+/* Notices are one line for who debugs. */
+static void
+notices(void **state)
+{
+
+	(void)state;
+	captured_log_begin(LOG_DEBUG);
+	connect_db();
+	assert_non_null(pq.notice);
+	pq.notice(NULL, "WARNING:  one\nDETAIL:\ttwo\n");
+	assert_int_equal(logged("the database notes: WARNING:  one DETAIL: "
+	    "two"), 1);
+	captured_log_end();
 }
 
 /* The first outcome that is not good counts. */
@@ -535,7 +702,7 @@ one_cannot_be_prepared(void **state)
 	(void)state;
 	connect_db();
 	pq_plan(pq_refusal("42P01", "no such table"));
-	assert_int_equal(db_prepare(db, both, 2), DB_FAILED);
+	assert_int_equal(db_prepare(db, both, 2), DB_BROKEN);
 	pq.sent[0] = '\0';
 	assert_int_equal(db_prepare(db, both, 2), DB_OK);
 	assert_string_equal(pq.sent, "PREPARE SELECT a");
@@ -560,6 +727,11 @@ main(void)
 		TEST(one_is_refused),
 		TEST(preparation_is_refused),
 		TEST(classes_of_refusals),
+		TEST(refused_preparation_is_nobodys_row),
+		TEST(error_names_the_constraint),
+		TEST(outdated_session),
+		TEST(text_fits_the_encoding),
+		TEST(notices),
 		TEST(both_are_refused),
 		TEST(no_session),
 		TEST(lost_at_each_step),

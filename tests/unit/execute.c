@@ -343,7 +343,8 @@ superseded_is_not_written(void **state)
 	table_fail("unschedule", DB_LOCKED);
 	run();
 	table_expect(TAKE "unschedule:A" UNLOCK);
-	expect_later("the database is not available: said no", 1);
+	expect_later("the booking's row is in use: said no", 1);
+	assert_int_equal(result.alone, 1);
 }
 
 static void
@@ -755,15 +756,207 @@ database_away(void **state)
 	expect_later("the database is not available: said no", 1);
 }
 
+/*
+ * Whatever statement the row makes the database refuse: an attempt each time,
+ * nobody is called, and it ends as a dead letter.
+ */
 static void
-attempt_is_not_counted(void **state)
+move_unnoticed(void)
+{
+
+	A->due_in = 3660;
+}
+
+static void
+row_that_refuses(void **state)
+{
+	static const struct {
+		const char *statement;
+		void (*prepare)(void);
+	} rows[] = {
+		{ "read", NULL },
+		{ "begun", NULL },
+		{ "unschedule", move_unnoticed },
+	};
+	int attempt;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		table_begin();
+		table_schedule(A);
+		A->poisons = rows[i].statement;
+		if (rows[i].prepare != NULL)
+			rows[i].prepare();
+		for (attempt = 1; attempt < 3; attempt++) {
+			run();
+			expect_later("the database refuses its row: said no",
+			    attempt);
+			ASSERT_ROW(result.alone == 1, rows[i].statement);
+			ASSERT_ROW(A->refusals[1] == attempt,
+			    rows[i].statement);
+		}
+		run();
+		expect(EXECUTE_GIVEN_UP,
+		    "failed for good: the database refuses its row: said no");
+		ASSERT_ROW(strstr(table.trace, "call") == NULL,
+		    rows[i].statement);
+		ASSERT_ROW(strcmp(A->status, "failed") == 0,
+		    rows[i].statement);
+		ASSERT_ROW(strstr(A->dead, "said no") != NULL,
+		    rows[i].statement);
+		table_end();
+	}
+	assert_int_equal(logged("dead letter: the call could not be started "
+	    "(attempt 3): the database refuses its row: said no"), 3);
+}
+
+/* A row that does not even take that it failed. */
+static void
+dead_letter_alone(void **state)
 {
 
 	(void)state;
-	table_fail("begun", DB_FAILED);
+	A->poisons = "begun";
+	conf.max_execution_attempts = 1;
+	table_fail("mark failed", DB_FAILED);
 	run();
-	table_expect(TAKE "begun:A" UNLOCK);
-	expect_later("the database is not available: said no", 1);
+	table_expect(TAKE "begun:A refused:A mark_failed:A" UNLOCK);
+	expect(EXECUTE_GIVEN_UP, "said no");
+	assert_string_equal(A->status, "scheduled");
+	A->poisons = NULL;
+	run();
+	expect_look();
+	expect(EXECUTE_GIVEN_UP, "failed for good: the database refuses its "
+	    "row: said no");
+}
+
+/* What is nobody's fault costs no attempt; one alone does not stop others. */
+static void
+refused_for_all(void **state)
+{
+	static const enum db_outcome outcomes[] = { DB_MANY, DB_BROKEN };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(outcomes); i++) {
+		table_fail("begun", outcomes[i]);
+		run();
+		table_expect(TAKE "begun:A" UNLOCK);
+		expect_later("the database refuses: said no", 10);
+		assert_int_equal(result.alone, outcomes[i] == DB_MANY);
+		table_fail("read", outcomes[i]);
+		run();
+		expect_later("the database refuses: said no", 10);
+		table.trace[0] = '\0';
+	}
+	assert_int_equal(A->refusals[1], 0);
+}
+
+static void
+ignore(void)
+{
+
+	A->ignores = 1;
+}
+
+/*
+ * The call was started, and the row does not take that: nobody is called
+ * again for it.
+ */
+static void
+executed_is_refused(void **state)
+{
+	static const enum db_outcome outcomes[] = { DB_FAILED, DB_MANY,
+	    DB_BROKEN };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(outcomes); i++) {
+		table_fail("executed", outcomes[i]);
+		run();
+		table_expect(TAKE "begun:A call executed:A called:A" UNLOCK);
+		if (outcomes[i] == DB_FAILED)
+			expect(EXECUTE_DONE, "the call was started, but the "
+			    "database refuses to make the booking executed: "
+			    "said no");
+		else
+			expect_later("the database refuses: said no", 10);
+		assert_string_equal(A->status, "scheduled");
+		assert_int_equal(A->called, 1);
+		assert_int_equal(slept, 0);
+
+		/* The next attempt only writes, until the row takes it. */
+		table_fail("executed", outcomes[i]);
+		run();
+		table_expect(TAKE "executed:A called:A" UNLOCK);
+		run();
+		table_expect(TAKE "executed:A" UNLOCK);
+		expect(EXECUTE_DONE, "the call was started");
+		assert_string_equal(A->status, "executed");
+		table_schedule(A);
+	}
+}
+
+/* A row that ignores what is written to it refuses it. */
+static void
+row_that_ignores(void **state)
+{
+
+	(void)state;
+	A->ignores = 1;
+	run();
+	table_expect(TAKE "begun:A ignored refused:A" UNLOCK);
+	expect_later("the database refuses its row: said no", 1);
+
+	agent.happen = ignore;
+	A->ignores = 0;
+	run();
+	table_expect(TAKE "begun:A call executed:A ignored called:A" UNLOCK);
+	expect(EXECUTE_DONE, "the call was started, but the database refuses");
+	assert_int_equal(A->called, 1);
+
+	agent_says(VOICE_AGENT_REFUSED, 400);
+	A->ignores = A->called = A->outcome_unknown = 0;
+	A->dead[0] = '\0';
+	run();
+	table_expect(TAKE "begun:A call failed:A ignored refused:A "
+	    "mark_failed:A" UNLOCK);
+	expect(EXECUTE_GIVEN_UP, "failed for good: as it said");
+	assert_string_equal(A->dead, "as it said");
+}
+
+/* Somebody locks the row for long: it is written by the next attempt. */
+static void
+executed_while_the_row_is_locked(void **state)
+{
+	int i;
+
+	(void)state;
+	for (i = 0; i < WRITES; i++)
+		table_fail("executed", DB_LOCKED);
+	run();
+	expect_later("the booking's row is in use: said no", 1);
+	assert_int_equal(A->called, 1);
+	table.trace[0] = '\0';
+	run();
+	table_expect(TAKE "executed:A" UNLOCK);
+	expect(EXECUTE_DONE, "the call was started");
+}
+
+/* Nothing takes it: then the key is what is left. */
+static void
+called_is_refused_too(void **state)
+{
+
+	(void)state;
+	table_fail("executed", DB_BROKEN);
+	table_fail("called", DB_BROKEN);
+	run();
+	expect_later("the database refuses: said no", 10);
+	assert_int_equal(A->outcome_unknown, 1);
+	assert_int_equal(logged("the next attempt carries the same "
+	    "idempotency key"), 1);
 }
 
 static void
@@ -782,7 +975,7 @@ written_until_the_database_is_back(void **state)
 	agent.happen = lose;
 	table_fail("executed", DB_LOST);
 	table_fail("executed", DB_LOCKED);
-	table_fail("executed", DB_FAILED);
+	table_fail("executed", DB_LOCKED);
 	run();
 	table_expect(TAKE "begun:A call executed:A executed:A executed:A "
 	    "executed:A" UNLOCK);
@@ -850,14 +1043,30 @@ failure_is_not_written(void **state)
 
 	agent.happen = NULL;
 	table.connect_fails = 0;
-	table_fail("failed once", DB_FAILED);
+	table_fail("failed once", DB_LOCKED);
 	run();
-	expect_later("the database is not available: said no", 1);
+	expect_later("the booking's row is in use: said no", 1);
 	agent_says(VOICE_AGENT_REFUSED, 400);
-	table_fail("failed", DB_FAILED);
+	table_fail("failed", DB_LOCKED);
 	run();
-	expect_later("the database is not available: said no", 1);
+	expect_later("the booking's row is in use: said no", 1);
 	assert_string_equal(A->status, "scheduled");
+
+	/* What the row refuses is kept without it: the agent is not asked
+	   again for nothing. */
+	table_fail("failed once", DB_FAILED);
+	agent_says(VOICE_AGENT_NOT_STARTED, 503);
+	A->execution_attempts = A->outcome_unknown = 0;
+	run();
+	expect_later("as it said", 1);
+	assert_string_equal(table.failure.error, "as it said");
+	assert_int_equal(A->outcome_unknown, 0);
+	table_fail("failed", DB_FAILED);
+	table_fail("mark failed", DB_FAILED);
+	agent_says(VOICE_AGENT_REFUSED, 400);
+	run();
+	expect(EXECUTE_GIVEN_UP, "failed for good: as it said");
+	assert_string_equal(A->dead, "as it said");
 }
 
 #define TEST(name)	cmocka_unit_test_setup_teardown(name, begin, end)
@@ -891,7 +1100,13 @@ main(void)
 		TEST(once_unknown_stays_unknown),
 		TEST(changed_while_the_call_failed),
 		TEST(database_away),
-		TEST(attempt_is_not_counted),
+		TEST(row_that_refuses),
+		TEST(dead_letter_alone),
+		TEST(refused_for_all),
+		TEST(executed_is_refused),
+		TEST(row_that_ignores),
+		TEST(executed_while_the_row_is_locked),
+		TEST(called_is_refused_too),
 		TEST(written_until_the_database_is_back),
 		TEST(written_after_reconnecting),
 		TEST(written_not_for_ever),

@@ -118,7 +118,7 @@ to_setting_up(void)
 	to_connecting();
 	pq_poll(PGRES_POLLING_OK);
 	quiet();
-	pq_expect("SET search_path = pg_catalog");
+	pq_expect("SET followup.daemon = 'on'");
 }
 
 static void
@@ -310,7 +310,7 @@ test_connects_step_by_step(void **state)
 	pq_poll(PGRES_POLLING_OK);
 	quiet();
 	assert_int_equal(pq.polled, 3);
-	pq_expect("SET search_path");
+	pq_expect("SET followup.daemon = 'on'");
 }
 
 static void

@@ -70,6 +70,18 @@ queue_probe_free(struct queue_probe *probe)
 	assert_non_null(probe);
 }
 
+/* What the database refuses for every booking. */
+static const char *trouble = "";
+
+int
+bookings_trouble(struct bookings *b, char *text, size_t len)
+{
+
+	assert_non_null(b);
+	(void)snprintf(text, len, "%s", trouble);
+	return (*trouble != '\0');
+}
+
 enum db_outcome
 bookings_check(struct bookings *b, struct troubles *troubles)
 {
@@ -186,6 +198,10 @@ all_at_once(void **state)
 
 	(void)state;
 	expect("");
+	trouble = "every write is refused";
+	expect("refused");
+	expect_part(0, "every write is refused");
+	trouble = "";
 	assert_string_equal(report.breaker, "closed");
 	check_trouble = "a sentence";
 	queue_trouble = "another";

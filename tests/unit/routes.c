@@ -61,6 +61,14 @@ bookings_free(struct bookings *b)
 	(void)b;
 }
 
+void
+bookings_share(struct bookings *b, struct refusals *refusals)
+{
+
+	assert_non_null(b);
+	assert_null(refusals);
+}
+
 enum db_outcome
 bookings_prepare(struct bookings *b, const struct bookings_sql *const *list)
 {
@@ -108,7 +116,7 @@ begin(void **state)
 	missing[0] = missing[1] = NULL;
 	calls = 0;
 	assert_non_null(breaker = breaker_new());
-	assert_non_null(routes = routes_new(&conf, NULL, breaker,
+	assert_non_null(routes = routes_new(&conf, NULL, breaker, NULL,
 	    NULL));
 	return (0);
 }
@@ -489,6 +497,10 @@ booking_is_retried(void **state)
 	assert_int_equal(ask("POST", "/followups/" ID(0) "/retry", ""), 409);
 	assert_string_equal(member("detail"), "booking " ID(0) " is pending: "
 	    "only failed ones can be retried");
+	table.rows[1].status = "failed";
+	table.rows[1].called = 1;
+	assert_int_equal(ask("POST", "/followups/" ID(1) "/retry", ""), 200);
+	assert_string_equal(member("taskStatus"), "executed");
 	table_fail("retry", DB_FAILED);
 	assert_int_equal(ask("POST", "/followups/" ID(0) "/retry", ""), 503);
 	A->absent = 1;

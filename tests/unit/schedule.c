@@ -630,7 +630,7 @@ obsolete_deleted_is_not_written(void **state)
 	table_fail("obsolete deleted", DB_FAILED);
 	run("A");
 	table_expect(TAKE "delete:old obsolete_deleted:old" UNLOCK);
-	expect_later(0, "the database refuses: said no", 1, 0);
+	expect_later(0, "the database refuses: said no", 10, 0);
 }
 
 /*
@@ -783,9 +783,23 @@ failure_is_not_written(void **state)
 	run("A");
 	expect_later(0, "another worker is busy", 1, 0);
 	(void)create_is("A", CLOUD_TASKS_REFUSED);
-	table_fail("failed", DB_FAILED);
+	table_fail("failed", DB_LOCKED);
 	run("A");
-	expect_later(0, "the database refuses: said no", 1, 0);
+	expect_later(0, "another worker is busy", 1, 0);
+
+	/* What the row refuses is kept without it. */
+	(void)create_is("A", CLOUD_TASKS_TRANSIENT);
+	table_fail("failed once", DB_FAILED);
+	run("A");
+	expect_later(0, "what it said", 1, 0);
+	assert_string_equal(table.failure.error, "what it said");
+	(void)create_is("A", CLOUD_TASKS_REFUSED);
+	table_fail("failed", DB_FAILED);
+	table_fail("mark failed", DB_FAILED);
+	run("A");
+	expect(0, SCHEDULE_GIVEN_UP, "failed: what it said");
+	assert_string_equal(A->status, "pending");
+	assert_string_equal(A->dead, "what it said");
 }
 
 /*
@@ -938,6 +952,19 @@ moved_with_obsolete_tasks(void **state)
 	expect_scheduled(0, A, "A+3600");
 }
 
+/* Whatever is written to the row, it stays as it is: that has an end too. */
+static void
+never_changes(void **state)
+{
+
+	(void)state;
+	A->ignores = 1;
+	A->refusals[0] = 2;
+	run("A");
+	expect(0, SCHEDULE_GIVEN_UP, "the database refuses its row");
+	assert_non_null(strstr(A->dead, "the database refuses its row"));
+}
+
 static void
 keeps_changing(void **state)
 {
@@ -947,13 +974,13 @@ keeps_changing(void **state)
 	for (i = 0; i < 5; i++)
 		table_before("scheduled one", move);
 	run("A");
-	expect_later(0, "keeps changing", 1, 0);
+	expect_later(0, "the database refuses its row", 3, 0);
 	assert_string_equal(A->status, "pending");
 	table_expect(TAKE "create:A scheduled_one:A read:A delete:A "
 	    "create:A+3600 scheduled_one:A read:A delete:A+3600 "
 	    "create:A+7200 scheduled_one:A read:A delete:A+7200 "
 	    "create:A+10800 scheduled_one:A read:A delete:A+10800 "
-	    "create:A+14400 scheduled_one:A" UNLOCK);
+	    "create:A+14400 scheduled_one:A ignored refused:A" UNLOCK);
 }
 
 static void
@@ -1051,11 +1078,131 @@ one_row_cannot_be_read(void **state)
 	B->poisons = "read";
 	run("ABC");
 	table_expect("try_lock:ABC read:ABC unlock:ABC "
-	    "try_lock:A read:A try_lock:B read:B unlock:B try_lock:C read:C "
-	    "create:A create:C scheduled:AC");
+	    "try_lock:A read:A try_lock:B read:B unlock:B refused:B "
+	    "try_lock:C read:C create:A create:C scheduled:AC");
 	expect_scheduled(0, A, "A");
-	expect_later(1, "the database refuses: said no", 1, 0);
+	expect_later(1, "the database refuses its row: said no", 3, 0);
 	expect_scheduled(2, C, "C");
+}
+
+static void
+moved_unnoticed(void)
+{
+
+	table_schedule(A);
+	A->task_in = 3600;
+}
+
+static void
+overdue_without_task(void)
+{
+
+	A->due_in = -180;
+	table_schedule(A);
+	(void)get_is("A-240", CLOUD_TASKS_GONE);
+}
+
+/*
+ * Whatever statement the row makes the database refuse: an attempt each time,
+ * then a dead letter, and then it is left alone.
+ */
+static void
+row_that_refuses(void **state)
+{
+	static const struct {
+		const char *statement;
+		void (*prepare)(void);
+		const char *status;	/* that it ends with */
+	} rows[] = {
+		{ "read", NULL, "failed" },
+		{ "scheduled one", NULL, "failed" },
+		{ "unschedule", moved_unnoticed, "failed" },
+		{ "task gone", overdue_without_task, "failed" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		table_begin();
+		A->poisons = rows[i].statement;
+		for (int attempt = 1; attempt <= 3; attempt++) {
+			memset(&cloud, 0, sizeof(cloud));
+			cloud.room = ROOM;
+			if (rows[i].prepare != NULL)
+				rows[i].prepare();
+			run("A");
+			ASSERT_ROW(A->refusals[0] == attempt,
+			    rows[i].statement);
+			if (attempt < 3)
+				expect_later(0, "refuses its row: said no",
+				    2 * attempt + 1, 0);
+		}
+		expect(0, SCHEDULE_GIVEN_UP,
+		    "failed: the database refuses its row: said no");
+		ASSERT_ROW(strcmp(A->status, rows[i].status) == 0,
+		    rows[i].statement);
+		ASSERT_ROW(strstr(A->dead, "said no") != NULL,
+		    rows[i].statement);
+		table_end();
+	}
+	assert_int_equal(logged("dead letter: the booking could not be "
+	    "scheduled: the database refuses its row: said no"), 4);
+}
+
+/* A row that does not even take that it failed. */
+static void
+dead_letter_alone(void **state)
+{
+
+	(void)state;
+	(void)snprintf(A->dead, sizeof(A->dead), "it said no");
+	run("A");
+	table_expect(TAKE "unlock:A");
+	expect(0, SCHEDULE_NOTHING, "a dead letter: it said no; fix the "
+	    "cause, then POST /followups/");
+	table_schedule(A);
+	A->due_in = -180;
+	run("A");
+	expect(0, SCHEDULE_NOTHING, "a dead letter: it said no");
+}
+
+/* What is nobody's fault costs no attempt, and one's trouble stays its own. */
+static void
+refused_for_all(void **state)
+{
+	static const enum db_outcome outcomes[] = { DB_MANY, DB_BROKEN };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(outcomes); i++) {
+		table_fail("read", outcomes[i]);
+		run("A");
+		expect_later(0, "the database refuses: said no", 10,
+		    outcomes[i] == DB_BROKEN);
+		table_fail("scheduled one", outcomes[i]);
+		run("A");
+		expect_later(0, "the database refuses: said no", 10,
+		    outcomes[i] == DB_BROKEN);
+	}
+	assert_int_equal(A->refusals[0], 0);
+
+	/* Of many, none is asked for by itself. */
+	table.trace[0] = '\0';
+	table_fail("read", DB_BROKEN);
+	run("ABC");
+	table_expect("try_lock:ABC read:ABC unlock:ABC");
+	expect_later(2, "the database refuses: said no", 10, 1);
+	table_fail("scheduled", DB_BROKEN);
+	run("ABC");
+	table_expect("try_lock:ABC read:ABC create:A create:B create:C "
+	    "scheduled:ABC unlock:ABC");
+	expect_later(2, "the database refuses: said no", 10, 1);
+
+	/* Nor is what our own table refuses the fault of the row. */
+	table_fail("read", DB_FAILED);
+	table_fail("refused", DB_FAILED);
+	run("A");
+	expect_later(0, "the database refuses: said no", 10, 0);
 }
 
 static void
@@ -1179,10 +1326,10 @@ one_row_cannot_be_written(void **state)
 	B->poisons = "scheduled";
 	run("ABC");
 	table_expect("try_lock:ABC read:ABC create:A create:B create:C "
-	    "scheduled:ABC scheduled_one:A scheduled_one:B scheduled_one:C "
-	    "unlock:B");
+	    "scheduled:ABC scheduled_one:A scheduled_one:B refused:B "
+	    "scheduled_one:C unlock:B");
 	expect_scheduled(0, A, "A");
-	expect_later(1, "the database refuses: said no", 1, 0);
+	expect_later(1, "the database refuses its row: said no", 3, 0);
 	expect_scheduled(2, C, "C");
 }
 
@@ -1365,8 +1512,8 @@ overdue_and_its_task_is_gone(void **state)
 	table_fail("task gone", DB_FAILED);
 	table.trace[0] = '\0';
 	run("A");
-	table_expect(CHECK "task_gone:A unlock:A unlock:A");
-	expect_later(0, "the database refuses: said no", 1, 0);
+	table_expect(CHECK "task_gone:A unlock:A refused:A unlock:A");
+	expect_later(0, "the database refuses its row: said no", 3, 0);
 }
 
 /* The lock on the call is another one than ours on the booking. */
@@ -1456,6 +1603,7 @@ main(void)
 		TEST(scheduled_meanwhile),
 		TEST(unwanted_task_cannot_be_deleted),
 		TEST(moved_with_obsolete_tasks),
+		TEST(never_changes),
 		TEST(keeps_changing),
 		TEST(second_look_fails),
 		TEST(database_away),
@@ -1463,6 +1611,9 @@ main(void)
 		TEST(database_lost_while_writing),
 		TEST(database_lost_in_the_middle),
 		TEST(one_row_cannot_be_read),
+		TEST(row_that_refuses),
+		TEST(dead_letter_alone),
+		TEST(refused_for_all),
 		TEST(unlocking_fails),
 		TEST(mixed_batch),
 		TEST(full_batch),

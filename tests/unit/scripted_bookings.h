@@ -31,7 +31,7 @@
  */
 
 #define TABLE_ROWS	100
-#define TABLE_COLUMNS	27
+#define TABLE_COLUMNS	29
 #define TABLE_NOW	INT64_C(1795651200000000)	/* 2026-11-26 */
 #define TABLE_QUEUE	"projects/p/locations/l/queues/q"
 #define TABLE_TEXT	2048
@@ -52,6 +52,9 @@ struct table_row {
 	int execution_attempts;
 	int schedule_attempts;
 	const char *last_error;
+	char dead[TABLE_TEXT];		/* its dead letter; empty: none */
+	int refusals[2];		/* that were counted, by stage */
+	int called;			/* only our own tables say so */
 	int outcome_unknown;
 	char obsolete[TABLE_TEXT];	/* names, each with a newline */
 	const char *body;		/* of its call, or NULL */
@@ -64,6 +67,7 @@ struct table_row {
 	int dropped[2];			/* likewise, of sessions that broke */
 	int foreign;			/* another session has the lock */
 	int busy;			/* somebody has locked the row */
+	int ignores;			/* it ignores what is written to it */
 	const char *poisons;		/* a statement that it makes fail */
 };
 
@@ -90,7 +94,7 @@ static struct {
 		const char *statement;
 		void (*happen)(void);
 		enum db_outcome outcome;
-	} faults[16];
+	} faults[32];
 	int nfaults;
 } table;
 
@@ -354,6 +358,9 @@ table_read(const struct table_array *ids)
 		table_set(result, i, 25, "%s",
 		    r->verdict_reason != NULL ? r->verdict_reason : "");
 		table_set(result, i, 26, "%s", r->in_backlog ? "t" : "f");
+		table_set(result, i, 27, "%s", r->dead);
+		if (r->called)
+			table_set(result, i, 28, "%" PRId64, TABLE_NOW);
 		if (r->no_due)
 			continue;
 		(void)booking_time(table_due(r), 3, due);
@@ -431,7 +438,7 @@ table_scheduled(const struct table_array *ids, const char *const *params,
 	/* From the end: nobody may rely on the order. */
 	for (i = ids->n; i-- > 0;) {
 		row = table_row(ids->values[i]);
-		if ((many && row->busy) ||
+		if ((many && row->busy) || row->ignores ||
 		    !table_is(row, "pending", dues.values[i]))
 			continue;
 		row->status = "scheduled";
@@ -463,6 +470,8 @@ table_failed(struct table_row *row, const char *const *params, int for_good)
 	table.failure.retry_in = strtod(params[3], NULL);
 	if (!table_is(row, "pending scheduled", params[6]))
 		return (table_count(0));
+	if (for_good && row->ignores)
+		return (table_count(-1));
 	if (for_good)
 		row->status = "failed";
 	table.failure.unknown = !for_good && strcmp(params[7], "t") == 0;
@@ -472,13 +481,47 @@ table_failed(struct table_row *row, const char *const *params, int for_good)
 	return (table_count(1));
 }
 
+/* What is kept without the row. */
+static inline PGresult *
+table_refused(struct table_row *row, const char *const *params)
+{
+	int n = ++row->refusals[table_stage(params[1])];
+	PGresult *result = table_rows(3);
+
+	(void)snprintf(table.failure.stage, sizeof(table.failure.stage), "%s",
+	    params[1]);
+	(void)snprintf(table.failure.error, sizeof(table.failure.error), "%s",
+	    params[5]);
+	table.failure.http_status = (int)strtol(params[4], NULL, 10);
+	if (strcmp(params[7], "true") == 0)
+		row->outcome_unknown = 0;
+	if (n >= strtol(params[6], NULL, 10))
+		(void)snprintf(row->dead, sizeof(row->dead), "%s", params[5]);
+	table_set(result, 0, 0, "%d", n);
+	table_set(result, 0, 1, "%s", *row->dead != '\0' ? "t" : "f");
+	table_set(result, 0, 2, "%d", 2 * n);
+	return (result);
+}
+
+static inline PGresult *
+table_called(struct table_row *row, const char *error)
+{
+
+	row->called = 1;
+	(void)snprintf(row->dead, sizeof(row->dead), "%s", error);
+	return (table_count(1));
+}
+
 static inline PGresult *
 table_begun(struct table_row *row, const char *due)
 {
-	PGresult *result = table_rows(1);
+	PGresult *result = table_rows(2);
 
 	if (!table_is(row, "pending scheduled", due) || !row->is_followup ||
 	    strcmp(row->verdict, "call") != 0)
+		return (result);
+	table_set(result, 0, 1, "%s", row->ignores ? "t" : "f");
+	if (row->ignores)
 		return (result);
 	row->execution_attempts++;
 	row->outcome_unknown = 1;
@@ -490,10 +533,11 @@ static inline PGresult *
 table_executed(struct table_row *row, const char *const *params)
 {
 
-	if (row->absent)
-		return (table_count(0));
+	if (row->absent || row->ignores)
+		return (table_count(row->ignores ? -1 : 0));
 	row->status = "executed";
-	row->outcome_unknown = 0;
+	row->outcome_unknown = row->called = 0;
+	row->dead[0] = '\0';
 	(void)snprintf(row->task_name, sizeof(row->task_name), "%s",
 	    params[1] != NULL ? params[1] : "");
 	(void)snprintf(row->key, sizeof(row->key), "%s", params[3]);
@@ -522,7 +566,8 @@ static inline PGresult *
 table_become(struct table_row *row, const char *from, const char *to)
 {
 
-	if (row->absent || strstr(from, row->status) == NULL)
+	if (row->absent || row->ignores ||
+	    strstr(from, row->status) == NULL)
 		return (table_count(0));
 	row->status = to;
 	return (table_count(1));
@@ -646,6 +691,12 @@ table_act(const char *statement, const struct table_array *ids,
 		return (table_failed(row, params, 0));
 	if (strcmp(statement, "failed") == 0)
 		return (table_failed(row, params, 1));
+	if (strcmp(statement, "refused") == 0)
+		return (table_refused(row, params));
+	if (strcmp(statement, "called") == 0)
+		return (table_called(row, params[2]));
+	if (strcmp(statement, "mark failed") == 0)
+		return (table_become(row, "pending scheduled", "failed"));
 	if (strcmp(statement, "task gone") == 0)
 		return (table_reset(row, params[1], 0));
 	if (strcmp(statement, "unschedule") == 0)
@@ -746,6 +797,15 @@ bookings_error(const struct bookings *b)
 
 	(void)b;
 	return ("said no");
+}
+
+enum db_outcome
+bookings_ignored(struct bookings *b)
+{
+
+	(void)b;
+	table_trace("ignored");
+	return (DB_FAILED);
 }
 
 void

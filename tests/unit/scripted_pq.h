@@ -56,6 +56,7 @@ static struct {
 
 	char sent[8192];	/* what was sent last */
 	const char *params[PQ_MAX];
+	char texts[PQ_MAX][512];
 	int nparams;
 	int queries;		/* that were sent */
 	int awaiting;		/* an answer that has not been taken whole */
@@ -79,6 +80,10 @@ static struct {
 		const PGresult *result;
 		const char *state;
 		const char *message;
+		const char *origin;	/* the function that raised it */
+		const char *context;
+		const char *constraint;
+		const char *column;
 	} refusals[PQ_MAX];
 	int nrefusals;
 
@@ -95,6 +100,8 @@ static struct {
 	int nonblocking_fails;
 	int flush;		/* what PQflush returns */
 	int pid;
+	const char *encoding;	/* of the database */
+	PQnoticeProcessor notice;	/* as the program set it */
 	char keywords[1024];	/* "name=value " of the connection */
 } pq;
 
@@ -226,6 +233,7 @@ pq_refusal(const char *state, const char *message)
 	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_FATAL_ERROR);
 
 	assert_true(result != NULL && pq.nrefusals < PQ_MAX);
+	memset(&pq.refusals[pq.nrefusals], 0, sizeof(pq.refusals[0]));
 	pq.refusals[pq.nrefusals].result = result;
 	pq.refusals[pq.nrefusals].state = state;
 	pq.refusals[pq.nrefusals++].message = message;
@@ -540,8 +548,11 @@ pq_take_params(int n, const char *const *values)
 
 	assert_true(n <= PQ_MAX);
 	pq.nparams = n;
-	for (i = 0; i < n; i++)
-		pq.params[i] = values[i];
+	for (i = 0; i < n; i++) {
+		(void)snprintf(pq.texts[i], sizeof(pq.texts[i]), "%s",
+		    values[i] != NULL ? values[i] : "");
+		pq.params[i] = values[i] != NULL ? pq.texts[i] : NULL;
+	}
 }
 
 int
@@ -615,18 +626,45 @@ PQpipelineSync(PGconn *conn)
 	return (1);
 }
 
+const char *
+PQparameterStatus(const PGconn *conn, const char *name)
+{
+
+	pq_check(conn);
+	assert_string_equal(name, "server_encoding");
+	return (pq.encoding);
+}
+
+PQnoticeProcessor
+PQsetNoticeProcessor(PGconn *conn, PQnoticeProcessor processor, void *cookie)
+{
+
+	pq_check(conn);
+	assert_null(cookie);
+	pq.notice = processor;
+	return (NULL);
+}
+
 char *
 PQresultErrorField(const PGresult *result, int field)
 {
 	const char *text = NULL;
 	int i;
 
+	/* The address of a result that was freed may be another's now. */
 	for (i = 0; i < pq.nrefusals; i++) {
-		if (pq.refusals[i].result == result)
-			text = field == PG_DIAG_SQLSTATE ?
-			    pq.refusals[i].state : field ==
-			    PG_DIAG_MESSAGE_PRIMARY ? pq.refusals[i].message :
-			    NULL;
+		if (pq.refusals[i].result != result)
+			continue;
+		text = field == PG_DIAG_SQLSTATE ? pq.refusals[i].state :
+		    field == PG_DIAG_MESSAGE_PRIMARY ?
+		    pq.refusals[i].message :
+		    field == PG_DIAG_SOURCE_FUNCTION ?
+		    pq.refusals[i].origin :
+		    field == PG_DIAG_CONTEXT ? pq.refusals[i].context :
+		    field == PG_DIAG_CONSTRAINT_NAME ?
+		    pq.refusals[i].constraint :
+		    field == PG_DIAG_COLUMN_NAME ? pq.refusals[i].column :
+		    NULL;
 	}
 	return ((char *)(uintptr_t)text);
 }
