@@ -263,57 +263,82 @@ bookings_disconnect(struct bookings *b)
 }
 
 /*
- * What the index serves is the range over the bare column, in its order.  It
- * is a day wider on both sides because a timestamp without time zone may be
- * due up to that much earlier or later than it reads.  OFFSET 0 has each row
- * looked up by its key instead of joining whole tables.
+ * The sweep evaluates nothing that the data of one row could make fail, or that
+ * row would keep all others from being found: no function of the deployment,
+ * no cast that may refuse, no arithmetic on what is stored.  What is found here
+ * is only looked at; followup-schedule judges each booking by itself.
  *
- * Overdue are those whose time has passed without a call, and those that are
- * due soon and have a task for another time, because they were moved while
- * the triggers were off.  Of them a page is drawn by lot, so that many that
+ * So the due time is not worked out either.  A timestamptz is one, as is a
+ * timestamp in a row without a zone (our sessions read it as UTC); any other
+ * timestamp may be due up to SWEEP_ZONE earlier or later than it reads.  Such
+ * rows are found that much longer after their time, and that much nearer to
+ * it, so that none is found again and again beyond the horizon.
+ *
+ * What the index serves is the range over the bare column, in its order.
+ */
+#define SWEEP_ZONE	"interval '16 h'"
+#define SWEEP_NOW	"(now() AT TIME ZONE 'UTC')"
+#define SWEEP_WINDOW	"$1::float8 * interval '1 s'"
+
+/*
+ * A column of any type, or of none, as text.  format() uses the type's own
+ * output function, where a cast to text may be somebody's function.
+ */
+#define SWEEP_TEXT(column)						\
+    "(SELECT format('%s', " column ") FROM (SELECT b.*) AS r)"
+
+/* How far the due time may be from what the row says. */
+#define SWEEP_UNSURE							\
+    "CROSS JOIN LATERAL (SELECT CASE WHEN "				\
+    "pg_typeof(b.scheduled_at + interval '0') = 'timestamptz'::regtype "	\
+    "OR btrim(" SWEEP_TEXT("timezone") ", E' \\t\\r\\n') = '' "		\
+    "THEN interval '0' ELSE " SWEEP_ZONE " END AS unsure OFFSET 0) x "
+
+/*
+ * Overdue are those whose task's time has passed without a call, and those
+ * that are due soon and have a task for another time, because they were moved
+ * while the triggers were off: where the zone is not known, that is a time
+ * which no zone makes of it.  Of them a page is drawn by lot, so that many that
  * wait in a paused queue do not keep others from being looked at.
  */
 static const char sweep_sql[] =
     "WITH pending AS (SELECT b.id, "
-    "(SELECT tenant_id::text FROM (SELECT b.*) AS r) AS tenant_id, "
-    "b.scheduled_at::text AS place "
-    "FROM " BOOKINGS_ABSENT ", {T} b CROSS JOIN LATERAL "
-    "(SELECT {S}.followup_due_at(b) AS due OFFSET 0) x "
-    "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_WANTED " "
+    SWEEP_TEXT("tenant_id") " AS tenant_id, b.scheduled_at::text AS place "
+    "FROM " BOOKINGS_ABSENT ", {T} b " SWEEP_UNSURE
+    "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_FOLLOWUP " "
+    "AND " SWEEP_TEXT("is_deleted") " NOT IN ('t', 'true', '1') "
     "AND (b.scheduled_at, b.id) > ($2, $3::uuid) "
-    "AND b.scheduled_at > (now() AT TIME ZONE 'UTC') "
-    "- $1::float8 * interval '1 s' - interval '1 day' "
-    "AND b.scheduled_at < (now() AT TIME ZONE 'UTC') "
-    "+ interval '31 days' "
-    "AND (x.due IS NULL OR x.due BETWEEN "
-    "now() - $1::float8 * interval '1 s' AND now() + {H}) "
+    "AND b.scheduled_at > " SWEEP_NOW " - " SWEEP_WINDOW " - " SWEEP_ZONE " "
+    "AND b.scheduled_at <= " SWEEP_NOW " + {H} "
+    "AND b.scheduled_at >= " SWEEP_NOW " - " SWEEP_WINDOW " - x.unsure "
+    "AND b.scheduled_at <= " SWEEP_NOW " + {H} - x.unsure "
     "AND NOT EXISTS (SELECT FROM {S}.followup_failures f "
     "WHERE f.booking_id = b.id AND f.stage = 'schedule' "
     "AND f.next_attempt_at > now() OFFSET 0) "
     "AND NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o "
     "WHERE o.booking_id = b.id AND o.next_attempt_at > now() OFFSET 0) "
     "ORDER BY b.scheduled_at, b.id LIMIT $4::int), "
-    "obsolete AS (SELECT DISTINCT o.booking_id AS id, "
-    "NULL::text AS tenant_id, NULL::text AS place "
+    "obsolete AS (SELECT DISTINCT o.booking_id AS id "
     "FROM {S}.followup_obsolete_tasks o "
     "WHERE $2 = '-infinity' AND (o.next_attempt_at IS NULL "
     "OR o.next_attempt_at <= now()) LIMIT $4::int), "
-    "overdue AS (SELECT b.id, "
-    "(SELECT tenant_id::text FROM (SELECT b.*) AS r) AS tenant_id "
-    "FROM " BOOKINGS_ABSENT ", {T} b CROSS JOIN LATERAL "
-    "(SELECT {S}.followup_due_at(b) AS due OFFSET 0) x "
+    "overdue AS (SELECT b.id, " SWEEP_TEXT("tenant_id") " AS tenant_id "
+    "FROM " BOOKINGS_ABSENT ", {T} b " SWEEP_UNSURE
     "WHERE $5::float8 IS NOT NULL AND $2 = '-infinity' "
     "AND b.task_status = 'scheduled' AND " BOOKINGS_IS_FOLLOWUP " "
-    "AND b.scheduled_at > (now() AT TIME ZONE 'UTC') "
-    "- $1::float8 * interval '1 s' - interval '1 day' "
-    "AND b.scheduled_at < (now() AT TIME ZONE 'UTC') "
-    "+ interval '1 day 15 min' "
-    "AND (x.due BETWEEN now() - $1::float8 * interval '1 s' "
-    "AND now() - $5::float8 * interval '1 s' "
-    "OR (x.due <> b.task_scheduled_at "
-    "AND x.due < now() + interval '15 min')) "
+    "AND b.scheduled_at > " SWEEP_NOW " - " SWEEP_WINDOW " - " SWEEP_ZONE " "
+    "AND b.scheduled_at < " SWEEP_NOW " + interval '15 min' + " SWEEP_ZONE " "
+    "AND (coalesce(b.task_scheduled_at, b.scheduled_at) BETWEEN "
+    "now() - " SWEEP_WINDOW " AND now() - $5::float8 * interval '1 s' "
+    "OR (b.scheduled_at < " SWEEP_NOW " + interval '15 min' + x.unsure "
+    "AND CASE WHEN x.unsure = interval '0' "
+    "THEN b.task_scheduled_at <> b.scheduled_at "
+    "WHEN isfinite(b.task_scheduled_at) "
+    "THEN b.task_scheduled_at NOT BETWEEN b.scheduled_at - x.unsure "
+    "AND b.scheduled_at + x.unsure "
+    "ELSE b.task_scheduled_at IS NOT NULL END)) "
     "ORDER BY random() LIMIT $4::int) "
-    "SELECT id, tenant_id, place FROM obsolete UNION ALL "
+    "SELECT id, NULL AS tenant_id, NULL AS place FROM obsolete UNION ALL "
     "SELECT id, tenant_id, NULL FROM overdue UNION ALL "
     "SELECT id, tenant_id, place FROM pending";
 
@@ -325,7 +350,9 @@ static const char sweep_sql[] =
  * ended, BOOKINGS_SWEEP_START at the start; $4 the length of a page; $5 the
  * grace in seconds after which scheduled bookings are found too, or NULL.
  * Columns: id, tenant_id, and the place, which is NULL for rows that do not
- * belong to a page.
+ * belong to a page.  No row of the table can make it fail.  Where scheduled_at
+ * is a timestamp and the row has a time zone, the window reaches back up to
+ * 16 hours more.
  */
 char *
 bookings_sweep_sql(const struct config *conf)
