@@ -368,9 +368,10 @@ bookings_sweep_sql(const struct config *conf)
 
 /**
  * bookings_leader_sql():
- * Return the statement that tries to become the one listener of schema $1 in
- * this database, as long as the session lasts.  Columns: 't' or 'f'; the
- * process id of the session that is, or NULL.
+ * Return the statement that tries to become the one listener of table $1, by
+ * schema and name, in this database, as long as the session lasts.  Columns:
+ * 't' or 'f'; the process id of the session that is, or NULL; 'on' if the
+ * server is read-only, or 'off'.
  */
 const char *
 bookings_leader_sql(void)
@@ -381,7 +382,8 @@ bookings_leader_sql(void)
 	    "AND l.classid = 1181707340 AND l.objsubid = 2 AND l.granted "
 	    "AND l.objid = (hashtext($1)::bigint & 4294967295)::oid "
 	    "AND l.database = (SELECT d.oid FROM pg_database d "
-	    "WHERE d.datname = current_database()))");
+	    "WHERE d.datname = current_database())), "
+	    "current_setting('transaction_read_only')");
 }
 
 /*
