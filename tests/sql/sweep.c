@@ -99,7 +99,8 @@ finds(const char *numbers)
 	/* The overdue ones come in no order. */
 	for (n = 0; n < 100; n++) {
 		for (row = 0; row < PQntuples(result); row++) {
-			if (atoi(PQgetvalue(result, row, 0) + 34) == n)
+			if (strtol(PQgetvalue(result, row, 0) + 34,
+			    NULL, 10) == n)
 				(void)snprintf(&found[strlen(found)], 8,
 				    "%s%02d", *found != '\0' ? " " : "", n);
 		}
