@@ -56,8 +56,8 @@ enum state {
 };
 
 struct notifications {
+	const struct config *conf;
 	struct db_connect *connect;
-	char *name;		/* of what there is one active listener for */
 	PGconn *conn;
 	enum state state;
 	long wake;		/* when to act, or to lose patience */
@@ -91,10 +91,9 @@ notifications_new(const struct config *conf)
 
 	if ((n = calloc(1, sizeof(*n))) == NULL)
 		return (NULL);
+	n->conf = conf;
 	n->state = DISCONNECTED;
-	if ((n->connect = db_connect_new(conf, "followup-listener")) == NULL ||
-	    asprintf(&n->name, "%s.%s", conf->schema, conf->table) < 0) {
-		n->name = NULL;
+	if ((n->connect = db_connect_new(conf, "followup-listener")) == NULL) {
 		notifications_free(n);
 		return (NULL);
 	}
@@ -275,8 +274,8 @@ act_on_result(struct notifications *n, long now)
 			return (n->fatal ? NOTIFICATIONS_FATAL :
 			    lose(n, now, why));
 		}
-		return (ask(n, ELECTING, bookings_leader_sql(), n->name,
-		    now));
+		return (ask(n, ELECTING, bookings_leader_sql(),
+		    n->conf->schema, now));
 	case ELECTING:
 		if (PQresultStatus(n->result) != PGRES_TUPLES_OK)
 			return (lose(n, now, NULL));
@@ -363,16 +362,17 @@ act_on_time(struct notifications *n, long now)
 	case DISCONNECTED:
 		return (connected(n, db_connect_begin(n->connect, now), now));
 	case STANDBY:
-		return (ask(n, ELECTING, bookings_leader_sql(), n->name,
-		    now));
+		return (ask(n, ELECTING, bookings_leader_sql(),
+		    n->conf->schema, now));
 	case IDLE:
 		if (n->refusals > 0 && now >= n->listen_at)
 			return (ask(n, SUBSCRIBING, "LISTEN " CHANNEL, NULL,
 			    now));
 
 		/* A leader without the lock goes on asking for it. */
-		return (n->leading ? ask(n, BEATING, HEARTBEAT_SQL, NULL,
-		    now) : ask(n, BEATING, bookings_leader_sql(), n->name,
+		return (n->leading ?
+		    ask(n, BEATING, HEARTBEAT_SQL, NULL, now) :
+		    ask(n, BEATING, bookings_leader_sql(), n->conf->schema,
 		    now));
 	default:
 		return (lose(n, now, "the server does not answer"));
@@ -500,6 +500,5 @@ notifications_free(struct notifications *n)
 	PQclear(n->result);
 	PQfinish(n->conn);
 	db_connect_free(n->connect);
-	free(n->name);
 	free(n);
 }

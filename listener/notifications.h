@@ -8,11 +8,11 @@ struct config;
 /*
  * The listener's database connection as events.  It connects by itself, and
  * again after every loss, with backoff; becomes the one active listener of
- * the table, or stands by until it can; LISTENs; and sends a heartbeat, so that
- * it leaves a server within seconds that does not answer or has become
- * read-only.  A server that refuses LISTEN is asked again at growing distances,
- * and is good for queries meanwhile.  Nothing here blocks but the look-up of
- * host names, and whatever the server sent is always read.
+ * the database and schema, or stands by until it can; LISTENs; and sends a
+ * heartbeat, so that it leaves a server within seconds that does not answer or
+ * has become read-only.  A server that refuses LISTEN is asked again at growing
+ * distances, and is good for queries meanwhile.  Nothing here blocks but the
+ * look-up of host names, and whatever the server sent is always read.
  *
  * Times are milliseconds of the monotonic clock.
  */

@@ -281,11 +281,20 @@ bookings_disconnect(struct bookings *b)
 #define SWEEP_WINDOW	"$1::float8 * interval '1 s'"
 
 /*
- * A column of any type, or of none, as text.  format() uses the type's own
- * output function, where a cast to text may be somebody's function.
+ * A column of any type as text, empty where it is NULL or this deployment has
+ * none of that name: see BOOKINGS_ABSENT.  format() uses the type's own output
+ * function, where a cast to text may be somebody's function.
  */
 #define SWEEP_TEXT(column)						\
     "(SELECT format('%s', " column ") FROM (SELECT b.*) AS r)"
+#define SWEEP_ABSENT							\
+    "(SELECT NULL AS tenant_id, NULL AS timezone, NULL AS is_deleted) AS absent"
+
+/* Given up, though the row may not say so; or to be tried again later. */
+#define SWEEP_WAITS							\
+    "EXISTS (SELECT FROM {S}.followup_failures f "			\
+    "WHERE f.booking_id = b.id AND (f.dead_at IS NOT NULL "		\
+    "OR (f.stage = 'schedule' AND f.next_attempt_at > now())) OFFSET 0)"
 
 /* How far the due time may be from what the row says. */
 #define SWEEP_UNSURE							\
@@ -304,7 +313,7 @@ bookings_disconnect(struct bookings *b)
 static const char sweep_sql[] =
     "WITH pending AS (SELECT b.id, "
     SWEEP_TEXT("tenant_id") " AS tenant_id, b.scheduled_at::text AS place "
-    "FROM " BOOKINGS_ABSENT ", {T} b " SWEEP_UNSURE
+    "FROM " SWEEP_ABSENT ", {T} b " SWEEP_UNSURE
     "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_FOLLOWUP " "
     "AND " SWEEP_TEXT("is_deleted") " NOT IN ('t', 'true', '1') "
     "AND (b.scheduled_at, b.id) > ($2, $3::uuid) "
@@ -312,9 +321,7 @@ static const char sweep_sql[] =
     "AND b.scheduled_at <= " SWEEP_NOW " + {H} "
     "AND b.scheduled_at >= " SWEEP_NOW " - " SWEEP_WINDOW " - x.unsure "
     "AND b.scheduled_at <= " SWEEP_NOW " + {H} - x.unsure "
-    "AND NOT EXISTS (SELECT FROM {S}.followup_failures f "
-    "WHERE f.booking_id = b.id AND f.stage = 'schedule' "
-    "AND f.next_attempt_at > now() OFFSET 0) "
+    "AND NOT " SWEEP_WAITS " "
     "AND NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o "
     "WHERE o.booking_id = b.id AND o.next_attempt_at > now() OFFSET 0) "
     "ORDER BY b.scheduled_at, b.id LIMIT $4::int), "
@@ -323,7 +330,7 @@ static const char sweep_sql[] =
     "WHERE $2 = '-infinity' AND (o.next_attempt_at IS NULL "
     "OR o.next_attempt_at <= now()) LIMIT $4::int), "
     "overdue AS (SELECT b.id, " SWEEP_TEXT("tenant_id") " AS tenant_id "
-    "FROM " BOOKINGS_ABSENT ", {T} b " SWEEP_UNSURE
+    "FROM " SWEEP_ABSENT ", {T} b " SWEEP_UNSURE
     "WHERE $5::float8 IS NOT NULL AND $2 = '-infinity' "
     "AND b.task_status = 'scheduled' AND " BOOKINGS_IS_FOLLOWUP " "
     "AND b.scheduled_at > " SWEEP_NOW " - " SWEEP_WINDOW " - " SWEEP_ZONE " "
@@ -336,7 +343,7 @@ static const char sweep_sql[] =
     "WHEN isfinite(b.task_scheduled_at) "
     "THEN b.task_scheduled_at NOT BETWEEN b.scheduled_at - x.unsure "
     "AND b.scheduled_at + x.unsure "
-    "ELSE b.task_scheduled_at IS NOT NULL END)) "
+    "ELSE b.task_scheduled_at IS NOT NULL END)) AND NOT " SWEEP_WAITS " "
     "ORDER BY random() LIMIT $4::int) "
     "SELECT id, NULL AS tenant_id, NULL AS place FROM obsolete UNION ALL "
     "SELECT id, tenant_id, NULL FROM overdue UNION ALL "
@@ -368,10 +375,10 @@ bookings_sweep_sql(const struct config *conf)
 
 /**
  * bookings_leader_sql():
- * Return the statement that tries to become the one listener of table $1, by
- * schema and name, in this database, as long as the session lasts.  Columns:
- * 't' or 'f'; the process id of the session that is, or NULL; 'on' if the
- * server is read-only, or 'off'.
+ * Return the statement that tries to become the one listener of schema $1 in
+ * this database, as long as the session lasts.  Columns: 't' or 'f'; the
+ * process id of the session that is, or NULL; 'on' if the server is read-only,
+ * or 'off'.
  */
 const char *
 bookings_leader_sql(void)

@@ -119,10 +119,10 @@ char *bookings_sweep_sql(const struct config *);
 
 /**
  * bookings_leader_sql():
- * Return the statement that tries to become the one listener of table $1, by
- * schema and name, in this database, as long as the session lasts.  Columns:
- * 't' or 'f'; the process id of the session that is, or NULL; 'on' if the
- * server is read-only, or 'off'.
+ * Return the statement that tries to become the one listener of schema $1 in
+ * this database, as long as the session lasts.  Columns: 't' or 'f'; the
+ * process id of the session that is, or NULL; 'on' if the server is read-only,
+ * or 'off'.
  */
 const char *bookings_leader_sql(void);
 

@@ -188,6 +188,14 @@ due_times(void **state)
 	insert("15", "scheduled_at, task_status, task_scheduled_at",
 	    "now() + interval '9 min', 'scheduled', now() + interval '9 min'");
 	finds("02 03 11 13");
+
+	/* Tried again later, and given up although the row does not say so. */
+	run("INSERT INTO " SCHEMA ".followup_failures (booking_id, stage, "
+	    "attempts, error, next_attempt_at, dead_at) SELECT id, 'schedule', "
+	    "1, 'e', CASE WHEN id::text ~ '2$' THEN now() + interval '1 min' "
+	    "END, CASE WHEN id::text !~ '2$' THEN now() END FROM " SCHEMA
+	    ".lead_bookings WHERE id::text !~ '3$'");
+	finds("03 13");
 }
 
 /* A zone can only widen it, and nothing beyond the horizon is found. */

@@ -25,8 +25,7 @@
 #define HEARTBEAT	"SELECT current_setting('transaction_read_only')"
 #define LOST		"no database connection: "
 
-static struct config conf = { .schema = "lad_dev",
-    .table = "lead_bookings" };
+static struct config conf = { .schema = "lad_dev" };
 static struct notifications *n;
 static struct notifications_data data;
 static long now;
@@ -132,7 +131,7 @@ to_electing(void)
 	quiet();
 	pq_expect("pg_try_advisory_lock");
 	assert_int_equal(pq.nparams, 1);
-	assert_string_equal(pq.params[0], "lad_dev.lead_bookings");
+	assert_string_equal(pq.params[0], "lad_dev");
 }
 
 static void
