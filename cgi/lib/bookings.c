@@ -309,8 +309,10 @@ bookings_disconnect(struct bookings *b)
  * while the triggers were off: where the zone is not known, that is a time
  * which no zone makes of it.  Of them a page is drawn by lot, so that many that
  * wait in a paused queue do not keep others from being looked at.
+ *
+ * The statement comes in two parts, because C promises no longer texts.
  */
-static const char sweep_sql[] =
+static const char sweep_pending_sql[] =
     "WITH pending AS (SELECT b.id, "
     SWEEP_TEXT("tenant_id") " AS tenant_id, b.scheduled_at::text AS place "
     "FROM " SWEEP_ABSENT ", {T} b " SWEEP_UNSURE
@@ -324,7 +326,8 @@ static const char sweep_sql[] =
     "AND NOT " SWEEP_WAITS " "
     "AND NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o "
     "WHERE o.booking_id = b.id AND o.next_attempt_at > now() OFFSET 0) "
-    "ORDER BY b.scheduled_at, b.id LIMIT $4::int), "
+    "ORDER BY b.scheduled_at, b.id LIMIT $4::int), ";
+static const char sweep_others_sql[] =
     "obsolete AS (SELECT DISTINCT o.booking_id AS id "
     "FROM {S}.followup_obsolete_tasks o "
     "WHERE $2 = '-infinity' AND (o.next_attempt_at IS NULL "
@@ -364,10 +367,13 @@ static const char sweep_sql[] =
 char *
 bookings_sweep_sql(const struct config *conf)
 {
-	char *schema, *table, *sql = NULL;
+	char *schema, *table, *text, *sql = NULL;
 
+	if (asprintf(&text, "%s%s", sweep_pending_sql, sweep_others_sql) < 0)
+		return (NULL);
 	if (quote_names(conf, &schema, &table) == 0)
-		sql = expand(sweep_sql, schema, table);
+		sql = expand(text, schema, table);
+	free(text);
 	free(schema);
 	free(table);
 	return (sql);

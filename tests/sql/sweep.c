@@ -55,6 +55,8 @@ install(const char *shape, const char *alter)
 	conn = PQconnectdb("dbname=followup");
 	run(db_session_sql());
 	run("SET session_replication_role = replica");
+	run("ALTER TABLE " SCHEMA ".lead_bookings "
+	    "ALTER task_name SET DEFAULT 'its task'");
 }
 
 static int
