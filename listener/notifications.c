@@ -116,7 +116,7 @@ lose(struct notifications *n, long now, const char *reason)
 
 	PQclear(n->result);
 	n->result = NULL;
-	/* One that never came so far may hang: another server may do better. */
+	/* One that is of no use for us: another server may do better. */
 	if (n->conn != NULL && !n->ready)
 		db_connect_skip(n->connect);
 	PQfinish(n->conn);
@@ -375,6 +375,8 @@ act_on_time(struct notifications *n, long now)
 		    ask(n, BEATING, bookings_leader_sql(), n->conf->schema,
 		    now));
 	default:
+		/* One that hangs would cost its deadline once more. */
+		db_connect_skip(n->connect);
 		return (lose(n, now, "the server does not answer"));
 	}
 }

@@ -191,6 +191,9 @@ next_result(struct db *db, long deadline, PGresult **result)
 		    POLLIN, deadline) != 0) {
 			(void)snprintf(db->error, sizeof(db->error),
 			    "the database does not answer");
+
+			/* It would cost its deadline once more. */
+			db_connect_skip(db->connect);
 			return (-1);
 		}
 		if (PQconsumeInput(db->conn) == 0)

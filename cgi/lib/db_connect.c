@@ -38,6 +38,7 @@ struct db_connect {
 	size_t host;
 	size_t address;			/* of those of the host */
 	size_t left;			/* hosts to be tried, in this round */
+	int skip;			/* begin behind it instead */
 	struct addrinfo *addresses;	/* of the host at hand, if looked up */
 	char numeric[NI_MAXHOST];	/* the address at hand, or empty */
 
@@ -421,6 +422,9 @@ db_connect_begin(struct db_connect *c, long now)
 {
 
 	db_connect_cancel(c);
+	if (c->skip)
+		(void)advance(c);
+	c->skip = 0;
 	forget_addresses(c);
 	*c->error = '\0';
 
@@ -502,7 +506,7 @@ void
 db_connect_skip(struct db_connect *c)
 {
 
-	(void)advance(c);
+	c->skip = 1;
 }
 
 /**

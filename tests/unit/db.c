@@ -226,6 +226,33 @@ connecting_takes_too_long(void **state)
 	assert_non_null(strstr(pq.keywords, "host=d "));
 }
 
+/* A server that hangs is not the first to be asked again. */
+static void
+hanging_server(void **state)
+{
+
+	(void)state;
+	conf.postgres_host = "a,b";
+	db_free(db);
+	assert_non_null(db = db_new(&conf, "the program"));
+	connect_db();
+	assert_non_null(strstr(pq.keywords, "host=a "));
+	pq.silent_after = 0;
+	assert_int_equal(run_both(DB_LOST, DB_LOST), DB_LOST);
+	pq.silent_after = -1;
+	connect_db();
+	assert_non_null(strstr(pq.keywords, "host=b "));
+
+	/* Nor is one that lets us in and then hangs. */
+	db_close(db);
+	pq_plan(PQ_ROW(PID));
+	pq.silent_after = 0;
+	assert_int_equal(db_ready(db), DB_LOST);
+	pq.silent_after = -1;
+	connect_db();
+	assert_non_null(strstr(pq.keywords, "host=a "));
+}
+
 /* The server tells that it takes no more writes: another one is looked for. */
 static void
 read_only(void **state)
@@ -587,6 +614,7 @@ main(void)
 		TEST(no_connection),
 		TEST(connecting_takes_too_long),
 		TEST(read_only),
+		TEST(hanging_server),
 		TEST(waiting_fails),
 		TEST(session_cannot_be_set_up),
 		TEST(pooler_is_refused),
