@@ -657,7 +657,7 @@ test_several_hosts(void **state)
 	assert_int_equal(logged(LOST), 0);
 	pq_poll(PGRES_POLLING_OK);
 	quiet();
-	pq_expect("SET search_path");
+	pq_expect("SET followup.daemon");
 
 	/* It lets us in and then closes the connection: the first one again. */
 	pq_break("gone");
