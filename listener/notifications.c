@@ -7,14 +7,18 @@
 #include "bookings.h"
 #include "config.h"
 #include "db.h"
+#include "db_connect.h"
 #include "log.h"
 
 #include "notifications.h"
 
 #define CHANNEL		"booking_followup_created"
 
+/* The heartbeat, and what makes us leave a server that answers. */
+#define HEARTBEAT_SQL	"SELECT current_setting('transaction_read_only')"
+#define READ_ONLY	"the server has become read-only"
+
 /* Deadlines and pauses, in milliseconds. */
-#define CONNECT_MS	5000	/* for a connection to come about */
 #define ANSWER_MS	4000	/* for a short query to be answered */
 #define QUERY_MS	9500	/* for the caller's statement */
 #define HEARTBEAT_MS	3000	/* of silence, then the server is asked */
@@ -22,6 +26,8 @@
 #define PLAN_MS		60000	/* after which a plan is made anew */
 #define BACKOFF_BASE_MS	200
 #define BACKOFF_CAP_MS	5000
+#define LISTEN_BASE_MS	5000	/* until a refused LISTEN is sent again */
+#define LISTEN_CAP_MS	300000
 
 /* The name of the caller's statement, and the most parameters it has. */
 #define STATEMENT	"caller"
@@ -51,14 +57,18 @@ enum state {
 
 struct notifications {
 	const struct config *conf;
+	struct db_connect *connect;
 	PGconn *conn;
 	enum state state;
-	PostgresPollingStatusType polling;	/* while CONNECTING */
 	long wake;		/* when to act, or to lose patience */
+	long beat_at;		/* when the next heartbeat is due */
 	int failures;		/* connections in a row that failed */
 	int announced;		/* standing by has been logged */
 	int leading;		/* this session has the lock */
 	int leader;		/* process id of ours that had it last, or 0 */
+	int ready;		/* this session has been reported as such */
+	int refusals;		/* of LISTEN, in a row */
+	long listen_at;		/* when to send it again */
 	int fatal;
 	int lost;		/* to be reported yet */
 	PGnotify *notify;	/* the one last given out */
@@ -83,6 +93,10 @@ notifications_new(const struct config *conf)
 		return (NULL);
 	n->conf = conf;
 	n->state = DISCONNECTED;
+	if ((n->connect = db_connect_new(conf, "followup-listener")) == NULL) {
+		notifications_free(n);
+		return (NULL);
+	}
 	return (n);
 }
 
@@ -102,8 +116,12 @@ lose(struct notifications *n, long now, const char *reason)
 
 	PQclear(n->result);
 	n->result = NULL;
+	/* One that is of no use for us: another server may do better. */
+	if (n->conn != NULL && !n->ready)
+		db_connect_skip(n->connect);
 	PQfinish(n->conn);
 	n->conn = NULL;
+	n->ready = 0;
 	n->leading = 0;
 	n->prepared = 0;
 	n->state = DISCONNECTED;
@@ -161,53 +179,38 @@ end_query(struct notifications *n, long now)
 	if (PQresultStatus(n->result) != PGRES_TUPLES_OK)
 		n->prepared = 0;
 
-	/* An answer is as good as a heartbeat, but gives no lock. */
+	/* The server lives, but it may be read-only; nor does it give a lock. */
 	n->state = IDLE;
-	n->wake = n->leading ? now + HEARTBEAT_MS : now;
+	n->wake = n->leading ? n->beat_at : now;
 	return (NOTIFICATIONS_RESULT);
 }
 
+/* Go on as the attempt to connect has come to ${state}. */
 static enum notifications_event
-begin_connection(struct notifications *n, long now)
+connected(struct notifications *n, enum db_connect_state state, long now)
 {
 
-	n->conn = db_connect_start(n->conf, "followup-listener");
-	if (n->conn == NULL)
-		return (lose(n, now, "out of memory"));
-	if (PQstatus(n->conn) == CONNECTION_BAD)
-		return (lose(n, now, NULL));
 	n->state = CONNECTING;
-	n->polling = PGRES_POLLING_WRITING;
-	n->wake = now + CONNECT_MS;
-	return (NOTIFICATIONS_NONE);
+	if (state == DB_CONNECT_WAITING)
+		return (NOTIFICATIONS_NONE);
+	if (state == DB_CONNECT_FAILED)
+		return (lose(n, now, db_connect_error(n->connect)));
+	n->conn = db_connect_take(n->connect);
+	if (PQsetnonblocking(n->conn, 1) != 0)
+		return (lose(n, now, NULL));
+	return (ask(n, SETTING_UP, db_session_sql(), NULL, now));
 }
 
-/* Is the socket ready for what libpq asked for? */
+/*
+ * Does the answer at hand, in its last column, say that the server is
+ * read-only?  Then another one is the primary by now.
+ */
 static int
-is_ready(const struct notifications *n)
-{
-	struct pollfd pfd = { .fd = PQsocket(n->conn),
-	    .events = n->polling == PGRES_POLLING_READING ? POLLIN :
-	    POLLOUT };
-
-	return (poll(&pfd, 1, 0) != 0);
-}
-
-static enum notifications_event
-continue_connection(struct notifications *n, long now)
+is_read_only(const struct notifications *n)
 {
 
-	while (is_ready(n)) {
-		n->polling = PQconnectPoll(n->conn);
-		if (n->polling == PGRES_POLLING_FAILED)
-			return (lose(n, now, NULL));
-		if (n->polling != PGRES_POLLING_OK)
-			continue;
-		if (PQsetnonblocking(n->conn, 1) != 0)
-			return (lose(n, now, NULL));
-		return (ask(n, SETTING_UP, db_session_sql(), NULL, now));
-	}
-	return (NOTIFICATIONS_NONE);
+	return (PQntuples(n->result) == 1 && strcmp(PQgetvalue(n->result, 0,
+	    PQnfields(n->result) - 1), "on") == 0);
 }
 
 /*
@@ -225,6 +228,35 @@ may_lead(struct notifications *n)
 		return (1);
 	}
 	return (n->leader != 0 && db_int(n->result, 0, 1) == n->leader);
+}
+
+/*
+ * LISTEN was answered.  Where it is refused, bookings are found by the sweep
+ * alone: it is no reason to leave them all.
+ */
+static enum notifications_event
+subscribed(struct notifications *n, long now)
+{
+	int is_new = !n->ready;
+
+	n->ready = 1;
+	n->announced = 0;
+	n->failures = 0;
+	n->state = IDLE;
+	n->wake = n->beat_at = now + HEARTBEAT_MS;
+	if (PQresultStatus(n->result) == PGRES_COMMAND_OK) {
+		log_info(NULL, "Started listening for booking follow-up "
+		    "notifications");
+		n->refusals = 0;
+		return (NOTIFICATIONS_LISTENING);
+	}
+	if (n->refusals++ == 0)
+		log_error(NULL, "the server refuses LISTEN: %s; bookings are "
+		    "found by the sweep alone until it does not",
+		    db_refusal(n->result));
+	n->listen_at = now + backoff_ms(n->refusals, LISTEN_BASE_MS,
+	    LISTEN_CAP_MS);
+	return (is_new ? NOTIFICATIONS_LISTENING : NOTIFICATIONS_NONE);
 }
 
 /* The answer to the query at hand is there: what it means for the state. */
@@ -247,6 +279,8 @@ act_on_result(struct notifications *n, long now)
 	case ELECTING:
 		if (PQresultStatus(n->result) != PGRES_TUPLES_OK)
 			return (lose(n, now, NULL));
+		if (is_read_only(n))
+			return (lose(n, now, READ_ONLY));
 		if (may_lead(n))
 			return (ask(n, SUBSCRIBING, "LISTEN " CHANNEL, NULL,
 			    now));
@@ -259,18 +293,10 @@ act_on_result(struct notifications *n, long now)
 		n->wake = now + STANDBY_MS;
 		return (NOTIFICATIONS_NONE);
 	case SUBSCRIBING:
-		if (PQresultStatus(n->result) != PGRES_COMMAND_OK)
-			return (lose(n, now, NULL));
-		log_info(NULL, "Started listening for booking follow-up "
-		    "notifications");
-		n->announced = 0;
-		n->failures = 0;
-		n->state = IDLE;
-		n->wake = now + HEARTBEAT_MS;
-		return (NOTIFICATIONS_LISTENING);
+		return (subscribed(n, now));
 	case CLEARING:
 		if (PQresultStatus(n->result) != PGRES_COMMAND_OK)
-			return (lose(n, now, NULL));
+			return (end_query(n, now));
 		return (prepare(n, now));
 	case PREPARING:
 		if (PQresultStatus(n->result) != PGRES_COMMAND_OK)
@@ -281,13 +307,16 @@ act_on_result(struct notifications *n, long now)
 	case QUERYING:
 		return (end_query(n, now));
 	default:
+		if (is_read_only(n))
+			return (lose(n, now, READ_ONLY));
+
 		/* Another one has the lock by now: let it. */
 		if (!n->leading && !may_lead(n)) {
 			n->leader = 0;
 			return (lose(n, now, "another listener took over"));
 		}
 		n->state = IDLE;
-		n->wake = now + HEARTBEAT_MS;
+		n->wake = n->beat_at = now + HEARTBEAT_MS;
 		return (NOTIFICATIONS_NONE);
 	}
 }
@@ -331,16 +360,23 @@ act_on_time(struct notifications *n, long now)
 
 	switch (n->state) {
 	case DISCONNECTED:
-		return (begin_connection(n, now));
+		return (connected(n, db_connect_begin(n->connect, now), now));
 	case STANDBY:
 		return (ask(n, ELECTING, bookings_leader_sql(),
 		    n->conf->schema, now));
 	case IDLE:
+		if (n->refusals > 0 && now >= n->listen_at)
+			return (ask(n, SUBSCRIBING, "LISTEN " CHANNEL, NULL,
+			    now));
+
 		/* A leader without the lock goes on asking for it. */
-		return (n->leading ? ask(n, BEATING, "SELECT 1", NULL, now) :
+		return (n->leading ?
+		    ask(n, BEATING, HEARTBEAT_SQL, NULL, now) :
 		    ask(n, BEATING, bookings_leader_sql(), n->conf->schema,
 		    now));
 	default:
+		/* One that hangs would cost its deadline once more. */
+		db_connect_skip(n->connect);
 		return (lose(n, now, "the server does not answer"));
 	}
 }
@@ -370,7 +406,9 @@ notifications_next(struct notifications *n, long now,
 		return (NOTIFICATIONS_LOST);
 	}
 
-	if (n->conn != NULL && n->state != CONNECTING) {
+	if (n->state == CONNECTING)
+		return (connected(n, db_connect_step(n->connect, now), now));
+	if (n->conn != NULL) {
 		/*
 		 * What has been read goes first: libpq would pile up in
 		 * memory what comes in faster than it is taken.
@@ -395,10 +433,6 @@ notifications_next(struct notifications *n, long now,
 			data->payload = n->notify->extra;
 			return (NOTIFICATIONS_NOTIFY);
 		}
-	} else if (n->state == CONNECTING) {
-		if ((event = continue_connection(n, now)) !=
-		    NOTIFICATIONS_NONE)
-			return (event);
 	}
 
 	if (now >= n->wake)
@@ -442,15 +476,16 @@ notifications_wait(const struct notifications *n, int *fd, short *events,
     long *deadline)
 {
 
+	if (n->state == CONNECTING) {
+		db_connect_wait(n->connect, fd, events, deadline);
+		return;
+	}
+
 	/* The socket may be another one after each call of libpq. */
 	*fd = n->conn != NULL ? PQsocket(n->conn) : -1;
+	*events = n->conn != NULL && PQflush(n->conn) == 1 ?
+	    POLLIN | POLLOUT : POLLIN;
 	*deadline = n->wake;
-	if (n->state == CONNECTING)
-		*events = n->polling == PGRES_POLLING_READING ? POLLIN :
-		    POLLOUT;
-	else
-		*events = n->conn != NULL && PQflush(n->conn) == 1 ?
-		    POLLIN | POLLOUT : POLLIN;
 }
 
 /**
@@ -466,5 +501,6 @@ notifications_free(struct notifications *n)
 	PQfreemem(n->notify);
 	PQclear(n->result);
 	PQfinish(n->conn);
+	db_connect_free(n->connect);
 	free(n);
 }

@@ -9,8 +9,10 @@ struct config;
  * The listener's database connection as events.  It connects by itself, and
  * again after every loss, with backoff; becomes the one active listener of
  * the database and schema, or stands by until it can; LISTENs; and sends a
- * heartbeat when nothing else shows that the server still answers.  Nothing
- * here blocks, and whatever the server sent is always read.
+ * heartbeat, so that it leaves a server within seconds that does not answer or
+ * has become read-only.  A server that refuses LISTEN is asked again at growing
+ * distances, and is good for queries meanwhile.  Nothing here blocks but the
+ * look-up of host names, and whatever the server sent is always read.
  *
  * Times are milliseconds of the monotonic clock.
  */
@@ -18,7 +20,7 @@ struct notifications;
 
 enum notifications_event {
 	NOTIFICATIONS_NONE,		/* nothing more for now */
-	NOTIFICATIONS_LISTENING,	/* LISTEN holds: now read the table */
+	NOTIFICATIONS_LISTENING,	/* now read the table */
 	NOTIFICATIONS_NOTIFY,		/* payload */
 	NOTIFICATIONS_RESULT,		/* result of notifications_query */
 	NOTIFICATIONS_LOST,		/* no connection; a query is void */

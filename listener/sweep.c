@@ -5,6 +5,7 @@
 
 #include "bookings.h"
 #include "config.h"
+#include "db.h"
 #include "forwarder.h"
 #include "log.h"
 #include "notifications.h"
@@ -28,6 +29,9 @@
 #define NO_ROOM_MS	50
 #define BUSY_MS		5
 
+/* A sweep that is refused again and again is tried this often at the least. */
+#define REFUSED_CAP_MS	60000
+
 /* Scheduled bookings that are overdue are looked at this often, or sooner. */
 #define OVERDUE_MS	60000
 
@@ -48,6 +52,7 @@ struct sweep {
 	long again;		/* next pause, if another sweep is to follow */
 	long watch_until;	/* go on until then, whatever is found */
 	long rest_until;	/* the share of a core is used up */
+	int refused;		/* sweeps in a row */
 	int paging;		/* place and id are where to go on */
 	char place[64];
 	char id[UUID_LEN];
@@ -207,6 +212,29 @@ take_page(struct sweep *s, const PGresult *result, struct forwarder *f,
 	return (paged);
 }
 
+/*
+ * A sweep was refused.  Whatever the reason is, it may pass; but nothing that
+ * is notified meanwhile brings the next one closer.
+ */
+static void
+plan_after_refusal(struct sweep *s, long now)
+{
+	long pause = s->interval;
+	int i;
+
+	for (i = 0; i < s->refused && pause < REFUSED_CAP_MS; i++)
+		pause *= 2;
+	if (pause > REFUSED_CAP_MS)
+		pause = s->interval > REFUSED_CAP_MS ? s->interval :
+		    REFUSED_CAP_MS;
+	s->refused++;
+	s->found = 0;
+	s->requested = 0;
+	s->watch_until = now;
+	plan_next(s, now);
+	s->rest_until = s->due = now + pause;
+}
+
 /**
  * sweep_result(sweep, result, forwarder, now):
  * Hand the bookings of a page to ${forwarder}; a NULL ${result} was refused.
@@ -219,19 +247,23 @@ sweep_result(struct sweep *s, const PGresult *result, struct forwarder *f,
 	s->asked = 0;
 	s->took += now - s->asked_at;
 	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+		plan_after_refusal(s, now);
 		log_error(NULL, "the table could not be read: %s; is the "
 		    "trigger installed, and are the grants complete? "
-		    "(followup-trigger verify)", PQresultErrorMessage(result));
-		s->found = 0;
-		s->requested = 0;
-		s->watch_until = now;
-		plan_next(s, now);
-	} else if (take_page(s, result, f, now) == FORWARDER_PAGE) {
+		    "(followup-trigger verify) Trying again in %.1f s",
+		    db_refusal(result), (double)(s->due - now) / 1000);
+	} else {
+		if (s->refused > 0)
+			log_info(NULL, "the table can be read again");
+		s->refused = 0;
+
 		/* A full page is followed by another one. */
-		s->paging = 1;
-		s->due = now;
-	} else
-		plan_next(s, now);
+		if (take_page(s, result, f, now) == FORWARDER_PAGE) {
+			s->paging = 1;
+			s->due = now;
+		} else
+			plan_next(s, now);
+	}
 	forwarder_remember(f, 0, now);
 }
 

@@ -328,84 +328,124 @@ bookings_disconnect(struct bookings *b)
 }
 
 /*
- * What the index serves is the range over the bare column, in its order.  It
- * is a day wider on both sides because a timestamp without time zone may be
- * due up to that much earlier or later than it reads.  OFFSET 0 has each row
- * looked up by its key instead of joining whole tables.
+ * The sweep evaluates nothing that the data of one row could make fail, or that
+ * row would keep all others from being found: no function of the deployment,
+ * no cast that may refuse, no arithmetic on what is stored.  What is found here
+ * is only looked at; followup-schedule judges each booking by itself.
  *
- * Overdue are those whose time has passed without a call, and those that are
- * due soon and have a task for another time, because they were moved while
- * the triggers were off, or name no task.  Of them a page is drawn by lot, so
- * that many that wait in a paused queue do not keep others from being looked
- * at.
+ * So the due time is not worked out either.  A timestamptz is one, as is a
+ * timestamp in a row without a zone (our sessions read it as UTC); any other
+ * timestamp may be due up to SWEEP_ZONE earlier or later than it reads.  Such
+ * rows are found that much longer after their time, and that much nearer to
+ * it, so that none is found again and again beyond the horizon.
+ *
+ * What the index serves is the range over the bare column, in its order.
+ */
+#define SWEEP_ZONE	"interval '16 h'"
+#define SWEEP_NOW	"(now() AT TIME ZONE 'UTC')"
+#define SWEEP_WINDOW	"$1::float8 * interval '1 s'"
+
+/*
+ * A column of any type as text, empty where it is NULL or this deployment has
+ * none of that name: see BOOKINGS_ABSENT.  format() uses the type's own output
+ * function, where a cast to text may be somebody's function.
+ */
+#define SWEEP_TEXT(column)						\
+    "(SELECT format('%s', " column ") FROM (SELECT b.*) AS r)"
+#define SWEEP_ABSENT							\
+    "(SELECT NULL AS tenant_id, NULL AS timezone, NULL AS is_deleted) AS absent"
+
+/* Given up, though the row may not say so; or to be tried again later. */
+#define SWEEP_WAITS							\
+    "EXISTS (SELECT FROM {S}.followup_failures f "			\
+    "WHERE f.booking_id = b.id AND (f.dead_at IS NOT NULL "		\
+    "OR (f.stage = 'schedule' AND f.next_attempt_at > now())) OFFSET 0)"
+
+/* How far the due time may be from what the row says. */
+#define SWEEP_UNSURE							\
+    "CROSS JOIN LATERAL (SELECT CASE WHEN "				\
+    "pg_typeof(b.scheduled_at + interval '0') = 'timestamptz'::regtype "	\
+    "OR btrim(" SWEEP_TEXT("timezone") ", E' \\t\\r\\n') = '' "		\
+    "THEN interval '0' ELSE " SWEEP_ZONE " END AS unsure OFFSET 0) x "
+
+/*
+ * Overdue are those whose task's time has passed without a call, and those
+ * that are due soon and have a task for another time, because they were moved
+ * while the triggers were off: where the zone is not known, that is a time
+ * which no zone makes of it; and those that name no task.  Of them a page is
+ * drawn by lot, so that many that wait in a paused queue do not keep others
+ * from being looked at.
  *
  * What a pause of ours holds is not looked at.  After the pause, its bookings
  * have a whole window again: they are found if they became due in the pause,
  * or in the window before it.  The backlog is left alone.
  */
-#define PAUSED		"p.until IS NULL OR p.until > now()"
-#define TENANT								\
-    "coalesce((SELECT tenant_id::text FROM (SELECT b.*) AS r), '')"
-static const char sweep_sql[] =
+#define SWEEP_PAUSED	"p.until IS NULL OR p.until > now()"
+#define SWEEP_RESUMED							\
+    "p.until BETWEEN now() - " SWEEP_WINDOW " AND now()"
+#define SWEEP_TENANT	"'tenant:' || " SWEEP_TEXT("tenant_id")
+
+/* Only of the few that are in the backlog is the due time worked out. */
+#define SWEEP_IN_BACKLOG						\
+    "EXISTS (SELECT FROM {S}.followup_backlog k "			\
+    "WHERE k.booking_id = b.id AND CASE WHEN x.unsure = interval '0' "	\
+    "THEN k.due_at = b.scheduled_at ELSE k.due_at IS NOT DISTINCT FROM " \
+    "{S}.followup_due_at(b) END OFFSET 0)"
+
+/* In two parts, because C promises no longer texts. */
+static const char sweep_pending_sql[] =
     "WITH pending AS (SELECT b.id, "
-    "(SELECT tenant_id::text FROM (SELECT b.*) AS r) AS tenant_id, "
-    "b.scheduled_at::text AS place "
-    "FROM " BOOKINGS_ABSENT ", {T} b CROSS JOIN LATERAL "
-    "(SELECT {S}.followup_due_at(b) AS due OFFSET 0) x "
-    "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_WANTED " "
+    SWEEP_TEXT("tenant_id") " AS tenant_id, b.scheduled_at::text AS place "
+    "FROM " SWEEP_ABSENT ", {T} b " SWEEP_UNSURE
+    "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_FOLLOWUP " "
+    "AND " SWEEP_TEXT("is_deleted") " NOT IN ('t', 'true', '1') "
     "AND (b.scheduled_at, b.id) > ($2, $3::uuid) "
     "AND b.scheduled_at > ((SELECT least(now(), min(p.paused_at)) "
-    "FROM {S}.followup_pauses p WHERE p.until "
-    "BETWEEN now() - $1::float8 * interval '1 s' AND now()) "
-    "AT TIME ZONE 'UTC') - $1::float8 * interval '1 s' - interval '1 day' "
-    "AND b.scheduled_at < (now() AT TIME ZONE 'UTC') "
-    "+ interval '31 days' "
-    "AND (x.due IS NULL OR x.due BETWEEN "
-    "now() - $1::float8 * interval '1 s' AND now() + {H} "
-    "OR EXISTS (SELECT FROM {S}.followup_pauses p WHERE p.until "
-    "BETWEEN now() - $1::float8 * interval '1 s' AND now() "
-    "AND x.due BETWEEN p.paused_at - $1::float8 * interval '1 s' "
-    "AND p.until AND p.scope IN ('all', 'tenant:' || " TENANT "))) "
+    "FROM {S}.followup_pauses p WHERE " SWEEP_RESUMED ") "
+    "AT TIME ZONE 'UTC') - " SWEEP_WINDOW " - " SWEEP_ZONE " "
+    "AND b.scheduled_at <= " SWEEP_NOW " + {H} "
+    "AND b.scheduled_at <= " SWEEP_NOW " + {H} - x.unsure "
+    "AND (b.scheduled_at >= " SWEEP_NOW " - " SWEEP_WINDOW " - x.unsure "
+    "OR EXISTS (SELECT FROM {S}.followup_pauses p WHERE " SWEEP_RESUMED " "
+    "AND b.scheduled_at BETWEEN (p.paused_at AT TIME ZONE 'UTC') "
+    "- " SWEEP_WINDOW " - x.unsure AND (p.until AT TIME ZONE 'UTC') "
+    "+ x.unsure AND p.scope IN ('all', " SWEEP_TENANT "))) "
     "AND NOT EXISTS (SELECT FROM {S}.followup_pauses p "
     "WHERE p.scope = 'all' AND cardinality(p.except_tenants) = 0 "
-    "AND (" PAUSED ")) "
-    "AND coalesce(" TENANT " = ANY ((SELECT p.except_tenants "
-    "FROM {S}.followup_pauses p WHERE p.scope = 'all' AND (" PAUSED "))"
-    "::text[]), true) "
-    "AND 'tenant:' || " TENANT " NOT IN (SELECT p.scope "
-    "FROM {S}.followup_pauses p WHERE " PAUSED ") "
-    "AND NOT " BOOKINGS_IN_BACKLOG("b.id", "x.due") " "
-    "AND NOT EXISTS (SELECT FROM {S}.followup_failures f "
-    "WHERE f.booking_id = b.id AND (f.dead_at IS NOT NULL "
-    "OR (f.stage = 'schedule' AND f.next_attempt_at > now())) OFFSET 0) "
+    "AND (" SWEEP_PAUSED ")) "
+    "AND coalesce(" SWEEP_TEXT("tenant_id") " = ANY ((SELECT "
+    "p.except_tenants FROM {S}.followup_pauses p WHERE p.scope = 'all' "
+    "AND (" SWEEP_PAUSED "))::text[]), true) "
+    "AND " SWEEP_TENANT " NOT IN (SELECT p.scope "
+    "FROM {S}.followup_pauses p WHERE " SWEEP_PAUSED ") "
+    "AND NOT " SWEEP_IN_BACKLOG " AND NOT " SWEEP_WAITS " "
     "AND NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o "
     "WHERE o.booking_id = b.id AND o.next_attempt_at > now() OFFSET 0) "
-    "ORDER BY b.scheduled_at, b.id LIMIT $4::int), "
-    "obsolete AS (SELECT DISTINCT o.booking_id AS id, "
-    "NULL::text AS tenant_id, NULL::text AS place "
+    "ORDER BY b.scheduled_at, b.id LIMIT $4::int), ";
+static const char sweep_others_sql[] =
+    "obsolete AS (SELECT DISTINCT o.booking_id AS id "
     "FROM {S}.followup_obsolete_tasks o "
     "WHERE $2 = '-infinity' AND (o.next_attempt_at IS NULL "
     "OR o.next_attempt_at <= now()) LIMIT $4::int), "
-    "overdue AS (SELECT b.id, "
-    "(SELECT tenant_id::text FROM (SELECT b.*) AS r) AS tenant_id "
-    "FROM " BOOKINGS_ABSENT ", {T} b CROSS JOIN LATERAL "
-    "(SELECT {S}.followup_due_at(b) AS due OFFSET 0) x "
+    "overdue AS (SELECT b.id, " SWEEP_TEXT("tenant_id") " AS tenant_id "
+    "FROM " SWEEP_ABSENT ", {T} b " SWEEP_UNSURE
     "WHERE $5::float8 IS NOT NULL AND $2 = '-infinity' "
     "AND b.task_status = 'scheduled' AND " BOOKINGS_IS_FOLLOWUP " "
-    "AND b.scheduled_at > (now() AT TIME ZONE 'UTC') "
-    "- $1::float8 * interval '1 s' - interval '1 day' "
-    "AND b.scheduled_at < (now() AT TIME ZONE 'UTC') "
-    "+ interval '1 day 15 min' "
-    "AND (x.due BETWEEN now() - $1::float8 * interval '1 s' "
-    "AND now() - $5::float8 * interval '1 s' "
-    "OR ((b.task_name IS NULL OR x.due <> b.task_scheduled_at) "
-    "AND x.due < now() + interval '15 min')) "
-    "AND NOT " BOOKINGS_IN_BACKLOG("b.id", "x.due") " "
-    "AND NOT EXISTS (SELECT FROM {S}.followup_failures f "
-    "WHERE f.booking_id = b.id AND (f.dead_at IS NOT NULL "
-    "OR (f.stage = 'schedule' AND f.next_attempt_at > now())) OFFSET 0) "
+    "AND b.scheduled_at > " SWEEP_NOW " - " SWEEP_WINDOW " - " SWEEP_ZONE " "
+    "AND b.scheduled_at < " SWEEP_NOW " + interval '15 min' + " SWEEP_ZONE " "
+    "AND (coalesce(b.task_scheduled_at, b.scheduled_at) BETWEEN "
+    "now() - " SWEEP_WINDOW " AND now() - $5::float8 * interval '1 s' "
+    "OR b.task_name IS NULL "
+    "OR (b.scheduled_at < " SWEEP_NOW " + interval '15 min' + x.unsure "
+    "AND CASE WHEN x.unsure = interval '0' "
+    "THEN b.task_scheduled_at <> b.scheduled_at "
+    "WHEN isfinite(b.task_scheduled_at) "
+    "THEN b.task_scheduled_at NOT BETWEEN b.scheduled_at - x.unsure "
+    "AND b.scheduled_at + x.unsure "
+    "ELSE b.task_scheduled_at IS NOT NULL END)) "
+    "AND NOT " SWEEP_IN_BACKLOG " AND NOT " SWEEP_WAITS " "
     "ORDER BY random() LIMIT $4::int) "
-    "SELECT id, tenant_id, place FROM obsolete UNION ALL "
+    "SELECT id, NULL AS tenant_id, NULL AS place FROM obsolete UNION ALL "
     "SELECT id, tenant_id, NULL FROM overdue UNION ALL "
     "SELECT id, tenant_id, place FROM pending";
 
@@ -417,15 +457,20 @@ static const char sweep_sql[] =
  * ended, BOOKINGS_SWEEP_START at the start; $4 the length of a page; $5 the
  * grace in seconds after which scheduled bookings are found too, or NULL.
  * Columns: id, tenant_id, and the place, which is NULL for rows that do not
- * belong to a page.
+ * belong to a page.  No row of the table can make it fail.  Where scheduled_at
+ * is a timestamp and the row has a time zone, the window reaches back up to
+ * 16 hours more.
  */
 char *
 bookings_sweep_sql(const struct config *conf)
 {
-	char *schema, *table, *sql = NULL;
+	char *schema, *table, *text, *sql = NULL;
 
+	if (asprintf(&text, "%s%s", sweep_pending_sql, sweep_others_sql) < 0)
+		return (NULL);
 	if (quote_names(conf, &schema, &table) == 0)
-		sql = expand(sweep_sql, schema, table);
+		sql = expand(text, schema, table);
+	free(text);
 	free(schema);
 	free(table);
 	return (sql);
@@ -447,13 +492,15 @@ bookings_sweep_sql(const struct config *conf)
  * bookings_leader_sql():
  * Return the statement that tries to become the one listener of schema $1 in
  * this database, as long as the session lasts.  Columns: 't' or 'f'; the
- * process id of the session that is, or NULL.
+ * process id of the session that is, or NULL; 'on' if the server is read-only,
+ * or 'off'.
  */
 const char *
 bookings_leader_sql(void)
 {
 
-	return ("SELECT pg_try_advisory_lock(" LEADER_KEY "), " LEADER_PID);
+	return ("SELECT pg_try_advisory_lock(" LEADER_KEY "), " LEADER_PID ", "
+	    "current_setting('transaction_read_only')");
 }
 
 /* What of ours there is, in the schema $1 for the table $2. */

@@ -129,7 +129,9 @@ void bookings_disconnect(struct bookings *);
  * ended, BOOKINGS_SWEEP_START at the start; $4 the length of a page; $5 the
  * grace in seconds after which scheduled bookings are found too, or NULL.
  * Columns: id, tenant_id, and the place, which is NULL for rows that do not
- * belong to a page.
+ * belong to a page.  No row of the table can make it fail.  Where scheduled_at
+ * is a timestamp and the row has a time zone, the window reaches back up to
+ * 16 hours more.
  */
 #define BOOKINGS_SWEEP_START	"-infinity", "00000000-0000-0000-0000-000000000000"
 char *bookings_sweep_sql(const struct config *);
@@ -138,7 +140,8 @@ char *bookings_sweep_sql(const struct config *);
  * bookings_leader_sql():
  * Return the statement that tries to become the one listener of schema $1 in
  * this database, as long as the session lasts.  Columns: 't' or 'f'; the
- * process id of the session that is, or NULL.
+ * process id of the session that is, or NULL; 'on' if the server is read-only,
+ * or 'off'.
  */
 const char *bookings_leader_sql(void);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "db_connect.h"
 #include "encoding.h"
 #include "log.h"
 #include "monotime.h"
@@ -12,8 +13,11 @@
 
 #include "db.h"
 
-/* How long a connection may take to come about, and a statement to answer. */
-#define CONNECT_DEADLINE_MS	5000
+/*
+ * How long a request may wait for a connection, whichever server it comes from;
+ * the next one goes on from there.  And how long a statement may take.
+ */
+#define CONNECT_DEADLINE_MS	9000
 #define QUERY_DEADLINE_MS	10000
 
 /* The most statements one program prepares, and parameters of one. */
@@ -21,8 +25,7 @@
 #define DB_PARAMS		16
 
 struct db {
-	const struct config *conf;
-	const char *application_name;
+	struct db_connect *connect;
 	PGconn *conn;
 	const struct db_statement *prepared[MAX_PREPARED];
 	size_t nprepared;
@@ -32,18 +35,16 @@ struct db {
 	char error[1024];
 };
 
-/* Wait until the socket is ready for ${events}; 0, or -1 past ${deadline}. */
+/* Wait until ${fd} is ready for ${events}; 0, or -1 past ${deadline}. */
 static int
-wait_socket(PGconn *conn, short events, long deadline)
+wait_fd(int fd, short events, long deadline)
 {
-	struct pollfd pfd;
+	struct pollfd pfd = { .fd = fd, .events = events };
 	long left;
 	int n;
 
 	for (;;) {
-		pfd.fd = PQsocket(conn);
-		pfd.events = events;
-		if (pfd.fd < 0 || (left = deadline - monotime_ms()) <= 0)
+		if (fd < 0 || (left = deadline - monotime_ms()) <= 0)
 			return (-1);
 		n = poll(&pfd, 1, (int)left);
 		if (n > 0)
@@ -72,63 +73,17 @@ db_message(const PGconn *conn, char *buf, size_t buflen)
 	return (buf);
 }
 
-/*
- * Notices are meant for those who run statements by hand; libpq would print
- * them among our log lines, in as many lines as they have.
- */
-static void
-take_notice(void *unused, const char *message)
-{
-	char line[256], *p;
-
-	(void)unused;
-	(void)snprintf(line, sizeof(line), "%s", message);
-	for (p = line; *p != '\0'; p++) {
-		if (*p == '\n' || *p == '\t')
-			*p = ' ';
-	}
-	utf8_clean(line);
-	log_debug(NULL, "the database notes: %s", line);
-}
-
 /**
- * db_connect_start(conf, application_name):
- * Begin to connect as ${conf} says, like PQconnectStart.
+ * db_refusal(result):
+ * Return what the server says in ${result}, which is a refusal.
  */
-PGconn *
-db_connect_start(const struct config *conf, const char *application_name)
+const char *
+db_refusal(const PGresult *result)
 {
-	/*
-	 * Keepalives find a dead peer of an idle connection within about 4 s;
-	 * tcp_user_timeout (milliseconds) one that leaves data unanswered.
-	 * What the operator wrote into DATABASE_URL comes later and wins.
-	 */
-	const char *keywords[] = { "client_encoding", "application_name",
-	    "target_session_attrs", "keepalives", "keepalives_idle",
-	    "keepalives_interval", "keepalives_count", "tcp_user_timeout",
-	    "dbname", "host", "port", "user", "password", NULL };
-	const char *values[] = { "UTF8", application_name,
-	    "read-write", "1", "2",
-	    "1", "3", "4000",
-	    conf->database_url != NULL ? conf->database_url :
-	    conf->postgres_db,
-	    conf->postgres_host, conf->postgres_port, conf->postgres_user,
-	    conf->postgres_password, NULL };
-	PGconn *conn;
-	size_t i;
+	const char *text = PQresultErrorField(result,
+	    PG_DIAG_MESSAGE_PRIMARY);
 
-	/* A connection string is complete: the single variables are not read. */
-	if (conf->database_url != NULL) {
-		for (i = 9; i < 13; i++)
-			values[i] = NULL;
-	}
-
-	/* Only DATABASE_URL is more than the name of a database. */
-	conn = PQconnectStartParams(keywords, values,
-	    conf->database_url != NULL);
-	if (conn != NULL)
-		(void)PQsetNoticeProcessor(conn, take_notice, NULL);
-	return (conn);
+	return (text != NULL ? text : PQresultErrorMessage(result));
 }
 
 /**
@@ -232,8 +187,10 @@ db_new(const struct config *conf, const char *application_name)
 
 	if ((db = calloc(1, sizeof(*db))) == NULL)
 		return (NULL);
-	db->conf = conf;
-	db->application_name = application_name;
+	if ((db->connect = db_connect_new(conf, application_name)) == NULL) {
+		free(db);
+		return (NULL);
+	}
 	return (db);
 }
 
@@ -265,10 +222,13 @@ next_result(struct db *db, long deadline, PGresult **result)
 			PQclear(*result);
 			break;
 		}
-		if (wait_socket(db->conn, flushing ? POLLIN | POLLOUT : POLLIN,
-		    deadline) != 0) {
+		if (wait_fd(PQsocket(db->conn), flushing ? POLLIN | POLLOUT :
+		    POLLIN, deadline) != 0) {
 			(void)snprintf(db->error, sizeof(db->error),
 			    "the database does not answer");
+
+			/* It would cost its deadline once more. */
+			db_connect_skip(db->connect);
 			return (-1);
 		}
 		if (PQconsumeInput(db->conn) == 0)
@@ -294,25 +254,34 @@ setup_result(struct db *db, long deadline)
 	return (NULL);
 }
 
+/* Connect to the first server that takes writes; 0, or -1 with the error. */
 static int
-connect_poll(struct db *db, long deadline)
+connect_any(struct db *db)
 {
-	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+	long until = monotime_ms() + CONNECT_DEADLINE_MS, deadline;
+	enum db_connect_state state;
+	short events;
+	int fd;
 
-	while (status != PGRES_POLLING_OK) {
-		if (wait_socket(db->conn, status == PGRES_POLLING_READING ?
-		    POLLIN : POLLOUT, deadline) != 0) {
-			(void)snprintf(db->error, sizeof(db->error),
-			    "the database does not answer");
-			return (-1);
-		}
-		status = PQconnectPoll(db->conn);
-		if (status == PGRES_POLLING_FAILED) {
-			take_error(db);
-			return (-1);
-		}
+	state = db_connect_begin(db->connect, monotime_ms());
+	while (state == DB_CONNECT_WAITING && monotime_ms() < until) {
+		db_connect_wait(db->connect, &fd, &events, &deadline);
+
+		/* Poll itself fails only where memory is short. */
+		if (wait_fd(fd, events, deadline < until ? deadline :
+		    until) != 0 && monotime_ms() < deadline)
+			break;
+		state = db_connect_step(db->connect, monotime_ms());
 	}
-	return (0);
+	if (state == DB_CONNECT_DONE) {
+		db->conn = db_connect_take(db->connect);
+		return (0);
+	}
+	db_connect_cancel(db->connect);
+	(void)snprintf(db->error, sizeof(db->error), "%s",
+	    state == DB_CONNECT_FAILED ? db_connect_error(db->connect) :
+	    "the database does not answer");
+	return (-1);
 }
 
 static enum db_outcome
@@ -322,17 +291,8 @@ connect_db(struct db *db)
 	PGresult *result;
 
 	db_close(db);
-	db->conn = db_connect_start(db->conf, db->application_name);
-	if (db->conn == NULL) {
-		(void)snprintf(db->error, sizeof(db->error), "out of memory");
+	if (connect_any(db) != 0)
 		return (DB_LOST);
-	}
-	if (PQstatus(db->conn) == CONNECTION_BAD) {
-		take_error(db);
-		goto err;
-	}
-	if (connect_poll(db, monotime_ms() + CONNECT_DEADLINE_MS) != 0)
-		goto err;
 
 	/* Make it a session as we want it. */
 	if (PQsetnonblocking(db->conn, 1) != 0 ||
@@ -358,14 +318,31 @@ connect_db(struct db *db)
 	return (DB_OK);
 
 err:
+	/* Another server may do better. */
+	db_connect_skip(db->connect);
 	db_close(db);
 	return (DB_LOST);
 }
 
+/*
+ * Has the server told that it takes writes no more, because another one is the
+ * primary by now?  PostgreSQL does so from version 14 on, with the end of a
+ * statement; what we only read would not show it.
+ */
+static int
+is_read_only(const PGconn *conn)
+{
+	const char *value = PQparameterStatus(conn,
+	    "default_transaction_read_only");
+
+	return (value != NULL && strcmp(value, "on") == 0);
+}
+
 /**
  * db_ready(db):
- * Make sure that there is a live connection, connecting if need be; call it
- * before the first statement of a request.  Return DB_OK or DB_LOST.
+ * Make sure that there is a live connection to a server that takes writes,
+ * connecting if need be; call it before the first statement of a request.
+ * Return DB_OK or DB_LOST.
  */
 enum db_outcome
 db_ready(struct db *db)
@@ -380,11 +357,12 @@ db_ready(struct db *db)
 	pfd.fd = PQsocket(db->conn);
 	pfd.events = POLLIN;
 	if (pfd.fd >= 0 && poll(&pfd, 1, 0) == 0)
-		return (DB_OK);
+		return (is_read_only(db->conn) ? connect_db(db) : DB_OK);
 	if (PQconsumeInput(db->conn) == 1) {
 		/* A FATAL message comes first, then the end. */
 		(void)PQconsumeInput(db->conn);
-		if (PQstatus(db->conn) == CONNECTION_OK)
+		if (PQstatus(db->conn) == CONNECTION_OK &&
+		    !is_read_only(db->conn))
 			return (DB_OK);
 	}
 	return (connect_db(db));
@@ -780,5 +758,6 @@ db_free(struct db *db)
 	if (db == NULL)
 		return;
 	db_close(db);
+	db_connect_free(db->connect);
 	free(db);
 }

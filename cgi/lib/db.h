@@ -44,8 +44,9 @@ struct db *db_new(const struct config *, const char *);
 
 /**
  * db_ready(db):
- * Make sure that there is a live connection, connecting if need be; call it
- * before the first statement of a request.  Return DB_OK or DB_LOST.
+ * Make sure that there is a live connection to a server that takes writes,
+ * connecting if need be; call it before the first statement of a request.
+ * Return DB_OK or DB_LOST.
  */
 enum db_outcome db_ready(struct db *);
 
@@ -122,14 +123,9 @@ void db_close(struct db *);
 void db_free(struct db *);
 
 /*
- * For a program that drives its connection by events, the parts of the above:
+ * For a program that drives its connection by events (see db_connect.h, too),
+ * the parts of the above:
  */
-
-/**
- * db_connect_start(conf, application_name):
- * Begin to connect as ${conf} says, like PQconnectStart.
- */
-PGconn *db_connect_start(const struct config *, const char *);
 
 /**
  * db_session_sql():
@@ -151,5 +147,11 @@ const char *db_session_check(PGconn *, const PGresult *);
  * Write the connection's error to ${buf} in one line, and return ${buf}.
  */
 const char *db_message(const PGconn *, char *, size_t);
+
+/**
+ * db_refusal(result):
+ * Return what the server says in ${result}, which is a refusal.
+ */
+const char *db_refusal(const PGresult *);
 
 #endif /* !DB_H_ */

@@ -57,6 +57,15 @@ let_in() {
 	    WHERE '$1' = 'NOLOGIN' AND usename = 'followup'" >/dev/null
 }
 
+# The database takes no more writes, as a primary that was demoted (on), or it
+# does again (off).
+read_only() {
+	PGOPTIONS='-c default_transaction_read_only=off' \
+	    psql -XAtq -v ON_ERROR_STOP=1 \
+	    -c "ALTER SYSTEM SET default_transaction_read_only = $1" \
+	    -c 'SELECT pg_reload_conf()' >/dev/null
+}
+
 # Program $1 can be reached no more, as if the network between were gone; the
 # program itself notices nothing.
 cut_off() {
@@ -155,6 +164,7 @@ begin() {
 	disconnect) wait_for 30 disconnect "$2" ;;
 	worker) wait_for 30 kill_worker "$2" "$3" ;;
 	cut) cut_off "$2" ;;
+	readonly) wait_for 30 read_only on ;;
 	errors | slow | reset) script "$2" "$(rules "$2" "$1")" ;;
 	esac
 }
@@ -165,6 +175,7 @@ end() {
 	kill | restart) "$stack" start "$2" "$dir" ;;
 	freeze) thaw "$2" ;;
 	cut) reconnect "$2" ;;
+	readonly) wait_for 30 read_only off ;;
 	errors | slow | reset) script "$2" '[]' ;;
 	esac
 }

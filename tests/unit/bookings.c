@@ -268,7 +268,7 @@ listener(void **state)
 
 	(void)state;
 	assert_non_null(strstr(sql, "\"my\"\"{S}schema\".\"Table\" b"));
-	assert_non_null(strstr(sql, "now() + interval '2588400 s'"));
+	assert_non_null(strstr(sql, " + interval '2588400 s'"));
 	assert_null(strstr(sql, "{T}"));
 	assert_null(strstr(sql, "{H}"));
 	free(sql);

@@ -130,8 +130,8 @@ session(void **state)
 
 	(void)state;
 	connect_db();
-	assert_non_null(strstr(pq.keywords, "dbname=d host=h port=5433 "
-	    "user=u password=p "));
+	assert_non_null(strstr(pq.keywords, "dbname=d user=u password=p "
+	    "host=h hostaddr=192.0.2.1 port=5433 "));
 	assert_non_null(strstr(pq.keywords, "application_name=the program "));
 	assert_non_null(strstr(pq.keywords,
 	    "target_session_attrs=read-write "));
@@ -171,6 +171,8 @@ connection_string(void **state)
 
 	(void)state;
 	conf.database_url = "postgresql://h2/d2";
+	db_free(db);
+	assert_non_null(db = db_new(&conf, "the program"));
 	connect_db();
 	assert_non_null(strstr(pq.keywords, "dbname=postgresql://h2/d2 "));
 	assert_null(strstr(pq.keywords, "host=h "));
@@ -207,9 +209,68 @@ connecting_takes_too_long(void **state)
 	(void)state;
 	pq.polling = PGRES_POLLING_READING;
 	assert_int_equal(db_ready(db), DB_LOST);
-	assert_string_equal(db_error(db), "the database does not answer");
+	assert_string_equal(db_error(db), "the database at \"h\" (192.0.2.1), "
+	    "port 5433, does not answer");
 	assert_int_equal(now - start, CONNECT_MS);
 	assert_int_equal(pq.open, 0);
+
+	/* Of many servers one request does not wait for all. */
+	conf.postgres_host = "a,b,c,d";
+	db_free(db);
+	assert_non_null(db = db_new(&conf, "the program"));
+	start = now;
+	assert_int_equal(db_ready(db), DB_LOST);
+	assert_int_equal(now - start, 9000);
+	assert_int_equal(pq.open, 0);
+
+	/* The next one goes on from there. */
+	pq.polling = PGRES_POLLING_OK;
+	connect_db();
+	assert_non_null(strstr(pq.keywords, "host=d "));
+}
+
+/* A server that hangs is not the first to be asked again. */
+static void
+hanging_server(void **state)
+{
+
+	(void)state;
+	conf.postgres_host = "a,b";
+	db_free(db);
+	assert_non_null(db = db_new(&conf, "the program"));
+	connect_db();
+	assert_non_null(strstr(pq.keywords, "host=a "));
+	pq.silent_after = 0;
+	assert_int_equal(run_both(DB_LOST, DB_LOST), DB_LOST);
+	pq.silent_after = -1;
+	connect_db();
+	assert_non_null(strstr(pq.keywords, "host=b "));
+
+	/* Nor is one that lets us in and then hangs. */
+	db_close(db);
+	pq_plan(PQ_ROW(PID));
+	pq.silent_after = 0;
+	assert_int_equal(db_ready(db), DB_LOST);
+	pq.silent_after = -1;
+	connect_db();
+	assert_non_null(strstr(pq.keywords, "host=a "));
+}
+
+/* The server tells that it takes no more writes: another one is looked for. */
+static void
+read_only(void **state)
+{
+
+	(void)state;
+	connect_db();
+	assert_int_equal(db_ready(db), DB_OK);
+	assert_int_equal(pq.connections, 1);
+	pq.read_only = "off";
+	assert_int_equal(db_ready(db), DB_OK);
+	assert_int_equal(pq.connections, 1);
+	pq.read_only = "on";
+	connect_db();
+	assert_int_equal(pq.connections, 2);
 }
 
 static void
@@ -719,6 +780,8 @@ main(void)
 		TEST(connection_string),
 		TEST(no_connection),
 		TEST(connecting_takes_too_long),
+		TEST(read_only),
+		TEST(hanging_server),
 		TEST(waiting_fails),
 		TEST(session_cannot_be_set_up),
 		TEST(pooler_is_refused),

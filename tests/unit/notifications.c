@@ -22,6 +22,7 @@
 #define BACKOFF_MS	200
 
 #define PID		"4711"
+#define HEARTBEAT	"SELECT current_setting('transaction_read_only')"
 #define LOST		"no database connection: "
 
 static struct config conf = { .schema = "lad_dev" };
@@ -213,7 +214,7 @@ to_beating(void)
 	to_idle();
 	now += HEARTBEAT_MS;
 	quiet();
-	pq_expect("SELECT 1");
+	pq_expect(HEARTBEAT);
 }
 
 static const struct {
@@ -226,9 +227,9 @@ static const struct {
 	{ "setting up", to_setting_up, ANSWER_MS, 1 },
 	{ "electing", to_electing, ANSWER_MS, 1 },
 	{ "standby", to_standby, 0, 0 },
-	{ "subscribing", to_subscribing, ANSWER_MS, 1 },
+	{ "subscribing", to_subscribing, ANSWER_MS, 0 },
 	{ "idle", to_idle, 0, 0 },
-	{ "clearing", to_clearing, ANSWER_MS, 1 },
+	{ "clearing", to_clearing, ANSWER_MS, 0 },
 	{ "preparing", to_preparing, ANSWER_MS, 0 },
 	{ "querying", to_querying, QUERY_MS, 0 },
 	{ "beating", to_beating, ANSWER_MS, 0 },
@@ -397,7 +398,9 @@ test_silence_in_every_state(void **state)
 		ASSERT_ROW(next() == NOTIFICATIONS_NONE, states[i].name);
 		now++;
 		lost(states[i].name);
-		assert_int_equal(logged(LOST "the server does not answer"), 1);
+		assert_int_equal(logged(i == 0 ?
+		    LOST "the database does not answer" :
+		    LOST "the server does not answer"), 1);
 		(void)end(state);
 		assert_int_equal(begin(state), 0);
 	}
@@ -517,18 +520,166 @@ test_heartbeat(void **state)
 	for (i = 0; i < 3; i++) {
 		sleep_for(HEARTBEAT_MS);
 		quiet();
-		pq_expect("SELECT 1");
+		pq_expect(HEARTBEAT);
 		assert_int_equal(sleeps(), ANSWER_MS);
 
 		/* Meanwhile the connection is busy. */
 		assert_int_equal(notifications_query(n, "x", NULL, 0, now),
 		    -1);
 		now += 10;
-		pq_reply(PQ_ROW("1"));
+		pq_reply(PQ_ROW("off"));
 		quiet();
 	}
 	assert_int_equal(logged(LOST), 0);
 	assert_int_equal(pq.connections, 1);
+}
+
+/* The primary of the past answers, but takes no writes: it is left. */
+static void
+test_read_only(void **state)
+{
+
+	(void)state;
+	to_beating();
+	pq_reply(PQ_ROW("on"));
+	lost("heartbeat");
+	assert_int_equal(logged(LOST "the server has become read-only"), 1);
+	(void)end(state);
+	assert_int_equal(begin(state), 0);
+
+	/* So it is by one that stands by, or that goes on without the lock. */
+	to_standby();
+	sleep_for(STANDBY_MS);
+	quiet();
+	pq_reply(PQ_ROW("f", "17", "on"));
+	lost("standby");
+	(void)end(state);
+	assert_int_equal(begin(state), 0);
+
+	/* Sweeps, however many, do not keep the heartbeat from being sent. */
+	to_querying();
+	now += HEARTBEAT_MS - 1;
+	pq_reply(PQ_ROW("1"));
+	assert_int_equal(next(), NOTIFICATIONS_RESULT);
+	query();
+	pq_reply(PQ_ROW("1"));
+	assert_int_equal(next(), NOTIFICATIONS_RESULT);
+	pq.sent[0] = '\0';
+	sleep_for(1);
+	quiet();
+	pq_expect(HEARTBEAT);
+}
+
+/* Without LISTEN there is the sweep; LISTEN is asked for again, ever later. */
+static void
+test_listen_refused(void **state)
+{
+	static const long pauses[] = { 5000, 10000, 20000 };
+	long asked;
+	size_t i;
+
+	(void)state;
+	to_subscribing();
+	pq_reply(pq_refusal("55000", "cannot execute LISTEN here"));
+	assert_int_equal(next(), NOTIFICATIONS_LISTENING);
+	quiet();
+	query();
+	pq_expect("DEALLOCATE");
+	pq_reply(pq_command());
+	quiet();
+	pq_reply(pq_command());
+	quiet();
+	pq_reply(PQ_ROW("found"));
+	assert_int_equal(next(), NOTIFICATIONS_RESULT);
+	pq.sent[0] = '\0';
+	asked = now;
+	for (i = 0; i < NITEMS(pauses); i++) {
+		while (now < asked + pauses[i]) {
+			sleep_for(HEARTBEAT_MS);
+			quiet();
+			if (strstr(pq.sent, "LISTEN") != NULL)
+				break;
+			pq_expect(HEARTBEAT);
+			pq_reply(PQ_ROW("off"));
+			quiet();
+		}
+		pq_expect("LISTEN");
+		assert_in_range(now - asked, pauses[i],
+		    pauses[i] + HEARTBEAT_MS);
+		asked = now;
+		pq_reply(pq_refused());
+		quiet();
+	}
+	assert_int_equal(logged("ERROR the server refuses LISTEN: cannot "
+	    "execute LISTEN here; bookings are found by the sweep alone"), 1);
+	assert_int_equal(logged(LOST), 0);
+
+	/* A new session asks at once, and says nothing new. */
+	pq_break("gone");
+	assert_int_equal(next(), NOTIFICATIONS_LOST);
+	now += BACKOFF_MS;
+	to_subscribing();
+	pq_reply(pq_refused());
+	assert_int_equal(next(), NOTIFICATIONS_LISTENING);
+	assert_int_equal(logged("refuses LISTEN"), 1);
+
+	/* Granted at last: what was not heard is read from the table. */
+	now += 80000;
+	quiet();
+	pq_expect("LISTEN");
+	pq_reply(pq_command());
+	assert_int_equal(next(), NOTIFICATIONS_LISTENING);
+	assert_int_equal(logged("Started listening"), 1);
+	sleep_for(HEARTBEAT_MS);
+	quiet();
+	pq_expect(HEARTBEAT);
+}
+
+/* A server that hangs, at any stage, gives way to the next one. */
+static void
+test_several_hosts(void **state)
+{
+
+	(void)state;
+	notifications_free(n);
+	conf.database_url = "postgresql://192.0.2.1,192.0.2.2/d";
+	n = notifications_new(&conf);
+	conf.database_url = NULL;
+	assert_non_null(n);
+	to_connecting();
+	assert_non_null(strstr(pq.keywords, "hostaddr=192.0.2.1 "));
+	pq_poll(PGRES_POLLING_READING);
+	quiet();
+	assert_int_equal(sleeps(), 3000);
+	now += 3000;
+	quiet();
+	assert_non_null(strstr(pq.keywords, "hostaddr=192.0.2.2 "));
+	assert_int_equal(logged(LOST), 0);
+	pq_poll(PGRES_POLLING_OK);
+	quiet();
+	pq_expect("SET followup.daemon");
+
+	/* It lets us in and then closes the connection: the first one again. */
+	pq_break("gone");
+	assert_int_equal(next(), NOTIFICATIONS_LOST);
+	now += BACKOFF_MS;
+	to_idle();
+	assert_non_null(strstr(pq.keywords, "hostaddr=192.0.2.1 "));
+
+	/* One that worked is the first to be tried, unless it hangs by now. */
+	pq_break("gone");
+	assert_int_equal(next(), NOTIFICATIONS_LOST);
+	now += BACKOFF_MS;
+	to_idle();
+	assert_non_null(strstr(pq.keywords, "hostaddr=192.0.2.1 "));
+	now += HEARTBEAT_MS;
+	quiet();
+	pq_expect(HEARTBEAT);
+	now += ANSWER_MS;
+	assert_int_equal(next(), NOTIFICATIONS_LOST);
+	now += BACKOFF_MS;
+	to_connecting();
+	assert_non_null(strstr(pq.keywords, "hostaddr=192.0.2.2 "));
 }
 
 /* Another listener is active: this one stands by, then takes over. */
@@ -642,7 +793,7 @@ test_own_ghost(void **state)
 	quiet();
 	now += HEARTBEAT_MS;
 	quiet();
-	pq_expect("SELECT 1");
+	pq_expect(HEARTBEAT);
 	assert_int_equal(logged("standing by"), 0);
 }
 
@@ -765,10 +916,10 @@ test_query(void **state)
 	assert_string_equal(PQgetvalue(data.result, 0, 0), "found");
 	quiet();
 
-	/* It counts as a heartbeat. */
-	sleep_for(HEARTBEAT_MS);
+	/* It is no heartbeat: a read-only server answers it, too. */
+	sleep_for(HEARTBEAT_MS - 5);
 	quiet();
-	pq_expect("SELECT 1");
+	pq_expect(HEARTBEAT);
 	pq_reply(PQ_ROW("1"));
 	quiet();
 
@@ -886,6 +1037,9 @@ main(void)
 		T(pooler),
 		T(last_result_counts),
 		T(heartbeat),
+		T(read_only),
+		T(listen_refused),
+		T(several_hosts),
 		T(standby),
 		T(standby_is_success),
 		T(own_ghost),

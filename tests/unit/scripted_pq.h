@@ -3,6 +3,9 @@
 
 #include <sys/socket.h>
 
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +103,9 @@ static struct {
 	int nonblocking_fails;
 	int flush;		/* what PQflush returns */
 	int pid;
+	const char *read_only;	/* default_transaction_read_only */
+	const char *addresses[PQ_MAX];	/* of every name of a host */
+	int naddresses;
 	const char *encoding;	/* of the database */
 	PQnoticeProcessor notice;	/* as the program set it */
 	char keywords[1024];	/* "name=value " of the connection */
@@ -129,6 +135,14 @@ pq_begin(void)
 	pq.error = "";
 	pq.silent_after = pq.lost_after = -1;
 	pq.polling = PGRES_POLLING_OK;
+	pq.addresses[pq.naddresses++] = "192.0.2.1";
+
+	/* Nobody's own settings reach the program. */
+	(void)unsetenv("PGHOST");
+	(void)unsetenv("PGHOSTADDR");
+	(void)unsetenv("PGPORT");
+	(void)unsetenv("PGSERVICE");
+	(void)unsetenv("PGCONNECT_TIMEOUT");
 }
 
 /* Nothing may be left open. */
@@ -295,6 +309,47 @@ pq_check(const PGconn *conn)
 
 	assert_ptr_equal(conn, (const PGconn *)(const void *)&pq);
 	assert_int_equal(pq.open, 1);
+}
+
+/* The look-up of names; an address stands for itself. */
+int
+getaddrinfo(const char *name, const char *service,
+    const struct addrinfo *hints, struct addrinfo **list)
+{
+	struct sockaddr_in *address;
+	struct in_addr numeric;
+	int i, is_numeric = inet_pton(AF_INET, name, &numeric) == 1;
+
+	assert_null(service);
+	assert_int_equal(hints->ai_socktype, SOCK_STREAM);
+	*list = NULL;
+	if ((hints->ai_flags & AI_NUMERICHOST) && !is_numeric)
+		return (EAI_NONAME);
+	for (i = is_numeric ? 1 : pq.naddresses; i > 0; i--) {
+		struct addrinfo *a = calloc(1, sizeof(*a) + sizeof(*address));
+
+		assert_non_null(a);
+		address = (struct sockaddr_in *)(void *)(a + 1);
+		address->sin_family = AF_INET;
+		assert_int_equal(inet_pton(AF_INET, is_numeric ? name :
+		    pq.addresses[i - 1], &address->sin_addr), 1);
+		a->ai_addr = (struct sockaddr *)(void *)address;
+		a->ai_addrlen = sizeof(*address);
+		a->ai_next = *list;
+		*list = a;
+	}
+	return (*list != NULL ? 0 : EAI_NONAME);
+}
+
+void
+freeaddrinfo(struct addrinfo *list)
+{
+	struct addrinfo *next;
+
+	for (; list != NULL; list = next) {
+		next = list->ai_next;
+		free(list);
+	}
 }
 
 PGconn *
@@ -631,8 +686,8 @@ PQparameterStatus(const PGconn *conn, const char *name)
 {
 
 	pq_check(conn);
-	assert_string_equal(name, "server_encoding");
-	return (pq.encoding);
+	return (strcmp(name, "server_encoding") == 0 ? pq.encoding :
+	    pq.read_only);
 }
 
 PQnoticeProcessor

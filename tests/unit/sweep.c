@@ -483,6 +483,7 @@ test_busy(void **state)
 static void
 test_refused(void **state)
 {
+	int i;
 
 	(void)state;
 	sweep_request(s, now);
@@ -495,10 +496,24 @@ test_refused(void **state)
 	assert_int_equal(handed, FORWARDER_PAGE + 1);
 
 	/* Nobody is in a hurry, and it begins from the start. */
+	sweep_notified(s, now);
 	reads_after(INTERVAL_MS);
 	assert_string_equal(params[1], "-infinity");
 	answer(NULL, 0);
 	assert_int_equal(logged("ERROR the table could not be read"), 2);
+	sweep_notified(s, now);
+	reads_after(2 * INTERVAL_MS);
+	for (i = 4; i < 20; i *= 2) {
+		answer(pq_refused(), 0);
+		sweep_notified(s, now);
+		reads_after(i * INTERVAL_MS < 60000 ? i * INTERVAL_MS : 60000);
+	}
+
+	/* It works again: everything as before. */
+	answer(nothing(), 0);
+	assert_int_equal(logged("the table can be read again"), 1);
+	reads_after(INTERVAL_MS);
+	answer(pq_refused(), 0);
 	reads_after(INTERVAL_MS);
 }
 

@@ -1,0 +1,246 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libpq-fe.h>
+
+#include "bookings.h"
+#include "config.h"
+#include "db.h"
+
+#include "../unit/unit.h"
+
+/*
+ * The sweep's statement, against the server of tests/sql/run: which bookings
+ * it finds in tables of several shapes, and that no row keeps it from that.
+ */
+
+#define SCHEMA	"test_sweep"
+#define WINDOW	"86400"
+#define GRACE	"300"
+
+static struct config conf = { .schema = SCHEMA, .table = "lead_bookings" };
+static PGconn *conn;
+
+static void
+run(const char *sql)
+{
+	PGresult *result = PQexec(conn, sql);
+
+	if (PQresultStatus(result) != PGRES_COMMAND_OK &&
+	    PQresultStatus(result) != PGRES_TUPLES_OK)
+		fail_msg("%s: %s", sql, PQerrorMessage(conn));
+	PQclear(result);
+}
+
+/*
+ * Install into a new table: ${shape} is what psql is told of it, ${alter} what
+ * is done to it before.
+ */
+static void
+install(const char *shape, const char *alter)
+{
+	char *command;
+
+	assert_true(asprintf(&command, "psql -X -q -v ON_ERROR_STOP=1 "
+	    "-v schema=" SCHEMA " %s -f tests/sql/lib/app.psql -c \"%s\" "
+	    "-f sql/create-booking-cloud-task-trigger.sql >/dev/null 2>&1",
+	    shape, alter) > 0);
+	/* What runs is fixed.  NOLINTNEXTLINE(cert-env33-c) */
+	if (system(command) != 0)
+		fail_msg("%s", command);
+	free(command);
+
+	/* As the listener does; and what the test writes fires no trigger. */
+	conn = PQconnectdb("dbname=followup");
+	run(db_session_sql());
+	run("SET session_replication_role = replica");
+	run("ALTER TABLE " SCHEMA ".lead_bookings "
+	    "ALTER task_name SET DEFAULT 'its task'");
+}
+
+static int
+end(void **state)
+{
+
+	(void)state;
+	run("DROP SCHEMA " SCHEMA " CASCADE");
+	PQfinish(conn);
+	return (0);
+}
+
+/*
+ * Booking number ${n} (two digits) with the values ${values} of ${columns}.
+ */
+static void
+insert(const char *n, const char *columns, const char *values)
+{
+	char *sql;
+
+	assert_true(asprintf(&sql, "INSERT INTO " SCHEMA ".lead_bookings "
+	    "(id, %s) VALUES ('00000000-0000-4000-8000-0000000000%s', %s)",
+	    columns, n, values) > 0);
+	run(sql);
+	free(sql);
+}
+
+/* The sweep finds the bookings with these numbers, in order. */
+static void
+finds(const char *numbers)
+{
+	static const char *const start[] = { BOOKINGS_SWEEP_START };
+	const char *params[] = { WINDOW, start[0], start[1], "1000", GRACE };
+	char *sql = bookings_sweep_sql(&conf), found[256] = "";
+	PGresult *result = PQexecParams(conn, sql, 5, NULL, params, NULL,
+	    NULL, 0);
+	int n, row;
+
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		fail_msg("%s", PQerrorMessage(conn));
+
+	/* The overdue ones come in no order. */
+	for (n = 0; n < 100; n++) {
+		for (row = 0; row < PQntuples(result); row++) {
+			if (strtol(PQgetvalue(result, row, 0) + 34,
+			    NULL, 10) == n)
+				(void)snprintf(&found[strlen(found)], 8,
+				    "%s%02d", *found != '\0' ? " " : "", n);
+		}
+	}
+	PQclear(result);
+	free(sql);
+	assert_string_equal(found, numbers);
+}
+
+/* A table that has nothing but what is required. */
+static void
+three_columns(void **state)
+{
+
+	(void)state;
+	install("", "ALTER TABLE " SCHEMA ".lead_bookings "
+	    "DROP tenant_id, DROP lead_id, DROP assigned_user_id, "
+	    "DROP timezone, DROP notes, DROP is_deleted, DROP created_at");
+	insert("01", "scheduled_at", "now() + interval '1 h'");
+	insert("02", "scheduled_at, task_status, task_scheduled_at",
+	    "now() - interval '1 h', 'scheduled', now() - interval '1 h'");
+	finds("01 02");
+}
+
+/* What a row may have in it that is not to be evaluated. */
+static void
+hostile_rows(void **state)
+{
+
+	(void)state;
+	install("-v due=timestamp", "CREATE TYPE " SCHEMA ".odd AS (v text); "
+	    "CREATE FUNCTION " SCHEMA ".raise(" SCHEMA ".odd) RETURNS text "
+	    "LANGUAGE plpgsql AS 'BEGIN RAISE ''no''; END'; "
+	    "CREATE CAST (" SCHEMA ".odd AS text) WITH FUNCTION " SCHEMA
+	    ".raise; ALTER TABLE " SCHEMA ".lead_bookings "
+	    "DROP tenant_id, ADD tenant_id " SCHEMA ".odd, "
+	    "DROP is_deleted, ADD is_deleted text");
+	run("CREATE OR REPLACE FUNCTION " SCHEMA ".followup_due_at(booking "
+	    SCHEMA ".lead_bookings) RETURNS timestamptz LANGUAGE plpgsql "
+	    "AS $$BEGIN RAISE 'no'; END$$");
+	insert("01", "scheduled_at, tenant_id", "now(), ROW('x')");
+	insert("02", "scheduled_at, is_deleted", "now(), 'maybe'");
+	insert("03", "scheduled_at, is_deleted", "now(), 'true'");
+	insert("04", "scheduled_at, timezone", "now(), 'Mars/Base'");
+	insert("05", "scheduled_at", "'infinity'");
+	insert("06", "scheduled_at", "'-infinity'");
+	insert("07", "scheduled_at", "NULL");
+	insert("08", "scheduled_at", "'4713-01-01 BC'");
+	insert("09", "scheduled_at", "'294276-12-31'");
+	insert("10", "scheduled_at, task_status, task_scheduled_at, timezone",
+	    "now(), 'scheduled', 'infinity', 'Asia/Kolkata'");
+	insert("11", "scheduled_at, task_status, task_scheduled_at, timezone",
+	    "now(), 'scheduled', '-infinity', ''");
+	insert("12", "scheduled_at, task_status, task_scheduled_at, timezone",
+	    "'-infinity', 'scheduled', now(), 'Asia/Kolkata'");
+	insert("13", "scheduled_at, task_status", "now() - interval '1 h', "
+	    "'scheduled'");
+	finds("01 02 04 10 11 13");
+}
+
+/* Where the due time is known, the window and the horizon hold to the hour. */
+static void
+due_times(void **state)
+{
+
+	(void)state;
+	install("", "SELECT 1");
+	insert("01", "scheduled_at", "now() - interval '25 h'");
+	insert("02", "scheduled_at", "now() - interval '23 h'");
+	insert("03", "scheduled_at", "now() + interval '718 h'");
+	insert("04", "scheduled_at", "now() + interval '720 h'");
+	insert("05", "scheduled_at, is_deleted", "now(), true");
+	insert("06", "scheduled_at, booking_type", "now(), 'meeting'");
+	insert("07", "scheduled_at, task_status", "now(), 'executed'");
+
+	/* Scheduled: overdue; within its grace; moved, near and far; as due. */
+	insert("11", "scheduled_at, task_status, task_scheduled_at",
+	    "now() - interval '6 min', 'scheduled', now() - interval '6 min'");
+	insert("12", "scheduled_at, task_status, task_scheduled_at",
+	    "now() - interval '4 min', 'scheduled', now() - interval '4 min'");
+	insert("13", "scheduled_at, task_status, task_scheduled_at",
+	    "now() + interval '9 min', 'scheduled', now() + interval '9 h'");
+	insert("14", "scheduled_at, task_status, task_scheduled_at",
+	    "now() + interval '2 h', 'scheduled', now() + interval '9 h'");
+	insert("15", "scheduled_at, task_status, task_scheduled_at",
+	    "now() + interval '9 min', 'scheduled', now() + interval '9 min'");
+	finds("02 03 11 13");
+
+	/* Tried again later, and given up although the row does not say so. */
+	run("INSERT INTO " SCHEMA ".followup_failures (booking_id, stage, "
+	    "attempts, error, next_attempt_at, dead_at) SELECT id, 'schedule', "
+	    "1, 'e', CASE WHEN id::text ~ '2$' THEN now() + interval '1 min' "
+	    "END, CASE WHEN id::text !~ '2$' THEN now() END FROM " SCHEMA
+	    ".lead_bookings WHERE id::text !~ '3$'");
+	finds("03 13");
+}
+
+/* A zone can only widen it, and nothing beyond the horizon is found. */
+static void
+zones(void **state)
+{
+
+	(void)state;
+	install("-v due=timestamp", "SELECT 1");
+	insert("01", "scheduled_at, timezone",
+	    "now() - interval '25 h', 'America/Los_Angeles'");
+	insert("02", "scheduled_at", "now() - interval '25 h'");
+	insert("03", "scheduled_at, timezone", "now() - interval '23 h', ' '");
+	insert("04", "scheduled_at, timezone",
+	    "now() + interval '718 h', 'America/Los_Angeles'");
+	insert("05", "scheduled_at", "now() + interval '718 h'");
+	insert("06", "scheduled_at, timezone",
+	    "now() + interval '702 h', 'Asia/Kolkata'");
+	insert("07", "scheduled_at", "now() + interval '720 h'");
+
+	/* Scheduled for what the row says there; and for a day later. */
+	insert("11", "scheduled_at, timezone, task_status, task_scheduled_at",
+	    "now() + interval '5.5 h', 'Asia/Kolkata', 'scheduled', now()");
+	insert("12", "scheduled_at, timezone, task_status, task_scheduled_at",
+	    "now() + interval '5.5 h', 'Asia/Kolkata', 'scheduled', "
+	    "now() + interval '1 day'");
+	insert("13", "scheduled_at, timezone, task_status, task_scheduled_at",
+	    "now() + interval '5.5 h', 'Asia/Kolkata', 'scheduled', "
+	    "now() - interval '6 min'");
+	finds("01 03 05 06 12 13");
+}
+
+#define TEST(name)	cmocka_unit_test_teardown(name, end)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(three_columns),
+		TEST(hostile_rows),
+		TEST(due_times),
+		TEST(zones),
+	};
+
+	return (cmocka_run_group_tests_name("sweep", tests, NULL, NULL));
+}
