@@ -221,4 +221,10 @@ SELECT format(CASE CASE kind
         '--grant-to %1$s' END, :'grant_to', privilege, name)
 FROM object;
 \endif
+
+-- What all of this is for.
+\ir part-rehearsal.sql
+SELECT CASE WHEN (line -> 'ok')::boolean THEN 'ok ' ELSE 'not ok ' END
+    || regexp_replace(line ->> 'text', '\s+', ' ', 'g')
+FROM jsonb_array_elements(current_setting('followup.rehearsed')::jsonb) AS line;
 ROLLBACK;

@@ -410,3 +410,5 @@ bookings_check(struct bookings *b, char *missing, size_t len)
 	}
 	return (outcome);
 }
+
+const struct bookings_sql *const bookings_statements[] = { &check_sql, NULL };

@@ -1,0 +1,206 @@
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "booking.h"
+#include "booking_state.h"
+#include "bookings.h"
+#include "config.h"
+#include "db.h"
+#include "dead_letters.h"
+
+#include "unit.h"
+
+/*
+ * The rehearsal of install and verify (sql/part-rehearsal.sql) runs the
+ * daemons' own statements, on machines that have nothing but psql.  They come
+ * from sql/part-statements.sql, which this program prints when it is called
+ * with the argument "print" (make statements), and otherwise holds against
+ * the statements of this build.
+ */
+
+#define STATEMENTS	"sql/part-statements.sql"
+#define REHEARSAL	"sql/part-rehearsal.sql"
+
+/* Where lines are broken; one more column is for the quote of a literal. */
+#define WIDTH		78
+
+static const struct bookings_sql *const *const lists[] = {
+	bookings_statements, booking_statements, booking_state_statements,
+	dead_letters_statements,
+};
+
+/* Everything of ${f} up to its end, as a string to be freed. */
+static char *
+slurp(FILE *f)
+{
+	char *text = NULL;
+	size_t size = 0, len;
+	FILE *out = open_memstream(&text, &size);
+	char buf[4096];
+
+	assert_non_null(f);
+	assert_non_null(out);
+	while ((len = fread(buf, 1, sizeof(buf), f)) > 0)
+		assert_int_equal(fwrite(buf, 1, len, out), len);
+	assert_int_equal(fclose(out), 0);
+	(void)fclose(f);
+	return (text);
+}
+
+/* The length of the name at ${sql} as the sweep has it expanded, or 0. */
+static size_t
+name_at(const char *sql, const char **name)
+{
+
+	*name = "{T}";
+	if (strncmp(sql, "\"{S}\".\"{T}\"", 11) == 0)
+		return (11);
+	*name = "{S}";
+	return (strncmp(sql, "\"{S}\"", 5) == 0 ? 5 : 0);
+}
+
+/* ${sql} in lines: within a literal it is broken into two. */
+static void
+print_sql(FILE *f, const char *name, const char *sql)
+{
+	const char *p, *insert;
+	size_t column = 4, next, skip;
+	int quoted = 0;
+
+	(void)fprintf(f, "('%s', $statement$\n    ", name);
+	for (p = sql; *p != '\0'; p++) {
+		if ((skip = name_at(p, &insert)) != 0) {
+			(void)fputs(insert, f);
+			column += strlen(insert);
+			p += skip - 1;
+			continue;
+		}
+		if (*p == '\'')
+			quoted = !quoted;
+		next = *p == ' ' ? strcspn(p + 1, " ") : 0;
+		if (column + 1 + next < WIDTH || next == 0) {
+			(void)fputc(*p, f);
+			column++;
+		} else {
+			(void)fputs(quoted ? " '\n    '" : "\n    ", f);
+			column = quoted ? 5 : 4;
+		}
+	}
+	(void)fputs("\n$statement$)", f);
+}
+
+/* The whole of STATEMENTS. */
+static void
+print(FILE *f)
+{
+	const struct config conf = { .schema = "{S}", .table = "{T}" };
+	const struct bookings_sql *const *list;
+	char *sweep = bookings_sweep_sql(&conf);
+	size_t i;
+
+	assert_non_null(sweep);
+	(void)fprintf(f, "-- part-statements.sql: the statements of the "
+	    "daemons, for the rehearsal.  It is\n"
+	    "-- printed from their sources: change those, and run `make "
+	    "statements`.\n\n"
+	    "SELECT pg_catalog.jsonb_object_agg(name, pg_catalog.replace(text, "
+	    "'{H}',\n    $$interval '%d s'$$)) AS followup_statements\n"
+	    "FROM (VALUES\n", BOOKINGS_HORIZON);
+	print_sql(f, "session", db_session_sql());
+	(void)fputs(",\n", f);
+	print_sql(f, "sweep", sweep);
+	for (i = 0; i < NITEMS(lists); i++) {
+		for (list = lists[i]; *list != NULL; list++) {
+			(void)fputs(",\n", f);
+			print_sql(f, (*list)->name, (*list)->text);
+		}
+	}
+	(void)fputs(") AS statement (name, text)\n\\gset\n", f);
+	free(sweep);
+}
+
+/* What is rehearsed is what this build runs. */
+static void
+test_current(void **state)
+{
+	char *want, *have;
+	FILE *f = tmpfile();
+
+	(void)state;
+	assert_non_null(f);
+	print(f);
+	rewind(f);
+	want = slurp(f);
+	have = slurp(fopen(STATEMENTS, "r"));
+	if (strcmp(have, want) != 0)
+		fail_msg("the statements have changed: run `make statements`");
+	free(have);
+	free(want);
+}
+
+/* How many statements the sources in ${folder} define. */
+static size_t
+defined_in(const char *folder)
+{
+	static const char definition[] = "static const struct bookings_sql ";
+	struct dirent *entry;
+	char path[512], *text, *p;
+	DIR *dir = opendir(folder);
+	size_t n = 0;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir)) != NULL) {
+		if (strstr(entry->d_name, ".c") == NULL)
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/%s", folder,
+		    entry->d_name);
+		text = slurp(fopen(path, "r"));
+		for (p = text; (p = strstr(p, definition)) != NULL; p++)
+			n++;
+		free(text);
+	}
+	(void)closedir(dir);
+	return (n);
+}
+
+/* No statement is left out of the lists, nor out of the rehearsal. */
+static void
+test_complete(void **state)
+{
+	const struct bookings_sql *const *list;
+	char *rehearsal = slurp(fopen(REHEARSAL, "r")), call[64];
+	size_t i, listed = 0;
+
+	(void)state;
+	for (i = 0; i < NITEMS(lists); i++) {
+		for (list = lists[i]; *list != NULL; list++) {
+			listed++;
+			(void)snprintf(call, sizeof(call), "\"%s\"",
+			    (*list)->name);
+			if (strstr(rehearsal, call) == NULL)
+				fail_msg("\"%s\" is not rehearsed",
+				    (*list)->name);
+		}
+	}
+	assert_int_equal(listed, defined_in("cgi/lib") +
+	    defined_in("cgi/schedule") + defined_in("cgi/execute") +
+	    defined_in("listener"));
+	free(rehearsal);
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_current),
+		cmocka_unit_test(test_complete),
+	};
+
+	if (argc > 1 && strcmp(argv[1], "print") == 0) {
+		print(stdout);
+		return (0);
+	}
+	return (cmocka_run_group_tests(tests, NULL, NULL));
+}
