@@ -61,6 +61,8 @@ DO $$BEGIN RAISE EXCEPTION 'another install is running on this database'
 \ir part-shape.sql
 \ir part-bodies.sql
 \ir part-definitions.sql
+\ir part-fit.sql
+\ir part-preflight.sql
 
 -- Make it so.
 \ir part-columns.sql
@@ -68,6 +70,24 @@ DO $$BEGIN RAISE EXCEPTION 'another install is running on this database'
 \ir part-tables.sql
 \ir part-triggers.sql
 \ir part-grants.sql
+
+-- Nothing stays that does not work.
+\ir part-rehearsal.sql
+DO $$BEGIN
+    IF current_setting('followup.rehearsed')::jsonb @> '[{"ok": false}]' THEN
+        RAISE EXCEPTION USING MESSAGE = (SELECT string_agg(line ->> 'text',
+                E'\n') FROM jsonb_array_elements(current_setting(
+                'followup.rehearsed')::jsonb) AS line
+            WHERE NOT (line -> 'ok')::boolean),
+            HINT = 'nothing was changed';
+    END IF;
+END$$;
+SELECT coalesce((SELECT line ->> 'text' FROM jsonb_array_elements(
+    current_setting('followup.rehearsed')::jsonb) AS line
+    WHERE line ->> 'text' LIKE '%nothing was rehearsed%'), '')
+    AS followup_unrehearsed, current_setting('followup.rehearsed')
+    LIKE '%nothing was rehearsed%' AS followup_warn
+\gset
 COMMIT;
 \ir part-index.sql
 
@@ -76,6 +96,9 @@ SELECT pg_catalog.pg_advisory_unlock(7382912092064737639) AS followup_unused
 \if :followup_ours
 \else
 \echo kept :"schema".followup_call_request(uuid): this deployment has its own
+\endif
+\if :followup_warn
+\echo :followup_unrehearsed
 \endif
 \echo follow-up scheduling is installed on :"schema".:"table"
 \set QUIET :followup_quiet

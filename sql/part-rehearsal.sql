@@ -23,17 +23,18 @@ DECLARE
     -- is the name of a value below, or stands for itself.
     steps constant jsonb := $json$[
 ["a new booking is found", [
-  ["check", ["schema", "quoted_schema", "quoted_table"], null, {}],
   ["sweep", ["86400", "place", "zero", "100", null], "id", {}],
   ["try lock", ["ids", "schedule"], "true", {}],
   ["read", ["ids"], "true", {}],
   ["unlock", ["ids", "schedule"], "1", {}]]],
 ["a booking is scheduled, and its task goes", [
+  ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys"], "id",
     {"task_status": "scheduled", "task_name": "name",
     "task_scheduled_at": "due", "idempotency_key": "key"}],
   ["task gone", ["id", "name"], "1",
     {"task_status": "pending", "task_name": null, "task_scheduled_at": null}],
+  ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled", ["ids", "names", "dues", "keys"], "id",
     {"task_status": "scheduled", "task_name": "name",
     "task_scheduled_at": "due", "idempotency_key": "key"}],
@@ -43,11 +44,13 @@ DECLARE
   ["obsolete later", ["id", "1"], "1", {}],
   ["obsolete deleted", ["name"], "1", {}]]],
 ["a booking that the application moves starts anew", [
+  ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys"], "id",
     {"task_status": "scheduled"}],
   ["move", [], null, {"task_status": "pending", "task_name": null}],
   ["obsolete deleted", ["name"], "1", {}]]],
 ["a call fails, and is tried again", [
+  ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys"], "id",
     {"task_status": "scheduled"}],
   ["begun", ["id", "due"], "request", {"execution_attempts": "1"}],
@@ -60,10 +63,12 @@ DECLARE
   ["retry", ["id"], "1", {"task_status": "pending", "task_name": null,
     "execution_attempts": "0", "last_execution_error": null}]]],
 ["a booking is cancelled", [
+  ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys"], "id",
     {"task_status": "scheduled"}],
   ["cancel", ["id"], "1", {"task_status": "cancelled", "task_name": null}]]],
 ["a booking is executed", [
+  ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys"], "id",
     {"task_status": "scheduled"}],
   ["begun", ["id", "due"], "request", {"execution_attempts": "1"}],
@@ -79,10 +84,11 @@ DECLARE
     s constant text := quote_ident(given ->> 'schema');
     t constant text := s || '.' || quote_ident(given ->> 'table');
     tab constant oid := to_regclass(t);
+    types constant text[] := given ->> 'types';
     me constant text := current_user;
     role constant text := coalesce(nullif(given ->> 'role', ''), me);
     actor text := role;             -- whom we can rehearse as
-    b constant text := gen_random_uuid();
+    b text := gen_random_uuid();
     due constant timestamp := date_trunc('second',
         now() AT TIME ZONE 'UTC') + interval '1 hour 0.123456 s';
     path text;                      -- the application's search_path
@@ -97,6 +103,7 @@ DECLARE
     mode text;
     type text;
     plain boolean := false;
+    is_ours boolean;
     made boolean := false;
     replaced constant boolean := EXISTS (SELECT FROM pg_proc p
         WHERE p.oid = to_regprocedure(s || '.followup_call_request(uuid)')
@@ -158,7 +165,7 @@ BEGIN
         FOREACH path IN ARRAY ARRAY['DEFAULT', s || ', public'] LOOP
             FOREACH mode IN ARRAY ARRAY['lead', 'least', 'copy',
                 'required'] LOOP
-                FOREACH type IN ARRAY (given ->> 'types')::text[] LOOP
+                FOREACH type IN ARRAY types LOOP
                 BEGIN
                     CONTINUE WHEN mode = 'lead' AND lead IS NULL;
                     EXECUTE 'SET LOCAL search_path TO ' || path;
@@ -180,11 +187,14 @@ BEGIN
                         WHEN a.attname = 'lead_id' AND mode = 'lead'
                             THEN quote_literal(lead)
                         WHEN mode IN ('copy', 'required') AND NOT is_unique
+                            AND a.attname NOT IN ('is_deleted', 'deleted_at')
                             THEN 'r.' || quote_ident(a.attname)
                         WHEN f.rel IS NOT NULL THEN format('(SELECT f.%I '
                             'FROM %s f LIMIT 1)', f.col, f.rel)
                         ELSE quote_literal(CASE y.typcategory
-                            WHEN 'N' THEN '1' WHEN 'B' THEN 'false'
+                            WHEN 'N' THEN CASE a.attname
+                                WHEN 'is_deleted' THEN '0' ELSE '1' END
+                            WHEN 'B' THEN 'false'
                             WHEN 'D' THEN due::text WHEN 'T' THEN '1 hour'
                             WHEN 'A' THEN '{}' WHEN 'I' THEN '127.0.0.1'
                             WHEN 'R' THEN 'empty' WHEN 'V' THEN '0'
@@ -206,7 +216,8 @@ BEGIN
                         = coalesce(nullif(d.typbasetype, 0), d.oid),
                     LATERAL (SELECT EXISTS (SELECT FROM pg_index i
                         WHERE i.indrelid = tab AND i.indisunique
-                            AND i.indkey[0] = a.attnum) AS is_unique) AS u
+                            AND i.indkey[0] = a.attnum
+                            AND i.indnkeyatts = 1) AS is_unique) AS u
                     LEFT JOIN LATERAL (SELECT k.confrelid::regclass AS rel,
                             g.attname AS col
                         FROM pg_constraint k JOIN pg_attribute g
@@ -221,7 +232,9 @@ BEGIN
                         AND (a.attname IN ('id', 'booking_type',
                             'scheduled_at', 'timezone')
                         OR (a.attname = 'lead_id' AND mode = 'lead')
-                        OR mode = 'copy' OR ((a.attnotnull OR d.typnotnull)
+                        OR (mode = 'copy' AND NOT is_unique AND a.attname
+                            NOT IN ('is_deleted', 'deleted_at'))
+                        OR ((a.attnotnull OR d.typnotnull)
                         AND NOT a.atthasdef AND a.attidentity = ''))
                     ) AS columns;
                     EXECUTE setting;
@@ -253,23 +266,55 @@ BEGIN
             END LOOP;
         END LOOP;
 
-        -- A booking that cannot be made up proves nothing, unless what refuses
-        -- it is a rule for our columns, or the whole server.
+        -- What refuses it may be a rule for our columns, or the server;
+        -- otherwise another booking will do, as if it were new.
         IF NOT made THEN
-            lines := lines || jsonb_build_object('ok', NOT (
-                code IN ('25006', '42501') OR actual = ANY (ours)
-                OR EXISTS (SELECT FROM pg_constraint k JOIN pg_attribute a
-                    ON a.attrelid = tab AND a.attnum = ANY (k.conkey)
-                    WHERE k.conrelid = tab AND k.conname = culprit
-                        AND a.attname = ANY (ours))), 'text', format(
-                'no booking could be made up, so nothing was rehearsed: %s: '
-                '%s', reason, CASE WHEN code = '25006' THEN 'run this on the '
-                    'primary server'
+            is_ours := coalesce(code IN ('25006', '42501')
+                OR actual = ANY (ours) OR EXISTS (SELECT FROM pg_constraint k
+                JOIN pg_attribute a ON a.attrelid = tab
+                    AND a.attnum = ANY (k.conkey)
+                WHERE k.conrelid = tab AND k.conname = culprit
+                    AND a.attname = ANY (ours)), false);
+        END IF;
+        IF NOT made AND NOT is_ours THEN
+        BEGIN
+            PERFORM set_config('followup.daemon', 'on', true);
+            EXECUTE format('UPDATE %1$s b SET booking_type = %2$L, '
+                'scheduled_at = %3$L, task_status = ''pending'', '
+                'task_name = NULL, task_scheduled_at = NULL, '
+                'executed_at = NULL, execution_attempts = 0, '
+                'last_execution_error = NULL, idempotency_key = NULL '
+                'WHERE b.id = (SELECT o.id FROM %1$s o '
+                'WHERE coalesce(to_jsonb(o) ->> ''is_deleted'', ''false'') '
+                'IN (''false'', ''0'') AND to_jsonb(o) ->> ''deleted_at'' '
+                'IS NULL LIMIT 1 FOR UPDATE SKIP LOCKED) '
+                'RETURNING b.id, b.scheduled_at::text, jsonb_build_object('
+                '''status'', b.task_status::text, '
+                '''tenant'', to_jsonb(b) ->> ''tenant_id'')', t,
+                types[1], due || '+00')
+            INTO STRICT b, place, have;
+            FOREACH culprit IN ARRAY ARRAY['failures', 'attempts',
+                'obsolete_tasks']
+            LOOP
+                EXECUTE format('DELETE FROM %s.followup_%s '
+                    'WHERE booking_id = $1::uuid', s, culprit) USING b;
+            END LOOP;
+            PERFORM set_config('followup.daemon', '', true);
+            path := 'DEFAULT';
+            made := true;
+        EXCEPTION WHEN OTHERS THEN
+            NULL;
+        END;
+        END IF;
+        IF NOT made THEN
+            lines := lines || jsonb_build_object('ok', NOT is_ours, 'text',
+                format('no booking could be made up, so nothing was '
+                'rehearsed: %s: %s', reason, CASE
+                WHEN code = '25006' THEN 'run this on the primary server'
                 WHEN code = '42501' THEN 'run this as the owner of the table'
-                WHEN actual = ANY (ours) OR culprit <> '' THEN 'let the '
-                    'columns of followup-trigger have their defaults, and '
-                    'task_status each of pending, scheduled, executed, '
-                    'cancelled and failed'
+                WHEN is_ours THEN 'let the columns of followup-trigger have '
+                    'their defaults, and task_status be each of pending, '
+                    'scheduled, executed, cancelled and failed'
                 ELSE 'run followup-trigger verify again when there are '
                     'bookings' END));
         ELSIF have ->> 'status' IS DISTINCT FROM 'pending' THEN
@@ -287,8 +332,7 @@ BEGIN
             -- characters, a location of 23, a queue of 100.  The key holds the
             -- tenant's id, which may be long where it is no UUID.
             value := jsonb_build_object('id', b, 'ids', '{' || b || '}',
-                'schema', given ->> 'schema', 'quoted_schema', s,
-                'quoted_table', t, 'place', place,
+                'place', place,
                 'zero', '00000000-0000-0000-0000-000000000000',
                 'task', 'followup-' || b || '-4102444800-2',
                 'tenant', have ->> 'tenant', 'key', rpad('followup:' || b,
@@ -319,7 +363,7 @@ BEGIN
                 -- and role, and by its own.
                 SELECT format('SET LOCAL search_path TO %s', CASE
                     WHEN EXISTS (SELECT FROM pg_db_role_setting
-                        WHERE setrole = session_user::regrole)
+                        WHERE setrole = quote_ident(session_user)::regrole)
                     THEN '"$user", public' ELSE 'DEFAULT' END) INTO setting;
                 EXECUTE format('SET LOCAL ROLE %I', actor);
                 EXECUTE setting;
@@ -328,7 +372,7 @@ BEGIN
                     FROM pg_db_role_setting, unnest(setconfig) AS c
                     WHERE setdatabase IN (0, (SELECT oid FROM pg_database
                             WHERE datname = current_database()))
-                        AND setrole IN (0, actor::regrole)
+                        AND setrole IN (0, quote_ident(actor)::regrole)
                     ORDER BY setrole <> 0, setdatabase <> 0
                 LOOP
                     BEGIN
@@ -338,6 +382,13 @@ BEGIN
                     END;
                 END LOOP;
                 EXECUTE given -> 'statements' ->> 'session';
+                IF current_setting('default_transaction_read_only')::boolean
+                THEN
+                    reason := format('sessions of %I are read-only: ALTER '
+                        'ROLE %1$I SET default_transaction_read_only = off',
+                        actor);
+                    RAISE EXCEPTION USING ERRCODE = 'FU001';
+                END IF;
 
                 EXECUTE format('SELECT (extract(epoch FROM '
                     '%s.followup_due_at(b)) * 1000000)::bigint '
@@ -375,6 +426,10 @@ BEGIN
                                 replace(replace(given -> 'statements'
                                 ->> (step ->> 0), '{S}', s), '{T}', t));
                         END IF;
+
+                        -- Before the index is made, this one reads the table.
+                        CONTINUE WHEN step ->> 0 = 'sweep' AND to_regclass(
+                            s || '.followup_bookings_due_idx') IS NULL;
                         SELECT format('EXECUTE %I (%s)', culprit, string_agg(
                             quote_nullable(coalesce(value ->> p.word, p.word)),
                             ', ' ORDER BY p.n))
@@ -387,9 +442,7 @@ BEGIN
 
                     -- What it returned, and what it left.
                     wanted := coalesce(value ->> (step ->> 2), step ->> 2);
-                    IF step ->> 0 = 'check' AND actual IS NOT NULL THEN
-                        reason := actual;
-                    ELSIF wanted = 'request' THEN
+                    IF wanted = 'request' THEN
                         -- A function of the deployment's own may refuse a
                         -- booking that is made up.
                         IF coalesce(jsonb_typeof(actual::jsonb), CASE
@@ -476,6 +529,10 @@ BEGIN
                         WHEN code IN ('42P01', '42703', '42883', '3F000')
                             AND context NOT LIKE 'PL/pgSQL%'
                             THEN 'run followup-trigger install'
+                        WHEN code IN ('42P01', '42883') THEN format('let '
+                            'that function name its objects with their '
+                            'schemas, or ALTER ROLE %I SET search_path to '
+                            'where they are', role)
                         ELSE format('see to what raises it, for it does so to '
                             '%I too', role) END);
                 END IF;

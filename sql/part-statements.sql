@@ -53,21 +53,6 @@ $statement$),
     ALL SELECT id, tenant_id, NULL FROM overdue UNION ALL SELECT id,
     tenant_id, place FROM pending
 $statement$),
-('check', $statement$
-    SELECT CASE WHEN to_regnamespace($2) IS NULL THEN 'the schema does not '
-    'exist: check POSTGRES_SCHEMA' WHEN NOT has_schema_privilege($1, 'USAGE')
-    THEN 'the role may not use the schema: run followup-trigger install '
-    '--grant-to with it' WHEN to_regclass($3) IS NULL THEN 'the bookings '
-    'table does not exist: check FOLLOWUP_TABLE' WHEN to_regclass($2 ||
-    '.followup_failures') IS NULL OR NOT EXISTS (SELECT FROM pg_trigger g
-    WHERE g.tgrelid = to_regclass($3) AND g.tgname =
-    'trigger_schedule_followup_cloud_task') THEN 'the trigger is not '
-    'installed: run followup-trigger install' WHEN NOT
-    has_table_privilege($3, 'SELECT') OR NOT has_column_privilege($3,
-    'task_status', 'UPDATE') OR NOT has_table_privilege($2 ||
-    '.followup_failures', 'INSERT') THEN 'the role lacks grants: run '
-    'followup-trigger install --grant-to with it' END
-$statement$),
 ('read', $statement$
     SELECT b.id IS NOT NULL, b.task_status, b.tenant_id, b.lead_id,
     b.assigned_user_id, b.booking_type, b.is_followup, b.is_deleted,

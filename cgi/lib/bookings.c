@@ -410,5 +410,3 @@ bookings_check(struct bookings *b, char *missing, size_t len)
 	}
 	return (outcome);
 }
-
-const struct bookings_sql *const bookings_statements[] = { &check_sql, NULL };

@@ -131,9 +131,6 @@ const char *bookings_leader_sql(void);
  */
 enum db_outcome bookings_check(struct bookings *, char *, size_t);
 
-/* Its statement, for the rehearsal; NULL ends the list. */
-extern const struct bookings_sql *const bookings_statements[];
-
 /*
  * Parts that statements of several modules have in common.  In all of them
  * the row of the bookings table is b.

@@ -27,8 +27,7 @@
 #define WIDTH		78
 
 static const struct bookings_sql *const *const lists[] = {
-	bookings_statements, booking_statements, booking_state_statements,
-	dead_letters_statements,
+	booking_statements, booking_state_statements, dead_letters_statements,
 };
 
 /* Everything of ${f} up to its end, as a string to be freed. */
@@ -140,7 +139,10 @@ test_current(void **state)
 	free(want);
 }
 
-/* How many statements the sources in ${folder} define. */
+/*
+ * How many statements the sources in ${folder} define.  Those of bookings.c
+ * are the sweep, and questions that concern no booking.
+ */
 static size_t
 defined_in(const char *folder)
 {
@@ -152,7 +154,8 @@ defined_in(const char *folder)
 
 	assert_non_null(dir);
 	while ((entry = readdir(dir)) != NULL) {
-		if (strstr(entry->d_name, ".c") == NULL)
+		if (strstr(entry->d_name, ".c") == NULL ||
+		    strcmp(entry->d_name, "bookings.c") == 0)
 			continue;
 		(void)snprintf(path, sizeof(path), "%s/%s", folder,
 		    entry->d_name);
