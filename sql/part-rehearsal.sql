@@ -4,8 +4,9 @@
 -- found here, and not by bookings that are never called: rights, row level
 -- security, types, constraints, and the application's own triggers.
 --
--- In: schema, table, grant_to (empty: the current role).  Runs within a
--- transaction of the caller's, who has to see to its end.
+-- In: schema, table, grant_to (empty: a role that was granted the rights of the
+-- daemons before, or else the current role).  Runs within a transaction of the
+-- caller's, who has to see to its end.
 -- Out: the setting followup.rehearsed, a JSON array of {"ok", "text"}.
 
 \ir part-statements.sql
@@ -86,7 +87,14 @@ DECLARE
     tab constant oid := to_regclass(t);
     types constant text[] := given ->> 'types';
     me constant text := current_user;
-    role constant text := coalesce(nullif(given ->> 'role', ''), me);
+    -- Without a name it is one that install was given before.
+    role constant text := coalesce(nullif(given ->> 'role', ''), (
+        SELECT pg_get_userbyid(a.grantee)
+        FROM pg_proc p, aclexplode(p.proacl) a
+        WHERE p.oid = to_regprocedure(s || '.followup_retry(uuid)')
+            AND a.grantee NOT IN (0, p.proowner)
+            AND pg_has_role(me, a.grantee, 'MEMBER')
+        ORDER BY a.grantee LIMIT 1), me);
     actor text := role;             -- whom we can rehearse as
     b text := gen_random_uuid();
     due constant timestamp := date_trunc('second',
@@ -127,15 +135,16 @@ BEGIN
     END IF;
     SELECT string_agg(format('row level security of %s hides rows from %I%s: '
             'ALTER ROLE %2$I BYPASSRLS', c.oid::regclass, r.rolname,
-            CASE WHEN who.func IS NOT NULL THEN ', who owns '
-            || who.func::regprocedure ELSE '' END), '; ')
+            ', who owns ' || who.func), '; ')
     INTO reason
-    FROM (VALUES (tab, role::name, NULL::oid)
+    FROM (VALUES (tab, role::name, NULL)
         UNION ALL
-        SELECT rel, pg_get_userbyid(p.proowner), p.oid FROM pg_proc p,
-            unnest(ARRAY[tab, leads::oid]) AS rel
-        WHERE p.prosecdef AND p.oid = to_regprocedure(
-            s || '.followup_call_request(uuid)')) AS who (rel, name, func)
+        SELECT rel, pg_get_userbyid(p.proowner), min(p.oid::regprocedure::text)
+        FROM pg_proc p, unnest(ARRAY[tab, leads::oid]) AS rel
+        WHERE p.prosecdef AND p.pronamespace = to_regnamespace(s)
+            AND (p.proname = 'followup_call_request' OR (rel = tab
+            AND obj_description(p.oid, 'pg_proc') LIKE 'followup-scheduler%'))
+        GROUP BY rel, p.proowner) AS who (rel, name, func)
     JOIN pg_class c ON c.oid = who.rel
     JOIN pg_roles r ON r.rolname = who.name
     WHERE c.relrowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls
