@@ -90,15 +90,15 @@ SELECT coalesce((SELECT line ->> 'text' FROM jsonb_array_elements(
 \gset
 COMMIT;
 \ir part-index.sql
+\if :followup_warn
+\echo :followup_unrehearsed
+\endif
 
 SELECT pg_catalog.pg_advisory_unlock(7382912092064737639) AS followup_unused
 \gset
 \if :followup_ours
 \else
 \echo kept :"schema".followup_call_request(uuid): this deployment has its own
-\endif
-\if :followup_warn
-\echo :followup_unrehearsed
 \endif
 \echo follow-up scheduling is installed on :"schema".:"table"
 \set QUIET :followup_quiet

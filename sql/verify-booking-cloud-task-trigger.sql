@@ -79,35 +79,49 @@ SELECT CASE WHEN reason IS NULL THEN format('ok column %I.%I.%I %s', :'schema',
     ELSE format('not ok column %I.%I.%I: %s', :'schema', :'table', col,
         reason) END
 FROM :followup_columns_fit AS fit ORDER BY col;
-WITH needed (tab, col, type) AS (VALUES
-    ('followup_failures', 'booking_id', 'uuid'),
-    ('followup_failures', 'stage', 'text'),
-    ('followup_failures', 'tenant_id', 'text'),
-    ('followup_failures', 'attempts', 'integer'),
-    ('followup_failures', 'first_failed_at', 'timestamp with time zone'),
-    ('followup_failures', 'last_failed_at', 'timestamp with time zone'),
-    ('followup_failures', 'next_attempt_at', 'timestamp with time zone'),
-    ('followup_failures', 'http_status', 'integer'),
-    ('followup_failures', 'error', 'text'),
-    ('followup_failures', 'dead_at', 'timestamp with time zone'),
-    ('followup_attempts', 'booking_id', 'uuid'),
-    ('followup_attempts', 'begun_at', 'timestamp with time zone'),
-    ('followup_obsolete_tasks', 'task_name', 'text'),
-    ('followup_obsolete_tasks', 'booking_id', 'uuid'),
-    ('followup_obsolete_tasks', 'obsolete_at', 'timestamp with time zone'),
-    ('followup_obsolete_tasks', 'attempts', 'integer'),
-    ('followup_obsolete_tasks', 'next_attempt_at', 'timestamp with time zone')
+WITH needed (tab, col, kind, len) AS (VALUES
+    ('followup_failures', 'booking_id', 'uuid', 0),
+    ('followup_failures', 'stage', 'text', 9),
+    ('followup_failures', 'tenant_id', 'text', 36),
+    ('followup_failures', 'attempts', 'integer', 0),
+    ('followup_failures', 'first_failed_at', 'timestamp with time zone', 0),
+    ('followup_failures', 'last_failed_at', 'timestamp with time zone', 0),
+    ('followup_failures', 'next_attempt_at', 'timestamp with time zone', 0),
+    ('followup_failures', 'http_status', 'integer', 0),
+    ('followup_failures', 'error', 'text', 200),
+    ('followup_failures', 'dead_at', 'timestamp with time zone', 0),
+    ('followup_attempts', 'booking_id', 'uuid', 0),
+    ('followup_attempts', 'begun_at', 'timestamp with time zone', 0),
+    ('followup_obsolete_tasks', 'task_name', 'text', 200),
+    ('followup_obsolete_tasks', 'booking_id', 'uuid', 0),
+    ('followup_obsolete_tasks', 'obsolete_at', 'timestamp with time zone', 0),
+    ('followup_obsolete_tasks', 'attempts', 'integer', 0),
+    ('followup_obsolete_tasks', 'next_attempt_at',
+        'timestamp with time zone', 0)
+), found AS (
+    SELECT n.*, format('%I.%I.%I', :'schema', n.tab, n.col) AS name,
+        format_type(a.atttypid, a.atttypmod) AS type,
+        CASE WHEN a.attname IS NULL THEN 'missing: run followup-trigger '
+            'install'
+        WHEN n.kind = 'text' AND t.typcategory <> 'S'
+            OR n.kind = 'integer' AND a.atttypid NOT IN ('int2'::regtype,
+                'int4'::regtype, 'int8'::regtype)
+            OR n.kind NOT IN ('text', 'integer')
+            AND format_type(a.atttypid, NULL) <> n.kind
+            THEN format('is %s and must be %s: change its type',
+                format_type(a.atttypid, a.atttypmod), n.kind)
+        WHEN n.kind = 'text' AND a.atttypmod - 4 BETWEEN 0 AND n.len - 1
+            THEN format('is %s and too short, it takes %s characters: change '
+                'its type', format_type(a.atttypid, a.atttypmod), n.len)
+        END AS reason
+    FROM needed n LEFT JOIN pg_attribute a
+        ON a.attrelid = to_regclass(format('%I.%I', :'schema', n.tab))
+        AND a.attname = n.col AND NOT a.attisdropped
+    LEFT JOIN pg_type t ON t.oid = a.atttypid
 )
-SELECT format(CASE WHEN a.attname IS NULL
-        THEN 'not ok column %I.%I.%I: missing: run followup-trigger install'
-    WHEN format_type(a.atttypid, a.atttypmod) <> n.type
-        THEN 'not ok column %I.%I.%I: is %s and must be %s: change its type'
-    ELSE 'ok column %I.%I.%I %s' END, :'schema', n.tab, n.col,
-    format_type(a.atttypid, a.atttypmod), n.type)
-FROM needed n LEFT JOIN pg_attribute a
-    ON a.attrelid = to_regclass(format('%I.%I', :'schema', n.tab))
-    AND a.attname = n.col AND NOT a.attisdropped
-ORDER BY n.tab, n.col;
+SELECT CASE WHEN reason IS NULL THEN format('ok column %s %s', name, type)
+    ELSE format('not ok column %s: %s', name, reason) END
+FROM found ORDER BY name;
 
 -- The daemons write "ON CONFLICT" against these keys.
 SELECT CASE WHEN EXISTS (SELECT FROM pg_constraint c
