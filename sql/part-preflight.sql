@@ -26,6 +26,10 @@ FROM (
         'SCHEMA %2$I TO %1$I', current_user, :'schema')
     WHERE NOT has_schema_privilege(schema_oid, 'CREATE')
     UNION ALL
+    SELECT format('row level security of %s hides rows from %I, who owns our '
+        'functions then: ALTER ROLE %2$I BYPASSRLS', t, current_user)
+    WHERE row_security_active(tab)
+    UNION ALL
     -- The daemons' role.
     SELECT format('role "%s" does not exist: CREATE ROLE it, or name another '
         'one by --grant-to', :'grant_to')
