@@ -147,7 +147,7 @@ states="'pending', 'scheduled', 'executed', 'cancelled'"
 	    '"task_name"' 'let the column be NULL'
 	refused "ALTER TABLE $t ALTER tenant_id TYPE text,
 	    ADD task_status text DEFAULT 'pending',
-	    ADD idempotency_key varchar(200)" 'make the column longer'
+	    ADD idempotency_key varchar(200)" 'character varying(200)'
 	for column in 'task_status text' 'scheduled_at timestamp' \
 	    'is_deleted boolean' 'booking_type text'; do
 		refused "ALTER TABLE $t DROP COLUMN IF EXISTS ${column% *},
