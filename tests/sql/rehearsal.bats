@@ -70,7 +70,7 @@ works() {
 	# It knows the role that was granted the rights.
 	run "$trigger" verify
 	if [ "$status" -ne 0 ] ||
-	    [ "$(grep -c '^ok rehearsal as test_daemon: a ' <<<"$output")" -ne 6 ]
+	    [ "$(grep -c '^ok rehearsal as test_daemon: a ' <<<"$output")" -lt 6 ]
 	then
 		echo "$1; $2:"
 		grep -e rehears -e '^not' <<<"$output"
