@@ -414,15 +414,26 @@ BEGIN
 
                 FOR step IN SELECT jsonb_array_elements(scenario -> 1) LOOP
                     IF step ->> 0 = 'move' THEN
-                        -- This one is the application's.
+                        -- This one is the application's, with the
+                        -- search_path that its triggers need.
                         EXECUTE format('SET LOCAL ROLE %I', me);
                         PERFORM set_config('followup.daemon', '', true);
                         setting := current_setting('search_path');
-                        EXECUTE 'SET LOCAL search_path TO ' || path;
-                        EXECUTE format('UPDATE %s SET scheduled_at '
-                            '= scheduled_at + interval ''1 hour'' '
-                            'WHERE id = $1::uuid', t) USING b;
-                        SET CONSTRAINTS ALL IMMEDIATE;
+                        FOREACH mode IN ARRAY ARRAY[path, s || ', public'] LOOP
+                        BEGIN
+                            EXECUTE 'SET LOCAL search_path TO ' || mode;
+                            EXECUTE format('UPDATE %s SET scheduled_at '
+                                '= scheduled_at + interval ''1 hour'' '
+                                'WHERE id = $1::uuid', t) USING b;
+                            SET CONSTRAINTS ALL IMMEDIATE;
+                            EXIT;
+                        EXCEPTION WHEN undefined_table OR undefined_function
+                        THEN
+                            IF mode <> 'DEFAULT' THEN
+                                RAISE;
+                            END IF;
+                        END;
+                        END LOOP;
                         PERFORM set_config('search_path', setting, true);
                         PERFORM set_config('followup.daemon', 'on', true);
                         EXECUTE format('SET LOCAL ROLE %I', actor);

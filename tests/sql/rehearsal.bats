@@ -253,7 +253,8 @@ states="'pending', 'scheduled', 'executed', 'cancelled'"
 	finds "CREATE FUNCTION lad_dev.late() RETURNS trigger LANGUAGE plpgsql
 	    AS 'BEGIN RAISE ''only at commit''; END'; CREATE CONSTRAINT TRIGGER late
 	    AFTER UPDATE ON $t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-	    EXECUTE FUNCTION lad_dev.late()" 'fails: only at commit'
+	    EXECUTE FUNCTION lad_dev.late()" \
+	    'the statement "scheduled one" fails: only at commit'
 	finds "$(audit 'AFTER UPDATE' 'INSERT INTO audit VALUES (NEW.id);
 	    RETURN NULL;')" 'relation "audit" does not exist' \
 	    'ALTER ROLE test_daemon SET search_path'
