@@ -442,9 +442,12 @@ BEGIN
                         culprit := 'followup rehearsal: ' || (step ->> 0);
                         IF NOT EXISTS (SELECT FROM pg_prepared_statements p
                             WHERE p.name = culprit) THEN
+                            -- {K} tells the locks of this table from
+                            -- those of others; any number will do.
                             EXECUTE format('PREPARE %I AS %s', culprit,
-                                replace(replace(given -> 'statements'
-                                ->> (step ->> 0), '{S}', s), '{T}', t));
+                                replace(replace(replace(given -> 'statements'
+                                ->> (step ->> 0), '{S}', s), '{T}', t),
+                                '{K}', '1'));
                         END IF;
 
                         -- Before the index is made, this one reads the table.
