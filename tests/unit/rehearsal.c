@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "booking.h"
 #include "booking_state.h"
 #include "bookings.h"
@@ -168,21 +170,92 @@ defined_in(const char *folder)
 	return (n);
 }
 
+/* The statement ${name}, or NULL. */
+static const struct bookings_sql *
+find(const char *name)
+{
+	const struct bookings_sql *const *list;
+	size_t i;
+
+	for (i = 0; i < NITEMS(lists); i++) {
+		for (list = lists[i]; *list != NULL; list++) {
+			if (strcmp((*list)->name, name) == 0)
+				return (*list);
+		}
+	}
+	return (NULL);
+}
+
+/* How many parameters ${sql} has. */
+static size_t
+parameters(const char *sql)
+{
+	size_t n, most = 0;
+
+	while ((sql = strchr(sql, '$')) != NULL) {
+		n = strtoul(++sql, NULL, 10);
+		most = n > most ? n : most;
+	}
+	return (most);
+}
+
+/* Count the steps that are the statement ${sql}; all have its parameters. */
+static size_t
+rehearsed(const json_t *scenarios, const struct bookings_sql *sql)
+{
+	const json_t *scenario, *step;
+	size_t i, j, n = 0;
+
+	json_array_foreach(scenarios, i, scenario) {
+		json_array_foreach(json_array_get(scenario, 1), j, step) {
+			if (strcmp(json_string_value(json_array_get(step, 0)),
+			    sql->name) != 0)
+				continue;
+			n++;
+			if (json_array_size(json_array_get(step, 1)) !=
+			    parameters(sql->text))
+				fail_msg("\"%s\" has %zu parameters",
+				    sql->name, parameters(sql->text));
+		}
+	}
+	return (n);
+}
+
+/* The scenarios of REHEARSAL. */
+static json_t *
+scenarios_of_rehearsal(void)
+{
+	char *text = slurp(fopen(REHEARSAL, "r"));
+	char *start = strstr(text, "$json$"), *end;
+	json_t *scenarios;
+	json_error_t error;
+
+	assert_non_null(start);
+	start += strlen("$json$");
+	end = strstr(start, "$json$");
+	assert_non_null(end);
+	*end = '\0';
+	if ((scenarios = json_loads(start, 0, &error)) == NULL)
+		fail_msg("%s, line %d: %s", REHEARSAL, error.line, error.text);
+	free(text);
+	return (scenarios);
+}
+
 /* No statement is left out of the lists, nor out of the rehearsal. */
 static void
 test_complete(void **state)
 {
 	const struct bookings_sql *const *list;
-	char *rehearsal = slurp(fopen(REHEARSAL, "r")), call[64];
+	json_t *scenarios = scenarios_of_rehearsal();
 	size_t i, listed = 0;
 
 	(void)state;
 	for (i = 0; i < NITEMS(lists); i++) {
 		for (list = lists[i]; *list != NULL; list++) {
 			listed++;
-			(void)snprintf(call, sizeof(call), "\"%s\"",
-			    (*list)->name);
-			if (strstr(rehearsal, call) == NULL)
+			/* Its name is the key of it. */
+			assert_ptr_equal(find((*list)->name), *list);
+			if (rehearsed(scenarios, *list) == 0)
 				fail_msg("\"%s\" is not rehearsed",
 				    (*list)->name);
 		}
@@ -190,7 +263,7 @@ test_complete(void **state)
 	assert_int_equal(listed, defined_in("cgi/lib") +
 	    defined_in("cgi/schedule") + defined_in("cgi/execute") +
 	    defined_in("listener"));
-	free(rehearsal);
+	json_decref(scenarios);
 }
 
 int
