@@ -271,6 +271,7 @@ BEGIN
                         END IF;
                     END IF;
                 END;
+                EXIT making WHEN code IN ('25006', '55P03');
                 END LOOP;
             END LOOP;
         END LOOP;
@@ -278,7 +279,7 @@ BEGIN
         -- What refuses it may be a rule for our columns, or the server;
         -- otherwise another booking will do, as if it were new.
         IF NOT made THEN
-            is_ours := coalesce(code IN ('25006', '42501')
+            is_ours := coalesce(code IN ('25006', '42501', '55P03', 'P0002')
                 OR actual = ANY (ours) OR EXISTS (SELECT FROM pg_constraint k
                 JOIN pg_attribute a ON a.attrelid = tab
                     AND a.attnum = ANY (k.conkey)
@@ -321,6 +322,10 @@ BEGIN
                 'rehearsed: %s: %s', reason, CASE
                 WHEN code = '25006' THEN 'run this on the primary server'
                 WHEN code = '42501' THEN 'run this as the owner of the table'
+                WHEN code = 'P0002' THEN 'see to the trigger or the rule that '
+                    'turns it away'
+                WHEN code = '55P03' THEN 'run this again when nobody has '
+                    'locked the table'
                 WHEN is_ours THEN 'let the columns of followup-trigger have '
                     'their defaults, and task_status be each of pending, '
                     'scheduled, executed, cancelled and failed'
