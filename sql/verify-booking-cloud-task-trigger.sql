@@ -1,7 +1,8 @@
 -- verify-booking-cloud-task-trigger.sql: is what this version of
 -- create-booking-cloud-task-trigger.sql (beside this file) makes there,
 -- unchanged and enabled?  One line a check, `ok ...` or `not ok ...: reason`.
--- It changes nothing.  Run it by `followup-trigger verify`.
+-- It changes nothing: what it rehearses is undone.  Run it by `followup-trigger
+-- verify`.
 --
 -- Variables: schema, table, and grant_to for the checks of a role's rights.
 
