@@ -168,6 +168,10 @@ demo:
 check:
 	+MAKE='$(MAKE)' tests/check '$(BUILD)'
 
+# The daemons' statements, for the rehearsal of install and verify.
+statements: $(BUILD)/tests/unit/rehearsal
+	$< print >sql/part-statements.sql
+
 # What the unit tests run of the product, by file.
 coverage:
 	tests/deps check
@@ -272,6 +276,6 @@ install-trigger:
 	    $${DATABASE_URL:+--dbname "$$DATABASE_URL"} $(TRIGGER_FLAGS)
 
 .PHONY: all doubles unit fuzz-targets bench-programs fuzz demo check chaos \
-    coverage mutants bench bench-hostile lint lint-shell lint-cppcheck \
-    lint-tidy clean install uninstall install-trigger always
+    statements coverage mutants bench bench-hostile lint lint-shell \
+    lint-cppcheck lint-tidy clean install uninstall install-trigger always
 .DELETE_ON_ERROR:

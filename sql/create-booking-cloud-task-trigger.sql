@@ -63,6 +63,8 @@ DO $$BEGIN RAISE EXCEPTION 'another install is running on this database'
 \ir part-bodies.sql
 \ir part-gate.sql
 \ir part-definitions.sql
+\ir part-fit.sql
+\ir part-preflight.sql
 
 -- Make it so.
 \ir part-functions.sql
@@ -70,8 +72,29 @@ DO $$BEGIN RAISE EXCEPTION 'another install is running on this database'
 \ir part-columns.sql
 \ir part-triggers.sql
 \ir part-grants.sql
+
+-- Nothing stays that does not work.
+\ir part-rehearsal.sql
+DO $$BEGIN
+    IF current_setting('followup.rehearsed')::jsonb @> '[{"ok": false}]' THEN
+        RAISE EXCEPTION USING MESSAGE = (SELECT string_agg(line ->> 'text',
+                E'\n') FROM jsonb_array_elements(current_setting(
+                'followup.rehearsed')::jsonb) AS line
+            WHERE NOT (line -> 'ok')::boolean),
+            HINT = 'nothing was changed';
+    END IF;
+END$$;
+SELECT coalesce((SELECT line ->> 'text' FROM jsonb_array_elements(
+    current_setting('followup.rehearsed')::jsonb) AS line
+    WHERE line ->> 'text' LIKE '%nothing was rehearsed%'), '')
+    AS followup_unrehearsed, current_setting('followup.rehearsed')
+    LIKE '%nothing was rehearsed%' AS followup_warn
+\gset
 COMMIT;
 \ir part-index.sql
+\if :followup_warn
+\echo :followup_unrehearsed
+\endif
 
 SELECT pg_catalog.pg_advisory_unlock(7382912092064737639) AS followup_unused
 \gset

@@ -282,10 +282,15 @@ BEGIN
     FROM pg_attribute a
     WHERE a.attrelid = to_regclass(%3$L) AND a.attname = 'id'
         AND a.attnum > 0 AND NOT a.attisdropped;
+    -- What is no such id, as an empty text, is no lead, and so no number.
     IF lead_id_type IS NOT NULL AND fields ->> 'lead_id' IS NOT NULL THEN
-        EXECUTE format('SELECT to_jsonb(l) FROM %%s l WHERE l.id = $1::%%s',
-            to_regclass(%3$L), lead_id_type)
-            INTO lead USING fields ->> 'lead_id';
+        BEGIN
+            EXECUTE format('SELECT to_jsonb(l) FROM %%s l WHERE l.id = $1::%%s',
+                to_regclass(%3$L), lead_id_type)
+                INTO lead USING fields ->> 'lead_id';
+        EXCEPTION WHEN data_exception THEN
+            NULL;
+        END;
     END IF;
 
     SELECT nullif(btrim(lead ->> k), '') INTO phone

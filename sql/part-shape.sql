@@ -29,14 +29,22 @@ SELECT due_type IS NOT DISTINCT FROM 'timestamp without time zone'
     has_is_deleted AS followup_has_is_deleted,
     set_config('followup.problem', CASE
         WHEN relkind IS NULL THEN 'there is no table %s'
-        WHEN relkind <> 'r' THEN '%s is not an ordinary table'
+        WHEN relkind <> 'r' THEN '%s is not an ordinary table, but '
+            || CASE relkind WHEN 'p' THEN 'partitioned' WHEN 'v' THEN 'a view'
+            WHEN 'm' THEN 'a materialized view' WHEN 'f' THEN 'a foreign table'
+            ELSE 'something else' END || ': follow-up scheduling needs the '
+            'bookings in one ordinary table; name it'
         WHEN id_type IS DISTINCT FROM 'uuid' THEN '%s has no column id of '
-            'type uuid'
+            'type uuid' || coalesce(' (it is ' || id_type || ')', '')
+            || ', by which tasks and calls name a booking: keep follow-ups in '
+            'a table that has one'
         WHEN due_type IS NULL OR due_type NOT IN ('timestamp with time zone',
             'timestamp without time zone') THEN '%s has no column '
             'scheduled_at of type timestamptz or timestamp'
+            || coalesce(' (it is ' || due_type || ')', '')
+            || ': add it, or change its type'
         WHEN type_category IS DISTINCT FROM 'S' THEN '%s has no column '
-            'booking_type of type text or varchar'
+            'booking_type of type text or varchar: add it, or change its type'
         ELSE '' END, true) AS followup_problem,
     set_config('followup.table', format('%I.%I', :'schema', :'table'), true)
         AS followup_unused

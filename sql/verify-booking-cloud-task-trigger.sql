@@ -1,7 +1,8 @@
 -- verify-booking-cloud-task-trigger.sql: is what this version of
 -- create-booking-cloud-task-trigger.sql (beside this file) makes there,
 -- unchanged and enabled?  One line a check, `ok ...` or `not ok ...: reason`.
--- It changes nothing.  Run it by `followup-trigger verify`.
+-- It changes nothing: what it rehearses is undone.  Run it by `followup-trigger
+-- verify`.
 --
 -- Variables: schema, table, and grant_to for the checks of a role's rights.
 
@@ -12,6 +13,7 @@
 \ir part-bodies.sql
 \ir part-gate.sql
 \ir part-definitions.sql
+\ir part-fit.sql
 \pset tuples_only on
 \pset format unaligned
 
@@ -74,16 +76,13 @@ FROM (SELECT string_agg(identity, ', ' ORDER BY identity) AS stray FROM (
             :'schema'))) AS place
     WHERE strpos(text, quote_literal(:'followup_types')) = 0) AS strays;
 
--- Columns by kind: a varchar that is long enough and any integer will do, for
--- the bookings table may have had them before.
+-- The columns of the bookings table, and of our own.
+SELECT CASE WHEN reason IS NULL THEN format('ok column %I.%I.%I %s', :'schema',
+        :'table', col, type)
+    ELSE format('not ok column %I.%I.%I: %s', :'schema', :'table', col,
+        reason) END
+FROM :followup_columns_fit AS fit ORDER BY col;
 WITH needed (tab, col, kind, len) AS (VALUES
-    (:'table', 'task_name', 'text', 200),
-    (:'table', 'task_scheduled_at', 'timestamp with time zone', 0),
-    (:'table', 'task_status', 'text', 9),
-    (:'table', 'executed_at', 'timestamp with time zone', 0),
-    (:'table', 'execution_attempts', 'integer', 0),
-    (:'table', 'last_execution_error', 'text', 200),
-    (:'table', 'idempotency_key', 'text', 128),
     ('followup_failures', 'booking_id', 'uuid', 0),
     ('followup_failures', 'stage', 'text', 9),
     ('followup_failures', 'tenant_id', 'text', 36),
@@ -239,4 +238,10 @@ SELECT format(CASE CASE kind
         '--grant-to %1$s' END, :'grant_to', privilege, name)
 FROM object;
 \endif
+
+-- What all of this is for.
+\ir part-rehearsal.sql
+SELECT CASE WHEN (line -> 'ok')::boolean THEN 'ok ' ELSE 'not ok ' END
+    || regexp_replace(line ->> 'text', '\s+', ' ', 'g')
+FROM jsonb_array_elements(current_setting('followup.rehearsed')::jsonb) AS line;
 ROLLBACK;

@@ -180,4 +180,7 @@ struct bookings_sql;
 extern const struct bookings_sql *const booking_state_schedule[];
 extern const struct bookings_sql *const booking_state_execute[];
 
+/* All of them, for the rehearsal of sql/part-rehearsal.sql. */
+extern const struct bookings_sql *const booking_state_statements[];
+
 #endif /* !BOOKING_STATE_H_ */

@@ -88,3 +88,6 @@ dead_letters_retry(struct bookings *b, const char *stage, const char *since,
 
 	return (bookings_changed(b, &call, retried));
 }
+
+const struct bookings_sql *const dead_letters_statements[] = { &list_sql,
+    &retry_sql, NULL };

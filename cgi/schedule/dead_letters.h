@@ -31,4 +31,8 @@ enum db_outcome dead_letters_list(struct bookings *, const char *,
 enum db_outcome dead_letters_retry(struct bookings *, const char *,
     const char *, const char *, int *);
 
+/* The statements above, for the rehearsal; NULL ends the list. */
+struct bookings_sql;
+extern const struct bookings_sql *const dead_letters_statements[];
+
 #endif /* !DEAD_LETTERS_H_ */
