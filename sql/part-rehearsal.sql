@@ -55,14 +55,24 @@ DECLARE
   ["scheduled one", ["ids", "names", "dues", "keys"], "id",
     {"task_status": "scheduled"}],
   ["begun", ["id", "due"], "request", {"execution_attempts": "1"}],
-  ["failed once", ["id", "execute", "tenant", "1", "500", "error", "due"],
-    "1", {"task_status": "scheduled", "last_execution_error": "error"}],
+  ["failed once", ["id", "execute", "tenant", "1", "500", "error", "due",
+    "f"], "1", {"task_status": "scheduled", "last_execution_error": "error"}],
   ["failed", ["id", "execute", "tenant", "1", "500", "error", "due"], "1",
     {"task_status": "failed", "last_execution_error": "error"}],
   ["dead letters", [null, null, "1"], null, {}],
   ["retry dead letters", ["execute", "infinity", "infinity"], "0", {}],
   ["retry", ["id"], "1", {"task_status": "pending", "task_name": null,
     "execution_attempts": "0", "last_execution_error": null}]]],
+["a row that refuses is remembered", [
+  ["try lock", ["ids", "schedule"], "true", {}],
+  ["scheduled one", ["ids", "names", "dues", "keys"], "id",
+    {"task_status": "scheduled"}],
+  ["begun", ["id", "due"], "request", {}],
+  ["refused", ["id", "execute", "tenant", null, "500", "error", "1", "true"],
+    "1", {}],
+  ["mark failed", ["id"], "1", {"task_status": "failed"}],
+  ["called", ["id", "tenant", "error"], "1", {}],
+  ["retry", ["id"], "1", {"task_status": "executed"}]]],
 ["a booking is cancelled", [
   ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys"], "id",
@@ -371,6 +381,18 @@ BEGIN
                 -- A pause of calls is no fault.
                 IF to_regclass(s || '.followup_pauses') IS NOT NULL THEN
                     EXECUTE format('DELETE FROM %s.followup_pauses', s);
+                END IF;
+
+                -- Nor is a gate that does not let this booking be called now.
+                EXECUTE format('SELECT g.verdict FROM %s b, '
+                    'LATERAL %s.followup_gate(b) AS g '
+                    'WHERE b.id = $1::uuid', t, s) INTO actual USING b;
+                IF actual <> 'call' THEN
+                    EXECUTE format('CREATE OR REPLACE FUNCTION '
+                        '%s.followup_gate(booking %s, OUT verdict text, '
+                        'OUT until timestamptz, OUT reason text) '
+                        'LANGUAGE sql AS $gate$SELECT ''call'', '
+                        'NULL::timestamptz, NULL::text$gate$', s, t);
                 END IF;
 
                 -- A session of the daemons', by the settings of its database

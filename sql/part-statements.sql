@@ -5,10 +5,26 @@ SELECT pg_catalog.jsonb_object_agg(name, pg_catalog.replace(text, '{H}',
     $$interval '2588400 s'$$)) AS followup_statements
 FROM (VALUES
 ('session', $statement$
-    SET search_path = pg_catalog; SET followup.daemon = 'on'; SET
-    client_min_messages = error; SET TimeZone = 'UTC'; SET DateStyle = 'ISO';
-    SET standard_conforming_strings = on; SET statement_timeout = '9s'; SET
-    lock_timeout = '3s'; SET idle_in_transaction_session_timeout = '10s'; SET
+    SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ',
+    CASE WHEN pg_catalog.array_position(pg_catalog.current_schemas(false),
+    'pg_catalog') OPERATOR(pg_catalog.>) 1 THEN (SELECT
+    pg_catalog.string_agg(pg_catalog.quote_ident(s), ', ' ORDER BY n) FROM
+    pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u
+    (s, n) WHERE s OPERATOR(pg_catalog.<>) 'pg_catalog') ELSE
+    nullif(pg_catalog.current_setting('search_path'), '') END, 'pg_temp'),
+    false); SELECT pg_catalog.set_config(name, value, false) FROM (VALUES
+    ('synchronous_commit', 'on', '{off,local}'), ('idle_session_timeout',
+    '0', NULL), ('transaction_timeout', '0', NULL)) AS s (name, value,
+    instead) WHERE pg_catalog.current_setting(name, true) = ANY
+    (instead::text[]) OR (instead IS NULL AND
+    pg_catalog.current_setting(name, true) <> '0'); SET followup.daemon =
+    'on'; SET row_security = off; SET client_min_messages = error; SET
+    TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres';
+    SET standard_conforming_strings = on; SET array_nulls = on; SET
+    transform_null_equals = off; SET exit_on_error = off; SET
+    default_transaction_isolation = 'read committed'; SET statement_timeout =
+    '9s'; SET lock_timeout = '3s'; SET idle_in_transaction_session_timeout =
+    '10s'; SET enable_indexscan = on; SET enable_nestloop = on; SET
     enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin =
     off; SET enable_mergejoin = off; SET jit = off; SET plan_cache_mode =
     force_generic_plan; SET max_parallel_workers_per_gather = 0; SET
@@ -17,57 +33,94 @@ FROM (VALUES
     pg_catalog.pg_backend_pid()
 $statement$),
 ('sweep', $statement$
-    WITH pending AS (SELECT b.id, (SELECT tenant_id::text FROM (SELECT b.*)
-    AS r) AS tenant_id, b.scheduled_at::text AS place FROM (SELECT
-    NULL::boolean AS is_deleted, NULL::text AS tenant_id, NULL::text AS
-    lead_id, NULL::text AS assigned_user_id, NULL::text AS timezone) AS
-    absent, {T} b CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due
-    OFFSET 0) x WHERE b.task_status = 'pending' AND
-    {S}.followup_is_followup_type(b.booking_type::text) AND NOT (SELECT
-    coalesce(is_deleted::text::boolean, false) FROM (SELECT b.*) AS r) AND
-    (b.scheduled_at, b.id) > ($2, $3::uuid) AND b.scheduled_at > (now() AT
-    TIME ZONE 'UTC') - $1::float8 * interval '1 s' - interval '1 day' AND
-    b.scheduled_at < (now() AT TIME ZONE 'UTC') + interval '31 days' AND
-    (x.due IS NULL OR x.due BETWEEN now() - $1::float8 * interval '1 s' AND
-    now() + interval '2588400 s') AND NOT EXISTS (SELECT FROM
-    {S}.followup_failures f WHERE f.booking_id = b.id AND f.stage =
-    'schedule' AND f.next_attempt_at > now() OFFSET 0) AND NOT EXISTS (SELECT
-    FROM {S}.followup_obsolete_tasks o WHERE o.booking_id = b.id AND
+    WITH pending AS (SELECT b.id, (SELECT format('%s', tenant_id) FROM
+    (SELECT b.*) AS r) AS tenant_id, b.scheduled_at::text AS place FROM
+    (SELECT NULL AS tenant_id, NULL AS timezone, NULL AS is_deleted) AS
+    absent, {T} b CROSS JOIN LATERAL (SELECT CASE WHEN
+    pg_typeof(b.scheduled_at + interval '0') = 'timestamptz'::regtype OR
+    btrim((SELECT format('%s', timezone) FROM (SELECT b.*) AS r), E' \t\r\n')
+    = '' THEN interval '0' ELSE interval '16 h' END AS unsure OFFSET 0) x
+    WHERE b.task_status = 'pending' AND
+    {S}.followup_is_followup_type(b.booking_type::text) AND (SELECT
+    format('%s', is_deleted) FROM (SELECT b.*) AS r) NOT IN ('t', 'true',
+    '1') AND (b.scheduled_at, b.id) > ($2, $3::uuid) AND b.scheduled_at >
+    ((SELECT least(now(), min(p.paused_at)) FROM {S}.followup_pauses p WHERE
+    p.until BETWEEN now() - $1::float8 * interval '1 s' AND now()) AT TIME
+    ZONE 'UTC') - $1::float8 * interval '1 s' - interval '16 h' AND
+    b.scheduled_at <= (now() AT TIME ZONE 'UTC') + interval '2588400 s' AND
+    b.scheduled_at <= (now() AT TIME ZONE 'UTC') + interval '2588400 s' -
+    x.unsure AND (b.scheduled_at >= (now() AT TIME ZONE 'UTC') - $1::float8 *
+    interval '1 s' - x.unsure OR EXISTS (SELECT FROM {S}.followup_pauses p
+    WHERE p.until BETWEEN now() - $1::float8 * interval '1 s' AND now() AND
+    b.scheduled_at BETWEEN (p.paused_at AT TIME ZONE 'UTC') - $1::float8 *
+    interval '1 s' - x.unsure AND (p.until AT TIME ZONE 'UTC') + x.unsure AND
+    p.scope IN ('all', 'tenant:' || (SELECT format('%s', tenant_id) FROM
+    (SELECT b.*) AS r)))) AND NOT EXISTS (SELECT FROM {S}.followup_pauses p
+    WHERE p.scope = 'all' AND cardinality(p.except_tenants) = 0 AND (p.until
+    IS NULL OR p.until > now())) AND coalesce((SELECT format('%s', tenant_id)
+    FROM (SELECT b.*) AS r) = ANY ((SELECT p.except_tenants FROM
+    {S}.followup_pauses p WHERE p.scope = 'all' AND (p.until IS NULL OR
+    p.until > now()))::text[]), true) AND 'tenant:' || (SELECT format('%s',
+    tenant_id) FROM (SELECT b.*) AS r) NOT IN (SELECT p.scope FROM
+    {S}.followup_pauses p WHERE p.until IS NULL OR p.until > now()) AND NOT
+    EXISTS (SELECT FROM {S}.followup_backlog k WHERE k.booking_id = b.id AND
+    CASE WHEN x.unsure = interval '0' THEN k.due_at = b.scheduled_at ELSE
+    k.due_at IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0) AND
+    NOT EXISTS (SELECT FROM {S}.followup_failures f WHERE f.booking_id = b.id
+    AND (f.dead_at IS NOT NULL OR (f.stage = 'schedule' AND f.next_attempt_at
+    > now())) OFFSET 0) AND NOT EXISTS (SELECT FROM
+    {S}.followup_obsolete_tasks o WHERE o.booking_id = b.id AND
     o.next_attempt_at > now() OFFSET 0) ORDER BY b.scheduled_at, b.id LIMIT
-    $4::int), obsolete AS (SELECT DISTINCT o.booking_id AS id, NULL::text AS
-    tenant_id, NULL::text AS place FROM {S}.followup_obsolete_tasks o WHERE
-    $2 = '-infinity' AND (o.next_attempt_at IS NULL OR o.next_attempt_at <=
-    now()) LIMIT $4::int), overdue AS (SELECT b.id, (SELECT tenant_id::text
-    FROM (SELECT b.*) AS r) AS tenant_id FROM (SELECT NULL::boolean AS
-    is_deleted, NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text AS
-    assigned_user_id, NULL::text AS timezone) AS absent, {T} b CROSS JOIN
-    LATERAL (SELECT {S}.followup_due_at(b) AS due OFFSET 0) x WHERE
-    $5::float8 IS NOT NULL AND $2 = '-infinity' AND b.task_status =
+    $4::int), obsolete AS (SELECT DISTINCT o.booking_id AS id FROM
+    {S}.followup_obsolete_tasks o WHERE $2 = '-infinity' AND
+    (o.next_attempt_at IS NULL OR o.next_attempt_at <= now()) LIMIT $4::int),
+    overdue AS (SELECT b.id, (SELECT format('%s', tenant_id) FROM (SELECT
+    b.*) AS r) AS tenant_id FROM (SELECT NULL AS tenant_id, NULL AS timezone,
+    NULL AS is_deleted) AS absent, {T} b CROSS JOIN LATERAL (SELECT CASE WHEN
+    pg_typeof(b.scheduled_at + interval '0') = 'timestamptz'::regtype OR
+    btrim((SELECT format('%s', timezone) FROM (SELECT b.*) AS r), E' \t\r\n')
+    = '' THEN interval '0' ELSE interval '16 h' END AS unsure OFFSET 0) x
+    WHERE $5::float8 IS NOT NULL AND $2 = '-infinity' AND b.task_status =
     'scheduled' AND {S}.followup_is_followup_type(b.booking_type::text) AND
     b.scheduled_at > (now() AT TIME ZONE 'UTC') - $1::float8 * interval '1 s'
-    - interval '1 day' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') +
-    interval '1 day 15 min' AND (x.due BETWEEN now() - $1::float8 * interval
-    '1 s' AND now() - $5::float8 * interval '1 s' OR (x.due <>
-    b.task_scheduled_at AND x.due < now() + interval '15 min')) ORDER BY
-    random() LIMIT $4::int) SELECT id, tenant_id, place FROM obsolete UNION
-    ALL SELECT id, tenant_id, NULL FROM overdue UNION ALL SELECT id,
-    tenant_id, place FROM pending
+    - interval '16 h' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') +
+    interval '15 min' + interval '16 h' AND (coalesce(b.task_scheduled_at,
+    b.scheduled_at) BETWEEN now() - $1::float8 * interval '1 s' AND now() -
+    $5::float8 * interval '1 s' OR b.task_name IS NULL OR (b.scheduled_at <
+    (now() AT TIME ZONE 'UTC') + interval '15 min' + x.unsure AND CASE WHEN
+    x.unsure = interval '0' THEN b.task_scheduled_at <> b.scheduled_at WHEN
+    isfinite(b.task_scheduled_at) THEN b.task_scheduled_at NOT BETWEEN
+    b.scheduled_at - x.unsure AND b.scheduled_at + x.unsure ELSE
+    b.task_scheduled_at IS NOT NULL END)) AND NOT EXISTS (SELECT FROM
+    {S}.followup_backlog k WHERE k.booking_id = b.id AND CASE WHEN x.unsure =
+    interval '0' THEN k.due_at = b.scheduled_at ELSE k.due_at IS NOT DISTINCT
+    FROM {S}.followup_due_at(b) END OFFSET 0) AND NOT EXISTS (SELECT FROM
+    {S}.followup_failures f WHERE f.booking_id = b.id AND (f.dead_at IS NOT
+    NULL OR (f.stage = 'schedule' AND f.next_attempt_at > now())) OFFSET 0)
+    ORDER BY random() LIMIT $4::int) SELECT id, NULL AS tenant_id, NULL AS
+    place FROM obsolete UNION ALL SELECT id, tenant_id, NULL FROM overdue
+    UNION ALL SELECT id, tenant_id, place FROM pending
 $statement$),
 ('read', $statement$
     SELECT b.id IS NOT NULL, b.task_status, b.tenant_id, b.lead_id,
     b.assigned_user_id, b.booking_type, b.is_followup, b.is_deleted,
-    b.task_name, (extract(epoch FROM b.task_scheduled_at) * 1000000)::bigint,
-    (extract(epoch FROM b.executed_at) * 1000000)::bigint,
-    b.execution_attempts, b.last_execution_error, b.scheduled_at, b.timezone,
-    (extract(epoch FROM b.due) * 1000000)::bigint, extract(epoch FROM b.due -
-    now())::float8, coalesce(f.attempts, 0), greatest(extract(epoch FROM
-    f.next_attempt_at - now()), 0)::float8, EXISTS (SELECT FROM
-    {S}.followup_attempts a WHERE a.booking_id = u.id OFFSET 0), k.key,
-    json_build_object('tenantId', b.tenant_id, 'bookingId', b.id, 'leadId',
-    b.lead_id, 'assignedUserId', b.assigned_user_id, 'idempotencyKey', k.key,
-    'scheduledAt', k.due), (SELECT string_agg(o.task_name || E'\n', '' ORDER
-    BY o.obsolete_at) FROM {S}.followup_obsolete_tasks o WHERE o.booking_id =
-    u.id) FROM unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) CROSS JOIN
+    b.task_name, (extract(epoch FROM b.task_scheduled_at) *
+    1000000::numeric)::bigint, (extract(epoch FROM b.executed_at) *
+    1000000::numeric)::bigint, greatest(b.execution_attempts, f.calls),
+    coalesce(b.last_execution_error, f.error), b.scheduled_at, b.timezone,
+    (extract(epoch FROM b.due) * 1000000::numeric)::bigint, extract(epoch
+    FROM b.due - now())::float8, coalesce(f.attempts, 0),
+    greatest(extract(epoch FROM f.next_attempt_at - now()), 0)::float8,
+    a.begun_at IS NOT NULL, k.key, pg_catalog.json_build_object('tenantId',
+    b.tenant_id, 'bookingId', b.id, 'leadId', b.lead_id, 'assignedUserId',
+    b.assigned_user_id, 'idempotencyKey', k.key, 'scheduledAt', k.due),
+    (SELECT string_agg(o.task_name || E'\n', '' ORDER BY o.obsolete_at) FROM
+    {S}.followup_obsolete_tasks o WHERE o.booking_id = u.id), b.verdict,
+    (extract(epoch FROM b.until) * 1000000::numeric)::bigint, b.reason,
+    EXISTS (SELECT FROM {S}.followup_backlog k WHERE k.booking_id = u.id AND
+    k.due_at IS NOT DISTINCT FROM b.due OFFSET 0), f.dead, (extract(epoch
+    FROM a.called_at) * 1000000::numeric)::bigint FROM
+    pg_catalog.unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) CROSS JOIN
     (SELECT NULL::boolean AS is_deleted, NULL::text AS tenant_id, NULL::text
     AS lead_id, NULL::text AS assigned_user_id, NULL::text AS timezone) AS
     absent LEFT JOIN LATERAL (SELECT b.id, b.task_status::text AS
@@ -75,164 +128,211 @@ $statement$),
     assigned_user_id::text AS assigned_user_id, b.booking_type::text AS
     booking_type, {S}.followup_is_followup_type(b.booking_type::text) AS
     is_followup, coalesce(is_deleted::text::boolean, false) AS is_deleted,
-    b.task_name, b.task_scheduled_at, b.executed_at, b.execution_attempts,
-    b.last_execution_error, b.scheduled_at::text AS scheduled_at,
-    timezone::text AS timezone, {S}.followup_due_at(b) AS due FROM {T} b
-    WHERE b.id = u.id OFFSET 0) AS b ON true LEFT JOIN LATERAL (SELECT i.due,
-    left('followup:' || coalesce(b.tenant_id, '') || ':' || b.id || ':' ||
-    i.due, 255) AS key FROM (SELECT to_char(b.due AT TIME ZONE 'UTC',
+    b.task_name::text AS task_name, b.task_scheduled_at, b.executed_at,
+    b.execution_attempts::bigint AS execution_attempts,
+    b.last_execution_error::text AS last_execution_error,
+    b.scheduled_at::text AS scheduled_at, timezone::text AS timezone,
+    {S}.followup_due_at(b) AS due, g.verdict, g.until, g.reason FROM {T} b
+    LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason FROM
+    {S}.followup_gate(b) AS g WHERE b.task_status IN ('pending', 'scheduled')
+    OFFSET 0) AS g ON true WHERE b.id = u.id OFFSET 0) AS b ON true LEFT JOIN
+    LATERAL (SELECT i.due, left('followup:' || coalesce(b.tenant_id, '') ||
+    ':' || b.id::text || ':' || i.due, 255) AS key FROM (SELECT
+    pg_catalog.to_char(b.due AT TIME ZONE 'UTC',
     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS due OFFSET 0) AS i OFFSET 0) AS k ON
-    true LEFT JOIN LATERAL (SELECT f.attempts, f.next_attempt_at FROM
-    {S}.followup_failures f WHERE f.booking_id = u.id AND f.stage =
-    'schedule' OFFSET 0) AS f ON true ORDER BY u.n
+    true LEFT JOIN LATERAL (SELECT max(f.attempts) FILTER (WHERE f.stage =
+    'schedule') AS attempts, max(f.next_attempt_at) FILTER (WHERE f.stage =
+    'schedule') AS next_attempt_at, max(f.attempts) FILTER (WHERE f.stage =
+    'execute') AS calls, max(f.error) AS error, max(f.error) FILTER (WHERE
+    f.dead_at IS NOT NULL) AS dead FROM {S}.followup_failures f WHERE
+    f.booking_id = u.id OFFSET 0) AS f ON true LEFT JOIN LATERAL (SELECT
+    a.begun_at, a.called_at FROM {S}.followup_attempts a WHERE a.booking_id =
+    u.id OFFSET 0) AS a ON true ORDER BY u.n
 $statement$),
 ('try lock', $statement$
     SELECT pg_try_advisory_lock(CASE $2::text WHEN 'schedule' THEN 1181707347
-    ELSE 1181707333 END, hashtext(u.id::text)) FROM unnest($1::uuid[]) WITH
-    ORDINALITY AS u (id, n) ORDER BY u.n
+    ELSE 1181707333 END, hashtext(u.id::text)) FROM
+    pg_catalog.unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) ORDER BY u.n
 $statement$),
 ('unlock', $statement$
-    SELECT count(pg_advisory_unlock(CASE $2::text WHEN 'schedule' THEN
-    1181707347 ELSE 1181707333 END, hashtext(u.id::text))) FROM
-    unnest($1::uuid[]) AS u (id)
+    SELECT pg_catalog.count(pg_advisory_unlock(CASE $2::text WHEN 'schedule'
+    THEN 1181707347 ELSE 1181707333 END, hashtext(u.id::text))) FROM
+    pg_catalog.unnest($1::uuid[]) AS u (id)
 $statement$),
 ('scheduled', $statement$
-    WITH t AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[],
-    $4::text[]) AS t (id, name, due, key)), mine AS (SELECT t.* FROM t, {T} l
-    WHERE l.id = t.id FOR NO KEY UPDATE OF l SKIP LOCKED), changed AS (UPDATE
-    {T} b SET task_name = mine.name, task_scheduled_at =
-    {S}.followup_due_at(b), idempotency_key = mine.key, task_status =
+    WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]),
+    pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::bigint[]),
+    pg_catalog.unnest($4::text[])) AS t (id, name, due, key)), mine AS
+    (SELECT t.* FROM t, {T} l WHERE l.id = t.id FOR NO KEY UPDATE OF l SKIP
+    LOCKED), changed AS (UPDATE {T} b SET task_name = mine.name,
+    task_scheduled_at = {S}.followup_due_at(b), idempotency_key =
+    left(mine.key, coalesce((SELECT nullif(greatest(l.atttypmod,
+    y.typtypmod), -1) - 4 FROM pg_catalog.pg_attribute l JOIN
+    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE l.attrelid = b.tableoid
+    AND l.attname = 'idempotency_key'), 2147483647)), task_status =
     'scheduled', last_execution_error = CASE WHEN b.execution_attempts > 0
     THEN b.last_execution_error END FROM mine, (SELECT NULL::boolean AS
     is_deleted, NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text AS
     assigned_user_id, NULL::text AS timezone) AS absent WHERE b.id = mine.id
-    AND (b.task_status || '') = 'pending' AND (extract(epoch FROM
-    {S}.followup_due_at(b)) * 1000000)::bigint = mine.due AND
-    {S}.followup_is_followup_type(b.booking_type::text) AND NOT (SELECT
-    coalesce(is_deleted::text::boolean, false) FROM (SELECT b.*) AS r)
-    RETURNING b.id), forgotten AS (DELETE FROM {S}.followup_failures f USING
-    changed WHERE f.booking_id = changed.id AND f.stage = 'schedule') SELECT
-    changed.id::text, pg_advisory_unlock(CASE 'schedule' WHEN 'schedule' THEN
-    1181707347 ELSE 1181707333 END, hashtext(changed.id::text)) FROM changed
-    WHERE (SELECT count(*) FROM changed) > 0
+    AND (b.task_status OPERATOR(pg_catalog.||) '') = 'pending' AND
+    (extract(epoch FROM {S}.followup_due_at(b)) * 1000000::numeric)::bigint =
+    mine.due AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    (SELECT coalesce(is_deleted::text::boolean, false) FROM (SELECT b.*) AS
+    r) RETURNING b.id), forgotten AS (DELETE FROM {S}.followup_failures f
+    USING changed WHERE f.booking_id = changed.id AND f.stage = 'schedule')
+    SELECT changed.id::text, pg_advisory_unlock(CASE 'schedule' WHEN
+    'schedule' THEN 1181707347 ELSE 1181707333 END,
+    hashtext(changed.id::text)) FROM changed WHERE (SELECT count(*) FROM
+    changed) > 0
 $statement$),
 ('scheduled one', $statement$
-    WITH t AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[],
-    $4::text[]) AS t (id, name, due, key)), mine AS (SELECT t.* FROM t),
-    changed AS (UPDATE {T} b SET task_name = mine.name, task_scheduled_at =
-    {S}.followup_due_at(b), idempotency_key = mine.key, task_status =
+    WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]),
+    pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::bigint[]),
+    pg_catalog.unnest($4::text[])) AS t (id, name, due, key)), mine AS
+    (SELECT t.* FROM t), changed AS (UPDATE {T} b SET task_name = mine.name,
+    task_scheduled_at = {S}.followup_due_at(b), idempotency_key =
+    left(mine.key, coalesce((SELECT nullif(greatest(l.atttypmod,
+    y.typtypmod), -1) - 4 FROM pg_catalog.pg_attribute l JOIN
+    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE l.attrelid = b.tableoid
+    AND l.attname = 'idempotency_key'), 2147483647)), task_status =
     'scheduled', last_execution_error = CASE WHEN b.execution_attempts > 0
     THEN b.last_execution_error END FROM mine, (SELECT NULL::boolean AS
     is_deleted, NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text AS
     assigned_user_id, NULL::text AS timezone) AS absent WHERE b.id = mine.id
-    AND (b.task_status || '') = 'pending' AND (extract(epoch FROM
-    {S}.followup_due_at(b)) * 1000000)::bigint = mine.due AND
-    {S}.followup_is_followup_type(b.booking_type::text) AND NOT (SELECT
-    coalesce(is_deleted::text::boolean, false) FROM (SELECT b.*) AS r)
-    RETURNING b.id), forgotten AS (DELETE FROM {S}.followup_failures f USING
-    changed WHERE f.booking_id = changed.id AND f.stage = 'schedule') SELECT
-    changed.id::text, pg_advisory_unlock(CASE 'schedule' WHEN 'schedule' THEN
-    1181707347 ELSE 1181707333 END, hashtext(changed.id::text)) FROM changed
-    WHERE (SELECT count(*) FROM changed) > 0
+    AND (b.task_status OPERATOR(pg_catalog.||) '') = 'pending' AND
+    (extract(epoch FROM {S}.followup_due_at(b)) * 1000000::numeric)::bigint =
+    mine.due AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    (SELECT coalesce(is_deleted::text::boolean, false) FROM (SELECT b.*) AS
+    r) RETURNING b.id), forgotten AS (DELETE FROM {S}.followup_failures f
+    USING changed WHERE f.booking_id = changed.id AND f.stage = 'schedule')
+    SELECT changed.id::text, pg_advisory_unlock(CASE 'schedule' WHEN
+    'schedule' THEN 1181707347 ELSE 1181707333 END,
+    hashtext(changed.id::text)) FROM changed WHERE (SELECT count(*) FROM
+    changed) > 0
 $statement$),
 ('begun', $statement$
-    WITH changed AS (UPDATE {T} b SET execution_attempts =
-    b.execution_attempts + 1, last_execution_error = 'an attempt to start the '
-    'call was begun, and its outcome is not known' FROM (SELECT NULL::boolean
-    AS is_deleted, NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text
-    AS assigned_user_id, NULL::text AS timezone) AS absent WHERE b.id =
-    $1::uuid AND (b.task_status || '') IN ('pending', 'scheduled') AND
-    (extract(epoch FROM {S}.followup_due_at(b)) * 1000000)::bigint =
-    $2::bigint AND {S}.followup_is_followup_type(b.booking_type::text) AND
-    NOT (SELECT coalesce(is_deleted::text::boolean, false) FROM (SELECT b.*)
-    AS r) RETURNING b.id), begun AS (INSERT INTO {S}.followup_attempts
-    (booking_id) SELECT changed.id FROM changed ON CONFLICT (booking_id) DO
-    UPDATE SET begun_at = now()) SELECT
-    {S}.followup_call_request(changed.id)::text FROM changed
+    WITH before AS (SELECT b.id FROM {T} b, (SELECT NULL::boolean AS
+    is_deleted, NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text AS
+    assigned_user_id, NULL::text AS timezone) AS absent WHERE b.id = $1::uuid
+    AND (b.task_status OPERATOR(pg_catalog.||) '') IN ('pending',
+    'scheduled') AND (extract(epoch FROM {S}.followup_due_at(b)) *
+    1000000::numeric)::bigint = $2::bigint AND
+    {S}.followup_is_followup_type(b.booking_type::text) AND NOT (SELECT
+    coalesce(is_deleted::text::boolean, false) FROM (SELECT b.*) AS r) AND
+    (SELECT g.verdict FROM {S}.followup_gate(b) AS g) = 'call' FOR UPDATE OF
+    b), changed AS (UPDATE {T} b SET execution_attempts =
+    b.execution_attempts + 1, last_execution_error = left('an attempt to '
+    'start the call was begun, and its outcome is not known',
+    coalesce((SELECT nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
+    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
+    WHERE l.attrelid = b.tableoid AND l.attname = 'last_execution_error'),
+    2147483647)) FROM before WHERE b.id = before.id RETURNING b.id), begun AS
+    (INSERT INTO {S}.followup_attempts (booking_id) SELECT changed.id FROM
+    changed ON CONFLICT (booking_id) DO UPDATE SET begun_at = now()) SELECT
+    CASE WHEN changed.id IS NOT NULL THEN
+    {S}.followup_call_request(changed.id)::text END, changed.id IS NULL FROM
+    before LEFT JOIN changed ON true
 $statement$),
 ('executed', $statement$
-    WITH before AS (SELECT b.id, b.task_name AS old,
-    coalesce(regexp_replace(b.task_name, '[^/]*$', $2), b.task_name) AS name
-    FROM {T} b WHERE b.id = $1::uuid FOR UPDATE), changed AS (UPDATE {T} b
-    SET task_status = 'executed', executed_at = now(), last_execution_error =
-    NULL, task_name = before.name, task_scheduled_at = 'epoch'::timestamptz +
-    $3::bigint * interval '1 microsecond', idempotency_key = $4 FROM before
-    WHERE b.id = before.id AND (b.task_status || '') <> 'executed' RETURNING
-    b.id), obsolete AS (INSERT INTO {S}.followup_obsolete_tasks (task_name,
-    booking_id) SELECT before.old, before.id FROM before WHERE before.old <>
-    before.name ON CONFLICT DO NOTHING), forgotten AS (DELETE FROM
-    {S}.followup_failures f WHERE f.booking_id = $1::uuid), ended AS (DELETE
-    FROM {S}.followup_attempts a WHERE a.booking_id = $1::uuid) SELECT
-    count(*) FROM changed
+    WITH before AS (SELECT b.id, b.task_status, b.task_name AS old,
+    coalesce(pg_catalog.regexp_replace(b.task_name, '[^/]*$', $2),
+    b.task_name) AS name FROM {T} b WHERE b.id = $1::uuid FOR UPDATE),
+    changed AS (UPDATE {T} b SET task_status = 'executed', executed_at =
+    now(), last_execution_error = NULL, task_name = before.name,
+    task_scheduled_at = 'epoch'::timestamptz + $3::bigint * interval '1 '
+    'microsecond', idempotency_key = left($4, coalesce((SELECT
+    nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
+    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
+    WHERE l.attrelid = b.tableoid AND l.attname = 'idempotency_key'),
+    2147483647)) FROM before WHERE b.id = before.id AND (b.task_status
+    OPERATOR(pg_catalog.||) '') <> 'executed' RETURNING b.id), obsolete AS
+    (INSERT INTO {S}.followup_obsolete_tasks (task_name, booking_id) SELECT
+    before.old, before.id FROM before WHERE before.old <> before.name ON
+    CONFLICT DO NOTHING), ignored AS (SELECT FROM before b WHERE
+    (b.task_status OPERATOR(pg_catalog.||) '') <> 'executed' AND NOT EXISTS
+    (SELECT FROM changed)), forgotten AS (DELETE FROM {S}.followup_failures f
+    WHERE f.booking_id = $1::uuid AND NOT EXISTS (SELECT FROM ignored)),
+    ended AS (DELETE FROM {S}.followup_attempts a WHERE a.booking_id =
+    $1::uuid AND NOT EXISTS (SELECT FROM ignored)) SELECT CASE WHEN EXISTS
+    (SELECT FROM ignored) THEN -1 ELSE (SELECT count(*) FROM changed) END
 $statement$),
 ('name executed', $statement$
     WITH changed AS (UPDATE {T} b SET task_name = $2 WHERE b.id = $1::uuid
-    AND (b.task_status || '') = 'executed' AND b.task_name IS NULL RETURNING
-    b.id) SELECT count(*) FROM changed
+    AND (b.task_status OPERATOR(pg_catalog.||) '') = 'executed' AND
+    b.task_name IS NULL RETURNING b.id) SELECT count(*) FROM changed
 $statement$),
 ('failed once', $statement$
     WITH noted AS (INSERT INTO {S}.followup_failures AS f (booking_id, stage,
     tenant_id, attempts, next_attempt_at, http_status, error, dead_at) SELECT
     $1::uuid, $2, $3, 1, now() + $4::float8 * interval '1 s', nullif($5::int,
     0), $6, NULL::timestamptz FROM {T} b WHERE b.id = $1::uuid AND
-    (extract(epoch FROM {S}.followup_due_at(b)) * 1000000)::bigint =
+    (extract(epoch FROM {S}.followup_due_at(b)) * 1000000::numeric)::bigint =
     $7::bigint ON CONFLICT (booking_id, stage) DO UPDATE SET attempts =
     f.attempts + 1, last_failed_at = now(), next_attempt_at =
     excluded.next_attempt_at, http_status = excluded.http_status, error =
     excluded.error, dead_at = excluded.dead_at RETURNING booking_id), ended
     AS (DELETE FROM {S}.followup_attempts a WHERE a.booking_id = $1::uuid AND
-    $2::text = 'execute'), changed AS (UPDATE {T} b SET last_execution_error
-    = $6 WHERE b.id = $1::uuid AND (b.task_status || '') IN ('pending',
-    'scheduled') AND ($2::text = 'execute' OR b.execution_attempts = 0) AND
-    (extract(epoch FROM {S}.followup_due_at(b)) * 1000000)::bigint =
-    $7::bigint RETURNING b.id) SELECT count(*) FROM changed
+    $2::text = 'execute' AND NOT $8::boolean), changed AS (UPDATE {T} b SET
+    last_execution_error = left($6, coalesce((SELECT
+    nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
+    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
+    WHERE l.attrelid = b.tableoid AND l.attname = 'last_execution_error'),
+    2147483647)) WHERE b.id = $1::uuid AND (b.task_status
+    OPERATOR(pg_catalog.||) '') IN ('pending', 'scheduled') AND ($2::text =
+    'execute' OR b.execution_attempts = 0) AND (extract(epoch FROM
+    {S}.followup_due_at(b)) * 1000000::numeric)::bigint = $7::bigint
+    RETURNING b.id) SELECT count(*) FROM changed
 $statement$),
 ('failed', $statement$
-    WITH changed AS (UPDATE {T} b SET task_status = 'failed',
-    last_execution_error = $6 WHERE b.id = $1::uuid AND (b.task_status || '')
-    IN ('pending', 'scheduled') AND (extract(epoch FROM
-    {S}.followup_due_at(b)) * 1000000)::bigint IS NOT DISTINCT FROM
-    $7::bigint RETURNING b.id), noted AS (INSERT INTO {S}.followup_failures
-    AS f (booking_id, stage, tenant_id, attempts, next_attempt_at,
-    http_status, error, dead_at) SELECT $1::uuid, $2, $3, 1, now() +
-    $4::float8 * interval '1 s', nullif($5::int, 0), $6, now() FROM changed
-    WHERE true ON CONFLICT (booking_id, stage) DO UPDATE SET attempts =
-    f.attempts + 1, last_failed_at = now(), next_attempt_at =
-    excluded.next_attempt_at, http_status = excluded.http_status, error =
-    excluded.error, dead_at = excluded.dead_at RETURNING booking_id), ended
-    AS (DELETE FROM {S}.followup_attempts a WHERE a.booking_id = $1::uuid AND
-    $2::text = 'execute') SELECT count(*) FROM changed
+    WITH before AS (SELECT b.id FROM {T} b WHERE b.id = $1::uuid AND
+    (b.task_status OPERATOR(pg_catalog.||) '') IN ('pending', 'scheduled')
+    AND (extract(epoch FROM {S}.followup_due_at(b)) *
+    1000000::numeric)::bigint IS NOT DISTINCT FROM $7::bigint FOR UPDATE),
+    changed AS (UPDATE {T} b SET task_status = 'failed', last_execution_error
+    = left($6, coalesce((SELECT nullif(greatest(l.atttypmod, y.typtypmod),
+    -1) - 4 FROM pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid
+    = l.atttypid WHERE l.attrelid = b.tableoid AND l.attname =
+    'last_execution_error'), 2147483647)) FROM before WHERE b.id = before.id
+    RETURNING b.id), noted AS (INSERT INTO {S}.followup_failures AS f
+    (booking_id, stage, tenant_id, attempts, next_attempt_at, http_status,
+    error, dead_at) SELECT $1::uuid, $2, $3, 1, now() + $4::float8 * interval
+    '1 s', nullif($5::int, 0), $6, now() FROM changed WHERE true ON CONFLICT
+    (booking_id, stage) DO UPDATE SET attempts = f.attempts + 1,
+    last_failed_at = now(), next_attempt_at = excluded.next_attempt_at,
+    http_status = excluded.http_status, error = excluded.error, dead_at =
+    excluded.dead_at RETURNING booking_id), ended AS (DELETE FROM
+    {S}.followup_attempts a WHERE a.booking_id = $1::uuid AND $2::text =
+    'execute') SELECT CASE WHEN EXISTS (SELECT FROM before) AND NOT EXISTS
+    (SELECT FROM changed) THEN -1 ELSE (SELECT count(*) FROM changed) END
 $statement$),
 ('unschedule', $statement$
     WITH changed AS (UPDATE {T} b SET task_status = 'pending', task_name =
     NULL, task_scheduled_at = NULL, idempotency_key = NULL,
     execution_attempts = 0, last_execution_error = NULL WHERE b.id = $1::uuid
-    AND (b.task_status || '') = 'scheduled' AND b.task_name = $2 RETURNING
-    b.id), obsolete AS (INSERT INTO {S}.followup_obsolete_tasks (task_name,
-    booking_id) SELECT $2, changed.id FROM changed ON CONFLICT DO NOTHING),
-    forgotten AS (DELETE FROM {S}.followup_failures f USING changed WHERE
-    f.booking_id = changed.id), ended AS (DELETE FROM {S}.followup_attempts a
-    USING changed WHERE a.booking_id = changed.id) SELECT count(*) FROM
-    changed
+    AND (b.task_status OPERATOR(pg_catalog.||) '') = 'scheduled' AND
+    b.task_name = $2 RETURNING b.id), obsolete AS (INSERT INTO
+    {S}.followup_obsolete_tasks (task_name, booking_id) SELECT $2, changed.id
+    FROM changed ON CONFLICT DO NOTHING), forgotten AS (DELETE FROM
+    {S}.followup_failures f USING changed WHERE f.booking_id = changed.id),
+    ended AS (DELETE FROM {S}.followup_attempts a USING changed WHERE
+    a.booking_id = changed.id) SELECT count(*) FROM changed
 $statement$),
 ('task gone', $statement$
     WITH changed AS (UPDATE {T} b SET task_status = 'pending', task_name =
     NULL, task_scheduled_at = NULL WHERE b.id = $1::uuid AND (b.task_status
-    || '') = 'scheduled' AND b.task_name = $2 RETURNING b.id) SELECT count(*)
-    FROM changed
+    OPERATOR(pg_catalog.||) '') = 'scheduled' AND b.task_name IS NOT DISTINCT
+    FROM $2 RETURNING b.id) SELECT count(*) FROM changed
 $statement$),
 ('cancel', $statement$
     WITH before AS (SELECT b.id, b.task_name FROM {T} b WHERE b.id = $1::uuid
     FOR UPDATE), changed AS (UPDATE {T} b SET task_status = 'cancelled',
     task_name = NULL, task_scheduled_at = NULL FROM before WHERE b.id =
-    before.id AND (b.task_status || '') <> 'executed' RETURNING b.id),
-    obsolete AS (INSERT INTO {S}.followup_obsolete_tasks (task_name,
-    booking_id) SELECT before.task_name, before.id FROM before JOIN changed
-    USING (id) WHERE before.task_name IS NOT NULL ON CONFLICT DO NOTHING),
-    forgotten AS (DELETE FROM {S}.followup_failures f USING changed WHERE
-    f.booking_id = changed.id), ended AS (DELETE FROM {S}.followup_attempts a
-    USING changed WHERE a.booking_id = changed.id) SELECT count(*) FROM
-    changed
+    before.id AND (b.task_status OPERATOR(pg_catalog.||) '') <> 'executed'
+    RETURNING b.id), obsolete AS (INSERT INTO {S}.followup_obsolete_tasks
+    (task_name, booking_id) SELECT before.task_name, before.id FROM before
+    JOIN changed USING (id) WHERE before.task_name IS NOT NULL ON CONFLICT DO
+    NOTHING), forgotten AS (DELETE FROM {S}.followup_failures f USING changed
+    WHERE f.booking_id = changed.id) SELECT count(*) FROM changed
 $statement$),
 ('retry', $statement$
     SELECT CASE WHEN {S}.followup_retry($1::uuid) THEN 1 ELSE 0 END
@@ -246,15 +346,44 @@ $statement$),
     o.attempts + 1, next_attempt_at = now() + $2::float8 * interval '1 s'
     WHERE o.booking_id = $1::uuid RETURNING 1) SELECT count(*) FROM changed
 $statement$),
+('called', $statement$
+    WITH noted AS (INSERT INTO {S}.followup_failures AS f (booking_id, stage,
+    tenant_id, attempts, error, dead_at) VALUES ($1::uuid, 'execute', $2, 1,
+    $3, now()) ON CONFLICT (booking_id, stage) DO UPDATE SET last_failed_at =
+    now(), http_status = NULL, error = excluded.error, dead_at = now()),
+    called AS (INSERT INTO {S}.followup_attempts AS a (booking_id, called_at)
+    VALUES ($1::uuid, now()) ON CONFLICT (booking_id) DO UPDATE SET called_at
+    = coalesce(a.called_at, now()) RETURNING 1) SELECT count(*) FROM called
+$statement$),
+('refused', $statement$
+    WITH noted AS (INSERT INTO {S}.followup_failures AS f (booking_id, stage,
+    tenant_id, attempts, next_attempt_at, http_status, error, dead_at) VALUES
+    ($1::uuid, $2::text, $3, 1, now() + coalesce($4::float8, 1) * interval '1 '
+    's', nullif($5::int, 0), $6, CASE WHEN $7::int <= 1 THEN now() END) ON
+    CONFLICT (booking_id, stage) DO UPDATE SET attempts = f.attempts + 1,
+    last_failed_at = now(), next_attempt_at = now() + coalesce($4::float8,
+    least(1 << least(f.attempts, 9), 300)::float8) * interval '1 s',
+    http_status = excluded.http_status, error = excluded.error, dead_at =
+    CASE WHEN f.attempts + 1 >= $7::int THEN now() END RETURNING attempts,
+    dead_at, next_attempt_at), ended AS (DELETE FROM {S}.followup_attempts a
+    WHERE a.booking_id = $1::uuid AND $8::boolean) SELECT n.attempts::bigint,
+    n.dead_at IS NOT NULL, extract(epoch FROM n.next_attempt_at -
+    now())::float8 FROM noted n
+$statement$),
+('mark failed', $statement$
+    WITH changed AS (UPDATE {T} b SET task_status = 'failed' WHERE b.id =
+    $1::uuid AND (b.task_status OPERATOR(pg_catalog.||) '') IN ('pending',
+    'scheduled') RETURNING 1) SELECT count(*) FROM changed
+$statement$),
 ('dead letters', $statement$
     SELECT d.booking_id, d.tenant_id, d.stage, d.attempts,
-    to_char(d.first_failed_at AT TIME ZONE 'UTC',
-    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), to_char(d.last_failed_at AT TIME ZONE
-    'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), d.http_status, d.error,
-    to_char(d.dead_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-    FROM {S}.followup_dead_letters d WHERE $1::timestamptz IS NULL OR
-    (d.dead_at, d.booking_id) < ($1::timestamptz, $2::uuid) ORDER BY
-    d.dead_at DESC, d.booking_id DESC LIMIT $3::int
+    pg_catalog.to_char(d.first_failed_at AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), pg_catalog.to_char(d.last_failed_at AT
+    TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), d.http_status,
+    d.error, pg_catalog.to_char(d.dead_at AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM {S}.followup_dead_letters d WHERE
+    $1::timestamptz IS NULL OR (d.dead_at, d.booking_id) < ($1::timestamptz,
+    $2::uuid) ORDER BY d.dead_at DESC, d.booking_id DESC LIMIT $3::int
 $statement$),
 ('retry dead letters', $statement$
     SELECT {S}.followup_retry_all($1, coalesce($2::timestamptz, '-infinity'),

@@ -669,4 +669,5 @@ const struct bookings_sql *const booking_state_execute[] = { &begun_sql,
 const struct bookings_sql *const booking_state_statements[] = { &scheduled_sql,
     &scheduled_one_sql, &begun_sql, &executed_sql, &name_executed_sql,
     &failed_once_sql, &failed_sql, &unschedule_sql, &task_gone_sql,
-    &cancel_sql, &retry_sql, &obsolete_deleted_sql, &obsolete_later_sql, NULL };
+    &cancel_sql, &retry_sql, &obsolete_deleted_sql, &obsolete_later_sql,
+    &called_sql, &refused_sql, &mark_failed_sql, NULL };

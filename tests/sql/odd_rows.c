@@ -312,7 +312,7 @@ server_is_read_only(void **state)
 	static char sql[] = "SET default_transaction_read_only = on";
 	static const struct db_statement set = { "set", sql };
 	struct db_call call = { .statement = &set };
-	int before;
+	int64_t before;
 
 	(void)state;
 	read_booking();

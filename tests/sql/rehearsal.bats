@@ -62,6 +62,10 @@ load deployment
 	works "SELECT" "$(audit 'AFTER INSERT OR UPDATE OR DELETE' \
 	    'INSERT INTO lad_dev.audit VALUES (NEW.id); RETURN NULL;')"
 	[ "$(q -c "SELECT count(*) FROM lad_dev.audit")" = 0 ]
+	# Triggers find their tables by the search_path that the role has.
+	works 'ALTER ROLE test_daemon SET search_path = lad_dev' \
+	    "$(audit 'AFTER UPDATE' 'INSERT INTO audit VALUES (NEW.id);
+	    RETURN NULL;')"
 }
 
 @test "a lead that is no lead makes no call, and no error" {
