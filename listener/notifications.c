@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +52,7 @@ enum state {
 
 struct notifications {
 	const struct config *conf;
+	char key[16];		/* of the table's lock */
 	PGconn *conn;
 	enum state state;
 	PostgresPollingStatusType polling;	/* while CONNECTING */
@@ -82,6 +84,7 @@ notifications_new(const struct config *conf)
 	if ((n = calloc(1, sizeof(*n))) == NULL)
 		return (NULL);
 	n->conf = conf;
+	(void)snprintf(n->key, sizeof(n->key), "%" PRId32, bookings_key(conf));
 	n->state = DISCONNECTED;
 	return (n);
 }
@@ -242,8 +245,8 @@ act_on_result(struct notifications *n, long now)
 			return (n->fatal ? NOTIFICATIONS_FATAL :
 			    lose(n, now, why));
 		}
-		return (ask(n, ELECTING, bookings_leader_sql(),
-		    n->conf->schema, now));
+		return (ask(n, ELECTING, bookings_leader_sql(), n->key,
+		    now));
 	case ELECTING:
 		if (PQresultStatus(n->result) != PGRES_TUPLES_OK)
 			return (lose(n, now, NULL));
@@ -333,13 +336,12 @@ act_on_time(struct notifications *n, long now)
 	case DISCONNECTED:
 		return (begin_connection(n, now));
 	case STANDBY:
-		return (ask(n, ELECTING, bookings_leader_sql(),
-		    n->conf->schema, now));
+		return (ask(n, ELECTING, bookings_leader_sql(), n->key,
+		    now));
 	case IDLE:
 		/* A leader without the lock goes on asking for it. */
 		return (n->leading ? ask(n, BEATING, "SELECT 1", NULL, now) :
-		    ask(n, BEATING, bookings_leader_sql(), n->conf->schema,
-		    now));
+		    ask(n, BEATING, bookings_leader_sql(), n->key, now));
 	default:
 		return (lose(n, now, "the server does not answer"));
 	}

@@ -25,6 +25,7 @@
 -- and in the schema:
 --   schedule_followup_cloud_task()  followup_booking_changed()
 --   followup_is_followup_type(text)  followup_due_at(booking)
+--   followup_is_deleted(booking)
 --   followup_call_request(uuid)  followup_retry(uuid)
 --   followup_retry_all(text, timestamptz, timestamptz)
 --   followup_failures  followup_dead_letters  followup_attempts

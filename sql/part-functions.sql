@@ -15,6 +15,9 @@ CREATE OR REPLACE FUNCTION
     :"schema".followup_due_at(booking :"schema".:"table") RETURNS timestamptz
     LANGUAGE sql STABLE PARALLEL SAFE AS :'followup_body_due';
 \endif
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_is_deleted(booking :"schema".:"table") RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE AS :'followup_body_is_deleted';
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION
@@ -22,7 +25,7 @@ CREATE OR REPLACE FUNCTION
     LANGUAGE plpgsql SECURITY DEFINER AS :'followup_body_notify';
 CREATE OR REPLACE FUNCTION
     :"schema".followup_booking_changed() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER
     AS :'followup_body_changed';
 CREATE OR REPLACE FUNCTION
     :"schema".followup_retry(booking_id uuid) RETURNS boolean

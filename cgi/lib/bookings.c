@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ struct bookings {
 	const char *schema;		/* as configured */
 	char *quoted_schema;
 	char *quoted_table;		/* with its schema */
+	int32_t key;			/* of its locks */
 	const struct bookings_sql *sources[MAX_STATEMENTS];
 	struct db_statement statements[MAX_STATEMENTS];
 	char names[MAX_STATEMENTS][NAME_LEN];
@@ -43,25 +45,50 @@ quote_identifier(const char *name)
 	return (quoted);
 }
 
+/**
+ * bookings_key(conf):
+ * Return the number by which locks know the table that ${conf} names from
+ * other tables of the same database.
+ */
+int32_t
+bookings_key(const struct config *conf)
+{
+	const char *names[] = { conf->schema, conf->table };
+	uint32_t hash = 2166136261;
+	const char *p;
+	size_t i;
+
+	/* FNV-1a over both names, each with its NUL. */
+	for (i = 0; i < 2; i++) {
+		p = names[i];
+		do
+			hash = (hash ^ (unsigned char)*p) * 16777619;
+		while (*p++ != '\0');
+	}
+	return ((int32_t)(hash & INT32_MAX));
+}
+
 /*
- * Return ${sql} with the quoted names in place of {S} and {T}, and the
- * horizon in place of {H}; to be freed.
+ * Return ${sql} with the quoted names in place of {S} and {T}, the table's
+ * ${key} in place of {K}, and the horizon in place of {H}; to be freed.
  */
 static char *
-expand(const char *sql, const char *schema, const char *table)
+expand(const char *sql, const char *schema, const char *table, int32_t key)
 {
-	char horizon[48], *expanded = NULL;
+	char horizon[48], number[16], *expanded = NULL;
 	const char *brace, *insert;
 	size_t len;
 	FILE *f;
 
 	(void)snprintf(horizon, sizeof(horizon), "interval '%d s'",
 	    BOOKINGS_HORIZON);
+	(void)snprintf(number, sizeof(number), "%" PRId32, key);
 	if ((f = open_memstream(&expanded, &len)) == NULL)
 		return (NULL);
 	while ((brace = strchr(sql, '{')) != NULL) {
 		insert = brace[1] == 'S' ? schema :
-		    brace[1] == 'T' ? table : horizon;
+		    brace[1] == 'T' ? table :
+		    brace[1] == 'K' ? number : horizon;
 		(void)fprintf(f, "%.*s%s", (int)(brace - sql), sql, insert);
 		sql = brace + 3;
 	}
@@ -105,6 +132,7 @@ bookings_new(const struct config *conf, struct db *db)
 		return (NULL);
 	b->db = db;
 	b->schema = conf->schema;
+	b->key = bookings_key(conf);
 	if (quote_names(conf, &b->quoted_schema, &b->quoted_table) != 0) {
 		bookings_free(b);
 		return (NULL);
@@ -158,7 +186,7 @@ statement(struct bookings *b, const struct bookings_sql *sql)
 	(void)snprintf(b->names[i], NAME_LEN, "s%zu", i);
 	new->name = b->names[i];
 	if ((new->sql = expand(sql->text, b->quoted_schema,
-	    b->quoted_table)) == NULL)
+	    b->quoted_table, b->key)) == NULL)
 		return (NULL);
 	b->sources[i] = sql;
 	b->nstatements++;
@@ -333,7 +361,7 @@ bookings_sweep_sql(const struct config *conf)
 	char *schema, *table, *sql = NULL;
 
 	if (quote_names(conf, &schema, &table) == 0)
-		sql = expand(sweep_sql, schema, table);
+		sql = expand(sweep_sql, schema, table, bookings_key(conf));
 	free(schema);
 	free(table);
 	return (sql);
@@ -341,18 +369,18 @@ bookings_sweep_sql(const struct config *conf)
 
 /**
  * bookings_leader_sql():
- * Return the statement that tries to become the one listener of schema $1 in
- * this database, as long as the session lasts.  Columns: 't' or 'f'; the
- * process id of the session that is, or NULL.
+ * Return the statement that tries to become the one listener of the table
+ * with the bookings_key $1, as long as the session lasts.  Columns: 't' or
+ * 'f'; the process id of the session that is, or NULL.
  */
 const char *
 bookings_leader_sql(void)
 {
 
-	return ("SELECT pg_try_advisory_lock(1181707340, hashtext($1)), "
+	return ("SELECT pg_try_advisory_lock(1181707340, $1::int), "
 	    "(SELECT l.pid FROM pg_locks l WHERE l.locktype = 'advisory' "
 	    "AND l.classid = 1181707340 AND l.objsubid = 2 AND l.granted "
-	    "AND l.objid = (hashtext($1)::bigint & 4294967295)::oid "
+	    "AND l.objid = $1::int::oid "
 	    "AND l.database = (SELECT d.oid FROM pg_database d "
 	    "WHERE d.datname = current_database()))");
 }

@@ -79,7 +79,8 @@ static const char state_sql[] =
     "SELECT concat_ws(' ', "
     "coalesce((SELECT b.task_status || ' ' || coalesce(regexp_replace("
     "b.task_name, '.*/', ''), '-') || ' ' || b.execution_attempts || ' ' "
-    "|| coalesce(b.last_execution_error, '-') FROM lead_bookings b "
+    "|| coalesce(regexp_replace(b.last_execution_error, ' at 20.*Z$', ''), "
+    "'-') FROM lead_bookings b "
     "WHERE b.id = '" ID "'), 'none'), "
     "(SELECT 'failures:' || string_agg(f.stage || f.attempts || "
     "CASE WHEN f.dead_at IS NULL THEN '' ELSE '!' END, ',' ORDER BY f.stage) "
@@ -237,14 +238,28 @@ commit_when_awaited(void *unused)
 }
 
 static void
-somebody_does(const char *change)
+does(const char *daemon, const char *change)
 {
 
 	other = connect_app();
-	run_on(other, "BEGIN; UPDATE lead_bookings SET %s WHERE id = '" ID
-	    "'", change);
+	run_on(other, "BEGIN; SET LOCAL followup.daemon = '%s'; "
+	    "UPDATE lead_bookings SET %s WHERE id = '" ID "'", daemon, change);
 	assert_int_equal(pthread_create(&somebody, NULL, commit_when_awaited,
 	    NULL), 0);
+}
+
+static void
+somebody_does(const char *change)
+{
+
+	does("off", change);
+}
+
+static void
+another_daemon_does(const char *change)
+{
+
+	does("on", change);
 }
 
 /* Our statement did wait. */
@@ -430,6 +445,27 @@ locks(void **state)
 	assert_int_equal(locked, 1);
 }
 
+/* The same booking of another table of this database is another one. */
+static void
+locks_know_their_table(void **state)
+{
+	struct config others = conf;
+	struct bookings *there;
+	int locked;
+
+	(void)state;
+	others.table = "other_bookings";
+	there = bookings_new(&others, db2);
+	assert_non_null(there);
+	assert_int_equal(booking_try_lock(b, BOOKING_EXECUTE, ID, &locked),
+	    DB_OK);
+	assert_int_equal(locked, 1);
+	assert_int_equal(booking_try_lock(there, BOOKING_EXECUTE, ID, &locked),
+	    DB_OK);
+	assert_int_equal(locked, 1);
+	bookings_free(there);
+}
+
 /* A row that cannot be read leaves no lock behind. */
 static void
 no_lock_without_a_row(void **state)
@@ -554,7 +590,7 @@ changed_while_it_is_scheduled(void **state)
 	somebody_does("task_status = 'cancelled'");
 	assert_int_equal(schedule(), 0);
 	somebody_did();
-	expect(state_sql, "cancelled - 2 boom");
+	expect(state_sql, "cancelled - 2 cancelled");
 	start("pending");
 	somebody_does("scheduled_at = scheduled_at + interval '1 hour'");
 	assert_int_equal(schedule(), 0);
@@ -1008,11 +1044,11 @@ cancelled(void **state)
 {
 
 	(void)state;
-	expect_transition(booking_cancel, "pending", 1, "cancelled - 2 boom");
+	expect_transition(booking_cancel, "pending", 1, "cancelled - 2 cancelled");
 	expect_transition(booking_cancel, "scheduled", 1,
-	    "cancelled - 2 boom obsolete:old");
+	    "cancelled - 2 cancelled obsolete:old");
 	expect_transition(booking_cancel, "failed", 1,
-	    "cancelled - 2 boom obsolete:old");
+	    "cancelled - 2 cancelled obsolete:old");
 	expect_transition(booking_cancel, "executed", 0,
 	    "executed old" REST);
 }
@@ -1025,7 +1061,7 @@ executed_while_it_is_cancelled(void **state)
 
 	(void)state;
 	start("scheduled");
-	somebody_does("task_status = 'executed'");
+	another_daemon_does("task_status = 'executed'");
 	assert_int_equal(booking_cancel(b, &booking, &changed), DB_OK);
 	somebody_did();
 	assert_int_equal(changed, 0);
@@ -1102,7 +1138,9 @@ own_writes_fire_nothing(void **state)
 	PQfreemem(notify);
 
 	/* The same by hand does fire. */
+	run("SET followup.daemon = 'on'");
 	start("scheduled");
+	run("SET followup.daemon = 'off'");
 	run("UPDATE lead_bookings SET task_status = 'pending'");
 	expect("SELECT count(*) FROM followup_obsolete_tasks", "1");
 	PQfinish(listener);
@@ -1211,6 +1249,7 @@ main(void)
 		TEST(times),
 		TEST(key_and_body),
 		TEST(locks),
+		TEST(locks_know_their_table),
 		TEST(no_lock_without_a_row),
 		TEST(scheduled),
 		TEST(not_scheduled),
