@@ -7,6 +7,8 @@
 --   table         default lead_bookings
 --   grant_to      role of the daemons; default empty: no grants
 --   lock_timeout  how long to wait for the table's lock; default 10s
+--   alter_column, alter_type, alter_using
+--                 alter a column's type first: see part-alter.sql
 --
 -- It may be run again at any time, brings an older version up to date, and
 -- leaves all triggers enabled.  What takes long does not block writers and is
@@ -59,6 +61,10 @@ DO $$BEGIN RAISE EXCEPTION 'another install is running on this database'
 
 -- What there is, and what there should be.
 \ir part-begin.sql
+\ir part-owner.sql
+\if :{?alter_column}
+\ir part-alter.sql
+\endif
 \ir part-shape.sql
 \ir part-bodies.sql
 \ir part-definitions.sql

@@ -57,10 +57,11 @@ SELECT format('CREATE CONSTRAINT TRIGGER trigger_schedule_followup_cloud_task '
         'last_failed_at, http_status, error, dead_at '
         'FROM %1$I.followup_failures WHERE dead_at IS NOT NULL',
         :'schema') AS followup_view,
-    -- The form that followup_is_followup_type has once it is inlined.
+    -- The form that followup_is_followup_type has once it is inlined.  IN would
+    -- read differently after it was dumped and restored.
     format('CREATE INDEX CONCURRENTLY followup_bookings_due_idx '
         'ON %1$I.%2$I (task_status, scheduled_at, id) '
-        'WHERE task_status IN (''pending'', ''scheduled'') '
+        'WHERE (task_status = ''pending'' OR task_status = ''scheduled'') '
         'AND coalesce(pg_catalog.lower(booking_type::text '
         'COLLATE pg_catalog."C") OPERATOR(pg_catalog.=) '
         'ANY (%3$L::pg_catalog.text[]), false)',

@@ -8,6 +8,7 @@
 \pset format unaligned
 BEGIN READ ONLY;
 SET LOCAL search_path = pg_catalog, pg_temp;
+\ir part-owner.sql
 SELECT set_config('followup.schema', :'schema', true) AS followup_unused,
     set_config('followup.table', :'table', true) AS followup_unused
 \gset
