@@ -85,4 +85,5 @@ SELECT pg_catalog.pg_advisory_unlock(7382912092064737639) AS followup_unused
 \echo kept :"schema".followup_call_request(uuid): this deployment has its own
 \endif
 \echo follow-up scheduling is installed on :"schema".:"table"
+\ir part-notes.sql
 \set QUIET :followup_quiet

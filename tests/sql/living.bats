@@ -136,3 +136,56 @@ schema() {
 	echo "$output" | grep -v ^ok || true
 	[ "$status" -eq 0 ]
 }
+
+# The columns ${1} of a booking that is deleted by "SET ${2}", and undeleted by
+# "SET ${3}".
+soft() {
+	q -c 'DROP SCHEMA lad_dev CASCADE' -c 'CREATE SCHEMA lad_dev' \
+	    -c "CREATE TABLE lad_dev.lead_bookings (
+		id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+		booking_type varchar(50) DEFAULT 'follow_up',
+		scheduled_at timestamptz DEFAULT now(), $1)"
+	"$trigger" install
+	q -c 'INSERT INTO lad_dev.lead_bookings DEFAULT VALUES' \
+	    -c 'INSERT INTO lad_dev.lead_bookings DEFAULT VALUES' \
+	    -c "UPDATE lad_dev.lead_bookings SET $2 WHERE ctid = '(0,1)'"
+	[ "$(q -c "SELECT string_agg(concat_ws(' ', task_status,
+	    lad_dev.followup_is_deleted(b)), ', ' ORDER BY task_status)
+	    FROM lad_dev.lead_bookings b")" = 'cancelled t, pending f' ]
+	q -c "UPDATE lad_dev.lead_bookings SET $3, task_status = 'pending'"
+	[ "$(q -c "SELECT string_agg(concat_ws(' ', task_status,
+	    lad_dev.followup_is_deleted(b)), ', ' ORDER BY task_status)
+	    FROM lad_dev.lead_bookings b")" = 'pending f, pending f' ]
+	"$trigger" verify >/dev/null
+}
+
+@test "soft deletion by whatever is_deleted and deleted_at are" {
+	soft 'is_deleted boolean' 'is_deleted = true' 'is_deleted = NULL'
+	soft 'is_deleted smallint DEFAULT 0' 'is_deleted = 1' 'is_deleted = 0'
+	soft 'is_deleted numeric' 'is_deleted = 1' 'is_deleted = 0.0'
+	soft 'is_deleted text' "is_deleted = 'Yes'" "is_deleted = 'no'"
+	soft 'is_deleted char(3)' "is_deleted = '1'" "is_deleted = ''"
+	soft 'deleted_at timestamptz' 'deleted_at = now()' 'deleted_at = NULL'
+	soft 'deleted_at date' 'deleted_at = now()' 'deleted_at = NULL'
+	soft 'deleted_at bigint DEFAULT 0' 'deleted_at = 1700000000' \
+	    'deleted_at = 0'
+	soft 'deleted_at timestamp, is_deleted int' 'deleted_at = now()' \
+	    'deleted_at = NULL, is_deleted = 0'
+	soft 'deleted_at timestamp, is_deleted int' 'is_deleted = 1' \
+	    'is_deleted = 0'
+	soft 'deleted_at timestamp, is_deleted boolean
+	    GENERATED ALWAYS AS (deleted_at IS NOT NULL) STORED' \
+	    'deleted_at = now()' 'deleted_at = NULL'
+}
+
+@test "install names what does not count" {
+	q -c 'ALTER TABLE lad_dev.lead_bookings ADD archived_at timestamptz,
+	    ADD deleted boolean, ADD deleted_by uuid, ADD undeleted int' \
+	    -c 'CREATE TABLE lad_dev.child () INHERITS (lad_dev.lead_bookings)'
+	run "$trigger" install
+	[ "$status" -eq 0 ]
+	[ "$(grep -c '^note: ' <<<"$output")" = 3 ]
+	[[ $output == *'note: column archived_at looks like soft deletion'* ]]
+	[[ $output == *'note: column deleted looks like soft deletion'* ]]
+	[[ $output == *'note: bookings in table lad_dev.child, which inherits'* ]]
+}
