@@ -186,6 +186,7 @@ DECLARE
     daemon pg_catalog.text;
     payload pg_catalog.text;
     query pg_catalog.text;
+    message pg_catalog.text;
     moment pg_catalog.text;
     first pg_catalog.bool;
     alone pg_catalog.bool;
@@ -238,16 +239,36 @@ BEGIN
         END IF;
 
         -- PREPARE TRANSACTION refuses a transaction that has run NOTIFY.  A
-        -- long text of several statements is not read for it.
+        -- long text is not read for it: one statement is none, and several
+        -- may have one.  Even to copy it for each of its transactions would
+        -- take long, so followup.query has the time of the message and the
+        -- answer.
         IF first AND pg_catalog.current_setting('max_prepared_transactions')
             OPERATOR(pg_catalog.<>) '0' THEN
-            query := pg_catalog.current_query();
-            prepares := pg_catalog.left(query, 4000)
-                    OPERATOR(pg_catalog.~*) 'prepare.*transaction'
-                OR (pg_catalog.octet_length(query) OPERATOR(pg_catalog.>) 4000
-                    AND pg_catalog.strpos(
-                    pg_catalog.rtrim(query, E'; \t\r\n'), ';')
-                    OPERATOR(pg_catalog.>) 0);
+            query := pg_catalog.current_setting('followup.query', true);
+            message := pg_catalog.date_part('epoch',
+                pg_catalog.statement_timestamp());
+            IF pg_catalog.split_part(query, ' ', 1)
+                OPERATOR(pg_catalog.=) message THEN
+                prepares := pg_catalog.split_part(query, ' ', 2)
+                    OPERATOR(pg_catalog.<>) 'no';
+                message := NULL;
+            ELSE
+                query := pg_catalog.current_query();
+                IF pg_catalog.octet_length(query)
+                    OPERATOR(pg_catalog.<=) 4000 THEN
+                    prepares := query
+                        OPERATOR(pg_catalog.~*) 'prepare.*transaction';
+                    message := NULL;
+                ELSE
+                    prepares := pg_catalog.btrim(pg_catalog.concat(
+                        pg_catalog.split_part(query, ';', 2),
+                        pg_catalog.split_part(query, ';', 3)), E' \t\r\n')
+                        OPERATOR(pg_catalog.<>) '';
+                    message := pg_catalog.concat(message, CASE WHEN prepares
+                        THEN ' perhaps' ELSE ' no' END);
+                END IF;
+            END IF;
         END IF;
 
         -- Of the transactions that commit at the same time one sends hints,
@@ -316,6 +337,9 @@ BEGIN
         END IF;
         IF looks AND hints OPERATOR(pg_catalog.=) '.' THEN
             moment := pg_catalog.set_config('followup.looked', moment, false);
+        END IF;
+        IF message IS NOT NULL THEN
+            message := pg_catalog.set_config('followup.query', message, false);
         END IF;
     END IF;
     RETURN NULL;

@@ -10,7 +10,7 @@ SET track_functions = 'all';
 -- The functions that PostgreSQL is asked by, replaced for this transaction: by
 -- ones that count their calls, and say what the test wants to hear.
 BEGIN;
-SELECT plan(31);
+SELECT plan(32);
 ALTER FUNCTION pg_catalog.pg_notification_queue_usage() RENAME TO true_usage;
 ALTER FUNCTION pg_catalog.current_query() RENAME TO true_query;
 ALTER FUNCTION pg_catalog.pg_notify(text, text) RENAME TO true_notify;
@@ -100,6 +100,18 @@ SELECT set_config('test.query', repeat('INSERT INTO ', 500) || ';', true)
     AS unused
 \gset
 SELECT is(pg_temp.announced(2), '2 2 1 1', 'one long statement is none');
+SELECT pg_temp.calls('current_query') AS before
+\gset
+DO $$BEGIN
+    FOR i IN 1 .. 3 LOOP
+        SET LOCAL followup.hints = '';
+        INSERT INTO lead_bookings DEFAULT VALUES;
+        SET CONSTRAINTS ALL IMMEDIATE;
+        SET CONSTRAINTS ALL DEFERRED;
+    END LOOP;
+END$$;
+SELECT is(pg_temp.calls('current_query') - :before, 1::bigint,
+    'a long text is copied once, however many transactions it has');
 SET LOCAL test.query = 'COMMIT';
 SET LOCAL test.usage = 0.5;
 SELECT is(pg_temp.announced(1000), '0 1000 1 1',
