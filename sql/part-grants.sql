@@ -57,7 +57,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_failures,
 GRANT SELECT ON :"schema".followup_dead_letters TO :"grant_to";
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_due_at(:"schema".:"table"),
-    :"schema".followup_is_deleted(:"schema".:"table"),
     :"schema".followup_call_request(uuid), :"schema".followup_retry(uuid),
     :"schema".followup_retry_all(text, timestamptz, timestamptz)
     TO :"grant_to";
