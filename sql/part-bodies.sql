@@ -502,6 +502,18 @@ BEGIN
                     NEW.execution_attempts := OLD.execution_attempts;
                     NEW.last_execution_error := OLD.last_execution_error;
                     NEW.idempotency_key := OLD.idempotency_key;
+
+                    -- Who did mean it reads this, once a statement.
+                    this_statement := pg_catalog.statement_timestamp();
+                    IF wanted OPERATOR(pg_catalog.<>) before AND coalesce(
+                        pg_catalog.current_setting('followup.told', true)
+                        OPERATOR(pg_catalog.<>) this_statement, true) THEN
+                        RAISE NOTICE 'follow-up booking %% stays %%, though '
+                            'saved as %%: to change it, set task_status alone, '
+                            'to pending or cancelled', OLD.id, before, wanted;
+                        PERFORM pg_catalog.set_config('followup.told',
+                            this_statement, true);
+                    END IF;
                 END IF;
                 RETURN NEW;
             END IF;

@@ -301,3 +301,13 @@ await() {
 	[ "$(q -c "SELECT count(*) FROM lad_dev.followup_obsolete_tasks
 	    WHERE task_name LIKE 'more %'")" = 0 ]
 }
+
+@test "who tries to make a booking scheduled is told so, once a statement" {
+	q -c "INSERT INTO lad_dev.lead_bookings (booking_type)
+	    SELECT 'follow_up' FROM generate_series(1, 5)" 2>/dev/null
+	run q -c "UPDATE lad_dev.lead_bookings SET task_status = 'scheduled'" \
+	    -c "UPDATE lad_dev.lead_bookings SET task_status = 'executed'" \
+	    -c "UPDATE lad_dev.lead_bookings SET task_status = task_status"
+	[ "$(sed 's/booking [-0-9a-f]*/booking X/' <<<"$output")" = "NOTICE:  follow-up booking X stays pending, though saved as scheduled: to change it, set task_status alone, to pending or cancelled
+NOTICE:  follow-up booking X stays pending, though saved as executed: to change it, set task_status alone, to pending or cancelled" ]
+}
