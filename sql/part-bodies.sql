@@ -424,19 +424,27 @@ BEGIN
                 wanted := 'pending';
             END IF;
 
-            -- Many clients know a time to the millisecond only.
-            by_hand := pg_catalog.current_setting('followup.daemon', true)
-                    OPERATOR(pg_catalog.=) 'retry'
-                OR ROW(OLD.task_name, OLD.execution_attempts,
-                    OLD.last_execution_error, OLD.idempotency_key,
-                    pg_catalog.date_trunc('ms', OLD.task_scheduled_at),
-                    pg_catalog.date_trunc('ms', OLD.executed_at))
-                    ::pg_catalog.text OPERATOR(pg_catalog.=)
-                    ROW(NEW.task_name, NEW.execution_attempts,
-                    NEW.last_execution_error, NEW.idempotency_key,
-                    pg_catalog.date_trunc('ms', NEW.task_scheduled_at),
-                    pg_catalog.date_trunc('ms', NEW.executed_at))
-                    ::pg_catalog.text;
+            -- Many clients know a time to the millisecond only.  These types
+            -- can be altered at any time, and a session that has read the
+            -- columns as they were cannot read them any more.
+            IF wanted OPERATOR(pg_catalog.<>) before THEN
+                BEGIN
+                    by_hand := pg_catalog.current_setting('followup.daemon',
+                        true) OPERATOR(pg_catalog.=) 'retry'
+                        OR ROW(OLD.task_name, OLD.execution_attempts,
+                        OLD.last_execution_error, OLD.idempotency_key,
+                        pg_catalog.date_trunc('ms', OLD.task_scheduled_at),
+                        pg_catalog.date_trunc('ms', OLD.executed_at))
+                        ::pg_catalog.text OPERATOR(pg_catalog.=)
+                        ROW(NEW.task_name, NEW.execution_attempts,
+                        NEW.last_execution_error, NEW.idempotency_key,
+                        pg_catalog.date_trunc('ms', NEW.task_scheduled_at),
+                        pg_catalog.date_trunc('ms', NEW.executed_at))
+                        ::pg_catalog.text;
+                EXCEPTION WHEN datatype_mismatch THEN
+                    by_hand := true;
+                END;
+            END IF;
             moved := %3$s;
             meant := wanted;
             IF wanted OPERATOR(pg_catalog.=) ANY
@@ -457,18 +465,23 @@ BEGIN
                 NEW.task_status := 'cancelled';
                 NEW.task_name := NULL;
                 NEW.task_scheduled_at := NULL;
-                NEW.executed_at := OLD.executed_at;
-                NEW.execution_attempts := OLD.execution_attempts;
-                NEW.idempotency_key := OLD.idempotency_key;
-                NEW.last_execution_error := pg_catalog.left(
-                    pg_catalog.concat('cancelled at ', pg_catalog.to_char(
-                    pg_catalog.timezone('UTC', pg_catalog.clock_timestamp()),
-                    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), CASE
-                    WHEN pg_catalog.concat(NEW.last_execution_error)
-                    OPERATOR(pg_catalog.<>)
-                    pg_catalog.concat(OLD.last_execution_error) THEN
-                    pg_catalog.concat(': ', NEW.last_execution_error) END),
-                    200);
+                BEGIN
+                    NEW.executed_at := OLD.executed_at;
+                    NEW.execution_attempts := OLD.execution_attempts;
+                    NEW.idempotency_key := OLD.idempotency_key;
+                    NEW.last_execution_error := pg_catalog.left(
+                        pg_catalog.concat('cancelled at ', pg_catalog.to_char(
+                        pg_catalog.timezone('UTC',
+                        pg_catalog.clock_timestamp()),
+                        'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), CASE
+                        WHEN pg_catalog.concat(NEW.last_execution_error)
+                        OPERATOR(pg_catalog.<>)
+                        pg_catalog.concat(OLD.last_execution_error) THEN
+                        pg_catalog.concat(': ', NEW.last_execution_error)
+                        END), 200);
+                EXCEPTION WHEN datatype_mismatch THEN
+                    -- As above.
+                END;
 
             -- The booking starts anew: it is set to pending; or it is moved
             -- while its call is still to come or was given up; or it has
@@ -496,12 +509,16 @@ BEGIN
             ELSE
                 NEW.task_status := meant;
                 IF meant OPERATOR(pg_catalog.=) before THEN
-                    NEW.task_name := OLD.task_name;
-                    NEW.task_scheduled_at := OLD.task_scheduled_at;
-                    NEW.executed_at := OLD.executed_at;
-                    NEW.execution_attempts := OLD.execution_attempts;
-                    NEW.last_execution_error := OLD.last_execution_error;
-                    NEW.idempotency_key := OLD.idempotency_key;
+                    BEGIN
+                        NEW.task_name := OLD.task_name;
+                        NEW.task_scheduled_at := OLD.task_scheduled_at;
+                        NEW.executed_at := OLD.executed_at;
+                        NEW.execution_attempts := OLD.execution_attempts;
+                        NEW.last_execution_error := OLD.last_execution_error;
+                        NEW.idempotency_key := OLD.idempotency_key;
+                    EXCEPTION WHEN datatype_mismatch THEN
+                        -- As above.
+                    END;
 
                     -- Who did mean it reads this, once a statement.
                     this_statement := pg_catalog.statement_timestamp();

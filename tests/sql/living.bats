@@ -81,6 +81,29 @@ schema() {
 	    WHERE is_deleted = 1 AND task_status = 'cancelled'")" = 1 ]
 }
 
+@test "columns of the task are altered by hand, and sessions live on" {
+	change="UPDATE lad_dev.lead_bookings SET scheduled_at = scheduled_at
+	    + interval '1 day', task_status = task_status;
+	    UPDATE lad_dev.lead_bookings SET task_status = 'cancelled';
+	    UPDATE lad_dev.lead_bookings SET task_status = 'pending';"
+	q -c "ALTER TABLE lad_dev.lead_bookings
+	    ALTER last_execution_error TYPE varchar(900),
+	    ALTER executed_at TYPE timestamp, ALTER execution_attempts TYPE bigint"
+	PGOPTIONS='-c client_min_messages=warning' run psql -X -q -At \
+	    -c 'INSERT INTO lad_dev.lead_bookings (scheduled_at)
+	    VALUES (now())' -c "$change" \
+	    -c 'ALTER TABLE lad_dev.lead_bookings
+	    ALTER last_execution_error TYPE text,
+	    ALTER executed_at TYPE timestamptz, ALTER execution_attempts TYPE int' \
+	    -c "$change" -c "UPDATE lad_dev.lead_bookings SET is_deleted = true" \
+	    -c "SELECT task_status, scheduled_at::date - current_date
+	    FROM lad_dev.lead_bookings"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$output" = 'cancelled|2' ]
+	"$trigger" verify
+}
+
 @test "alter changes nothing where it cannot do all of it" {
 	before=$(schema)
 	for wrong in 'scheduled_at date' 'booking_type int' 'nothing text' \
