@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +59,7 @@ enum state {
 struct notifications {
 	const struct config *conf;
 	struct db_connect *connect;
+	char key[16];		/* of the table's lock */
 	PGconn *conn;
 	enum state state;
 	long wake;		/* when to act, or to lose patience */
@@ -92,6 +94,7 @@ notifications_new(const struct config *conf)
 	if ((n = calloc(1, sizeof(*n))) == NULL)
 		return (NULL);
 	n->conf = conf;
+	(void)snprintf(n->key, sizeof(n->key), "%" PRId32, bookings_key(conf));
 	n->state = DISCONNECTED;
 	if ((n->connect = db_connect_new(conf, "followup-listener")) == NULL) {
 		notifications_free(n);
@@ -274,8 +277,8 @@ act_on_result(struct notifications *n, long now)
 			return (n->fatal ? NOTIFICATIONS_FATAL :
 			    lose(n, now, why));
 		}
-		return (ask(n, ELECTING, bookings_leader_sql(),
-		    n->conf->schema, now));
+		return (ask(n, ELECTING, bookings_leader_sql(), n->key,
+		    now));
 	case ELECTING:
 		if (PQresultStatus(n->result) != PGRES_TUPLES_OK)
 			return (lose(n, now, NULL));
@@ -362,8 +365,8 @@ act_on_time(struct notifications *n, long now)
 	case DISCONNECTED:
 		return (connected(n, db_connect_begin(n->connect, now), now));
 	case STANDBY:
-		return (ask(n, ELECTING, bookings_leader_sql(),
-		    n->conf->schema, now));
+		return (ask(n, ELECTING, bookings_leader_sql(), n->key,
+		    now));
 	case IDLE:
 		if (n->refusals > 0 && now >= n->listen_at)
 			return (ask(n, SUBSCRIBING, "LISTEN " CHANNEL, NULL,
@@ -372,8 +375,7 @@ act_on_time(struct notifications *n, long now)
 		/* A leader without the lock goes on asking for it. */
 		return (n->leading ?
 		    ask(n, BEATING, HEARTBEAT_SQL, NULL, now) :
-		    ask(n, BEATING, bookings_leader_sql(), n->conf->schema,
-		    now));
+		    ask(n, BEATING, bookings_leader_sql(), n->key, now));
 	default:
 		/* One that hangs would cost its deadline once more. */
 		db_connect_skip(n->connect);

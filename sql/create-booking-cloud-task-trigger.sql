@@ -8,6 +8,8 @@
 --   grant_to      role of the daemons; default empty: no grants
 --   paused        on: with a pause of everything in place; default off
 --   lock_timeout  how long to wait for the table's lock; default 10s
+--   alter_column, alter_type, alter_using
+--                 alter a column's type first: see part-alter.sql
 --
 -- It may be run again at any time, brings an older version up to date, and
 -- leaves all triggers enabled.  It is one transaction, and after that the
@@ -25,6 +27,7 @@
 -- and in the schema:
 --   schedule_followup_cloud_task()  followup_booking_changed()
 --   followup_is_followup_type(text)  followup_due_at(booking)
+--   followup_is_deleted(booking)
 --   followup_call_request(uuid)  followup_gate(booking)
 --   followup_retry(uuid)  followup_retry_all(text, timestamptz, timestamptz)
 --   followup_failures  followup_dead_letters  followup_attempts
@@ -59,6 +62,10 @@ DO $$BEGIN RAISE EXCEPTION 'another install is running on this database'
 
 -- What there is, and what there should be.
 \ir part-begin.sql
+\ir part-owner.sql
+\if :{?alter_column}
+\ir part-alter.sql
+\endif
 \ir part-shape.sql
 \ir part-bodies.sql
 \ir part-gate.sql
@@ -110,4 +117,5 @@ SELECT pg_catalog.pg_advisory_unlock(7382912092064737639) AS followup_unused
 \if :paused
 \echo calls are paused: followup-trigger preview shows them, resume starts them
 \endif
+\ir part-notes.sql
 \set QUIET :followup_quiet

@@ -16,6 +16,7 @@
 \set QUIET on
 \ir part-defaults.sql
 \ir part-begin.sql
+\ir part-owner.sql
 
 SELECT to_regclass(format('%I.%I', :'schema', :'table'))::oid
         IS NOT NULL AS followup_has_table,

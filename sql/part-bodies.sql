@@ -12,17 +12,52 @@ SELECT '{follow_up,follow-up,auto-follow-up,followup,auto_follow_up,'
     AS followup_types
 \gset
 
--- What the shape of the table makes of "moved", of "soft-deleted", and of the
--- fields of a hint.
-SELECT 'OLD.scheduled_at IS DISTINCT FROM NEW.scheduled_at'
+-- Which columns say that a booking is deleted without its row going away:
+-- is_deleted and deleted_at, by their types, with %1$s for the row's name.  A
+-- generated column has no value yet where a row is about to be written, so
+-- that the triggers look at the others only.
+WITH soft AS (
+    SELECT attname, attgenerated OPERATOR(pg_catalog.=) '' AS plain,
+        replace(CASE t.typcategory
+        WHEN 'B' THEN '(%1$s.COLUMN IS TRUE)'
+        WHEN 'N' THEN
+            'coalesce(%1$s.COLUMN OPERATOR(pg_catalog.<>) 0, false)'
+        WHEN 'D' THEN '(%1$s.COLUMN IS NOT NULL)'
+        ELSE CASE attname WHEN 'deleted_at' THEN 'coalesce('
+            '%1$s.COLUMN::pg_catalog.text OPERATOR(pg_catalog.<>) '''', false)'
+            ELSE 'coalesce(pg_catalog.lower(%1$s.COLUMN::pg_catalog.text '
+            'COLLATE pg_catalog."C") OPERATOR(pg_catalog.=) ANY ('
+            '''{true,t,yes,y,on,1}''::pg_catalog.text[]), false)' END
+        END, 'COLUMN', attname) AS test
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    WHERE attrelid = to_regclass(format('%I.%I', :'schema', :'table'))
+        AND attname IN ('is_deleted', 'deleted_at') AND NOT attisdropped
+)
+SELECT coalesce(string_agg(format(test, 'booking'), ' OR '), 'false')
+        AS followup_is_deleted,
+    coalesce(string_agg(format(test, 't'), ' OR '), 'false')
+        AS followup_row_deleted,
+    CASE WHEN bool_or(plain) THEN format('(%s) AND NOT (%s)',
+        string_agg(format(test, 'NEW'), ' OR ') FILTER (WHERE plain),
+        string_agg(format(test, 'OLD'), ' OR ') FILTER (WHERE plain))
+        ELSE 'false' END
+        AS followup_deleted,
+    coalesce(string_agg(format(' OR OLD.%1$s IS DISTINCT FROM NEW.%1$s',
+        attname), '') FILTER (WHERE plain), '') AS followup_soft_changed,
+    coalesce(string_agg(', ' || attname, '') FILTER (WHERE plain), '')
+        AS followup_soft_columns
+FROM soft
+\gset
+
+-- What the shape of the table makes of "moved", and of the fields of a hint.
+SELECT '((OLD.scheduled_at IS NULL) OPERATOR(pg_catalog.<>) '
+        '(NEW.scheduled_at IS NULL) '
+        'OR coalesce(OLD.scheduled_at OPERATOR(pg_catalog.<>) '
+        'NEW.scheduled_at, false)'
         || CASE WHEN :'followup_zoned' THEN
-        ' OR OLD.timezone IS DISTINCT FROM NEW.timezone' ELSE '' END
+        ' OR pg_catalog.concat(OLD.timezone) OPERATOR(pg_catalog.<>) '
+        'pg_catalog.concat(NEW.timezone)' ELSE '' END || ')'
         AS followup_moved,
-    CASE WHEN :'followup_has_is_deleted' THEN
-        'OLD.is_deleted IS NOT TRUE AND NEW.is_deleted IS TRUE'
-        ELSE 'false' END AS followup_deleted,
-    CASE WHEN :'followup_has_is_deleted' THEN
-        't.is_deleted IS NOT TRUE' ELSE 'true' END AS followup_row_alive,
     -- The due time is written in UTC; one that is not known, as it stands.
     (SELECT string_agg(format('%L, %s', name, CASE name
             WHEN 'scheduled_at' THEN format('coalesce(pg_catalog.to_char('
@@ -50,31 +85,54 @@ SELECT coalesce(pg_catalog.lower($1 COLLATE pg_catalog."C")
 $body$, :'followup_types') AS followup_body_type
 \gset
 
+-- followup_is_deleted can be inlined likewise.
+SELECT format($body$
+SELECT %s
+$body$, :'followup_is_deleted') AS followup_body_is_deleted
+\gset
+
 -- followup_due_at says when a booking is due.  A timestamptz says so itself; a
 -- timestamp is read in the row's zone, or in UTC if the table has no zones.
--- '+04:00' and 'UTC+4' mean east of Greenwich, as everybody but POSIX (and so
--- PostgreSQL) reads them.
+--
+-- A zone is an offset, in which '+04:00' and 'UTC+4' mean east of Greenwich, or
+-- a name of pg_timezone_names.  That view reads a whole directory, so names are
+-- told by their shape, and AT TIME ZONE says whether there is such a zone.  It
+-- also takes abbreviations that several countries share ('IST'), and POSIX
+-- strings ('GST+4', '(UTC+04:00) Yerevan'), whose sign is the other way round
+-- and which never fail.  A POSIX string has a digit, so that a name with a
+-- slash and without digits is none; the other names are listed.
 \if :followup_zoned
 \set followup_language plpgsql
 SELECT $body$
 DECLARE
-    due timestamp := booking.scheduled_at;
-    zone text := btrim(booking.timezone::text, E' \t\r\n');
+    due timestamp;
+    zone text;
     shift text[];
 BEGIN
+    due := booking.scheduled_at;
+    zone := btrim(booking.timezone::text, E' \t\r\n') COLLATE "C";
     IF due IS NULL OR NOT isfinite(due) THEN
         RETURN NULL;
     END IF;
-    IF zone IS NULL OR zone = '' THEN
+    IF zone IS NULL OR zone = '' OR zone IN ('Z', 'z') THEN
         RETURN due AT TIME ZONE 'UTC';
     END IF;
-    shift := regexp_match(zone,
-        '^(?:UTC|GMT)?([+-])(0?[0-9]|1[0-5])(?::?([0-5][0-9]))?$', 'i');
+    shift := regexp_match(zone COLLATE "C",
+        '^(?:(?:UTC|GMT) ?)?([+-])(0?[0-9]|1[0-5])(?::?([0-5][0-9]))?$', 'i');
     IF shift IS NOT NULL THEN
         RETURN due AT TIME ZONE (shift[1] || shift[2] || ':'
             || coalesce(shift[3], '00'))::interval;
     END IF;
-    RETURN due AT TIME ZONE zone;
+    IF zone COLLATE "C" ~* ('^(?!right/)(?:[a-z_-]+(?:/[a-z_-]+)+|(?:posix/)?'
+        '(?:Etc/GMT(?:\+(?:[1-9]|1[0-2])|-(?:[1-9]|1[0-4]))|(?:Etc/)?GMT[+-]?0|'
+        'CET|CST6CDT|Cuba|EET|EST|EST5EDT|Egypt|Eire|Factory|GB|GB-Eire|GMT|'
+        'Greenwich|HST|Hongkong|Iceland|Iran|Israel|Jamaica|Japan|Kwajalein|'
+        'Libya|MET|MST|MST7MDT|NZ|NZ-CHAT|Navajo|PRC|PST8PDT|Poland|Portugal|'
+        'ROC|ROK|Singapore|Turkey|UCT|UTC|Universal|W-SU|WET|Zulu|localtime|'
+        'posixrules))$') THEN
+        RETURN due AT TIME ZONE zone;
+    END IF;
+    RETURN NULL;
 EXCEPTION WHEN data_exception THEN
     -- There is no such zone, or no such time in it.
     RETURN NULL;
@@ -112,48 +170,141 @@ $body$ AS followup_body_due
 --
 -- The setting followup.hints has one dot for each hint of the transaction, and
 -- 100 where no more is sent.  Being the transaction's own, it is undone with a
--- savepoint like the hints themselves.  Only its length counts, so that no
--- value which the application may give it can raise an error.
+-- savepoint like the hints themselves.  Anybody may set it: what is not dots
+-- counts for nothing, and no value raises an error.
+--
+-- Every commit with a NOTIFY takes one lock of the whole cluster, and holds it
+-- until that commit has ended: where one hangs, in whatever database, all
+-- others hang behind it, and the application's lock_timeout would cancel its
+-- COMMIT.  So no hint is sent while that lock is taken.  To look costs as much
+-- as the rest of it, which is why a session looks once in 10 ms, the moment of
+-- which is in the setting followup.looked.  The lock may be taken between that
+-- look and our commit, hence no lock_timeout from there on.
 SELECT format($body$
 DECLARE
     hints pg_catalog.text := pg_catalog.current_setting('followup.hints', true);
+    daemon pg_catalog.text;
     payload pg_catalog.text;
+    query pg_catalog.text;
+    message pg_catalog.text;
+    moment pg_catalog.text;
+    first pg_catalog.bool;
+    alone pg_catalog.bool;
+    looks pg_catalog.bool;
+    hangs pg_catalog.bool;
+    prepares pg_catalog.bool;
 BEGIN
     -- Most rows end here: the transaction has sent its share; or the booking
     -- is no follow-up and was none before; or it is a new one, for which there
-    -- is no WHEN clause, and not pending or a daemon's.  Whichever of NEW and
+    -- is no WHEN clause, and is history or a daemon's.  Whichever of NEW and
     -- OLD is missing reads as null.
-    IF pg_catalog.length(hints) OPERATOR(pg_catalog.>=) 100
+    IF (pg_catalog.octet_length(hints) OPERATOR(pg_catalog.>=) 100
+            AND (TG_OP OPERATOR(pg_catalog.<>) 'INSERT'
+            OR NEW.task_status OPERATOR(pg_catalog.=) 'pending'))
         OR (pg_catalog.lower(NEW.booking_type COLLATE pg_catalog."C")
             OPERATOR(pg_catalog.=) ANY (%3$L::pg_catalog.text[])
             OR pg_catalog.lower(OLD.booking_type COLLATE pg_catalog."C")
             OPERATOR(pg_catalog.=) ANY (%3$L::pg_catalog.text[])) IS NOT TRUE
-        OR (OLD.id IS NULL
-            AND (NEW.task_status OPERATOR(pg_catalog.<>) 'pending'
+        OR (TG_OP OPERATOR(pg_catalog.=) 'INSERT'
+            AND ((NEW.task_status OPERATOR(pg_catalog.<>) 'pending'
+                AND NEW.task_status::pg_catalog.text
+                OPERATOR(pg_catalog.<>) ALL
+                ('{scheduled,""}'::pg_catalog.text[]))
             OR pg_catalog.current_setting('followup.daemon', true)
                 OPERATOR(pg_catalog.=) 'on')) THEN
         RETURN NULL;
     END IF;
 
+    IF pg_catalog.ltrim(hints, '.') OPERATOR(pg_catalog.<>) '' THEN
+        hints := NULL;
+    END IF;
+    first := hints IS NULL OR hints OPERATOR(pg_catalog.=) '';
     BEGIN
-        -- The first hint of a transaction decides for all of them.  PREPARE
-        -- TRANSACTION refuses a transaction that has run NOTIFY; of those that
-        -- commit at the same time one sends hints, and the others leave it to
-        -- the listener's rescan; and a full queue raises its error at COMMIT,
-        -- where nobody can catch it, so we stay far from that.
-        IF (hints IS NULL OR hints OPERATOR(pg_catalog.=) '')
-            AND ((pg_catalog.current_setting('max_prepared_transactions')
-                    OPERATOR(pg_catalog.<>) '0'
-                    AND pg_catalog.current_query()
-                    OPERATOR(pg_catalog.~*) 'prepare\s+transaction')
-                OR NOT pg_catalog.pg_try_advisory_xact_lock(7382912092064737638)
-                OR pg_catalog.pg_notification_queue_usage()
-                    OPERATOR(pg_catalog.>=) 0.5) THEN
+        -- Only a daemon makes a booking scheduled.  One that an application
+        -- inserts so, or without a status, is pending.
+        IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' AND (NEW.task_status
+            OPERATOR(pg_catalog.=) 'pending') IS NOT TRUE THEN
+            daemon := pg_catalog.concat(
+                pg_catalog.current_setting('followup.daemon', true));
+            PERFORM pg_catalog.set_config('followup.daemon', 'on', true);
+            UPDATE %1$I.%4$I SET task_status = 'pending', task_name = NULL,
+                task_scheduled_at = NULL, executed_at = NULL,
+                execution_attempts = 0, last_execution_error = NULL,
+                idempotency_key = NULL
+            WHERE id OPERATOR(pg_catalog.=) NEW.id
+                AND (task_status IS NULL OR task_status::pg_catalog.text
+                OPERATOR(pg_catalog.=) ANY
+                ('{scheduled,""}'::pg_catalog.text[]));
+            PERFORM pg_catalog.set_config('followup.daemon', daemon, true);
+        END IF;
+
+        -- PREPARE TRANSACTION refuses a transaction that has run NOTIFY.  A
+        -- long text is not read for it: one statement is none, and several
+        -- may have one.  Even to copy it for each of its transactions would
+        -- take long, so followup.query has the time of the message and the
+        -- answer.
+        IF first AND pg_catalog.current_setting('max_prepared_transactions')
+            OPERATOR(pg_catalog.<>) '0' THEN
+            query := pg_catalog.current_setting('followup.query', true);
+            message := pg_catalog.date_part('epoch',
+                pg_catalog.statement_timestamp());
+            IF pg_catalog.split_part(query, ' ', 1)
+                OPERATOR(pg_catalog.=) message THEN
+                prepares := pg_catalog.split_part(query, ' ', 2)
+                    OPERATOR(pg_catalog.<>) 'no';
+                message := NULL;
+            ELSE
+                query := pg_catalog.current_query();
+                IF pg_catalog.octet_length(query)
+                    OPERATOR(pg_catalog.<=) 4000 THEN
+                    prepares := query
+                        OPERATOR(pg_catalog.~*) 'prepare.*transaction';
+                    message := NULL;
+                ELSE
+                    prepares := pg_catalog.btrim(pg_catalog.concat(
+                        pg_catalog.split_part(query, ';', 2),
+                        pg_catalog.split_part(query, ';', 3)), E' \t\r\n')
+                        OPERATOR(pg_catalog.<>) '';
+                    message := pg_catalog.concat(message, CASE WHEN prepares
+                        THEN ' perhaps' ELSE ' no' END);
+                END IF;
+            END IF;
+        END IF;
+
+        -- Of the transactions that commit at the same time one sends hints,
+        -- and the others leave it to the listener's rescan.
+        IF first AND prepares IS NOT TRUE THEN
+            alone := pg_catalog.pg_try_advisory_xact_lock(7382912092064737638);
+            moment := (pg_catalog.date_part('epoch',
+                pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 100)
+                ::pg_catalog.int8;
+            looks := alone AND coalesce(
+                pg_catalog.current_setting('followup.looked', true)
+                OPERATOR(pg_catalog.<>) moment, true);
+            IF looks THEN
+                hangs := EXISTS (SELECT FROM pg_catalog.pg_locks l
+                    WHERE l.locktype OPERATOR(pg_catalog.=) 'object'
+                    AND l.classid OPERATOR(pg_catalog.=) 1262::pg_catalog.oid
+                    AND l.objid OPERATOR(pg_catalog.=) 0::pg_catalog.oid);
+            END IF;
+        END IF;
+
+        -- The first hint of a transaction decides for all of them.
+        IF NOT alone THEN
             -- To remember that costs more than to ask once more, so it is
             -- remembered by lot: a single row rarely pays for it, and of many
             -- rows only the first few ask.
             hints := CASE WHEN pg_catalog.random() OPERATOR(pg_catalog.<) 0.1
                 THEN pg_catalog.repeat('.', 100) END;
+        ELSIF first AND (prepares
+                OR pg_catalog.pg_notification_queue_usage()
+                OPERATOR(pg_catalog.>=) 0.5
+                OR hangs) THEN
+            -- A full queue raises its error at COMMIT, where nobody can catch
+            -- it, so we stay far from that.
+            hints := pg_catalog.repeat('.', 100);
+        ELSIF pg_catalog.octet_length(hints) OPERATOR(pg_catalog.>=) 100 THEN
+            -- A booking beyond the transaction's share that was made pending.
         ELSE
             -- NOTIFY takes 7999 bytes, and a deleted row has nothing more to
             -- tell; the id is all that the receiver needs.
@@ -175,86 +326,253 @@ BEGIN
         -- The application's transaction is worth more than a hint.  One such
         -- warning is enough.
         hints := pg_catalog.repeat('.', 100);
-        RAISE WARNING 'no notification for follow-up booking %%: %% (it is '
-            'found by the sweep of followup-listener)',
-            coalesce(NEW.id, OLD.id), SQLERRM;
+        RAISE WARNING 'no notification for a follow-up booking: %% (it is '
+            'found by the sweep of followup-listener)', SQLERRM;
     END;
     IF hints IS NOT NULL THEN
         hints := pg_catalog.set_config('followup.hints', hints, true);
+        IF first AND pg_catalog.current_setting('lock_timeout')
+            OPERATOR(pg_catalog.<>) '0' THEN
+            query := pg_catalog.set_config('lock_timeout', '0', true);
+        END IF;
+        IF looks AND hints OPERATOR(pg_catalog.=) '.' THEN
+            moment := pg_catalog.set_config('followup.looked', moment, false);
+        END IF;
+        IF message IS NOT NULL THEN
+            message := pg_catalog.set_config('followup.query', message, false);
+        END IF;
     END IF;
     RETURN NULL;
 END
-$body$, :'schema', :'followup_payload', :'followup_types')
+$body$, :'schema', :'followup_payload', :'followup_types', :'table')
     AS followup_body_notify
 \gset
 
+-- What is left behind by a booking that starts anew, is cancelled or deleted:
+-- its task, to be deleted, while what is known of earlier attempts is
+-- forgotten, because a new time has a new key.  A row that a daemon is writing
+-- at this moment is not waited for.  A name that is longer than any task's is
+-- none of ours.
+SELECT format($body$
+        WITH left_behind AS (
+            INSERT INTO %1$I.followup_obsolete_tasks (task_name, booking_id)
+            SELECT OLD.task_name, OLD.id WHERE OLD.task_name IS NOT NULL
+                AND pg_catalog.octet_length(OLD.task_name)
+                OPERATOR(pg_catalog.<=) 1000
+            ON CONFLICT DO NOTHING
+        ), failures AS (
+            DELETE FROM %1$I.followup_failures f
+            WHERE f.booking_id OPERATOR(pg_catalog.=) OLD.id AND f.stage
+                OPERATOR(pg_catalog.=) ANY (ARRAY(
+                SELECT l.stage FROM %1$I.followup_failures l
+                WHERE l.booking_id OPERATOR(pg_catalog.=) OLD.id
+                FOR UPDATE SKIP LOCKED))
+        )
+        DELETE FROM %1$I.followup_attempts a
+        WHERE a.booking_id OPERATOR(pg_catalog.=) OLD.id;$body$, :'schema')
+    AS followup_leave
+\gset
+
 -- followup_booking_changed, the function of the triggers for a booking that is
--- changed or deleted by plain SQL.  Their WHEN clauses let in whatever may
--- concern us, and are short; the rules stand here.
+-- changed or deleted by plain SQL.
+--
+-- Only the daemons make a booking scheduled or executed.  Where the columns of
+-- the task differ as well, somebody saved a whole row as it had been some time
+-- ago: then the columns of the task stay as they are.  So whoever means it
+-- writes task_status alone.  A cancellation leaves a sentence, which a copy of
+-- the time before does not have.
+--
+-- Like the function above it qualifies every name.  A SET clause would also
+-- undo the setting followup.changes, which holds, for this transaction,
+-- whether what is left behind can be written down: the transaction's id, the
+-- statement's time, and a dot for each attempt.  Each attempt costs a
+-- subtransaction id, so that there is one a statement and 32 a transaction.
+-- After one that went well nothing can go wrong, because all locks are held;
+-- after one that failed nothing more is written.
 SELECT format($body$
 DECLARE
-    cancelled boolean;
-    anew boolean;
+    before pg_catalog.text;
+    wanted pg_catalog.text;
+    meant pg_catalog.text;
+    by_hand pg_catalog.bool;
+    moved pg_catalog.bool;
+    as_asked record;
+    this_transaction pg_catalog.text;
+    this_statement pg_catalog.text;
+    known pg_catalog.text;
+    attempts pg_catalog.text;
 BEGIN
-    -- A booking of another type, before and after, is not ours.
-    IF NOT %1$I.followup_is_followup_type(OLD.booking_type::text)
-        AND (TG_OP = 'DELETE' OR NOT
-            %1$I.followup_is_followup_type(NEW.booking_type::text)) THEN
-        RETURN NEW;
-    END IF;
+    BEGIN
+        as_asked := NEW;
 
-    IF TG_OP = 'UPDATE' THEN
-        -- Nobody wants the call any more: the booking is set to cancelled, or
-        -- soft-deleted while its call is still to come or was given up.
-        cancelled := (NEW.task_status = 'cancelled'
-                AND OLD.task_status <> 'cancelled')
-            OR (NEW.task_status IN ('pending', 'scheduled', 'failed')
-                AND %2$s);
-
-        -- The booking starts anew: it is set to pending; or it is moved while
-        -- its call is still to come or was given up; or it has become a
-        -- booking of another type, so that its task must go.
-        anew := (NEW.task_status = 'pending' AND OLD.task_status <> 'pending')
-            OR (NEW.task_status IN ('pending', 'scheduled', 'failed')
-                AND NEW.task_status = OLD.task_status AND (%3$s))
-            OR (NEW.task_status = 'scheduled' AND OLD.task_status = 'scheduled'
-                AND NOT %1$I.followup_is_followup_type(NEW.booking_type::text));
-
-        -- Everything else stays, such as an executed booking that is moved.
-        IF cancelled THEN
-            NEW.task_status := 'cancelled';
-        ELSIF anew THEN
-            NEW.task_status := 'pending';
-            NEW.executed_at := NULL;
-            NEW.execution_attempts := 0;
-            NEW.last_execution_error := NULL;
-            NEW.idempotency_key := NULL;
-        ELSE
+        -- A booking of another type, before and after, is not ours.
+        IF NOT %1$I.followup_is_followup_type(
+            OLD.booking_type::pg_catalog.text)
+            AND (TG_OP OPERATOR(pg_catalog.=) 'DELETE' OR NOT
+            %1$I.followup_is_followup_type(
+            NEW.booking_type::pg_catalog.text)) THEN
             RETURN NEW;
         END IF;
-        NEW.task_name := NULL;
-        NEW.task_scheduled_at := NULL;
+
+        IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+            before := OLD.task_status;
+            IF before IS NULL OR before OPERATOR(pg_catalog.=) '' THEN
+                before := 'pending';
+            END IF;
+            wanted := NEW.task_status;
+            IF wanted IS NULL OR wanted OPERATOR(pg_catalog.=) '' THEN
+                wanted := 'pending';
+            END IF;
+
+            -- Many clients know a time to the millisecond only.  These types
+            -- can be altered at any time, and a session that has read the
+            -- columns as they were cannot read them any more.
+            IF wanted OPERATOR(pg_catalog.<>) before THEN
+                BEGIN
+                    by_hand := pg_catalog.current_setting('followup.daemon',
+                        true) OPERATOR(pg_catalog.=) 'retry'
+                        OR ROW(OLD.task_name, OLD.execution_attempts,
+                        OLD.last_execution_error, OLD.idempotency_key,
+                        pg_catalog.date_trunc('ms', OLD.task_scheduled_at),
+                        pg_catalog.date_trunc('ms', OLD.executed_at))
+                        ::pg_catalog.text OPERATOR(pg_catalog.=)
+                        ROW(NEW.task_name, NEW.execution_attempts,
+                        NEW.last_execution_error, NEW.idempotency_key,
+                        pg_catalog.date_trunc('ms', NEW.task_scheduled_at),
+                        pg_catalog.date_trunc('ms', NEW.executed_at))
+                        ::pg_catalog.text;
+                EXCEPTION WHEN datatype_mismatch THEN
+                    by_hand := true;
+                END;
+            END IF;
+            moved := %3$s;
+            meant := wanted;
+            IF wanted OPERATOR(pg_catalog.=) ANY
+                    ('{scheduled,executed}'::pg_catalog.text[])
+                OR (by_hand IS NOT TRUE
+                    AND (wanted OPERATOR(pg_catalog.<>) 'cancelled'
+                    OR before OPERATOR(pg_catalog.=) 'executed')) THEN
+                meant := before;
+            END IF;
+
+            -- Nobody wants the call any more: the booking is set to cancelled,
+            -- or soft-deleted while its call is still to come or was given up.
+            IF (meant OPERATOR(pg_catalog.=) 'cancelled'
+                    AND before OPERATOR(pg_catalog.<>) 'cancelled')
+                OR (meant OPERATOR(pg_catalog.=) ANY
+                    ('{pending,scheduled,failed}'::pg_catalog.text[])
+                    AND %2$s) THEN
+                NEW.task_status := 'cancelled';
+                NEW.task_name := NULL;
+                NEW.task_scheduled_at := NULL;
+                BEGIN
+                    NEW.executed_at := OLD.executed_at;
+                    NEW.execution_attempts := OLD.execution_attempts;
+                    NEW.idempotency_key := OLD.idempotency_key;
+                    NEW.last_execution_error := pg_catalog.left(
+                        pg_catalog.concat('cancelled at ', pg_catalog.to_char(
+                        pg_catalog.timezone('UTC',
+                        pg_catalog.clock_timestamp()),
+                        'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), CASE
+                        WHEN pg_catalog.concat(NEW.last_execution_error)
+                        OPERATOR(pg_catalog.<>)
+                        pg_catalog.concat(OLD.last_execution_error) THEN
+                        pg_catalog.concat(': ', NEW.last_execution_error)
+                        END), 200);
+                EXCEPTION WHEN datatype_mismatch THEN
+                    -- As above.
+                END;
+
+            -- The booking starts anew: it is set to pending; or it is moved
+            -- while its call is still to come or was given up; or it has
+            -- become a booking of another type, so that its task must go.
+            ELSIF (meant OPERATOR(pg_catalog.=) 'pending'
+                    AND before OPERATOR(pg_catalog.<>) 'pending')
+                OR (meant OPERATOR(pg_catalog.=) before AND moved
+                    AND (meant OPERATOR(pg_catalog.=) ANY
+                    ('{pending,scheduled}'::pg_catalog.text[])
+                    OR (meant OPERATOR(pg_catalog.=) 'failed'
+                    AND wanted OPERATOR(pg_catalog.=) 'failed')))
+                OR (meant OPERATOR(pg_catalog.=) 'scheduled'
+                    AND NOT %1$I.followup_is_followup_type(
+                    NEW.booking_type::pg_catalog.text)) THEN
+                NEW.task_status := 'pending';
+                NEW.task_name := NULL;
+                NEW.task_scheduled_at := NULL;
+                NEW.executed_at := NULL;
+                NEW.execution_attempts := 0;
+                NEW.last_execution_error := NULL;
+                NEW.idempotency_key := NULL;
+
+            -- Everything else stays, such as an executed booking that is
+            -- moved, or is given up by hand.
+            ELSE
+                NEW.task_status := meant;
+                IF meant OPERATOR(pg_catalog.=) before THEN
+                    BEGIN
+                        NEW.task_name := OLD.task_name;
+                        NEW.task_scheduled_at := OLD.task_scheduled_at;
+                        NEW.executed_at := OLD.executed_at;
+                        NEW.execution_attempts := OLD.execution_attempts;
+                        NEW.last_execution_error := OLD.last_execution_error;
+                        NEW.idempotency_key := OLD.idempotency_key;
+                    EXCEPTION WHEN datatype_mismatch THEN
+                        -- As above.
+                    END;
+
+                    -- Who did mean it reads this, once a statement.
+                    this_statement := pg_catalog.statement_timestamp();
+                    IF wanted OPERATOR(pg_catalog.<>) before AND coalesce(
+                        pg_catalog.current_setting('followup.told', true)
+                        OPERATOR(pg_catalog.<>) this_statement, true) THEN
+                        RAISE NOTICE 'follow-up booking %% stays %%, though '
+                            'saved as %%: to change it, set task_status alone, '
+                            'to pending or cancelled', OLD.id, before, wanted;
+                        PERFORM pg_catalog.set_config('followup.told',
+                            this_statement, true);
+                    END IF;
+                END IF;
+                RETURN NEW;
+            END IF;
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        RAISE WARNING 'a follow-up booking is written without our rules: %%',
+            SQLERRM;
+        RETURN as_asked;
+    END;
+
+    this_transaction := pg_catalog.pg_current_xact_id();
+    this_statement := pg_catalog.date_part('epoch',
+        pg_catalog.statement_timestamp());
+    known := pg_catalog.current_setting('followup.changes', true);
+    IF pg_catalog.split_part(known, ' ', 1)
+        OPERATOR(pg_catalog.=) this_transaction THEN
+        attempts := pg_catalog.split_part(known, ' ', 3);
+        IF attempts OPERATOR(pg_catalog.=) 'failed' THEN
+            RETURN NEW;
+        ELSIF pg_catalog.split_part(known, ' ', 2)
+            OPERATOR(pg_catalog.=) this_statement
+            OR pg_catalog.octet_length(attempts)
+            OPERATOR(pg_catalog.>=) 32 THEN%4$s
+            RETURN NEW;
+        END IF;
     END IF;
 
-    -- The old task is left behind, to be deleted, and what is known of earlier
-    -- attempts is forgotten, because a new time has a new key.  If this fails,
-    -- the old task still calls nobody: followup-execute compares it with the
-    -- row.
-    BEGIN
-        IF OLD.task_name IS NOT NULL THEN
-            INSERT INTO %1$I.followup_obsolete_tasks (task_name, booking_id)
-            VALUES (OLD.task_name, OLD.id) ON CONFLICT DO NOTHING;
-        END IF;
-        DELETE FROM %1$I.followup_failures f WHERE f.booking_id = OLD.id;
-        DELETE FROM %1$I.followup_attempts a WHERE a.booking_id = OLD.id;
+    -- If this fails, the old task still calls nobody: followup-execute
+    -- compares it with the row.
+    BEGIN%4$s
+        attempts := pg_catalog.concat(attempts, '.');
     EXCEPTION WHEN OTHERS THEN
-        RAISE WARNING USING MESSAGE = concat('the old Cloud Task of follow-up '
-            'booking ', OLD.id, ' is not deleted: ', SQLERRM,
-            ' (it will find the booking changed and do nothing)');
+        attempts := 'failed';
+        RAISE WARNING 'the old Cloud Task of a follow-up booking is not '
+            'deleted: %% (it will find the booking changed and do nothing)',
+            SQLERRM;
     END;
+    known := pg_catalog.set_config('followup.changes', pg_catalog.concat_ws(
+        ' ', this_transaction, this_statement, attempts), true);
     RETURN NEW;
 END
-$body$, :'schema', :'followup_deleted', :'followup_moved')
+$body$, :'schema', :'followup_deleted', :'followup_moved', :'followup_leave')
     AS followup_body_changed
 \gset
 
@@ -345,7 +663,7 @@ BEGIN
                 AND EXISTS (SELECT FROM %1$I.followup_dead_letters d
                     WHERE d.booking_id = t.id)))
         AND %1$I.followup_is_followup_type(t.booking_type::pg_catalog.text)
-        AND %3$s
+        AND NOT (%3$s)
     FOR UPDATE;
     IF NOT FOUND THEN
         RETURN false;
@@ -355,7 +673,7 @@ BEGIN
             last_execution_error = NULL
         WHERE t.id = followup_retry.booking_id;
     ELSE
-        PERFORM pg_catalog.set_config('followup.daemon', '', true);
+        PERFORM pg_catalog.set_config('followup.daemon', 'retry', true);
         UPDATE %1$I.%2$I t SET task_status = 'pending', task_name = NULL,
             task_scheduled_at = NULL, idempotency_key = NULL,
             executed_at = NULL, execution_attempts = 0,
@@ -374,7 +692,7 @@ BEGIN
     WHERE a.booking_id = followup_retry.booking_id;
     RETURN true;
 END
-$body$, :'schema', :'table', :'followup_row_alive') AS followup_body_retry
+$body$, :'schema', :'table', :'followup_row_deleted') AS followup_body_retry
 \gset
 
 -- followup_retry_all does so for every dead letter of a stage and of a time; a

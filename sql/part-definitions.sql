@@ -5,17 +5,22 @@
 -- and reads those that it may fire from their stored text, so they are as short
 -- as can be: what concerns few statements is left to the functions.  The
 -- daemons say of their sessions that they know what they write.
+--
+-- The one before the UPDATE looks at every row whose plan is written, changed
+-- or not, because a whole row that is saved as it had been some time ago may
+-- differ in the columns of the task alone.  No trigger names those, so that
+-- their types can be altered.
 SELECT 'pg_catalog.current_setting(''followup.daemon'', true) '
         'IS DISTINCT FROM ''on''' AS followup_not_ours,
     '(OLD.task_status IS DISTINCT FROM NEW.task_status '
-        'OR OLD.booking_type IS DISTINCT FROM NEW.booking_type OR '
-        || :'followup_moved' || CASE WHEN :'followup_has_is_deleted' THEN
-        ' OR OLD.is_deleted IS DISTINCT FROM NEW.is_deleted' ELSE '' END
-        || ')' AS followup_changed,
+        'OR OLD.booking_type IS DISTINCT FROM NEW.booking_type '
+        'OR OLD.scheduled_at IS DISTINCT FROM NEW.scheduled_at'
+        || CASE WHEN :'followup_zoned' THEN
+        ' OR OLD.timezone IS DISTINCT FROM NEW.timezone' ELSE '' END
+        || :'followup_soft_changed' || ')' AS followup_changed,
     'scheduled_at, task_status, booking_type'
         || CASE WHEN :'followup_zoned' THEN ', timezone' ELSE '' END
-        || CASE WHEN :'followup_has_is_deleted' THEN ', is_deleted' ELSE '' END
-        AS followup_columns
+        || :'followup_soft_columns' AS followup_columns
 \gset
 
 SELECT format('CREATE CONSTRAINT TRIGGER trigger_schedule_followup_cloud_task '
@@ -23,11 +28,10 @@ SELECT format('CREATE CONSTRAINT TRIGGER trigger_schedule_followup_cloud_task '
         'EXECUTE FUNCTION %1$I.schedule_followup_cloud_task()',
         :'schema', :'table') AS followup_trigger_insert,
     format('CREATE TRIGGER trigger_followup_cloud_task_changed '
-        'BEFORE UPDATE OF %3$s ON %1$I.%2$I FOR EACH ROW '
-        'WHEN (%4$s AND %5$s) '
+        'BEFORE UPDATE OF %3$s ON %1$I.%2$I FOR EACH ROW WHEN (%4$s) '
         'EXECUTE FUNCTION %1$I.followup_booking_changed()',
-        :'schema', :'table', :'followup_columns', :'followup_changed',
-        :'followup_not_ours') AS followup_trigger_changed,
+        :'schema', :'table', :'followup_columns', :'followup_not_ours')
+        AS followup_trigger_changed,
     -- Something to schedule, or a task to delete.
     format('CREATE CONSTRAINT TRIGGER trigger_followup_cloud_task_reschedule '
         'AFTER UPDATE OF %3$s ON %1$I.%2$I DEFERRABLE INITIALLY DEFERRED '
@@ -53,10 +57,11 @@ SELECT format('CREATE CONSTRAINT TRIGGER trigger_schedule_followup_cloud_task '
         'last_failed_at, http_status, error, dead_at '
         'FROM %1$I.followup_failures WHERE dead_at IS NOT NULL',
         :'schema') AS followup_view,
-    -- The form that followup_is_followup_type has once it is inlined.
+    -- The form that followup_is_followup_type has once it is inlined.  IN would
+    -- read differently after it was dumped and restored.
     format('CREATE INDEX CONCURRENTLY followup_bookings_due_idx '
         'ON %1$I.%2$I (task_status, scheduled_at, id) '
-        'WHERE task_status IN (''pending'', ''scheduled'') '
+        'WHERE (task_status = ''pending'' OR task_status = ''scheduled'') '
         'AND coalesce(pg_catalog.lower(booking_type::text '
         'COLLATE pg_catalog."C") OPERATOR(pg_catalog.=) '
         'ANY (%3$L::pg_catalog.text[]), false)',
@@ -72,6 +77,8 @@ FROM (VALUES
     ('FUNCTION', '%1$I.followup_is_followup_type(text)',
         :'followup_body_type'),
     ('FUNCTION', '%1$I.followup_due_at(%1$I.%2$I)', :'followup_body_due'),
+    ('FUNCTION', '%1$I.followup_is_deleted(%1$I.%2$I)',
+        :'followup_body_is_deleted'),
     ('FUNCTION', '%1$I.followup_call_request(uuid)',
         :'followup_body_call_request'),
     ('FUNCTION', '%1$I.followup_gate(%1$I.%2$I)', :'followup_body_gate'),

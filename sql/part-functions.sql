@@ -1,6 +1,6 @@
 -- part-functions.sql: the functions.  Everybody may ask whether a type is a
--- follow-up type, even where functions are closed by default; the others are
--- for those they are granted to.
+-- follow-up type and whether a booking is deleted, even where functions are
+-- closed by default; the others are for those they are granted to.
 
 CREATE OR REPLACE FUNCTION
     :"schema".followup_is_followup_type(booking_type text) RETURNS boolean
@@ -15,14 +15,18 @@ CREATE OR REPLACE FUNCTION
     :"schema".followup_due_at(booking :"schema".:"table") RETURNS timestamptz
     LANGUAGE sql STABLE PARALLEL SAFE AS :'followup_body_due';
 \endif
-GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text) TO PUBLIC;
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_is_deleted(booking :"schema".:"table") RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE AS :'followup_body_is_deleted';
+GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
+    :"schema".followup_is_deleted(:"schema".:"table") TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION
     :"schema".schedule_followup_cloud_task() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER AS :'followup_body_notify';
 CREATE OR REPLACE FUNCTION
     :"schema".followup_booking_changed() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER
     AS :'followup_body_changed';
 CREATE OR REPLACE FUNCTION
     :"schema".followup_retry(booking_id uuid) RETURNS boolean

@@ -1,8 +1,8 @@
 -- part-shape.sql: the shape of the bookings table, on which some of the
 -- definitions depend.
 --
--- Sets followup_local_time, followup_zoned and followup_has_is_deleted, and
--- fails on a table that it does not understand.
+-- Sets followup_local_time and followup_zoned, and fails on a table that it
+-- does not understand.
 
 WITH col AS (
     SELECT a.attname::text AS name,
@@ -18,15 +18,12 @@ WITH col AS (
         (SELECT type FROM col WHERE name = 'id') AS id_type,
         (SELECT type FROM col WHERE name = 'scheduled_at') AS due_type,
         (SELECT category FROM col WHERE name = 'booking_type') AS type_category,
-        EXISTS (SELECT FROM col WHERE name = 'timezone') AS has_timezone,
-        EXISTS (SELECT FROM col WHERE name = 'is_deleted'
-            AND type = 'boolean') AS has_is_deleted
+        EXISTS (SELECT FROM col WHERE name = 'timezone') AS has_timezone
 )
 SELECT due_type IS NOT DISTINCT FROM 'timestamp without time zone'
         AS followup_local_time,
     due_type IS NOT DISTINCT FROM 'timestamp without time zone'
         AND has_timezone AS followup_zoned,
-    has_is_deleted AS followup_has_is_deleted,
     set_config('followup.problem', CASE
         WHEN relkind IS NULL THEN 'there is no table %s'
         WHEN relkind <> 'r' THEN '%s is not an ordinary table, but '

@@ -35,48 +35,46 @@ $statement$),
 ('sweep', $statement$
     WITH pending AS (SELECT b.id, (SELECT format('%s', tenant_id) FROM
     (SELECT b.*) AS r) AS tenant_id, b.scheduled_at::text AS place FROM
-    (SELECT NULL AS tenant_id, NULL AS timezone, NULL AS is_deleted) AS
-    absent, {T} b CROSS JOIN LATERAL (SELECT CASE WHEN
-    pg_typeof(b.scheduled_at + interval '0') = 'timestamptz'::regtype OR
-    btrim((SELECT format('%s', timezone) FROM (SELECT b.*) AS r), E' \t\r\n')
-    = '' THEN interval '0' ELSE interval '16 h' END AS unsure OFFSET 0) x
-    WHERE b.task_status = 'pending' AND
-    {S}.followup_is_followup_type(b.booking_type::text) AND (SELECT
-    format('%s', is_deleted) FROM (SELECT b.*) AS r) NOT IN ('t', 'true',
-    '1') AND (b.scheduled_at, b.id) > ($2, $3::uuid) AND b.scheduled_at >
-    ((SELECT least(now(), min(p.paused_at)) FROM {S}.followup_pauses p WHERE
-    p.until BETWEEN now() - $1::float8 * interval '1 s' AND now()) AT TIME
-    ZONE 'UTC') - $1::float8 * interval '1 s' - interval '16 h' AND
-    b.scheduled_at <= (now() AT TIME ZONE 'UTC') + interval '2588400 s' AND
-    b.scheduled_at <= (now() AT TIME ZONE 'UTC') + interval '2588400 s' -
-    x.unsure AND (b.scheduled_at >= (now() AT TIME ZONE 'UTC') - $1::float8 *
-    interval '1 s' - x.unsure OR EXISTS (SELECT FROM {S}.followup_pauses p
-    WHERE p.until BETWEEN now() - $1::float8 * interval '1 s' AND now() AND
-    b.scheduled_at BETWEEN (p.paused_at AT TIME ZONE 'UTC') - $1::float8 *
-    interval '1 s' - x.unsure AND (p.until AT TIME ZONE 'UTC') + x.unsure AND
-    p.scope IN ('all', 'tenant:' || (SELECT format('%s', tenant_id) FROM
-    (SELECT b.*) AS r)))) AND NOT EXISTS (SELECT FROM {S}.followup_pauses p
-    WHERE p.scope = 'all' AND cardinality(p.except_tenants) = 0 AND (p.until
-    IS NULL OR p.until > now())) AND coalesce((SELECT format('%s', tenant_id)
-    FROM (SELECT b.*) AS r) = ANY ((SELECT p.except_tenants FROM
-    {S}.followup_pauses p WHERE p.scope = 'all' AND (p.until IS NULL OR
-    p.until > now()))::text[]), true) AND 'tenant:' || (SELECT format('%s',
-    tenant_id) FROM (SELECT b.*) AS r) NOT IN (SELECT p.scope FROM
-    {S}.followup_pauses p WHERE p.until IS NULL OR p.until > now()) AND NOT
-    EXISTS (SELECT FROM {S}.followup_backlog k WHERE k.booking_id = b.id AND
-    CASE WHEN x.unsure = interval '0' THEN k.due_at = b.scheduled_at ELSE
-    k.due_at IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0) AND
-    NOT EXISTS (SELECT FROM {S}.followup_failures f WHERE f.booking_id = b.id
-    AND (f.dead_at IS NOT NULL OR (f.stage = 'schedule' AND f.next_attempt_at
-    > now())) OFFSET 0) AND NOT EXISTS (SELECT FROM
-    {S}.followup_obsolete_tasks o WHERE o.booking_id = b.id AND
-    o.next_attempt_at > now() OFFSET 0) ORDER BY b.scheduled_at, b.id LIMIT
-    $4::int), obsolete AS (SELECT DISTINCT o.booking_id AS id FROM
-    {S}.followup_obsolete_tasks o WHERE $2 = '-infinity' AND
-    (o.next_attempt_at IS NULL OR o.next_attempt_at <= now()) LIMIT $4::int),
-    overdue AS (SELECT b.id, (SELECT format('%s', tenant_id) FROM (SELECT
-    b.*) AS r) AS tenant_id FROM (SELECT NULL AS tenant_id, NULL AS timezone,
-    NULL AS is_deleted) AS absent, {T} b CROSS JOIN LATERAL (SELECT CASE WHEN
+    (SELECT NULL AS tenant_id, NULL AS timezone) AS absent, {T} b CROSS JOIN
+    LATERAL (SELECT CASE WHEN pg_typeof(b.scheduled_at + interval '0') =
+    'timestamptz'::regtype OR btrim((SELECT format('%s', timezone) FROM
+    (SELECT b.*) AS r), E' \t\r\n') = '' THEN interval '0' ELSE interval '16 '
+    'h' END AS unsure OFFSET 0) x WHERE b.task_status = 'pending' AND
+    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    {S}.followup_is_deleted(b) AND (b.scheduled_at, b.id) > ($2, $3::uuid)
+    AND b.scheduled_at > ((SELECT least(now(), min(p.paused_at)) FROM
+    {S}.followup_pauses p WHERE p.until BETWEEN now() - $1::float8 * interval
+    '1 s' AND now()) AT TIME ZONE 'UTC') - $1::float8 * interval '1 s' -
+    interval '16 h' AND b.scheduled_at <= (now() AT TIME ZONE 'UTC') +
+    interval '2588400 s' AND b.scheduled_at <= (now() AT TIME ZONE 'UTC') +
+    interval '2588400 s' - x.unsure AND (b.scheduled_at >= (now() AT TIME
+    ZONE 'UTC') - $1::float8 * interval '1 s' - x.unsure OR EXISTS (SELECT
+    FROM {S}.followup_pauses p WHERE p.until BETWEEN now() - $1::float8 *
+    interval '1 s' AND now() AND b.scheduled_at BETWEEN (p.paused_at AT TIME
+    ZONE 'UTC') - $1::float8 * interval '1 s' - x.unsure AND (p.until AT TIME
+    ZONE 'UTC') + x.unsure AND p.scope IN ('all', 'tenant:' || (SELECT
+    format('%s', tenant_id) FROM (SELECT b.*) AS r)))) AND NOT EXISTS (SELECT
+    FROM {S}.followup_pauses p WHERE p.scope = 'all' AND
+    cardinality(p.except_tenants) = 0 AND (p.until IS NULL OR p.until >
+    now())) AND coalesce((SELECT format('%s', tenant_id) FROM (SELECT b.*) AS
+    r) = ANY ((SELECT p.except_tenants FROM {S}.followup_pauses p WHERE
+    p.scope = 'all' AND (p.until IS NULL OR p.until > now()))::text[]), true)
+    AND 'tenant:' || (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r)
+    NOT IN (SELECT p.scope FROM {S}.followup_pauses p WHERE p.until IS NULL
+    OR p.until > now()) AND NOT EXISTS (SELECT FROM {S}.followup_backlog k
+    WHERE k.booking_id = b.id AND CASE WHEN x.unsure = interval '0' THEN
+    k.due_at = b.scheduled_at ELSE k.due_at IS NOT DISTINCT FROM
+    {S}.followup_due_at(b) END OFFSET 0) AND NOT EXISTS (SELECT FROM
+    {S}.followup_failures f WHERE f.booking_id = b.id AND (f.dead_at IS NOT
+    NULL OR (f.stage = 'schedule' AND f.next_attempt_at > now())) OFFSET 0)
+    AND NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o WHERE
+    o.booking_id = b.id AND o.next_attempt_at > now() OFFSET 0) ORDER BY
+    b.scheduled_at, b.id LIMIT $4::int), obsolete AS (SELECT DISTINCT
+    o.booking_id AS id FROM {S}.followup_obsolete_tasks o WHERE $2 =
+    '-infinity' AND (o.next_attempt_at IS NULL OR o.next_attempt_at <= now())
+    LIMIT $4::int), overdue AS (SELECT b.id, (SELECT format('%s', tenant_id)
+    FROM (SELECT b.*) AS r) AS tenant_id FROM (SELECT NULL AS tenant_id, NULL
+    AS timezone) AS absent, {T} b CROSS JOIN LATERAL (SELECT CASE WHEN
     pg_typeof(b.scheduled_at + interval '0') = 'timestamptz'::regtype OR
     btrim((SELECT format('%s', timezone) FROM (SELECT b.*) AS r), E' \t\r\n')
     = '' THEN interval '0' ELSE interval '16 h' END AS unsure OFFSET 0) x
@@ -121,16 +119,15 @@ $statement$),
     k.due_at IS NOT DISTINCT FROM b.due OFFSET 0), f.dead, (extract(epoch
     FROM a.called_at) * 1000000::numeric)::bigint FROM
     pg_catalog.unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) CROSS JOIN
-    (SELECT NULL::boolean AS is_deleted, NULL::text AS tenant_id, NULL::text
-    AS lead_id, NULL::text AS assigned_user_id, NULL::text AS timezone) AS
-    absent LEFT JOIN LATERAL (SELECT b.id, b.task_status::text AS
-    task_status, tenant_id::text AS tenant_id, lead_id::text AS lead_id,
-    assigned_user_id::text AS assigned_user_id, b.booking_type::text AS
-    booking_type, {S}.followup_is_followup_type(b.booking_type::text) AS
-    is_followup, coalesce(is_deleted::text::boolean, false) AS is_deleted,
-    b.task_name::text AS task_name, b.task_scheduled_at, b.executed_at,
-    b.execution_attempts::bigint AS execution_attempts,
-    b.last_execution_error::text AS last_execution_error,
+    (SELECT NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text AS
+    assigned_user_id, NULL::text AS timezone) AS absent LEFT JOIN LATERAL
+    (SELECT b.id, b.task_status::text AS task_status, tenant_id::text AS
+    tenant_id, lead_id::text AS lead_id, assigned_user_id::text AS
+    assigned_user_id, b.booking_type::text AS booking_type,
+    {S}.followup_is_followup_type(b.booking_type::text) AS is_followup,
+    {S}.followup_is_deleted(b) AS is_deleted, b.task_name::text AS task_name,
+    b.task_scheduled_at, b.executed_at, b.execution_attempts::bigint AS
+    execution_attempts, b.last_execution_error::text AS last_execution_error,
     b.scheduled_at::text AS scheduled_at, timezone::text AS timezone,
     {S}.followup_due_at(b) AS due, g.verdict, g.until, g.reason FROM {T} b
     LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason FROM
@@ -151,12 +148,12 @@ $statement$),
 $statement$),
 ('try lock', $statement$
     SELECT pg_try_advisory_lock(CASE $2::text WHEN 'schedule' THEN 1181707347
-    ELSE 1181707333 END, hashtext(u.id::text)) FROM
+    ELSE 1181707333 END, hashtext(u.id::text) # {K}) FROM
     pg_catalog.unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) ORDER BY u.n
 $statement$),
 ('unlock', $statement$
     SELECT pg_catalog.count(pg_advisory_unlock(CASE $2::text WHEN 'schedule'
-    THEN 1181707347 ELSE 1181707333 END, hashtext(u.id::text))) FROM
+    THEN 1181707347 ELSE 1181707333 END, hashtext(u.id::text) # {K})) FROM
     pg_catalog.unnest($1::uuid[]) AS u (id)
 $statement$),
 ('scheduled', $statement$
@@ -171,19 +168,16 @@ $statement$),
     pg_catalog.pg_type y ON y.oid = l.atttypid WHERE l.attrelid = b.tableoid
     AND l.attname = 'idempotency_key'), 2147483647)), task_status =
     'scheduled', last_execution_error = CASE WHEN b.execution_attempts > 0
-    THEN b.last_execution_error END FROM mine, (SELECT NULL::boolean AS
-    is_deleted, NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text AS
-    assigned_user_id, NULL::text AS timezone) AS absent WHERE b.id = mine.id
-    AND (b.task_status OPERATOR(pg_catalog.||) '') = 'pending' AND
-    (extract(epoch FROM {S}.followup_due_at(b)) * 1000000::numeric)::bigint =
-    mine.due AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    (SELECT coalesce(is_deleted::text::boolean, false) FROM (SELECT b.*) AS
-    r) RETURNING b.id), forgotten AS (DELETE FROM {S}.followup_failures f
-    USING changed WHERE f.booking_id = changed.id AND f.stage = 'schedule')
-    SELECT changed.id::text, pg_advisory_unlock(CASE 'schedule' WHEN
-    'schedule' THEN 1181707347 ELSE 1181707333 END,
-    hashtext(changed.id::text)) FROM changed WHERE (SELECT count(*) FROM
-    changed) > 0
+    THEN b.last_execution_error END FROM mine WHERE b.id = mine.id AND
+    (b.task_status OPERATOR(pg_catalog.||) '') = 'pending' AND (extract(epoch
+    FROM {S}.followup_due_at(b)) * 1000000::numeric)::bigint = mine.due AND
+    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    {S}.followup_is_deleted(b) RETURNING b.id), forgotten AS (DELETE FROM
+    {S}.followup_failures f USING changed WHERE f.booking_id = changed.id AND
+    f.stage = 'schedule') SELECT changed.id::text, pg_advisory_unlock(CASE
+    'schedule' WHEN 'schedule' THEN 1181707347 ELSE 1181707333 END,
+    hashtext(changed.id::text) # {K}) FROM changed WHERE (SELECT count(*)
+    FROM changed) > 0
 $statement$),
 ('scheduled one', $statement$
     WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]),
@@ -196,42 +190,36 @@ $statement$),
     pg_catalog.pg_type y ON y.oid = l.atttypid WHERE l.attrelid = b.tableoid
     AND l.attname = 'idempotency_key'), 2147483647)), task_status =
     'scheduled', last_execution_error = CASE WHEN b.execution_attempts > 0
-    THEN b.last_execution_error END FROM mine, (SELECT NULL::boolean AS
-    is_deleted, NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text AS
-    assigned_user_id, NULL::text AS timezone) AS absent WHERE b.id = mine.id
-    AND (b.task_status OPERATOR(pg_catalog.||) '') = 'pending' AND
-    (extract(epoch FROM {S}.followup_due_at(b)) * 1000000::numeric)::bigint =
-    mine.due AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    (SELECT coalesce(is_deleted::text::boolean, false) FROM (SELECT b.*) AS
-    r) RETURNING b.id), forgotten AS (DELETE FROM {S}.followup_failures f
-    USING changed WHERE f.booking_id = changed.id AND f.stage = 'schedule')
-    SELECT changed.id::text, pg_advisory_unlock(CASE 'schedule' WHEN
-    'schedule' THEN 1181707347 ELSE 1181707333 END,
-    hashtext(changed.id::text)) FROM changed WHERE (SELECT count(*) FROM
-    changed) > 0
+    THEN b.last_execution_error END FROM mine WHERE b.id = mine.id AND
+    (b.task_status OPERATOR(pg_catalog.||) '') = 'pending' AND (extract(epoch
+    FROM {S}.followup_due_at(b)) * 1000000::numeric)::bigint = mine.due AND
+    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    {S}.followup_is_deleted(b) RETURNING b.id), forgotten AS (DELETE FROM
+    {S}.followup_failures f USING changed WHERE f.booking_id = changed.id AND
+    f.stage = 'schedule') SELECT changed.id::text, pg_advisory_unlock(CASE
+    'schedule' WHEN 'schedule' THEN 1181707347 ELSE 1181707333 END,
+    hashtext(changed.id::text) # {K}) FROM changed WHERE (SELECT count(*)
+    FROM changed) > 0
 $statement$),
 ('begun', $statement$
-    WITH before AS (SELECT b.id FROM {T} b, (SELECT NULL::boolean AS
-    is_deleted, NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text AS
-    assigned_user_id, NULL::text AS timezone) AS absent WHERE b.id = $1::uuid
-    AND (b.task_status OPERATOR(pg_catalog.||) '') IN ('pending',
-    'scheduled') AND (extract(epoch FROM {S}.followup_due_at(b)) *
+    WITH before AS (SELECT b.id FROM {T} b WHERE b.id = $1::uuid AND
+    (b.task_status OPERATOR(pg_catalog.||) '') IN ('pending', 'scheduled')
+    AND (extract(epoch FROM {S}.followup_due_at(b)) *
     1000000::numeric)::bigint = $2::bigint AND
-    {S}.followup_is_followup_type(b.booking_type::text) AND NOT (SELECT
-    coalesce(is_deleted::text::boolean, false) FROM (SELECT b.*) AS r) AND
-    (SELECT g.verdict FROM {S}.followup_gate(b) AS g) = 'call' FOR UPDATE OF
-    b), changed AS (UPDATE {T} b SET execution_attempts =
-    b.execution_attempts + 1, last_execution_error = left('an attempt to '
-    'start the call was begun, and its outcome is not known',
-    coalesce((SELECT nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
-    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
-    WHERE l.attrelid = b.tableoid AND l.attname = 'last_execution_error'),
-    2147483647)) FROM before WHERE b.id = before.id RETURNING b.id), begun AS
-    (INSERT INTO {S}.followup_attempts (booking_id) SELECT changed.id FROM
-    changed ON CONFLICT (booking_id) DO UPDATE SET begun_at = now()) SELECT
-    CASE WHEN changed.id IS NOT NULL THEN
-    {S}.followup_call_request(changed.id)::text END, changed.id IS NULL FROM
-    before LEFT JOIN changed ON true
+    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    {S}.followup_is_deleted(b) AND (SELECT g.verdict FROM
+    {S}.followup_gate(b) AS g) = 'call' FOR UPDATE OF b), changed AS (UPDATE
+    {T} b SET execution_attempts = b.execution_attempts + 1,
+    last_execution_error = left('an attempt to start the call was begun, and '
+    'its outcome is not known', coalesce((SELECT nullif(greatest(l.atttypmod,
+    y.typtypmod), -1) - 4 FROM pg_catalog.pg_attribute l JOIN
+    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE l.attrelid = b.tableoid
+    AND l.attname = 'last_execution_error'), 2147483647)) FROM before WHERE
+    b.id = before.id RETURNING b.id), begun AS (INSERT INTO
+    {S}.followup_attempts (booking_id) SELECT changed.id FROM changed ON
+    CONFLICT (booking_id) DO UPDATE SET begun_at = now()) SELECT CASE WHEN
+    changed.id IS NOT NULL THEN {S}.followup_call_request(changed.id)::text
+    END, changed.id IS NULL FROM before LEFT JOIN changed ON true
 $statement$),
 ('executed', $statement$
     WITH before AS (SELECT b.id, b.task_status, b.task_name AS old,
@@ -326,13 +314,19 @@ $statement$),
 ('cancel', $statement$
     WITH before AS (SELECT b.id, b.task_name FROM {T} b WHERE b.id = $1::uuid
     FOR UPDATE), changed AS (UPDATE {T} b SET task_status = 'cancelled',
-    task_name = NULL, task_scheduled_at = NULL FROM before WHERE b.id =
-    before.id AND (b.task_status OPERATOR(pg_catalog.||) '') <> 'executed'
-    RETURNING b.id), obsolete AS (INSERT INTO {S}.followup_obsolete_tasks
-    (task_name, booking_id) SELECT before.task_name, before.id FROM before
-    JOIN changed USING (id) WHERE before.task_name IS NOT NULL ON CONFLICT DO
-    NOTHING), forgotten AS (DELETE FROM {S}.followup_failures f USING changed
-    WHERE f.booking_id = changed.id) SELECT count(*) FROM changed
+    task_name = NULL, task_scheduled_at = NULL, last_execution_error =
+    left('cancelled at ' || pg_catalog.to_char(now() AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), coalesce((SELECT
+    nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
+    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
+    WHERE l.attrelid = b.tableoid AND l.attname = 'last_execution_error'),
+    2147483647)) FROM before WHERE b.id = before.id AND (b.task_status
+    OPERATOR(pg_catalog.||) '') <> 'executed' RETURNING b.id), obsolete AS
+    (INSERT INTO {S}.followup_obsolete_tasks (task_name, booking_id) SELECT
+    before.task_name, before.id FROM before JOIN changed USING (id) WHERE
+    before.task_name IS NOT NULL ON CONFLICT DO NOTHING), forgotten AS
+    (DELETE FROM {S}.followup_failures f USING changed WHERE f.booking_id =
+    changed.id) SELECT count(*) FROM changed
 $statement$),
 ('retry', $statement$
     SELECT CASE WHEN {S}.followup_retry($1::uuid) THEN 1 ELSE 0 END

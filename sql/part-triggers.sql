@@ -27,3 +27,12 @@ FROM :followup_defined JOIN :followup_found USING (kind, identity)
 WHERE kind <> 'INDEX' AND (kind <> 'FUNCTION'
     OR found.source = md5(defined.source))
 \gexec
+
+-- The table that all of it belongs to, for when the triggers are gone.
+SELECT format('COMMENT ON TABLE %I.followup_obsolete_tasks IS %L', :'schema',
+    regexp_replace(obj_description(c.oid, 'pg_class'), '; table: .*$', '')
+    || '; table: ' || quote_ident(:'table'))
+FROM pg_class c
+WHERE c.oid = to_regclass(format('%I.followup_obsolete_tasks', :'schema'))
+    AND obj_description(c.oid, 'pg_class') LIKE 'followup-scheduler:%'
+\gexec

@@ -41,7 +41,7 @@ WITH booking AS MATERIALIZED (
     WHERE coalesce(b.task_status::text, '')
             NOT IN ('executed', 'cancelled', 'failed')
         AND :"schema".followup_is_followup_type(b.booking_type::text)
-        AND coalesce(x.fields ->> 'is_deleted', '') <> 'true'
+        AND NOT :"schema".followup_is_deleted(b)
         AND :'tenant' IN ('', r.tenant)
 )
 SELECT line FROM (

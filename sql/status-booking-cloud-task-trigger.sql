@@ -8,6 +8,7 @@
 \pset format unaligned
 BEGIN READ ONLY;
 SET LOCAL search_path = pg_catalog, pg_temp;
+\ir part-owner.sql
 \ir part-installed.sql
 \ir part-pauses.sql
 

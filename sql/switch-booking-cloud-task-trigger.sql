@@ -11,6 +11,7 @@
 \endif
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
+\ir part-owner.sql
 SELECT set_config('lock_timeout', :'lock_timeout', true) AS followup_unused,
     set_config('followup.table', format('%I.%I', :'schema', :'table'), true)
         AS followup_unused

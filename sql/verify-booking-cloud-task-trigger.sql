@@ -9,6 +9,7 @@
 \set QUIET on
 \ir part-defaults.sql
 \ir part-begin.sql
+\ir part-owner.sql
 \ir part-shape.sql
 \ir part-bodies.sql
 \ir part-gate.sql

@@ -178,7 +178,7 @@ static const struct bookings_sql read_sql = { "read",
     "lead_id::text AS lead_id, assigned_user_id::text AS assigned_user_id, "
     "b.booking_type::text AS booking_type, "
     BOOKINGS_IS_FOLLOWUP " AS is_followup, "
-    "coalesce(is_deleted::text::boolean, false) AS is_deleted, "
+    BOOKINGS_IS_DELETED " AS is_deleted, "
     "b.task_name::text AS task_name, b.task_scheduled_at, b.executed_at, "
     "b.execution_attempts::bigint AS execution_attempts, "
     "b.last_execution_error::text AS last_execution_error, "

@@ -135,13 +135,14 @@ void booking_unlock(struct bookings *, enum booking_stage,
     const char *const *, size_t);
 
 /*
- * SQL: the second half of a lock's key, for the lock on the ${stage} of
- * booking ${id}; both are SQL expressions.  The first halves ("FolS", "FolE"
- * in ASCII) keep our locks apart from an application's own.
+ * SQL: the two halves of a lock's key, for the lock on the ${stage} of booking
+ * ${id}; both are SQL expressions.  The first halves ("FolS", "FolE" in ASCII)
+ * keep our locks apart from an application's own, and the table's key keeps
+ * those of the same id in two tables apart.
  */
 #define BOOKING_LOCK_KEY(stage, id)					\
 	"CASE " stage " WHEN 'schedule' THEN 1181707347 "		\
-	"ELSE 1181707333 END, hashtext(" id ")"
+	"ELSE 1181707333 END, hashtext(" id ") # {K}"
 
 /* Room for what booking_time writes, with its NUL. */
 #define BOOKING_TIME_LEN	40

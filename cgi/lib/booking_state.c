@@ -42,7 +42,7 @@
     "idempotency_key = " FIT("mine.key", "idempotency_key") ", "	\
     "task_status = 'scheduled', "					\
     "last_execution_error = CASE WHEN b.execution_attempts > 0 "		\
-    "THEN b.last_execution_error END FROM mine, " BOOKINGS_ABSENT " "	\
+    "THEN b.last_execution_error END FROM mine "				\
     "WHERE b.id = mine.id AND " BOOKINGS_STATUS " = 'pending' "		\
     "AND " DUE " = mine.due AND " BOOKINGS_IS_WANTED " "			\
     "RETURNING b.id), "							\
@@ -169,7 +169,7 @@ changed_or_ignored(struct bookings *b, struct bookings_call *call,
 
 /* The text on the row is for people; what counts is followup_attempts. */
 static const struct bookings_sql begun_sql = { "begun",
-    "WITH before AS (SELECT b.id FROM {T} b, " BOOKINGS_ABSENT " "
+    "WITH before AS (SELECT b.id FROM {T} b "
     "WHERE b.id = $1::uuid "
     "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
     "AND " DUE " = $2::bigint AND " BOOKINGS_IS_WANTED " "
@@ -573,11 +573,18 @@ booking_task_gone(struct bookings *b, const struct booking *booking,
 	return (bookings_changed(b, &call, changed));
 }
 
+/*
+ * The sentence tells the row from a copy of the time before, which somebody may
+ * save over it.
+ */
 static const struct bookings_sql cancel_sql = { "cancel",
     "WITH before AS (SELECT b.id, b.task_name FROM {T} b "
     "WHERE b.id = $1::uuid FOR UPDATE), "
     "changed AS (UPDATE {T} b SET task_status = 'cancelled', "
-    "task_name = NULL, task_scheduled_at = NULL "
+    "task_name = NULL, task_scheduled_at = NULL, "
+    "last_execution_error = " FIT("'cancelled at ' || pg_catalog.to_char("
+    "now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
+    "last_execution_error") " "
     "FROM before WHERE b.id = before.id "
     "AND " BOOKINGS_STATUS " <> 'executed' RETURNING b.id), "
     "obsolete AS (INSERT INTO {S}.followup_obsolete_tasks "

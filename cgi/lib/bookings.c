@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ struct bookings {
 	const char *table;
 	char *quoted_schema;
 	char *quoted_table;		/* with its schema */
+	int32_t key;			/* of its locks */
 	const struct bookings_sql *sources[MAX_STATEMENTS];
 	struct db_statement statements[MAX_STATEMENTS];
 	char names[MAX_STATEMENTS][NAME_LEN];
@@ -48,25 +50,50 @@ quote_identifier(const char *name)
 	return (quoted);
 }
 
+/**
+ * bookings_key(conf):
+ * Return the number by which locks know the table that ${conf} names from
+ * other tables of the same database.
+ */
+int32_t
+bookings_key(const struct config *conf)
+{
+	const char *names[] = { conf->schema, conf->table };
+	uint32_t hash = 2166136261;
+	const char *p;
+	size_t i;
+
+	/* FNV-1a over both names, each with its NUL. */
+	for (i = 0; i < 2; i++) {
+		p = names[i];
+		do
+			hash = (hash ^ (unsigned char)*p) * 16777619;
+		while (*p++ != '\0');
+	}
+	return ((int32_t)(hash & INT32_MAX));
+}
+
 /*
- * Return ${sql} with the quoted names in place of {S} and {T}, and the
- * horizon in place of {H}; to be freed.
+ * Return ${sql} with the quoted names in place of {S} and {T}, the table's
+ * ${key} in place of {K}, and the horizon in place of {H}; to be freed.
  */
 static char *
-expand(const char *sql, const char *schema, const char *table)
+expand(const char *sql, const char *schema, const char *table, int32_t key)
 {
-	char horizon[48], *expanded = NULL;
+	char horizon[48], number[16], *expanded = NULL;
 	const char *brace, *insert;
 	size_t len;
 	FILE *f;
 
 	(void)snprintf(horizon, sizeof(horizon), "interval '%d s'",
 	    BOOKINGS_HORIZON);
+	(void)snprintf(number, sizeof(number), "%" PRId32, key);
 	if ((f = open_memstream(&expanded, &len)) == NULL)
 		return (NULL);
 	while ((brace = strchr(sql, '{')) != NULL) {
 		insert = brace[1] == 'S' ? schema :
-		    brace[1] == 'T' ? table : horizon;
+		    brace[1] == 'T' ? table :
+		    brace[1] == 'K' ? number : horizon;
 		(void)fprintf(f, "%.*s%s", (int)(brace - sql), sql, insert);
 		sql = brace + 3;
 	}
@@ -111,6 +138,7 @@ bookings_new(const struct config *conf, struct db *db)
 	b->db = db;
 	b->schema = conf->schema;
 	b->table = conf->table;
+	b->key = bookings_key(conf);
 	if (quote_names(conf, &b->quoted_schema, &b->quoted_table) != 0) {
 		bookings_free(b);
 		return (NULL);
@@ -176,7 +204,7 @@ statement(struct bookings *b, const struct bookings_sql *sql)
 	(void)snprintf(b->names[i], NAME_LEN, "s%zu", i);
 	new->name = b->names[i];
 	if ((new->sql = expand(sql->text, b->quoted_schema,
-	    b->quoted_table)) == NULL)
+	    b->quoted_table, b->key)) == NULL)
 		return (NULL);
 	b->sources[i] = sql;
 	b->nstatements++;
@@ -353,7 +381,7 @@ bookings_disconnect(struct bookings *b)
 #define SWEEP_TEXT(column)						\
     "(SELECT format('%s', " column ") FROM (SELECT b.*) AS r)"
 #define SWEEP_ABSENT							\
-    "(SELECT NULL AS tenant_id, NULL AS timezone, NULL AS is_deleted) AS absent"
+    "(SELECT NULL AS tenant_id, NULL AS timezone) AS absent"
 
 /* Given up, though the row may not say so; or to be tried again later. */
 #define SWEEP_WAITS							\
@@ -398,7 +426,7 @@ static const char sweep_pending_sql[] =
     SWEEP_TEXT("tenant_id") " AS tenant_id, b.scheduled_at::text AS place "
     "FROM " SWEEP_ABSENT ", {T} b " SWEEP_UNSURE
     "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_FOLLOWUP " "
-    "AND " SWEEP_TEXT("is_deleted") " NOT IN ('t', 'true', '1') "
+    "AND NOT " BOOKINGS_IS_DELETED " "
     "AND (b.scheduled_at, b.id) > ($2, $3::uuid) "
     "AND b.scheduled_at > ((SELECT least(now(), min(p.paused_at)) "
     "FROM {S}.followup_pauses p WHERE " SWEEP_RESUMED ") "
@@ -469,7 +497,7 @@ bookings_sweep_sql(const struct config *conf)
 	if (asprintf(&text, "%s%s", sweep_pending_sql, sweep_others_sql) < 0)
 		return (NULL);
 	if (quote_names(conf, &schema, &table) == 0)
-		sql = expand(text, schema, table);
+		sql = expand(text, schema, table, bookings_key(conf));
 	free(text);
 	free(schema);
 	free(table);
@@ -477,29 +505,29 @@ bookings_sweep_sql(const struct config *conf)
 }
 
 /*
- * The advisory lock of the one listener of schema $1, and the process id of
- * the session that holds it, or NULL.
+ * The process id of the session that is the listener of the table with this
+ * bookings_key, or NULL.
  */
-#define LEADER_KEY	"1181707340, hashtext($1)"
-#define LEADER_PID							\
+#define LEADER_PID(key)							\
     "(SELECT l.pid FROM pg_locks l WHERE l.locktype = 'advisory' "	\
     "AND l.classid = 1181707340 AND l.objsubid = 2 AND l.granted "	\
-    "AND l.objid = (hashtext($1)::bigint & 4294967295)::oid "		\
+    "AND l.objid = (" key ")::oid "					\
     "AND l.database = (SELECT d.oid FROM pg_database d "		\
     "WHERE d.datname = current_database()))"
 
 /**
  * bookings_leader_sql():
- * Return the statement that tries to become the one listener of schema $1 in
- * this database, as long as the session lasts.  Columns: 't' or 'f'; the
- * process id of the session that is, or NULL; 'on' if the server is read-only,
- * or 'off'.
+ * Return the statement that tries to become the one listener of the table
+ * with the bookings_key $1, as long as the session lasts.  Columns: 't' or
+ * 'f'; the process id of the session that is, or NULL; 'on' if the server is
+ * read-only, or 'off'.
  */
 const char *
 bookings_leader_sql(void)
 {
 
-	return ("SELECT pg_try_advisory_lock(" LEADER_KEY "), " LEADER_PID ", "
+	return ("SELECT pg_try_advisory_lock(1181707340, $1::int), "
+	    LEADER_PID("$1::int") ", "
 	    "current_setting('transaction_read_only')");
 }
 
@@ -607,7 +635,7 @@ static const struct bookings_sql surroundings_sql = { "surroundings", OURS
     "AND b.relrowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls "
     "AND (b.relforcerowsecurity "
     "OR NOT pg_has_role(r.oid, b.relowner, 'USAGE'))), "
-"leader AS (SELECT " LEADER_PID " AS pid), "
+"leader AS (SELECT " LEADER_PID("{K}") " AS pid), "
 "silent AS (SELECT extract(epoch FROM now() - greatest(a.query_start, "
     "a.state_change))::int AS seconds FROM pg_stat_activity a, leader "
     "WHERE a.pid = leader.pid) "

@@ -2,6 +2,7 @@
 #define BOOKINGS_H_
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "db.h"
 
@@ -137,11 +138,18 @@ void bookings_disconnect(struct bookings *);
 char *bookings_sweep_sql(const struct config *);
 
 /**
+ * bookings_key(conf):
+ * Return the number by which locks know the table that ${conf} names from
+ * other tables of the same database.
+ */
+int32_t bookings_key(const struct config *);
+
+/**
  * bookings_leader_sql():
- * Return the statement that tries to become the one listener of schema $1 in
- * this database, as long as the session lasts.  Columns: 't' or 'f'; the
- * process id of the session that is, or NULL; 'on' if the server is read-only,
- * or 'off'.
+ * Return the statement that tries to become the one listener of the table
+ * with the bookings_key $1, as long as the session lasts.  Columns: 't' or
+ * 'f'; the process id of the session that is, or NULL; 'on' if the server is
+ * read-only, or 'off'.
  */
 const char *bookings_leader_sql(void);
 
@@ -176,18 +184,18 @@ int bookings_trouble(struct bookings *, char *, size_t);
 #define BOOKINGS_IS_FOLLOWUP						\
 	"{S}.followup_is_followup_type(b.booking_type::text)"
 
-/*
- * Is it a follow-up booking that is not deleted?  A table without is_deleted
- * takes the column from BOOKINGS_ABSENT, which has to be in the FROM list:
- * names that the inner query does not have are looked up further out.
- */
+/* Is it a follow-up booking that is not deleted? */
+#define BOOKINGS_IS_DELETED	"{S}.followup_is_deleted(b)"
 #define BOOKINGS_IS_WANTED						\
-	BOOKINGS_IS_FOLLOWUP " AND NOT (SELECT coalesce("		\
-	"is_deleted::text::boolean, false) FROM (SELECT b.*) AS r)"
+	BOOKINGS_IS_FOLLOWUP " AND NOT " BOOKINGS_IS_DELETED
+
+/*
+ * Columns that this deployment may lack.  It has to be in the FROM list: names
+ * that an inner query does not have are looked up further out.
+ */
 #define BOOKINGS_ABSENT							\
-	"(SELECT NULL::boolean AS is_deleted, NULL::text AS tenant_id, "	\
-	"NULL::text AS lead_id, NULL::text AS assigned_user_id, "	\
-	"NULL::text AS timezone) AS absent"
+	"(SELECT NULL::text AS tenant_id, NULL::text AS lead_id, "	\
+	"NULL::text AS assigned_user_id, NULL::text AS timezone) AS absent"
 
 /*
  * The status, for a condition on rows that are named by id.  The expression

@@ -14,7 +14,7 @@
 \ir ../../sql/create-booking-cloud-task-trigger.sql
 
 BEGIN;
-SELECT plan(39);
+SELECT plan(43);
 
 -- Due time of an unsaved booking at local time ${due} in ${zone}.
 CREATE FUNCTION pg_temp.due(due text, zone text) RETURNS timestamptz
@@ -53,6 +53,38 @@ FROM (VALUES
     ('infinity', 'Mars/Olympus', NULL),
     ('294276-12-31 23:59:59', 'America/New_York', NULL),
     (NULL, 'Asia/Dubai', NULL)) AS t (d, z, w);
+
+
+-- Names and offsets, and what PostgreSQL would take for an abbreviation or for
+-- a POSIX string, with the sign the other way round.
+SELECT is((SELECT string_agg(concat_ws(' ', name, due), ', ')
+    FROM pg_timezone_names,
+    LATERAL unnest(ARRAY[name, lower(name), upper(name)]) AS zone,
+    LATERAL (SELECT pg_temp.due('2030-06-01 12:00', zone) AS due) AS d
+    WHERE due IS DISTINCT FROM timestamp '2030-06-01 12:00' AT TIME ZONE name),
+    NULL, 'every name of pg_timezone_names');
+SELECT is((SELECT string_agg(concat_ws(' ', zone, due), ', ')
+    FROM unnest(ARRAY['GST+4', 'GST-4', 'EST-5', 'IST+5:30', 'EST5', 'GMT5',
+        'UTC0', '(UTC+04:00) Yerevan', '<+04>-4', 'EST5EDT,M3.2.0,M11.1.0',
+        'Foo/Bar+3', 'Foo/Bar', 'Foo/3', 'Etc/GMT+13', 'Etc/GMT-15',
+        'Etc/GMT+99', 'Etc/UTC+4', 'posix/GST+4', 'right/Asia/Dubai',
+        'RIGHT/Asia/Dubai', 'IST', 'CST', 'BST', 'PDT', 'CEST', 'AST', 'Asia',
+        'Asia/', '/Asia/Dubai', '../Asia/Dubai', ':Asia/Dubai', 'now',
+        'America/New York', 'Asia/Dubai,', '5:30', '4', '+', '+16:00', '-16',
+        '+4:60', '+00:00:01', 'UTC+24', 'UTC++4', 'GST +4', '+4 UTC',
+        U&'\2212\0030\0034:00', 'UTC(+4)', 'DEFAULT', 'local', '-infinity',
+        E'Asia/Dubai\nx']) AS zone,
+    LATERAL (SELECT pg_temp.due('2030-06-01 12:00', zone) AS due) AS d
+    WHERE due IS NOT NULL), NULL, 'no guess at what is neither');
+SELECT is((SELECT string_agg(concat_ws(' ', zone, due), ', ')
+    FROM unnest(ARRAY['+05:30', '+0530', '+5:30', 'UTC+5:30', 'utc+05:30',
+        'GMT+0530', 'UTC +05:30', 'Asia/Kolkata  ']) AS zone,
+    LATERAL (SELECT pg_temp.due('2030-06-01 12:00', zone) AS due) AS d
+    WHERE due IS DISTINCT FROM '2030-06-01 06:30+00'), NULL,
+    'all of them 5:30 east');
+SELECT is(pg_temp.due('2030-06-01 12:00', '+15:59')
+    - pg_temp.due('2030-06-01 12:00', '-15:59'), -interval '31:58',
+    'the farthest offsets');
 
 SELECT is(test_due_tz.followup_due_at(jsonb_populate_record(
     NULL::test_due_tz.lead_bookings,

@@ -10,7 +10,7 @@ SET track_functions = 'all';
 -- The functions that PostgreSQL is asked by, replaced for this transaction: by
 -- ones that count their calls, and say what the test wants to hear.
 BEGIN;
-SELECT plan(25);
+SELECT plan(32);
 ALTER FUNCTION pg_catalog.pg_notification_queue_usage() RENAME TO true_usage;
 ALTER FUNCTION pg_catalog.current_query() RENAME TO true_query;
 ALTER FUNCTION pg_catalog.pg_notify(text, text) RENAME TO true_notify;
@@ -86,14 +86,35 @@ SET LOCAL client_min_messages = warning;
 SET LOCAL test.usage = 0;
 SET LOCAL test.broken = 'no';
 
--- That a transaction sends none is remembered by lot, after some ten rows: of
--- a thousand, no more than two hundred ask in one of a thousand million runs.
+-- That a transaction sends none is asked once.
 SET LOCAL test.query = 'prepare TRANSACTION ''x''';
-SELECT matches(pg_temp.announced(1000), '^0 1000 1?\d?\d 0$',
-    'PREPARE TRANSACTION: none');
+SELECT is(pg_temp.announced(1000), '0 1000 1 0', 'PREPARE TRANSACTION: none');
+SET LOCAL test.query = 'COMMIT; Prepare /* in two phases */
+    Transaction ''x''';
+SELECT is(pg_temp.announced(2), '0 2 1 0', 'in other words');
+SELECT set_config('test.query', repeat('SELECT 1; ', 500)
+    || 'PREPARE TRANSACTION ''x''', true) AS unused
+\gset
+SELECT is(pg_temp.announced(2), '0 2 1 0', 'behind many statements');
+SELECT set_config('test.query', repeat('INSERT INTO ', 500) || ';', true)
+    AS unused
+\gset
+SELECT is(pg_temp.announced(2), '2 2 1 1', 'one long statement is none');
+SELECT pg_temp.calls('current_query') AS before
+\gset
+DO $$BEGIN
+    FOR i IN 1 .. 3 LOOP
+        SET LOCAL followup.hints = '';
+        INSERT INTO lead_bookings DEFAULT VALUES;
+        SET CONSTRAINTS ALL IMMEDIATE;
+        SET CONSTRAINTS ALL DEFERRED;
+    END LOOP;
+END$$;
+SELECT is(pg_temp.calls('current_query') - :before, 1::bigint,
+    'a long text is copied once, however many transactions it has');
 SET LOCAL test.query = 'COMMIT';
 SET LOCAL test.usage = 0.5;
-SELECT matches(pg_temp.announced(1000), '^0 1000 (1?\d?\d) \1$',
+SELECT is(pg_temp.announced(1000), '0 1000 1 1',
     'a queue that is half full: none');
 SET LOCAL test.usage = 0;
 
@@ -109,8 +130,10 @@ INSERT INTO lead_bookings (id) VALUES ('00000000-0000-4000-8000-00000000000b');
 UPDATE lead_bookings SET scheduled_at = '2031-01-01'
 WHERE id = '00000000-0000-4000-8000-00000000000b';
 SELECT is(pg_temp.hints(), 2, 'a move counts as well');
+SET LOCAL followup.daemon = 'on';
 UPDATE lead_bookings SET task_status = 'scheduled', task_name = 't'
 WHERE id = '00000000-0000-4000-8000-00000000000b';
+SET LOCAL followup.daemon = '';
 DELETE FROM lead_bookings WHERE id = '00000000-0000-4000-8000-00000000000b';
 SELECT is(pg_temp.hints(), 3, 'and so does a deletion');
 
@@ -131,7 +154,18 @@ FROM unnest(ARRAY['', 'nonsense', '-1', '99999999999999999999', 'ü',
     repeat('x', 10000)]) AS v;
 SET LOCAL followup.hints = 'nonsense';
 INSERT INTO lead_bookings DEFAULT VALUES;
-SELECT is(current_setting('followup.hints'), 'nonsense.', 'and it counts on');
+SELECT is(current_setting('followup.hints'), '.', 'and it is not counted');
+
+-- The commit may have to wait for the lock of NOTIFY.
+SELECT is(current_setting('lock_timeout'), '0', 'before');
+SET LOCAL lock_timeout = '1s';
+INSERT INTO lead_bookings (booking_type) VALUES ('meeting');
+SELECT is(current_setting('lock_timeout'), '1s',
+    'lock_timeout is the application''s');
+SET LOCAL followup.hints = '';
+INSERT INTO lead_bookings DEFAULT VALUES;
+SELECT is(current_setting('lock_timeout'), '0',
+    'a hint is not lost to it, and no booking with the hint');
 
 -- Memory: that of the queue of events is PostgreSQL's own; the rest must not
 -- grow with the rows.

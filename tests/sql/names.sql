@@ -13,8 +13,12 @@ SELECT plan(13);
 BEGIN;
 SELECT is(pg_temp.fired(format('INSERT INTO %I DEFAULT VALUES', :'table')),
     'notify', 'an INSERT is announced');
+SET LOCAL followup.daemon = 'on';
 INSERT INTO :"table" (id, task_status, task_name)
 VALUES ('00000000-0000-4000-8000-00000000000b', 'scheduled', 'old');
+SET CONSTRAINTS ALL IMMEDIATE;
+SET CONSTRAINTS ALL DEFERRED;
+SET LOCAL followup.daemon = '';
 SELECT is(pg_temp.fired(format('DELETE FROM %I', :'table')), 'changed notify',
     'a DELETE is noticed');
 UPDATE :"table" SET scheduled_at = '2031-01-01';
@@ -59,7 +63,9 @@ SELECT is(followup_call_request(id), '{"bookingId":
     {"bookingType": "follow_up", "scheduledAt": "2030-01-01T00:00:00.000Z",
     "timezone": null, "notes": null}}', 'and for a call request')
 FROM lead_bookings;
+SET LOCAL followup.daemon = 'on';
 UPDATE lead_bookings SET task_status = 'scheduled', task_name = 'old';
+SET LOCAL followup.daemon = '';
 UPDATE lead_bookings SET scheduled_at = '2031-01-01';
 SELECT is(task_status::text, 'pending', 'and for a move') FROM lead_bookings;
 UPDATE lead_bookings SET task_status = 'failed';

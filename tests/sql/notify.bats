@@ -20,6 +20,7 @@ setup() {
 }
 
 teardown() {
+	nobody_hangs
 	if [ -n "${holder:-}" ]; then
 		kill "$holder" 2>/dev/null || true
 		wait "$holder" 2>/dev/null || true
@@ -149,6 +150,64 @@ payload() {
 	holder=
 }
 
+# From here on a commit hangs whose session asks for synchronous_commit.
+some_hang() {
+	q -d postgres -c "ALTER SYSTEM SET synchronous_commit = local" \
+	    -c "ALTER SYSTEM SET synchronous_standby_names = nobody" \
+	    -c 'SELECT pg_reload_conf()' >/dev/null
+	hanging=1
+}
+
+nobody_hangs() {
+	[ -n "${hanging:-}" ] || return 0
+	q -d postgres -c 'ALTER SYSTEM RESET synchronous_standby_names' \
+	    -c 'ALTER SYSTEM RESET synchronous_commit' \
+	    -c 'SELECT pg_reload_conf()' >/dev/null
+	hanging=
+}
+
+# Wait until ${1}, a condition in SQL, is true.
+await() {
+	local _
+	for _ in $(seq 1000); do
+		[ "$(q -c "SELECT $1")" != t ] || return 0
+		q -c 'SELECT pg_sleep(0.01)' >/dev/null
+	done
+	echo "never: $1"
+	return 1
+}
+
+@test "a commit with a NOTIFY that hangs in another database delays nobody" {
+	some_hang
+	await "current_setting('synchronous_standby_names') = 'nobody'"
+	q -d postgres -c 'SET synchronous_commit = on' -c 'BEGIN' \
+	    -c "SELECT pg_logical_emit_message(true, 'some', 'WAL')" \
+	    -c 'NOTIFY elsewhere' -c 'COMMIT' \
+	    >"$BATS_TEST_TMPDIR/out" 2>&1 &
+	holder=$!
+	await "EXISTS (SELECT FROM pg_locks WHERE locktype = 'object'
+	    AND classid = 1262 AND objid = 0 AND granted)"
+
+	# The tests' own connection is not among those that hang.
+	run timeout 20 psql -X -q -At -v ON_ERROR_STOP=1 \
+	    -c 'SET lock_timeout = 100' -c "INSERT INTO lad_dev.lead_bookings
+	    (id, booking_type) VALUES ('$b', 'follow_up')" \
+	    -c "UPDATE lad_dev.lead_bookings SET scheduled_at = now()" \
+	    -c "SHOW lock_timeout"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$output" = 100ms ]
+	kill -0 "$holder"
+	nobody_hangs
+	wait "$holder"
+	holder=
+
+	# And then it is heard again, by the same session, too.
+	hear "INSERT INTO lad_dev.lead_bookings (booking_type)
+	    VALUES ('follow_up')"
+	[ "$(payload | wc -l)" -eq 1 ]
+}
+
 @test "PREPARE TRANSACTION still works" {
 	run q <<<"BEGIN;
 	    INSERT INTO lad_dev.lead_bookings (id, booking_type)
@@ -162,18 +221,21 @@ payload() {
 }
 
 @test "a move, a cancellation and a deletion are heard" {
-	q -c "INSERT INTO lad_dev.lead_bookings (id, booking_type, scheduled_at,
+	q -c "SET followup.daemon = 'on'" \
+	    -c "INSERT INTO lad_dev.lead_bookings (id, booking_type, scheduled_at,
 	    task_status, task_name) VALUES ('$b', 'follow_up', '2030-01-01',
 	    'scheduled', 'old')"
 	hear "UPDATE lad_dev.lead_bookings SET scheduled_at = '2031-01-01 00:00+00'"
 	[ "$(payload | jq -r .scheduled_at)" = 2031-01-01T00:00:00.000Z ]
 
-	q -c "UPDATE lad_dev.lead_bookings SET task_status = 'scheduled',
+	q -c "SET followup.daemon = 'on'" \
+	    -c "UPDATE lad_dev.lead_bookings SET task_status = 'scheduled',
 	    task_name = 'new'"
 	hear "UPDATE lad_dev.lead_bookings SET task_status = 'cancelled'"
 	[ "$(payload | jq -r .booking_id)" = "$b" ]
 
 	q -c "UPDATE lad_dev.lead_bookings SET task_status = 'pending'" \
+	    -c "SET followup.daemon = 'on'" \
 	    -c "UPDATE lad_dev.lead_bookings SET task_status = 'scheduled',
 	    task_name = 'newer'" 2>/dev/null
 	hear 'DELETE FROM lad_dev.lead_bookings'
@@ -194,4 +256,59 @@ payload() {
 	[ -z "$(payload)" ]
 	hear "SET followup.daemon = 'on'" "SELECT lad_dev.followup_retry('$b')"
 	[ "$(payload | jq -r .booking_id)" = "$b" ]
+}
+
+@test "many bookings in one statement: one subtransaction, one warning" {
+	local before after move='UPDATE lad_dev.lead_bookings
+	    SET scheduled_at = scheduled_at + interval '\''1 day'\'
+	q -c "SET followup.daemon = 'on'" \
+	    -c "INSERT INTO lad_dev.lead_bookings (booking_type, scheduled_at,
+	    task_status, task_name) SELECT 'follow_up', '2030-01-01', 'scheduled',
+	    'old ' || n FROM generate_series(1, 1000) AS n"
+	before=$(q -c 'SELECT pg_current_xact_id()')
+	q -c "$move" -c 'DELETE FROM lad_dev.lead_bookings' 2>/dev/null
+	after=$(q -c 'SELECT pg_current_xact_id()')
+	[ $((after - before)) -lt 10 ]
+	[ "$(q -c 'SELECT count(*) FROM lad_dev.followup_obsolete_tasks')" = 1000 ]
+
+	# And 32 of them in a transaction of many statements.
+	before=$(q -c 'SELECT pg_current_xact_id()')
+	{
+		echo "SET client_min_messages = warning; BEGIN;
+		    INSERT INTO lad_dev.lead_bookings (booking_type) VALUES ('follow_up');"
+		yes "UPDATE lad_dev.lead_bookings
+		    SET scheduled_at = coalesce(scheduled_at, now()) + interval '1 h';" |
+		    head -n 200
+		echo 'COMMIT;'
+	} | q
+	after=$(q -c 'SELECT pg_current_xact_id()')
+	[ $((after - before)) -lt 40 ]
+
+	# Whatever anybody has put into our settings.
+	q -c 'ALTER TABLE lad_dev.followup_attempts RENAME TO gone' \
+	    -c "SET followup.daemon = 'on'" \
+	    -c "UPDATE lad_dev.lead_bookings SET task_status = 'scheduled'" \
+	    -c "INSERT INTO lad_dev.lead_bookings (booking_type, scheduled_at,
+	    task_status, task_name) SELECT 'follow_up', '2030-01-01', 'scheduled',
+	    'more ' || n FROM generate_series(1, 1000) AS n"
+	for value in '' 'nonsense' '0 0 failed' "$(printf '%32s' . | tr ' ' .)"; do
+		run q -c "SET followup.changes = '$value'" -c "$move" \
+		    -c "SET followup.daemon = 'on'" \
+		    -c "UPDATE lad_dev.lead_bookings SET task_status = 'scheduled'"
+		[ "$status" -eq 0 ]
+		[ "$(grep -c 'WARNING:.* is not deleted' <<<"$output")" = 1 ]
+	done
+	[ "$(q -c "SELECT count(*) FROM lad_dev.followup_obsolete_tasks
+	    WHERE task_name LIKE 'more %'")" = 0 ]
+}
+
+@test "who tries to make a booking scheduled is told so, once a statement" {
+	q -c "INSERT INTO lad_dev.lead_bookings (booking_type)
+	    SELECT 'follow_up' FROM generate_series(1, 5)" 2>/dev/null
+	run q -c "UPDATE lad_dev.lead_bookings SET task_status = 'scheduled'" \
+	    -c "UPDATE lad_dev.lead_bookings SET task_status = 'executed'" \
+	    -c "UPDATE lad_dev.lead_bookings SET task_status = task_status"
+	[ "$(grep -c NOTICE <<<"$output")" = 2 ]
+	[[ ${lines[0]} == *'stays pending, though saved as scheduled: to change it, set task_status alone'* ]]
+	[[ ${lines[1]} == *'stays pending, though saved as executed: '* ]]
 }

@@ -276,6 +276,28 @@ listener(void **state)
 	    "pg_try_advisory_lock("));
 }
 
+/* Tables of one database have locks of their own. */
+static void
+keys(void **state)
+{
+	static const char *const names[][2] = { { "a", "b" }, { "a", "c" },
+	    { "c", "b" }, { "ab", "" }, { "", "ab" } };
+	struct config other = conf;
+	int32_t found[5];
+	size_t i, j;
+
+	(void)state;
+	for (i = 0; i < 5; i++) {
+		other.schema = names[i][0];
+		other.table = names[i][1];
+		found[i] = bookings_key(&other);
+		assert_true(found[i] >= 0);
+		assert_int_equal(bookings_key(&other), found[i]);
+		for (j = 0; j < i; j++)
+			assert_int_not_equal(found[i], found[j]);
+	}
+}
+
 #define TEST(name)	cmocka_unit_test_setup_teardown(name, begin, end)
 
 int
@@ -283,6 +305,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(names),
+		TEST(keys),
 		TEST(refusals_are_logged),
 		TEST(refusals_are_judged),
 		TEST(rows_that_changed),

@@ -2,9 +2,11 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backoff.h"
+#include "bookings.h"
 #include "config.h"
 #include "notifications.h"
 
@@ -25,7 +27,8 @@
 #define HEARTBEAT	"SELECT current_setting('transaction_read_only')"
 #define LOST		"no database connection: "
 
-static struct config conf = { .schema = "lad_dev" };
+static struct config conf = { .schema = "lad_dev",
+    .table = "lead_bookings" };
 static struct notifications *n;
 static struct notifications_data data;
 static long now;
@@ -131,7 +134,7 @@ to_electing(void)
 	quiet();
 	pq_expect("pg_try_advisory_lock");
 	assert_int_equal(pq.nparams, 1);
-	assert_string_equal(pq.params[0], "lad_dev");
+	assert_int_equal(atoi(pq.params[0]), bookings_key(&conf));
 }
 
 static void

@@ -1,0 +1,214 @@
+#!/usr/bin/env bats
+# What a deployment does to its table while follow-up scheduling is installed on
+# it.
+
+setup() {
+	trigger=$BATS_TEST_DIRNAME/../../sql/followup-trigger
+	q -c 'DROP SCHEMA IF EXISTS lad_dev CASCADE' \
+	    -c 'CREATE SCHEMA lad_dev' \
+	    -c 'CREATE TABLE lad_dev.lead_bookings (
+		id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+		booking_type varchar(50) DEFAULT '\''follow_up'\'',
+		scheduled_at timestamp, timezone text,
+		is_deleted boolean NOT NULL DEFAULT false)'
+	"$trigger" install
+}
+
+teardown() {
+	q -c 'DROP SCHEMA IF EXISTS lad_dev CASCADE'
+	q -d postgres -c 'DROP DATABASE IF EXISTS restored'
+}
+
+q() {
+	PGOPTIONS='-c client_min_messages=error' \
+	    psql -X -q -At -v ON_ERROR_STOP=1 "$@"
+}
+
+# The definitions, without the random key that pg_dump writes.
+schema() {
+	pg_dump -s -n lad_dev | grep -v restrict
+}
+
+@test "types are altered by one verb, and no state is lost" {
+	q -c "SET followup.daemon = 'on'" \
+	    -c "INSERT INTO lad_dev.lead_bookings (scheduled_at, timezone,
+	    task_status, task_name) VALUES ('2030-01-01 12:00', 'Asia/Dubai',
+	    'scheduled', 't1'), ('2030-01-01 12:00', 'Asia/Dubai', 'executed',
+	    't2')"
+
+	# A session that has the plans of before.
+	mkfifo "$BATS_TEST_TMPDIR/in"
+	PGOPTIONS='' psql -X -q -At <"$BATS_TEST_TMPDIR/in" \
+	    >"$BATS_TEST_TMPDIR/out" 2>&1 &
+	exec 7>"$BATS_TEST_TMPDIR/in"
+	insert="INSERT INTO lad_dev.lead_bookings (scheduled_at, timezone) VALUES
+	    ('2030-02-02 12:00', 'Asia/Dubai');
+	    UPDATE lad_dev.lead_bookings SET scheduled_at = '2030-03-03 12:00'
+	    WHERE scheduled_at < '2030-02-03' AND scheduled_at > '2030-02-01';"
+	echo "SET TimeZone = 'UTC'; $insert SELECT 'done 1';" >&7
+	for _ in $(seq 1000); do
+		grep -q 'done 1' "$BATS_TEST_TMPDIR/out" && break
+		q -c 'SELECT pg_sleep(0.01)' >/dev/null
+	done
+
+	"$trigger" alter --column booking_type --type text
+	"$trigger" alter --column timezone --type 'varchar(60)'
+	"$trigger" alter --column task_status --type text
+	"$trigger" alter --column is_deleted --type int --using is_deleted::int \
+	    && return 1
+	q -c 'ALTER TABLE lad_dev.lead_bookings ALTER is_deleted DROP DEFAULT'
+	"$trigger" alter --column is_deleted --type int --using is_deleted::int
+	q -c 'ALTER TABLE lad_dev.lead_bookings ALTER is_deleted SET DEFAULT 0'
+	"$trigger" alter --column scheduled_at --type timestamptz \
+	    --using "scheduled_at AT TIME ZONE timezone"
+	run "$trigger" verify
+	echo "$output" | grep -v ^ok || true
+	[ "$status" -eq 0 ]
+
+	echo "$insert SELECT 'done 2';" >&7
+	exec 7>&-
+	wait
+	cat "$BATS_TEST_TMPDIR/out"
+	[ "$(grep -c 'Notification sent' "$BATS_TEST_TMPDIR/out")" = 4 ]
+	! grep -E 'WARNING|ERROR' "$BATS_TEST_TMPDIR/out" || return 1
+	[ "$(q -c "SELECT string_agg(concat_ws(' ', task_status, task_name,
+	    extract(epoch FROM lad_dev.followup_due_at(b))::bigint), ', '
+	    ORDER BY task_status, scheduled_at) FROM lad_dev.lead_bookings b")" = \
+	    "executed t2 1893484800, pending 1898755200, pending 1898769600, scheduled t1 1893484800" ]
+	q -c "UPDATE lad_dev.lead_bookings SET is_deleted = 1
+	    WHERE task_name = 't1'"
+	[ "$(q -c "SELECT count(*) FROM lad_dev.lead_bookings
+	    WHERE is_deleted = 1 AND task_status = 'cancelled'")" = 1 ]
+}
+
+@test "columns of the task are altered by hand, and sessions live on" {
+	change="UPDATE lad_dev.lead_bookings SET scheduled_at = scheduled_at
+	    + interval '1 day', task_status = task_status;
+	    UPDATE lad_dev.lead_bookings SET task_status = 'cancelled';
+	    UPDATE lad_dev.lead_bookings SET task_status = 'pending';"
+	q -c "ALTER TABLE lad_dev.lead_bookings
+	    ALTER last_execution_error TYPE varchar(900),
+	    ALTER executed_at TYPE timestamp, ALTER execution_attempts TYPE bigint"
+	PGOPTIONS='-c client_min_messages=warning' run psql -X -q -At \
+	    -c 'INSERT INTO lad_dev.lead_bookings (scheduled_at)
+	    VALUES (now())' -c "$change" \
+	    -c 'ALTER TABLE lad_dev.lead_bookings
+	    ALTER last_execution_error TYPE text,
+	    ALTER executed_at TYPE timestamptz, ALTER execution_attempts TYPE int' \
+	    -c "$change" -c "UPDATE lad_dev.lead_bookings SET is_deleted = true" \
+	    -c "SELECT task_status, scheduled_at::date - current_date
+	    FROM lad_dev.lead_bookings"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$output" = 'cancelled|2' ]
+	"$trigger" verify
+}
+
+@test "alter changes nothing where it cannot do all of it" {
+	before=$(schema)
+	for wrong in 'scheduled_at date' 'booking_type int' 'nothing text' \
+	    'scheduled_at no_such_type'; do
+		run "$trigger" alter --column "${wrong% *}" --type "${wrong#* }"
+		[ "$status" -eq 1 ]
+	done
+	[ "$(schema)" = "$before" ]
+	"$trigger" uninstall
+	run "$trigger" alter --column timezone --type text
+	[ "$status" -eq 1 ]
+	[[ $output == *'nothing of ours is in the way of ALTER TABLE'* ]]
+}
+
+@test "a second table of the schema is refused before anything changes" {
+	q -c 'CREATE TABLE lad_dev.more (id uuid PRIMARY KEY, booking_type text,
+	    scheduled_at timestamptz)' \
+	    -c 'CREATE TABLE lad_dev.copy (LIKE lad_dev.lead_bookings
+	    INCLUDING ALL)'
+	before=$(schema)
+	for table in more copy; do
+		for verb in install verify status disable enable uninstall; do
+			run "$trigger" $verb --table $table
+			[ "$status" -eq 1 ]
+			[[ $output == *"the follow-up scheduling of schema lad_dev belongs to its table lead_bookings, not to $table"* ]]
+			[[ $output == *'a schema of its own'* ]]
+		done
+	done
+	[ "$(schema)" = "$before" ]
+	"$trigger" verify
+	"$trigger" uninstall
+	"$trigger" install --table more
+	"$trigger" verify --table more
+}
+
+@test "a table that is renamed keeps what it has" {
+	q -c 'ALTER TABLE lad_dev.lead_bookings RENAME TO "Book ings"' \
+	    -c 'CREATE TABLE lad_dev.lead_bookings (id uuid PRIMARY KEY,
+	    booking_type text, scheduled_at timestamptz)'
+	run "$trigger" install
+	[ "$status" -eq 1 ]
+	[[ $output == *'belongs to its table "Book ings"'* ]]
+	"$trigger" install --table 'Book ings'
+	"$trigger" verify --table 'Book ings'
+	run psql -X -c 'INSERT INTO lad_dev."Book ings" DEFAULT VALUES'
+	[[ $output == *'Notification sent'* ]]
+}
+
+@test "verify is content with a database that was dumped and restored" {
+	q -d postgres -c 'CREATE DATABASE restored'
+	pg_dump -n lad_dev | q -d restored >/dev/null
+	run "$trigger" verify --dbname restored
+	echo "$output" | grep -v ^ok || true
+	[ "$status" -eq 0 ]
+}
+
+# The columns ${1} of a booking that is deleted by "SET ${2}", and undeleted by
+# "SET ${3}".
+soft() {
+	q -c 'DROP SCHEMA lad_dev CASCADE' -c 'CREATE SCHEMA lad_dev' \
+	    -c "CREATE TABLE lad_dev.lead_bookings (
+		id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+		booking_type varchar(50) DEFAULT 'follow_up',
+		scheduled_at timestamptz DEFAULT now(), $1)"
+	"$trigger" install
+	q -c 'INSERT INTO lad_dev.lead_bookings DEFAULT VALUES' \
+	    -c 'INSERT INTO lad_dev.lead_bookings DEFAULT VALUES' \
+	    -c "UPDATE lad_dev.lead_bookings SET $2 WHERE ctid = '(0,1)'"
+	[ "$(q -c "SELECT string_agg(concat_ws(' ', task_status,
+	    lad_dev.followup_is_deleted(b)), ', ' ORDER BY task_status)
+	    FROM lad_dev.lead_bookings b")" = 'cancelled t, pending f' ]
+	q -c "UPDATE lad_dev.lead_bookings SET $3, task_status = 'pending'"
+	[ "$(q -c "SELECT string_agg(concat_ws(' ', task_status,
+	    lad_dev.followup_is_deleted(b)), ', ' ORDER BY task_status)
+	    FROM lad_dev.lead_bookings b")" = 'pending f, pending f' ]
+	"$trigger" verify >/dev/null
+}
+
+@test "soft deletion by whatever is_deleted and deleted_at are" {
+	soft 'is_deleted boolean' 'is_deleted = true' 'is_deleted = NULL'
+	soft 'is_deleted smallint DEFAULT 0' 'is_deleted = 1' 'is_deleted = 0'
+	soft 'is_deleted numeric' 'is_deleted = 1' 'is_deleted = 0.0'
+	soft 'is_deleted text' "is_deleted = 'Yes'" "is_deleted = 'no'"
+	soft 'is_deleted char(3)' "is_deleted = '1'" "is_deleted = ''"
+	soft 'deleted_at timestamptz' 'deleted_at = now()' 'deleted_at = NULL'
+	soft 'deleted_at date' 'deleted_at = now()' 'deleted_at = NULL'
+	soft 'deleted_at bigint DEFAULT 0' 'deleted_at = 1700000000' \
+	    'deleted_at = 0'
+	soft 'deleted_at timestamp, is_deleted int' 'deleted_at = now()' \
+	    'deleted_at = NULL, is_deleted = 0'
+	soft 'deleted_at timestamp, is_deleted int' 'is_deleted = 1' \
+	    'is_deleted = 0'
+	soft 'deleted_at timestamp, is_deleted boolean
+	    GENERATED ALWAYS AS (deleted_at IS NOT NULL) STORED' \
+	    'deleted_at = now()' 'deleted_at = NULL'
+}
+
+@test "install names what does not count" {
+	q -c 'ALTER TABLE lad_dev.lead_bookings ADD archived_at timestamptz,
+	    ADD deleted boolean, ADD deleted_by uuid, ADD undeleted int' \
+	    -c 'CREATE TABLE lad_dev.child () INHERITS (lad_dev.lead_bookings)'
+	run "$trigger" install
+	[ "$status" -eq 0 ]
+	[ "$(grep -c '^note: ' <<<"$output")" = 3 ]
+	[[ $output == *'note: column archived_at looks like soft deletion'* ]]
+	[[ $output == *'note: column deleted looks like soft deletion'* ]]
+	[[ $output == *'note: bookings in table lad_dev.child, which inherits'* ]]
+}
