@@ -12,11 +12,6 @@ FROM (
         AND attname NOT IN ('is_deleted', 'deleted_at')
         AND attname ~* '(^|_)(deleted|archived|removed|trashed|discarded)(_|$)'
         AND attname !~* '_(by|id|reason|from)$'
-    UNION ALL
-    SELECT format('note: bookings in table %s, which inherits from this one, '
-        'are not noticed', inhrelid::pg_catalog.regclass)
-    FROM pg_catalog.pg_inherits
-    WHERE inhparent = to_regclass(format('%I.%I', :'schema', :'table'))
     ) AS n
 \gset
 \if :followup_has_notes

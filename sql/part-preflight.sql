@@ -61,6 +61,19 @@ FROM (
     WHERE a.attrelid = tab AND NOT a.attisdropped AND a.attgenerated <> ''
         AND (c.col IS NOT NULL OR a.attname IN ('id', 'booking_type',
         'scheduled_at', 'timezone', 'is_deleted', 'deleted_at'))
+        -- What follows from deleted_at alone says nothing more than that.
+        AND NOT (a.attname = 'is_deleted' AND EXISTS (
+            SELECT FROM pg_attribute o WHERE o.attrelid = tab
+                AND o.attname = 'deleted_at' AND NOT o.attisdropped
+                AND o.attgenerated = ''
+                AND NOT EXISTS (SELECT FROM pg_attrdef e JOIN pg_depend d
+                    ON (d.classid, d.objid) = ('pg_attrdef'::regclass, e.oid)
+                    OR (d.classid, d.objid, d.objsubid)
+                        = ('pg_class'::regclass, tab, a.attnum)
+                WHERE (e.adrelid, e.adnum) = (tab, a.attnum)
+                    AND d.refclassid = 'pg_class'::regclass
+                    AND d.refobjid = tab
+                    AND d.refobjsubid NOT IN (0, a.attnum, o.attnum))))
     UNION ALL
     SELECT format('column %I of %s %s', c.col, t, c.reason)
     FROM :followup_columns_fit AS c WHERE c.type IS NOT NULL

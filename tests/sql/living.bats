@@ -134,7 +134,7 @@ schema() {
 	done
 	[ "$(schema)" = "$before" ]
 	"$trigger" verify
-	"$trigger" uninstall
+	"$trigger" uninstall --purge --yes
 	"$trigger" install --table more
 	"$trigger" verify --table more
 }
@@ -171,7 +171,8 @@ soft() {
 	"$trigger" install
 	q -c 'INSERT INTO lad_dev.lead_bookings DEFAULT VALUES' \
 	    -c 'INSERT INTO lad_dev.lead_bookings DEFAULT VALUES' \
-	    -c "UPDATE lad_dev.lead_bookings SET $2 WHERE ctid = '(0,1)'"
+	    -c "UPDATE lad_dev.lead_bookings SET $2 WHERE id = (
+		SELECT id FROM lad_dev.lead_bookings LIMIT 1)"
 	[ "$(q -c "SELECT string_agg(concat_ws(' ', task_status,
 	    lad_dev.followup_is_deleted(b)), ', ' ORDER BY task_status)
 	    FROM lad_dev.lead_bookings b")" = 'cancelled t, pending f' ]
@@ -203,12 +204,10 @@ soft() {
 
 @test "install names what does not count" {
 	q -c 'ALTER TABLE lad_dev.lead_bookings ADD archived_at timestamptz,
-	    ADD deleted boolean, ADD deleted_by uuid, ADD undeleted int' \
-	    -c 'CREATE TABLE lad_dev.child () INHERITS (lad_dev.lead_bookings)'
+	    ADD deleted boolean, ADD deleted_by uuid, ADD undeleted int'
 	run "$trigger" install
 	[ "$status" -eq 0 ]
-	[ "$(grep -c '^note: ' <<<"$output")" = 3 ]
+	[ "$(grep -c '^note: ' <<<"$output")" = 2 ]
 	[[ $output == *'note: column archived_at looks like soft deletion'* ]]
 	[[ $output == *'note: column deleted looks like soft deletion'* ]]
-	[[ $output == *'note: bookings in table lad_dev.child, which inherits'* ]]
 }

@@ -558,24 +558,19 @@ refusals_are_put_off(void **state)
 	}
 }
 
-/* A lead that is none: the call's body cannot be made, and nobody is called. */
+/* A deployment's own request raises: nobody is called. */
 static void
-foreign_lead(void **state)
+request_that_raises(void **state)
 {
-	static const char *const leads[] = { "", "lead-17" };
-	char error[128];
-	size_t i;
 
 	(void)state;
-	run("ALTER TABLE lead_bookings ALTER lead_id TYPE text");
+	run("CREATE OR REPLACE FUNCTION followup_call_request(booking_id uuid) "
+	    "RETURNS jsonb LANGUAGE plpgsql AS "
+	    "'BEGIN RAISE EXCEPTION ''there is no such lead''; END'");
 	assert_int_equal(schedule(), DB_OK);
-	for (i = 0; i < NITEMS(leads); i++) {
-		run("UPDATE lead_bookings SET lead_id = '%s'", leads[i]);
-		assert_int_equal(begin_call(), DB_FAILED);
-		(void)snprintf(error, sizeof(error), "invalid input syntax "
-		    "for type uuid: \"%s\" (SQLSTATE 22P02)", leads[i]);
-		assert_string_equal(bookings_error(b), error);
-	}
+	assert_int_equal(begin_call(), DB_FAILED);
+	assert_string_equal(bookings_error(b),
+	    "there is no such lead (SQLSTATE P0001)");
 	expect("SELECT execution_attempts::text FROM lead_bookings", "0");
 	expect("SELECT count(*) FROM followup_attempts", "0");
 }
@@ -654,8 +649,9 @@ short_columns(void **state)
 	(void)state;
 	run("CREATE DOMAIN short AS varchar(20)");
 	for (i = 0; i < NITEMS(types); i++) {
-		run("UPDATE lead_bookings SET task_status = 'pending', "
-		    "last_execution_error = NULL; "
+		run("SET followup.daemon = 'on'; "
+		    "UPDATE lead_bookings SET task_status = 'pending', "
+		    "last_execution_error = NULL; RESET followup.daemon; "
 		    "DELETE FROM followup_failures");
 		run("ALTER TABLE lead_bookings ALTER last_execution_error "
 		    "TYPE %s, ALTER idempotency_key TYPE varchar(%zu)",
@@ -722,7 +718,7 @@ main(void)
 		TEST(row_ignores_everything),
 		TEST(row_refuses_one_state),
 		TEST(refusals_are_put_off),
-		TEST(foreign_lead),
+		TEST(request_that_raises),
 		TEST(attempts_add_up),
 		TEST(called_but_not_executed),
 		TEST(called_and_moved),

@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -1481,7 +1482,8 @@ check(void **state)
 		    NULL },
 	};
 	static struct config as;
-	const char *const lead[] = { SCHEMA };
+	char key[16];
+	const char *const lead[] = { key };
 	struct troubles troubles = { .n = 0 };
 	struct bookings *daemon;
 	PGresult *result;
@@ -1500,6 +1502,7 @@ check(void **state)
 	    "idempotency_key) ON lead_bookings TO followup_check; "
 	    "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA " SCHEMA
 	    " TO followup_check");
+	(void)snprintf(key, sizeof(key), "%" PRId32, bookings_key(&conf));
 	result = PQexecParams(app, bookings_leader_sql(), 1, NULL, lead, NULL,
 	    NULL, 0);
 	assert_string_equal(PQgetvalue(result, 0, 0), "t");

@@ -133,13 +133,14 @@ hostile_rows(void **state)
 {
 
 	(void)state;
-	install("-v due=timestamp", "CREATE TYPE " SCHEMA ".odd AS (v text); "
+	install("-v due=timestamp", "ALTER TABLE " SCHEMA ".lead_bookings "
+	    "DROP is_deleted, ADD is_deleted text");
+	run("CREATE TYPE " SCHEMA ".odd AS (v text); "
 	    "CREATE FUNCTION " SCHEMA ".raise(" SCHEMA ".odd) RETURNS text "
 	    "LANGUAGE plpgsql AS 'BEGIN RAISE ''no''; END'; "
 	    "CREATE CAST (" SCHEMA ".odd AS text) WITH FUNCTION " SCHEMA
 	    ".raise; ALTER TABLE " SCHEMA ".lead_bookings "
-	    "DROP tenant_id, ADD tenant_id " SCHEMA ".odd, "
-	    "DROP is_deleted, ADD is_deleted text");
+	    "DROP tenant_id, ADD tenant_id " SCHEMA ".odd");
 	run("CREATE OR REPLACE FUNCTION " SCHEMA ".followup_due_at(booking "
 	    SCHEMA ".lead_bookings) RETURNS timestamptz LANGUAGE plpgsql "
 	    "AS $$BEGIN RAISE 'no'; END$$");
