@@ -99,6 +99,10 @@ SELECT coalesce((SELECT line ->> 'text' FROM jsonb_array_elements(
 \gset
 COMMIT;
 \ir part-index.sql
+\if :followup_make_failures
+\else
+\ir part-unset.sql
+\endif
 \if :followup_warn
 \echo :followup_unrehearsed
 \endif

@@ -34,3 +34,8 @@ WHERE tgrelid = to_regclass(format('%I.%I', :'schema', :'table'))
     AND obj_description(oid, 'pg_trigger') LIKE 'followup-scheduler %'
 \gexec
 COMMIT;
+SELECT :'action' = 'ENABLE' AS followup_enable
+\gset
+\if :followup_enable
+\ir part-unset.sql
+\endif
