@@ -86,7 +86,8 @@ add() {
 
 # The SQL of a time in the column's own form.
 due() {
-	echo "(now() + interval '$1')${LOCAL:+ AT TIME ZONE '$LOCAL'}"
+	local zone="AT TIME ZONE '${LOCAL:-}'"
+	echo "(now() + interval '$1') ${LOCAL:+$zone}"
 }
 
 # is ID CONDITION
