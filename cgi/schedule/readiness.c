@@ -199,16 +199,14 @@ look_at_callbacks(struct readiness *r, struct bookings *bookings,
 static long
 look_at_breaker(const struct readiness *r, struct readiness_report *report)
 {
-	char reason[BREAKER_REASON_LEN];
-	long wait;
+	struct breaker_hold hold;
 
-	report->breaker = breaker_state(r->breaker, monotime_ms(), &wait,
-	    reason);
+	report->breaker = breaker_state(r->breaker, monotime_ms(), &hold);
 	if (strcmp(report->breaker, "closed") == 0)
 		return (0);
 	troubles_add(&report->troubles, "breaker", "the breaker of Cloud "
-	    "Tasks is %s: %s", report->breaker, reason);
-	return (wait / 1000 + 1);
+	    "Tasks is %s: %s", report->breaker, hold.reason);
+	return (hold.wait / 1000 + 1);
 }
 
 /**

@@ -21,7 +21,12 @@ static char dir[] = "/tmp/followup-readiness.XXXXXX";
 static char sock[64], verdicts_path[64];
 static struct config conf = { .runtime_dir = dir };
 static struct readiness *r;
+static const struct breaker_service service = { .name = "Cloud Tasks",
+    .nothing = "booking is scheduled", .probe_ms = 30000 };
 static struct breaker *breaker;
+static const struct breaker_request request = { .answer = BREAKER_GO };
+static const struct breaker_failure no_role = { .enough = 1,
+    .is_everybody = 1, .retry_after = 30, .reason = "no role" };
 static struct verdicts *verdicts;
 static struct readiness_report report;
 static int listening;			/* the socket of followup-execute */
@@ -132,7 +137,7 @@ begin(void **state)
 	has_overdue = overdue_asked = 0;
 	listen_there();
 	assert_non_null(verdicts = verdicts_new(verdicts_path));
-	assert_non_null(breaker = breaker_new());
+	assert_non_null(breaker = breaker_new(&service, NULL));
 	assert_non_null(r = readiness_new(&conf, NULL, breaker));
 	return (0);
 }
@@ -190,7 +195,7 @@ all_at_once(void **state)
 	check_trouble = "a sentence";
 	queue_trouble = "another";
 	(void)close(listening);
-	breaker_failed(breaker, now, BREAKER_GO, 1, 30, "no role");
+	breaker_failed(breaker, now, &request, &no_role);
 	expect("check execute queue breaker");
 	expect_part(0, "a sentence");
 	expect_part(1, "systemctl status followup-execute");
@@ -206,7 +211,7 @@ breaker_alone(void **state)
 {
 
 	(void)state;
-	breaker_failed(breaker, now, BREAKER_GO, 1, 30, "no role");
+	breaker_failed(breaker, now, &request, &no_role);
 	expect("breaker");
 	assert_in_range(report.retry_after, 25, 60);
 }
