@@ -300,6 +300,27 @@ refused(void **state)
 	expect("");
 }
 
+/* What followup-execute says of the voice agent, while bookings wait for it. */
+static void
+voice_agent(void **state)
+{
+	struct breaker_view *view = verdicts_agent(verdicts);
+
+	(void)state;
+	(void)strcpy(view->reason, "it answered 503");
+	expect("");
+	assert_int_equal(overdue_asked, 0);
+	atomic_store(&view->open_since, now - 42000);
+	expect("");
+	has_overdue = 1;
+	now += 6000;
+	expect("voice-agent");
+	expect_part(0, "has taken no call for 48 s");
+	expect_part(0, "it answered 503");
+	atomic_store(&view->open_since, 0);
+	expect("");
+}
+
 static int
 make_dir(void **state)
 {
@@ -331,6 +352,7 @@ main(void)
 		TEST(no_database),
 		TEST(execute),
 		TEST(refused),
+		TEST(voice_agent),
 	};
 
 	return (cmocka_run_group_tests(tests, make_dir, remove_dir));
