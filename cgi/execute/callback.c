@@ -37,13 +37,14 @@ struct callback {
 };
 
 /**
- * callback_new(conf, keys, verdicts):
+ * callback_new(conf, keys, verdicts, breaker):
  * Return the state of a worker, with the shared ${keys} of jwks_shared, which
- * notes in ${verdicts} (or NULL) whom it lets in; NULL when memory is short.
+ * notes in ${verdicts} (or NULL) whom it lets in, and calls the voice agent
+ * through ${breaker}; NULL when memory is short.
  */
 struct callback *
 callback_new(const struct config *conf, struct shared_document *keys,
-    struct verdicts *verdicts)
+    struct verdicts *verdicts, struct breaker *breaker)
 {
 	struct callback *c;
 
@@ -62,6 +63,7 @@ callback_new(const struct config *conf, struct shared_document *keys,
 	c->execute.conf = conf;
 	c->execute.bookings = c->bookings;
 	c->execute.agent = c->agent;
+	c->execute.breaker = breaker;
 
 	/* The first call need not wait for the connection and the plans. */
 	if (bookings_prepare(c->bookings, booking_statements) != DB_OK ||
@@ -201,7 +203,9 @@ reply(struct request *request, const char *id,
 		    result->reason);
 		break;
 	case EXECUTE_LATER:
-		request_unavailable(request, PROBLEM_UNAVAILABLE,
+		/* 503 slows the whole queue down. */
+		request_unavailable(request, result->alone ?
+		    PROBLEM_NOT_STARTED : PROBLEM_OUT_OF_SERVICE,
 		    result->retry_after, "%s", result->reason);
 		break;
 	}

@@ -1,6 +1,7 @@
 #ifndef CALLBACK_H_
 #define CALLBACK_H_
 
+struct breaker;
 struct config;
 struct request;
 struct shared_document;
@@ -13,12 +14,13 @@ struct verdicts;
 struct callback;
 
 /**
- * callback_new(conf, keys, verdicts):
+ * callback_new(conf, keys, verdicts, breaker):
  * Return the state of a worker, with the shared ${keys} of jwks_shared, which
- * notes in ${verdicts} (or NULL) whom it lets in; NULL when memory is short.
+ * notes in ${verdicts} (or NULL) whom it lets in, and calls the voice agent
+ * through ${breaker}; NULL when memory is short.
  */
 struct callback *callback_new(const struct config *, struct shared_document *,
-    struct verdicts *);
+    struct verdicts *, struct breaker *);
 
 /**
  * callback_handle(callback, request):

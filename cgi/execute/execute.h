@@ -6,6 +6,7 @@
 #include "uuid.h"
 
 struct bookings;
+struct breaker;
 struct config;
 struct voice_agent;
 
@@ -15,6 +16,11 @@ struct voice_agent;
  * counted before the call is started and what came of it is written after;
  * if the process dies in between, the next attempt carries the same
  * idempotency key.
+ *
+ * While the voice agent fails for everybody, or asks us to slow down, no call
+ * is begun, and the attempts of the bookings that found that out do not count.
+ * What waits is tried again by the queue.  An attempt whose outcome is not
+ * known remains one for a person where the operator wants it so.
  */
 
 /* What it works with; all must outlive it. */
@@ -22,6 +28,7 @@ struct execute {
 	const struct config *conf;
 	struct bookings *bookings;
 	struct voice_agent *agent;
+	struct breaker *breaker;	/* of the agent, shared by workers */
 };
 
 /* A verified callback. */
@@ -48,6 +55,7 @@ struct execute_result {
 	enum execute_outcome outcome;
 	char reason[640];	/* one line */
 	long retry_after;	/* of EXECUTE_LATER, seconds */
+	int alone;		/* likewise: the others are not concerned */
 };
 
 /**

@@ -31,6 +31,8 @@ static const struct {
 	[PROBLEM_TOO_LARGE] = { 413, "too-large", "The body is too large" },
 	[PROBLEM_MEDIA_TYPE] = { 415, "media-type", "The body must be JSON" },
 	[PROBLEM_INTERNAL] = { 500, "internal", "Something is wrong here" },
+	[PROBLEM_NOT_STARTED] = { 500, "not-started",
+	    "This call could not be started" },
 	[PROBLEM_UNAVAILABLE] = { 503, "unavailable", "Try again later" },
 	[PROBLEM_OUT_OF_SERVICE] = { 503, "out-of-service",
 	    "Nothing can be done for any booking now" },
@@ -366,7 +368,7 @@ retry_after(long seconds, char line[RETRY_AFTER_LEN])
 
 /**
  * request_unavailable(request, problem, seconds, detail, ...):
- * Answer with ${problem}, one of the two with status 503, and
+ * Answer with ${problem}, which is one that passes (status 500 or 503), and
  * Retry-After: ${seconds}.
  */
 void

@@ -89,6 +89,7 @@ enum request_problem {
 	PROBLEM_TOO_LARGE,		/* 413 */
 	PROBLEM_MEDIA_TYPE,		/* 415 */
 	PROBLEM_INTERNAL,		/* 500 */
+	PROBLEM_NOT_STARTED,		/* 500: this call, just now */
 	PROBLEM_UNAVAILABLE,		/* 503: this booking, just now */
 	PROBLEM_OUT_OF_SERVICE,		/* 503: all bookings alike */
 };
@@ -110,7 +111,7 @@ void request_problem(struct request *, enum request_problem, const char *,
 
 /**
  * request_unavailable(request, problem, seconds, detail, ...):
- * Answer with ${problem}, one of the two with status 503, and
+ * Answer with ${problem}, which is one that passes (status 500 or 503), and
  * Retry-After: ${seconds}.
  */
 void request_unavailable(struct request *, enum request_problem, long,
