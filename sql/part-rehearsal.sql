@@ -57,6 +57,8 @@ DECLARE
   ["begun", ["id", "due"], "request", {"execution_attempts": "1"}],
   ["failed once", ["id", "execute", "tenant", "1", "500", "error", "due",
     "f"], "1", {"task_status": "scheduled", "last_execution_error": "error"}],
+  ["spared", ["id", "error", "due", "f"], "1",
+    {"task_status": "scheduled", "last_execution_error": "error"}],
   ["failed", ["id", "execute", "tenant", "1", "500", "error", "due"], "1",
     {"task_status": "failed", "last_execution_error": "error"}],
   ["dead letters", [null, null, "1"], null, {}],

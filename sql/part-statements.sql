@@ -271,6 +271,19 @@ $statement$),
     {S}.followup_due_at(b)) * 1000000::numeric)::bigint = $7::bigint
     RETURNING b.id) SELECT count(*) FROM changed
 $statement$),
+('spared', $statement$
+    WITH ended AS (DELETE FROM {S}.followup_attempts a WHERE a.booking_id =
+    $1::uuid AND NOT $4::boolean), changed AS (UPDATE {T} b SET
+    last_execution_error = left($2, coalesce((SELECT
+    nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
+    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
+    WHERE l.attrelid = b.tableoid AND l.attname = 'last_execution_error'),
+    2147483647)), execution_attempts = greatest(b.execution_attempts - 1, 0)
+    WHERE b.id = $1::uuid AND (b.task_status OPERATOR(pg_catalog.||) '') IN
+    ('pending', 'scheduled') AND (extract(epoch FROM {S}.followup_due_at(b))
+    * 1000000::numeric)::bigint = $3::bigint RETURNING b.id) SELECT count(*)
+    FROM changed
+$statement$),
 ('failed', $statement$
     WITH before AS (SELECT b.id FROM {T} b WHERE b.id = $1::uuid AND
     (b.task_status OPERATOR(pg_catalog.||) '') IN ('pending', 'scheduled')

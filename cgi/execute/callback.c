@@ -37,14 +37,16 @@ struct callback {
 };
 
 /**
- * callback_new(conf, keys, verdicts, refusals):
+ * callback_new(conf, keys, verdicts, refusals, breaker):
  * Return the state of a worker, with the shared ${keys} of jwks_shared, which
- * notes in ${verdicts} (or NULL) whom it lets in, and with the ${refusals} of
- * the database that all workers share; NULL when memory is short.
+ * notes in ${verdicts} (or NULL) whom it lets in, has the ${refusals} of the
+ * database that all workers share, and calls the voice agent through
+ * ${breaker}; NULL when memory is short.
  */
 struct callback *
 callback_new(const struct config *conf, struct shared_document *keys,
-    struct verdicts *verdicts, struct refusals *refusals)
+    struct verdicts *verdicts, struct refusals *refusals,
+    struct breaker *breaker)
 {
 	struct callback *c;
 
@@ -64,6 +66,7 @@ callback_new(const struct config *conf, struct shared_document *keys,
 	c->execute.conf = conf;
 	c->execute.bookings = c->bookings;
 	c->execute.agent = c->agent;
+	c->execute.breaker = breaker;
 
 	/* The first call need not wait for the connection and the plans. */
 	if (bookings_prepare(c->bookings, booking_statements) != DB_OK ||
@@ -205,7 +208,7 @@ reply(struct request *request, const char *id,
 	case EXECUTE_LATER:
 		/* 503 slows the whole queue down. */
 		request_unavailable(request, result->alone ?
-		    PROBLEM_INTERNAL : PROBLEM_UNAVAILABLE,
+		    PROBLEM_NOT_STARTED : PROBLEM_OUT_OF_SERVICE,
 		    result->retry_after, "%s", result->reason);
 		break;
 	}

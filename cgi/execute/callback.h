@@ -1,6 +1,7 @@
 #ifndef CALLBACK_H_
 #define CALLBACK_H_
 
+struct breaker;
 struct config;
 struct request;
 struct refusals;
@@ -14,13 +15,14 @@ struct verdicts;
 struct callback;
 
 /**
- * callback_new(conf, keys, verdicts, refusals):
+ * callback_new(conf, keys, verdicts, refusals, breaker):
  * Return the state of a worker, with the shared ${keys} of jwks_shared, which
- * notes in ${verdicts} (or NULL) whom it lets in, and with the ${refusals} of
- * the database that all workers share; NULL when memory is short.
+ * notes in ${verdicts} (or NULL) whom it lets in, has the ${refusals} of the
+ * database that all workers share, and calls the voice agent through
+ * ${breaker}; NULL when memory is short.
  */
 struct callback *callback_new(const struct config *, struct shared_document *,
-    struct verdicts *, struct refusals *);
+    struct verdicts *, struct refusals *, struct breaker *);
 
 /**
  * callback_handle(callback, request):

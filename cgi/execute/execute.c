@@ -8,6 +8,7 @@
 
 #include "booking_state.h"
 #include "bookings.h"
+#include "breaker.h"
 #include "config.h"
 #include "log.h"
 #include "monotime.h"
@@ -406,16 +407,87 @@ give_up(const struct execute *x, const struct booking *booking,
 }
 
 /*
+ * Tell the breaker what came of ${asked}, which is attempt ${attempts} of its
+ * booking.  Return whose fault a failure is.
+ *
+ * Without a connection nobody can be called, and 429 is said to all.  Of other
+ * failures it takes several in a row, of different bookings; but two if the
+ * booking would be given up: as long as others fail too, and none succeeds, it
+ * is the agent's trouble.
+ */
+static enum breaker_blame
+tell_breaker(const struct execute *x, const struct breaker_request *asked,
+    int attempts, enum voice_agent_outcome outcome,
+    const struct voice_agent_error *error)
+{
+	int is_busy = outcome == VOICE_AGENT_NOT_STARTED &&
+	    error->http_status == 429;
+	struct breaker_failure failure = { .enough = BREAKER_SEVERAL,
+	    .is_everybody = error->no_connection || is_busy,
+	    .slow_down = is_busy, .retry_after = error->retry_after,
+	    .reason = error->text };
+
+	if (outcome != VOICE_AGENT_STARTED && error->not_asked) {
+		breaker_unused(x->breaker, asked);
+		return (BREAKER_ITS_OWN);
+	}
+	switch (outcome) {
+	case VOICE_AGENT_STARTED:
+	case VOICE_AGENT_RUNNING:
+	case VOICE_AGENT_REFUSED:
+		breaker_succeeded(x->breaker, monotime_ms(), asked);
+		return (BREAKER_ITS_OWN);
+	default:
+		break;
+	}
+	if (failure.is_everybody)
+		failure.enough = 1;
+	else if (attempts >= x->conf->max_execution_attempts)
+		failure.enough = 2;
+	return (breaker_failed(x->breaker, monotime_ms(), asked, &failure));
+}
+
+/* The voice agent is left alone for now: the queue shall slow down. */
+static void
+wait_for_agent(const struct breaker_hold *hold, struct execute_result *result)
+{
+
+	result->retry_after = hold->wait / 1000 + 1;
+	if (result->retry_after > BREAKER_ASKED_MAX)
+		result->retry_after = BREAKER_ASKED_MAX;
+	conclude(result, EXECUTE_LATER, "breaker open: %s", hold->reason);
+}
+
+/* Another attempt shall follow after one that failed, which ${blame} is for. */
+static void
+try_again(const struct execute *x, enum breaker_blame blame, long seconds,
+    const char *reason, struct execute_result *result)
+{
+	struct breaker_hold hold;
+
+	if (blame != BREAKER_ITS_OWN && strcmp(breaker_state(x->breaker,
+	    monotime_ms(), &hold), "closed") != 0) {
+		wait_for_agent(&hold, result);
+	} else {
+		result->alone = 1;
+		result->retry_after = seconds;
+	}
+	conclude(result, EXECUTE_LATER, "%s", reason);
+}
+
+/*
  * The call was not started, or nobody knows, as ${outcome} says: another
  * attempt, or a dead letter.  Once nobody knows of one attempt, a later one
  * that was not started does not change that.  An agent that is busy with our
  * key remembers keys: to ask it again makes no second call, even where the
- * operator wants nothing repeated.
+ * operator wants nothing repeated.  What is not the fault of this booking, as
+ * ${blame} says, does not count as an attempt.
  */
 static void
 record_failure(const struct execute *x, const struct booking *booking,
     const struct execute_callback *callback, enum voice_agent_outcome outcome,
-    const struct voice_agent_error *error, struct execute_result *result)
+    enum breaker_blame blame, const struct voice_agent_error *error,
+    struct execute_result *result)
 {
 	struct booking_failure failure = { .stage = BOOKING_EXECUTE,
 	    .http_status = error->http_status, .error = error->text,
@@ -423,12 +495,25 @@ record_failure(const struct execute *x, const struct booking *booking,
 	    booking->outcome_unknown };
 	int permanent = outcome == VOICE_AGENT_REFUSED ||
 	    (outcome == VOICE_AGENT_UNKNOWN && !may_retry_unknown(x));
+	int is_spared = !permanent &&
+	    (blame == BREAKER_COMMON || error->no_connection);
 	struct log_about a = about(booking, callback);
 	int attempts = booking->execution_attempts + 1;
 	enum db_outcome written;
 
 	if ((written = bookings_ready(x->bookings)) != DB_OK) {
 		database_failed(x, written, result);
+		return;
+	}
+	if (is_spared) {
+		written = booking_spared(x->bookings, booking, &failure);
+		if (written != DB_OK) {
+			database_failed(x, written, result);
+			return;
+		}
+		log_warning(&a, "the call could not be started, and no attempt "
+		    "is counted: %s", error->text);
+		try_again(x, blame, 1, error->text, result);
 		return;
 	}
 	if (permanent || attempts >= x->conf->max_execution_attempts) {
@@ -443,8 +528,8 @@ record_failure(const struct execute *x, const struct booking *booking,
 	}
 	log_warning(&a, "attempt %d of %d to start the call failed: %s",
 	    attempts, x->conf->max_execution_attempts, error->text);
-	result->retry_after = retry_after(attempts, error->retry_after);
-	conclude(result, EXECUTE_LATER, "%s", error->text);
+	try_again(x, blame, retry_after(attempts, error->retry_after),
+	    error->text, result);
 }
 
 /*
@@ -472,7 +557,7 @@ may_call(const struct execute *x, const struct booking *booking,
 	case BOOKING_NEVER:
 		(void)snprintf(error.text, sizeof(error.text), "%s", why);
 		record_failure(x, booking, callback, VOICE_AGENT_REFUSED,
-		    &error, result);
+		    BREAKER_ITS_OWN, &error, result);
 		return (0);
 	default:
 		break;
@@ -490,12 +575,12 @@ may_call(const struct execute *x, const struct booking *booking,
 
 /*
  * Start the call of ${booking}, whose attempt has been counted, with the body
- * ${text}; it may be NULL.
+ * ${text}; it may be NULL.  The breaker let it out as ${asked}.
  */
 static void
 call(const struct execute *x, const struct booking *booking,
     const struct execute_callback *callback, const char *text,
-    struct execute_result *result)
+    const struct breaker_request *asked, struct execute_result *result)
 {
 	json_t *body = text != NULL ? json_loads(text, 0, NULL) : NULL;
 	const json_t *number = json_object_get(body, "phoneNumber");
@@ -506,6 +591,7 @@ call(const struct execute *x, const struct booking *booking,
 	    .traceparent = callback->traceparent };
 	struct log_about a = about(booking, callback);
 	enum voice_agent_outcome outcome;
+	enum breaker_blame blame;
 	struct voice_agent_error error = { .retry_after = -1 };
 
 	/* A body that has a phone number, and it is empty, calls nobody. */
@@ -514,17 +600,21 @@ call(const struct execute *x, const struct booking *booking,
 		(void)snprintf(error.text, sizeof(error.text), "%s",
 		    json_is_object(body) ? "the lead has no phone number" :
 		    "followup_call_request gave no JSON object");
+		breaker_unused(x->breaker, asked);
 		record_failure(x, booking, callback, VOICE_AGENT_REFUSED,
-		    &error, result);
+		    BREAKER_ITS_OWN, &error, result);
 		goto out;
 	}
 	task_stem(booking, stem);
 	outcome = voice_agent_start(x->agent, &request, &error);
+	blame = tell_breaker(x, asked, booking->execution_attempts + 1,
+	    outcome, &error);
 	if (outcome == VOICE_AGENT_STARTED) {
 		log_info(&a, "call started");
 		record_executed(x, booking, callback, result);
 	} else
-		record_failure(x, booking, callback, outcome, &error, result);
+		record_failure(x, booking, callback, outcome, blame, &error,
+		    result);
 
 out:
 	json_decref(body);
@@ -545,8 +635,8 @@ give_up_unknown(const struct execute *x, const struct booking *booking,
 	if (!booking->outcome_unknown || (may_retry_unknown(x) &&
 	    booking->execution_attempts < x->conf->max_execution_attempts))
 		return (0);
-	record_failure(x, booking, callback, VOICE_AGENT_UNKNOWN, &error,
-	    result);
+	record_failure(x, booking, callback, VOICE_AGENT_UNKNOWN,
+	    BREAKER_ITS_OWN, &error, result);
 	return (1);
 }
 
@@ -558,6 +648,9 @@ static void
 execute_locked(const struct execute *x, const struct booking *booking,
     const struct execute_callback *callback, struct execute_result *result)
 {
+	struct breaker_request asked = { .id = booking->id,
+	    .tenant = booking->tenant_id };
+	struct breaker_hold hold;
 	char *body = NULL;
 	enum db_outcome outcome;
 	int changed;
@@ -575,14 +668,22 @@ execute_locked(const struct execute *x, const struct booking *booking,
 	if (!may_call(x, booking, callback, result) ||
 	    give_up_unknown(x, booking, callback, result))
 		return;
+	if (breaker_ask(x->breaker, monotime_ms(), &asked, &hold) ==
+	    BREAKER_REFUSED) {
+		wait_for_agent(&hold, result);
+		return;
+	}
 	outcome = booking_begun(x->bookings, booking, &body, &changed);
 	if (outcome != DB_OK) {
+		breaker_unused(x->breaker, &asked);
 		row_failed(x, booking, outcome, result);
 		return;
 	}
 	if (changed)
-		call(x, booking, callback, body, result);
+		call(x, booking, callback, body, &asked, result);
 	else {
+		breaker_unused(x->breaker, &asked);
+		result->alone = 1;
 		result->retry_after = BUSY_RETRY;
 		conclude(result, EXECUTE_LATER,
 		    "the booking changed, or was paused, in this moment");

@@ -6,6 +6,7 @@
 #include "uuid.h"
 
 struct bookings;
+struct breaker;
 struct config;
 struct voice_agent;
 
@@ -18,6 +19,11 @@ struct voice_agent;
  *
  * A row that makes the database refuse spends an attempt of its booking, and
  * no call is started; one that refuses to be executed is not called again.
+ *
+ * While the voice agent fails for everybody, or asks us to slow down, no call
+ * is begun, and the attempts of the bookings that found that out do not count.
+ * What waits is tried again by the queue.  An attempt whose outcome is not
+ * known remains one for a person where the operator wants it so.
  */
 
 /* What it works with; all must outlive it. */
@@ -25,6 +31,7 @@ struct execute {
 	const struct config *conf;
 	struct bookings *bookings;
 	struct voice_agent *agent;
+	struct breaker *breaker;	/* of the agent, shared by workers */
 };
 
 /* A verified callback. */

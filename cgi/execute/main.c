@@ -6,6 +6,7 @@
 #include <curl/curl.h>
 #include <jansson.h>
 
+#include "breaker.h"
 #include "callback.h"
 #include "config.h"
 #include "daemon.h"
@@ -25,6 +26,8 @@ struct service {
 	struct shared_document *keys;
 	struct verdicts *verdicts;	/* or NULL */
 	struct refusals *refusals;
+	struct breaker_service agent;
+	struct breaker *breaker;
 };
 
 static int
@@ -46,7 +49,7 @@ start(void *cookie)
 	if (secret_curl_init() != 0)
 		return (NULL);
 	return (callback_new(&service->conf, service->keys,
-	    service->verdicts, service->refusals));
+	    service->verdicts, service->refusals, service->breaker));
 }
 
 static void
@@ -102,7 +105,19 @@ main(int argc, char **argv)
 		log_warning(NULL, "%s cannot be written: %s; /readyz will not "
 		    "say so when all callbacks are refused", verdicts_path,
 		    strerror(errno));
+
+	/* A worker that probes has to reach the database, too. */
+	service.agent.name = "the voice agent";
+	service.agent.nothing = "call is begun and no booking loses an attempt";
+	service.agent.probe_ms = service.conf.call_timeout * 1000L + 15000;
+	service.breaker = breaker_new(&service.agent,
+	    verdicts_agent(service.verdicts));
+	if (service.breaker == NULL) {
+		log_error(NULL, "out of memory");
+		return (1);
+	}
 	rc = fcgi_server_run(&server);
+	breaker_free(service.breaker);
 	verdicts_free(service.verdicts);
 	refusals_free(service.refusals);
 	shared_document_free(service.keys);

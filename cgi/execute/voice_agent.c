@@ -244,10 +244,10 @@ explain(const struct voice_agent_call *call, const char *what,
 
 /*
  * What an answer with ${status} says about the call.  Refused is only what
- * says so for good.  Not started is only what promises it: too early, too
- * many requests, not available.  A proxy between us and the agent may have
- * made up any other 5xx, 408 and 499 (it gave up waiting) after the agent had
- * begun.
+ * says so for good; that we are not let in says it of no call.  Not started is
+ * only what promises it: too early, too many requests, not available.  A proxy
+ * between us and the agent may have made up any other 5xx, 408 and 499 (it
+ * gave up waiting) after the agent had begun.
  */
 static enum voice_agent_outcome
 judge(long status)
@@ -260,6 +260,9 @@ judge(long status)
 	case 429:
 	case 503:
 		return (VOICE_AGENT_NOT_STARTED);
+	case 401:
+	case 403:
+		return (VOICE_AGENT_DENIED);
 	case 409:
 		return (VOICE_AGENT_RUNNING);
 	case 408:
@@ -284,8 +287,9 @@ take_answer(const struct voice_agent *agent,
 	if (!answered) {
 		explain(call, "the voice agent did not answer",
 		    http_error(agent->http), error);
-		return (http_was_sent(agent->http) ? VOICE_AGENT_UNKNOWN :
-		    VOICE_AGENT_NOT_STARTED);
+		error->no_connection = !http_was_sent(agent->http);
+		return (error->no_connection ? VOICE_AGENT_NOT_STARTED :
+		    VOICE_AGENT_UNKNOWN);
 	}
 	if ((outcome = judge(error->http_status)) == VOICE_AGENT_STARTED)
 		return (outcome);
@@ -314,6 +318,8 @@ voice_agent_start(struct voice_agent *agent,
 
 	error->http_status = 0;
 	error->retry_after = -1;
+	error->no_connection = 0;
+	error->not_asked = 1;
 	if (!fits_header(call->tenant_id) ||
 	    !fits_header(call->idempotency_key)) {
 		(void)snprintf(error->text, sizeof(error->text), "the "
@@ -324,10 +330,11 @@ voice_agent_start(struct voice_agent *agent,
 	request.body_len = strlen(call->body);
 	if (add_headers(agent, &headers, call, call->body) == 0) {
 		request.headers = (const char *const *)headers.lines;
-		if (http_prepare(agent->http, &request) == 0)
+		if (http_prepare(agent->http, &request) == 0) {
+			error->not_asked = 0;
 			outcome = take_answer(agent, call,
 			    http_perform(agent->http) == 0, error);
-		else
+		} else
 			explain(call, "the call's request could not be "
 			    "written", http_error(agent->http), error);
 	} else

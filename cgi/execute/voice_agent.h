@@ -25,6 +25,8 @@ enum voice_agent_outcome {
 					   being worked on */
 	VOICE_AGENT_UNKNOWN,		/* 408, 499, any other 5xx; or no
 					   answer to what was sent */
+	VOICE_AGENT_DENIED,		/* 401, 403: not started, as we are not
+					   let in; a person has to see to it */
 	VOICE_AGENT_REFUSED,		/* any other 3xx or 4xx: for good */
 };
 
@@ -40,6 +42,8 @@ struct voice_agent_call {
 struct voice_agent_error {
 	long http_status;	/* or 0 where no answer came */
 	long retry_after;	/* seconds, or -1 */
+	int no_connection;	/* nothing was sent, for want of one */
+	int not_asked;		/* nothing was sent, and not for that */
 	char text[512];		/* one line, without phone numbers */
 };
 

@@ -488,6 +488,37 @@ booking_failed_once(struct bookings *b, const struct booking *booking,
 	    INT_MAX, NULL));
 }
 
+/* No failure is on record, since those count. */
+static const struct bookings_sql spared_sql = { "spared",
+    "WITH ended AS (DELETE FROM {S}.followup_attempts a "
+    "WHERE a.booking_id = $1::uuid AND NOT $4::boolean), "
+    "changed AS (UPDATE {T} b SET last_execution_error = "
+    FIT("$2", "last_execution_error") ", "
+    "execution_attempts = greatest(b.execution_attempts - 1, 0) "
+    "WHERE b.id = $1::uuid "
+    "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
+    "AND " DUE " = $3::bigint RETURNING b.id) "
+    "SELECT count(*) FROM changed" };
+
+/**
+ * booking_spared(bookings, booking, failure):
+ * An attempt at the call failed through no fault of its booking: what
+ * booking_begun counted is taken back.  It has ended thereby, unless its
+ * outcome is unknown.
+ */
+enum db_outcome
+booking_spared(struct bookings *b, const struct booking *booking,
+    const struct booking_failure *failure)
+{
+	char due[NUMBER_LEN];
+	struct bookings_call call = { .sql = &spared_sql, .nparams = 4,
+	    .params = { booking->id, failure->error, due,
+	    failure->unknown ? "t" : "f" } };
+
+	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
+	return (bookings_changed(b, &call, NULL));
+}
+
 /* A due time that is not determinable is compared as such. */
 static const struct bookings_sql failed_sql = { "failed",
     "WITH before AS (SELECT b.id FROM {T} b WHERE b.id = $1::uuid "
@@ -672,9 +703,9 @@ booking_obsolete_later(struct bookings *b, const char *id, double seconds)
 const struct bookings_sql *const booking_state_schedule[] = { &scheduled_sql,
     &scheduled_one_sql, &failed_once_sql, &obsolete_deleted_sql, NULL };
 const struct bookings_sql *const booking_state_execute[] = { &begun_sql,
-    &executed_sql, &failed_once_sql, &failed_sql, NULL };
+    &executed_sql, &failed_once_sql, &spared_sql, &failed_sql, NULL };
 const struct bookings_sql *const booking_state_statements[] = { &scheduled_sql,
     &scheduled_one_sql, &begun_sql, &executed_sql, &name_executed_sql,
-    &failed_once_sql, &failed_sql, &unschedule_sql, &task_gone_sql,
-    &cancel_sql, &retry_sql, &obsolete_deleted_sql, &obsolete_later_sql,
-    &called_sql, &refused_sql, &mark_failed_sql, NULL };
+    &failed_once_sql, &spared_sql, &failed_sql, &unschedule_sql,
+    &task_gone_sql, &cancel_sql, &retry_sql, &obsolete_deleted_sql,
+    &obsolete_later_sql, &called_sql, &refused_sql, &mark_failed_sql, NULL };

@@ -90,6 +90,15 @@ enum db_outcome booking_failed_once(struct bookings *, const struct booking *,
     const struct booking_failure *);
 
 /**
+ * booking_spared(bookings, booking, failure):
+ * An attempt at the call failed through no fault of its booking: what
+ * booking_begun counted is taken back.  It has ended thereby, unless its
+ * outcome is unknown.
+ */
+enum db_outcome booking_spared(struct bookings *, const struct booking *,
+    const struct booking_failure *);
+
+/**
  * booking_failed(bookings, booking, failure, changed):
  * Give up: the booking becomes failed and a dead letter says why, unless it
  * changed meanwhile (${changed} is 0).  If the row refuses, the dead letter

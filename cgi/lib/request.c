@@ -31,6 +31,8 @@ static const struct {
 	[PROBLEM_TOO_LARGE] = { 413, "too-large", "The body is too large" },
 	[PROBLEM_MEDIA_TYPE] = { 415, "media-type", "The body must be JSON" },
 	[PROBLEM_INTERNAL] = { 500, "internal", "Something is wrong here" },
+	[PROBLEM_NOT_STARTED] = { 500, "not-started",
+	    "This call could not be started" },
 	[PROBLEM_UNAVAILABLE] = { 503, "unavailable", "Try again later" },
 	[PROBLEM_OUT_OF_SERVICE] = { 503, "out-of-service",
 	    "Nothing can be done for any booking now" },

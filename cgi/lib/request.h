@@ -89,6 +89,7 @@ enum request_problem {
 	PROBLEM_TOO_LARGE,		/* 413 */
 	PROBLEM_MEDIA_TYPE,		/* 415 */
 	PROBLEM_INTERNAL,		/* 500 */
+	PROBLEM_NOT_STARTED,		/* 500: this call, just now */
 	PROBLEM_UNAVAILABLE,		/* 503: this booking, just now */
 	PROBLEM_OUT_OF_SERVICE,		/* 503: all bookings alike */
 };

@@ -12,7 +12,7 @@
 #include "verdicts.h"
 
 /* Tells a file of this layout from others. */
-#define MAGIC	0x31726476L
+#define MAGIC	0x32726476L
 
 struct verdicts {
 	long magic;
@@ -25,6 +25,7 @@ struct verdicts {
 	 * Its last byte is never written.
 	 */
 	char reason[VERDICTS_REASON_LEN];
+	struct breaker_view agent;	/* the same holds for its reason */
 };
 
 /**
@@ -61,6 +62,17 @@ verdicts_new(const char *path)
 	(void)close(fd);
 	errno = saved;
 	return (v == MAP_FAILED ? NULL : v);
+}
+
+/**
+ * verdicts_agent(verdicts):
+ * Return what the voice agent's breaker is to keep up to date; NULL for NULL.
+ */
+struct breaker_view *
+verdicts_agent(struct verdicts *v)
+{
+
+	return (v != NULL ? &v->agent : NULL);
 }
 
 /**
@@ -115,6 +127,9 @@ verdicts_read(const char *path, struct verdicts_seen *seen)
 	seen->refused_at = atomic_load(&v.refused_at);
 	(void)snprintf(seen->reason, sizeof(seen->reason), "%.*s",
 	    VERDICTS_REASON_LEN - 1, v.reason);
+	seen->agent_since = atomic_load(&v.agent.open_since);
+	(void)snprintf(seen->agent_reason, sizeof(seen->agent_reason), "%.*s",
+	    BREAKER_REASON_LEN - 1, v.agent.reason);
 	return (0);
 }
 

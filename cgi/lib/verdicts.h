@@ -3,10 +3,13 @@
 
 #include <stddef.h>
 
+#include "breaker.h"
+
 /*
- * How a program has judged those who called it, in a file that another
- * program on this machine can read: how many it has refused since it last let
- * one in, and why.  All workers of the program write to it; the reader needs
+ * How a program has judged those who called it, and what it calls itself, in
+ * a file that another program on this machine can read: how many it has
+ * refused since it last let one in, and why; and whether its breaker is open.
+ * All workers of the program write to it; the reader needs
  * no more than the right to read the file, and holds up nobody.
  *
  * Times are milliseconds of the monotonic clock, which the programs of a
@@ -21,6 +24,8 @@ struct verdicts_seen {
 	long refused;			/* in a row, up to now */
 	long refused_at;		/* the last of them */
 	char reason[VERDICTS_REASON_LEN];	/* likewise */
+	long agent_since;		/* when the breaker opened, or 0 */
+	char agent_reason[BREAKER_REASON_LEN];
 };
 
 /**
@@ -30,6 +35,12 @@ struct verdicts_seen {
  * it cannot be made.
  */
 struct verdicts *verdicts_new(const char *);
+
+/**
+ * verdicts_agent(verdicts):
+ * Return what the voice agent's breaker is to keep up to date; NULL for NULL.
+ */
+struct breaker_view *verdicts_agent(struct verdicts *);
 
 /**
  * verdicts_accepted(verdicts):

@@ -37,7 +37,7 @@ struct slot {
 	const char *verb;
 	char *url;
 	char *body;			/* or NULL */
-	enum breaker_answer answer;	/* with which it was let out */
+	struct breaker_request asked;	/* as it was let out */
 	int renewed;			/* the token, after a 401 */
 };
 
@@ -595,17 +595,21 @@ finish(struct cloud_tasks *tasks, struct slot *slot)
 	struct cloud_tasks_call *call = slot->call;
 	struct cloud_tasks_error *error = &call->error;
 	int is_blocked = call->outcome == CLOUD_TASKS_BLOCKED;
+	struct breaker_failure failure = { .reason = error->text,
+	    .enough = is_blocked ? 1 : BREAKER_SEVERAL, .is_everybody = 1,
+	    .retry_after = error->retry_after };
 	int is_forbidden = call->outcome != CLOUD_TASKS_OK &&
 	    error->http_status == 403 && !is_blocked;
 
 	if (!is_for_breaker(tasks, call) ||
-	    (is_forbidden && slot->answer != BREAKER_PROBE))
+	    (is_forbidden && slot->asked.answer != BREAKER_PROBE))
 		;
 	else if (!is_blocked && !is_forbidden &&
 	    call->outcome != CLOUD_TASKS_TRANSIENT)
-		breaker_succeeded(tasks->breaker);
-	else if (breaker_failed(tasks->breaker, monotime_ms(), slot->answer,
-	    is_blocked, error->retry_after, error->text) && !is_blocked) {
+		breaker_succeeded(tasks->breaker, monotime_ms(),
+		    &slot->asked);
+	else if (breaker_failed(tasks->breaker, monotime_ms(), &slot->asked,
+	    &failure) != BREAKER_ITS_OWN && !is_blocked) {
 		call->outcome = CLOUD_TASKS_OPEN;
 		if (error->retry_after < 1)
 			error->retry_after = 1;
@@ -667,14 +671,14 @@ refuse_name(struct cloud_tasks *tasks, struct cloud_tasks_call *call)
 /* Answer ${call} because the breaker is open. */
 static void
 refuse_open(struct cloud_tasks *tasks, struct cloud_tasks_call *call,
-    long wait, const char *reason)
+    const struct breaker_hold *hold)
 {
 
 	call->outcome = CLOUD_TASKS_OPEN;
 	call->error.http_status = 0;
-	call->error.retry_after = wait / 1000 + 1;
+	call->error.retry_after = hold->wait / 1000 + 1;
 	(void)snprintf(call->error.text, sizeof(call->error.text),
-	    "breaker open: %s", reason);
+	    "breaker open: %s", hold->reason);
 	answer_call(tasks, call);
 }
 
@@ -698,26 +702,24 @@ cloud_tasks_has_room(const struct cloud_tasks *tasks)
 void
 cloud_tasks_begin(struct cloud_tasks *tasks, struct cloud_tasks_call *call)
 {
-	char reason[BREAKER_REASON_LEN], why[256] = "out of memory";
-	enum breaker_answer answer = BREAKER_GO;
+	char why[256] = "out of memory";
+	struct breaker_request asked = { .answer = BREAKER_GO };
+	struct breaker_hold hold;
 	struct slot *slot = tasks->slots;
-	long wait;
 
 	if (call->method != CLOUD_TASKS_QUEUE &&
 	    !is_task_name(tasks, call->name)) {
 		refuse_name(tasks, call);
 		return;
 	}
-	if (is_for_breaker(tasks, call))
-		answer = breaker_ask(tasks->breaker, monotime_ms(), &wait,
-		    reason);
-	if (answer == BREAKER_REFUSED) {
-		refuse_open(tasks, call, wait, reason);
+	if (is_for_breaker(tasks, call) && breaker_ask(tasks->breaker,
+	    monotime_ms(), &asked, &hold) == BREAKER_REFUSED) {
+		refuse_open(tasks, call, &hold);
 		return;
 	}
 	while (slot->call != NULL)
 		slot++;
-	slot->answer = answer;
+	slot->asked = asked;
 	if (fill_slot(tasks, slot, call) != 0 ||
 	    send_slot(tasks, slot, why, sizeof(why)) != 0) {
 		call->outcome = no_answer(&call->error, why);

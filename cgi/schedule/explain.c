@@ -122,10 +122,17 @@ explain_booking(const struct config *conf, const struct booking *b,
 			    "(%.200s), and Cloud Tasks tries again.",
 			    span(b->due_in, s), b->execution_attempts,
 			    b->last_error != NULL ? b->last_error : "");
+		else if (b->last_error != NULL)
+			(void)snprintf(buf, len, "It was due %s ago; the "
+			    "voice agent fails for others as well (%.200s), "
+			    "so that no attempt is counted, and Cloud Tasks "
+			    "tries again.", span(b->due_in, s),
+			    b->last_error);
 		else
 			(void)snprintf(buf, len, "It was due %s ago, and no "
-			    "callback has come: is the queue paused, or the "
-			    "public endpoint out of reach?",
+			    "callback has come that could be acted on: is the "
+			    "queue paused, the public endpoint out of reach, "
+			    "or the voice agent down (GET /readyz)?",
 			    span(b->due_in, s));
 		break;
 	case BOOKING_EXECUTED:

@@ -76,6 +76,11 @@ main(int argc, char **argv)
 		    "program that makes a\nCloud Task of a follow-up booking.",
 		.check = check,
 	};
+	static const struct breaker_service cloud_tasks = {
+		.name = "Cloud Tasks",
+		.nothing = "booking is scheduled or loses an attempt",
+		.probe_ms = 30000,
+	};
 	static struct service service;
 	char socket_path[PATH_MAX], why[512];
 	struct fcgi_server server = { .socket_path = socket_path,
@@ -95,7 +100,7 @@ main(int argc, char **argv)
 		log_error(NULL, "%s", why);
 		return (1);
 	}
-	if ((service.breaker = breaker_new()) == NULL ||
+	if ((service.breaker = breaker_new(&cloud_tasks, NULL)) == NULL ||
 	    (service.refusals = refusals_new()) == NULL ||
 	    (service.readiness = readiness_new(&service.conf, service.auth,
 	    service.breaker)) == NULL) {

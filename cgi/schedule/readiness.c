@@ -199,20 +199,39 @@ look_at_callbacks(struct readiness *r, struct bookings *bookings,
 	    "and followup-execute", seen.refused, seen.reason);
 }
 
+/*
+ * Does the voice agent fail for everybody?  That is news while bookings wait
+ * for it: followup-execute learns only from them that it is back.
+ */
+static void
+look_at_voice_agent(struct readiness *r, struct bookings *bookings,
+    struct troubles *troubles)
+{
+	struct verdicts_seen seen;
+	char path[PATH_MAX];
+
+	execute_path(r, "verdicts", path);
+	if (verdicts_read(path, &seen) != 0 || seen.agent_since == 0 ||
+	    !has_overdue(r, bookings))
+		return;
+	troubles_add(troubles, "voice-agent", "the voice agent has taken no "
+	    "call for %ld s, and the bookings wait for it without losing "
+	    "attempts: %s: see that what FOLLOWUP_CALL_URL names works",
+	    (monotime_ms() - seen.agent_since) / 1000, seen.agent_reason);
+}
+
 /* Is the breaker open?  Return for how many seconds, or 0. */
 static long
 look_at_breaker(const struct readiness *r, struct readiness_report *report)
 {
-	char reason[BREAKER_REASON_LEN];
-	long wait;
+	struct breaker_hold hold;
 
-	report->breaker = breaker_state(r->breaker, monotime_ms(), &wait,
-	    reason);
+	report->breaker = breaker_state(r->breaker, monotime_ms(), &hold);
 	if (strcmp(report->breaker, "closed") == 0)
 		return (0);
 	troubles_add(&report->troubles, "breaker", "the breaker of Cloud "
-	    "Tasks is %s: %s", report->breaker, reason);
-	return (wait / 1000 + 1);
+	    "Tasks is %s: %s", report->breaker, hold.reason);
+	return (hold.wait / 1000 + 1);
 }
 
 /**
@@ -230,8 +249,10 @@ readiness_look(struct readiness *r, struct bookings *bookings,
 	troubles->n = 0;
 	lost = look_at_database(bookings, troubles);
 	down = look_at_execute(r, troubles);
-	if (!lost && !down)
+	if (!lost && !down) {
 		look_at_callbacks(r, bookings, troubles);
+		look_at_voice_agent(r, bookings, troubles);
+	}
 	queue_probe_look(r->queue, troubles);
 	wait = look_at_breaker(r, report);
 

@@ -73,9 +73,7 @@ fence() {
 	done
 	for id in "${ids[@]}"; do
 		executed_with "$id" 2
-		[[ $(column "$id" execution_attempts) == 2 ]]
 		statuses+=" $(calls "$id" '.[0].status')"
-		logged execute "attempt 1 of 8 to start the call failed: .*$id"
 		if [[ $statuses == *429 ]]; then
 			gap=$(calls "$id" 'map(.time | (.[:19] + "Z" | fromdate) +
 			    (.[20:23] | tonumber) / 1000) | .[1] - .[0]')
@@ -84,20 +82,114 @@ fence() {
 	jq -e '. >= 3' <<<"$gap"
 	[[ $(tr ' ' '\n' <<<"$statuses" | sort | xargs) == '200 429 500 503' ]]
 	logged execute 'the voice agent did not answer: .*timed out'
+	logged execute 'attempt 1 of 8 to start the call failed: .*answered 50'
 }
 
 @test "the voice agent: it does not run, then it does" {
 	stack kill voice-agent
 	id=$(book '-1 second')
-	tried() { (($(column "$id" execution_attempts) >= 1)); }
+	tried() { [[ $(column "$id" last_execution_error) == \
+	    *'did not answer'* ]]; }
 	wait_for 10 tried
 	has_status "$id" scheduled
-	[[ $(column "$id" last_execution_error) == *'did not answer'* ]]
 	api GET "/followups/$id"
 	expect 200 '.explanation | test("Cloud Tasks tries again")'
 	stack start voice-agent
 	executed_with "$id" 1
-	(($(column "$id" execution_attempts) >= 2))
+	[[ $(column "$id" execution_attempts) == 1 ]]
+}
+
+# calls_made: how often the voice agent was asked for a call.
+calls_made() {
+	curl -s -m 20 --noproxy '*' "$VOICE_AGENT_URL/calls" |
+	    jq '.calls | length'
+}
+
+# due_since TIME CONDITION: how many of the bookings made since are so.
+due_since() {
+	sql "SELECT count(*) FROM lad_dev.lead_bookings
+	    WHERE created_at >= '$1' AND $2"
+}
+
+# all_called TIME: all bookings that were made since.
+all_called() {
+	[[ $(due_since "$1" "task_status <> 'executed'") == 0 ]]
+}
+
+# held_back: /readyz says so.
+held_back() {
+	api GET /readyz
+	jq -e 'any(.troubles[]?; .code == "voice-agent")' <<<"$BODY"
+}
+
+# outage: 200 bookings come due while nobody can be called, for 20 seconds.
+# Sets since.
+outage() {
+	since=$(sql 'SELECT now()')
+	mark execute
+	book_many 200 '1 second'
+	wait_for 15 logged_since execute 'breaker open, no call is begun'
+	wait_for 10 held_back
+	over() { sql_is t "SELECT now() > '$since'::timestamptz + '20 s'"; }
+	wait_for 25 over
+	[[ $(due_since "$since" "task_status IN ('executed', 'failed')") == 0 ]]
+	answered '[^/]*' 503
+}
+
+# outage_over: all are called, and hardly any attempt was spent.
+outage_over() {
+	wait_for 90 all_called "$since"
+	sql_is 0 'SELECT count(*) FROM lad_dev.followup_dead_letters'
+	[[ $(due_since "$since" 'execution_attempts > 2') == 0 ]]
+	(($(due_since "$since" 'execution_attempts > 1') <= 8))
+	logged_since execute 'the voice agent answers again: breaker closed'
+	api GET /readyz
+	expect 200
+}
+
+@test "the voice agent: an outage of 503 makes no dead letter" {
+	sql 'DELETE FROM lad_dev.followup_failures'
+	before=$(calls_made)
+	agent '{"status": 503, "count": -1}'
+	outage
+	(($(calls_made) - before <= 40))
+	agent '[]'
+	outage_over
+}
+
+@test "the voice agent: an outage without a connection costs no attempt" {
+	sql 'DELETE FROM lad_dev.followup_failures'
+	stack kill voice-agent
+	outage
+	stack start voice-agent
+	outage_over
+	[[ $(due_since "$since" 'execution_attempts > 1') == 0 ]]
+}
+
+@test "the voice agent: 429 with Retry-After holds back all" {
+	since=$(sql 'SELECT now()')
+	agent '{"status": 429, "headers": {"Retry-After": "3"}}'
+	book_many 30 '1 second'
+	wait_for 40 all_called "$since"
+
+	# Those that were on their way when it was said arrived at once.
+	gap=$(curl -s -m 20 --noproxy '*' "$VOICE_AGENT_URL/calls" | jq '.calls
+	    | map({status, at: ((.time | .[:19] + "Z" | fromdate) +
+	    (.time[20:23] | tonumber) / 1000)})
+	    | (map(select(.status == 429)) | last.at) as $said
+	    | map(.at - $said | select(. > 0.5)) | min')
+	jq -e '. >= 3' <<<"$gap"
+}
+
+@test "the voice agent: what fails for one booking does not slow the queue" {
+	mark execute
+	agent '{"status": 500, "count": 3}'
+	id=$(book '-1 second')
+	executed_with "$id" 4
+	[[ $(column "$id" execution_attempts) == 4 ]]
+	answered "$id" 500
+	not answered "$id" 503
+	not logged_since execute 'breaker'
 }
 
 @test "nobody knows: the answer was lost; retry: the same key again" {
@@ -135,7 +227,7 @@ fence() {
 	executed_with "$id" 2
 	stack stop voice-agent
 	id=$(book '-1 second')
-	tried() { (($(column "$id" execution_attempts) >= 1)); }
+	tried() { [[ -n $(column "$id" last_execution_error) ]]; }
 	wait_for 10 tried
 	has_status "$id" scheduled
 	stack start voice-agent

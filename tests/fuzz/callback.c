@@ -121,7 +121,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (callback == NULL) {
 		log_init("fuzz", LOG_ERROR, 0);
 		FUZZ_REQUIRE((keys = jwks_shared()) != NULL);
-		callback = callback_new(&conf, keys, NULL, NULL);
+		callback = callback_new(&conf, keys, NULL, NULL, NULL);
 		FUZZ_REQUIRE(callback != NULL);
 	}
 

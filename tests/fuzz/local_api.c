@@ -122,6 +122,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct request request;
+	static const struct breaker_service service = { .name = "x",
+	    .nothing = "y", .probe_ms = 1 };
 	struct breaker *breaker;
 	struct fcgi_memory m;
 	const char *length;
@@ -129,9 +131,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	if (routes == NULL) {
 		log_init("fuzz", LOG_ERROR, 0);
-		FUZZ_REQUIRE((breaker = breaker_new()) != NULL);
-		routes = routes_new(&conf, NULL, breaker, NULL,
-		    NULL);
+		FUZZ_REQUIRE((breaker = breaker_new(&service, NULL)) != NULL);
+		routes = routes_new(&conf, NULL, breaker, NULL, NULL);
 		FUZZ_REQUIRE(routes != NULL);
 	}
 

@@ -942,6 +942,47 @@ failed_once_meanwhile(void **state)
 	expect("SELECT last_execution_error FROM lead_bookings", "boom");
 }
 
+/* What was counted is taken back, unless it is another booking's by now. */
+static void
+spared(void **state)
+{
+	static const char *const states[] = { "pending", "scheduled" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(states); i++) {
+		start(states[i]);
+		assert_int_equal(booking_spared(b, &booking, &failure),
+		    DB_OK);
+		expect("SELECT concat_ws(' ', execution_attempts, "
+		    "last_execution_error, (SELECT count(*) FROM "
+		    "followup_attempts), (SELECT sum(attempts) FROM "
+		    "followup_failures)) FROM lead_bookings",
+		    "1 it said no 0 3");
+	}
+
+	/* It may have been started; and it was not counted. */
+	start("scheduled");
+	run("UPDATE lead_bookings SET execution_attempts = 0");
+	failure.unknown = 1;
+	assert_int_equal(booking_spared(b, &booking, &failure), DB_OK);
+	failure.unknown = 0;
+	expect("SELECT concat_ws(' ', execution_attempts, (SELECT count(*) "
+	    "FROM followup_attempts)) FROM lead_bookings", "0 1");
+
+	/* Moved or cancelled: the attempt is over, and that is all. */
+	start("scheduled");
+	run("UPDATE lead_bookings SET scheduled_at = scheduled_at + "
+	    "interval '1 us'");
+	assert_int_equal(booking_spared(b, &booking, &failure), DB_OK);
+	expect(state_sql, "scheduled old 2 boom "
+	    "failures:execute2,schedule1");
+	start("cancelled");
+	assert_int_equal(booking_spared(b, &booking, &failure), DB_OK);
+	expect(state_sql, "cancelled old 2 boom "
+	    "failures:execute2,schedule1");
+}
+
 static int
 fail_for_good(enum booking_stage stage)
 {
@@ -1592,6 +1633,7 @@ main(void)
 		TEST(name_of_an_executed_one),
 		TEST(failed_once),
 		TEST(failed_once_meanwhile),
+		TEST(spared),
 		TEST(failed),
 		TEST(failed_without_a_time),
 		TEST(unscheduled),

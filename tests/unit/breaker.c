@@ -11,10 +11,11 @@
 #include "monotime.h"
 #include "utf8.h"
 
+#include "captured_log.h"
 #include "unit.h"
 
 /* What breaker.h promises, in numbers. */
-#define THRESHOLD	5
+#define THRESHOLD	BREAKER_SEVERAL
 #define PAUSE_BASE_MS	500
 #define PAUSE_CAP_MS	15000
 #define PROBE_MS	INT64_C(30000)
@@ -22,9 +23,18 @@
 /* Any time will do; this one is not near 0. */
 #define START	1000000
 
+static const struct breaker_service service = { .name = "the service",
+    .nothing = "thing happens", .probe_ms = PROBE_MS };
 static struct breaker *b;
+static struct breaker_view view;
 static long wait_ms;
 static char reason[BREAKER_REASON_LEN];
+
+/* Whose request the next one is; all of one booking, or of nobody known. */
+static struct breaker_request who;
+
+/* What the request that fails had been answered; see test_bystander. */
+static enum breaker_answer answered;
 
 /* Before each test: a new breaker; only errors are logged. */
 static int
@@ -33,7 +43,10 @@ begin(void **state)
 
 	(void)state;
 	log_init(NULL, LOG_ERROR, 0);
-	return ((b = breaker_new()) != NULL ? 0 : -1);
+	answered = BREAKER_PROBE;
+	memset(&who, 0, sizeof(who));
+	memset(&view, 0, sizeof(view));
+	return ((b = breaker_new(&service, &view)) != NULL ? 0 : -1);
 }
 
 static int
@@ -45,12 +58,12 @@ end(void **state)
 	return (0);
 }
 
-/* What the request that fails had been answered; see test_bystander. */
-static enum breaker_answer answered = BREAKER_PROBE;
+/* Whose fault the last failure was. */
+static enum breaker_blame blame;
 
-/* Tell ${b} of a failure.  Return how many lines were logged of it. */
+/* Tell ${b} of ${failure}.  Return how many lines were logged of it. */
 static int
-failed(long now, int at_once, long retry_after, const char *why)
+failed_so(long now, struct breaker_failure failure)
 {
 	char line[1024];
 	FILE *f = tmpfile();
@@ -59,7 +72,8 @@ failed(long now, int at_once, long retry_after, const char *why)
 	assert_non_null(f);
 	assert_true(saved >= 0);
 	assert_true(dup2(fileno(f), STDERR_FILENO) >= 0);
-	breaker_failed(b, now, answered, at_once, retry_after, why);
+	who.answer = answered;
+	blame = breaker_failed(b, now, &who, &failure);
 	assert_true(dup2(saved, STDERR_FILENO) >= 0);
 	(void)close(saved);
 	rewind(f);
@@ -71,14 +85,34 @@ failed(long now, int at_once, long retry_after, const char *why)
 	return (n);
 }
 
+static int
+failed(long now, int at_once, long retry_after, const char *why)
+{
+
+	return (failed_so(now, (struct breaker_failure){ .reason = why,
+	    .enough = at_once ? 1 : BREAKER_SEVERAL, .is_everybody = 1,
+	    .retry_after = retry_after }));
+}
+
+static void
+succeeded(long now)
+{
+
+	breaker_succeeded(b, now, &who);
+}
+
 /* Ask ${b}, with what it may set wiped before. */
 static enum breaker_answer
 ask(long now)
 {
 
-	wait_ms = -1;
-	reason[0] = '\0';
-	return (breaker_ask(b, now, &wait_ms, reason));
+	struct breaker_hold hold = { .wait = -1 };
+	struct breaker_request request = who;
+
+	(void)breaker_ask(b, now, &request, &hold);
+	wait_ms = hold.wait;
+	(void)snprintf(reason, sizeof(reason), "%s", hold.reason);
+	return (request.answer);
 }
 
 /* Open ${b} at ${now}.  Return when it is worth asking again. */
@@ -96,8 +130,11 @@ static void
 check_state(long now, const char *want)
 {
 
-	wait_ms = -1;
-	assert_string_equal(breaker_state(b, now, &wait_ms, reason), want);
+	struct breaker_hold hold = { .wait = -1 };
+
+	assert_string_equal(breaker_state(b, now, &hold), want);
+	wait_ms = hold.wait;
+	assert_int_equal(view.open_since != 0, strcmp(want, "closed") != 0);
 }
 
 /* So many failures in a row open it, and no others. */
@@ -114,7 +151,7 @@ test_threshold(void **state)
 			check_state(START + i, "closed");
 		}
 		/* One success, and counting begins anew. */
-		breaker_succeeded(b);
+		succeeded(START);
 	}
 	for (i = 1; i < THRESHOLD; i++)
 		assert_int_equal(failed(START, 0, -1, "early"), 0);
@@ -140,7 +177,7 @@ test_at_once(void **state)
 	assert_int_equal(wait_ms, next - START);
 
 	/* Closed again, it takes as many failures as ever. */
-	breaker_succeeded(b);
+	succeeded(START);
 	check_state(START, "closed");
 	assert_int_equal(failed(START, 0, -1, "503"), 0);
 	assert_int_equal(ask(START), BREAKER_GO);
@@ -167,7 +204,7 @@ test_probe(void **state)
 	assert_int_equal(ask(next + PROBE_MS - 1), BREAKER_REFUSED);
 
 	/* It succeeded: everybody may go. */
-	breaker_succeeded(b);
+	succeeded(START);
 	assert_int_equal(ask(next), BREAKER_GO);
 	assert_int_equal(ask(next), BREAKER_GO);
 	assert_int_equal(wait_ms, -1);
@@ -239,7 +276,7 @@ test_backoff(void **state)
 			assert_int_equal(ask(now), BREAKER_REFUSED);
 		}
 		/* A success forgets how long it was. */
-		breaker_succeeded(b);
+		succeeded(START);
 	}
 
 	/* The jitter uses the room it has: 100 draws miss a fifth rarely. */
@@ -269,7 +306,7 @@ test_retry_after(void **state)
 	for (i = 0; i < NITEMS(rows); i++) {
 		(void)open_at(START, rows[i].seconds);
 		assert_in_range(wait_ms, rows[i].low, rows[i].high);
-		breaker_succeeded(b);
+		succeeded(START);
 	}
 
 	/* Also after a probe; and not beyond the pause it was given for. */
@@ -319,7 +356,7 @@ asking_worker(int gate, int other_end_of_gate, long now)
 	if (pid == 0) {
 		(void)close(other_end_of_gate);
 		(void)!read(gate, &c, 1);
-		_exit((int)breaker_ask(b, now, &wait_ms, reason));
+		_exit((int)ask(now));
 	}
 	assert_true(pid > 0);
 	return (pid);
@@ -388,7 +425,7 @@ test_one_probe(void **state)
 
 	/* What one worker learns, all know. */
 	if ((pids[0] = fork()) == 0) {
-		breaker_succeeded(b);
+		succeeded(START);
 		_exit(0);
 	}
 	assert_int_equal(exit_status(pids[0]), 0);
@@ -405,7 +442,7 @@ test_killed_probe(void **state)
 
 	(void)state;
 	if ((pid = fork()) == 0) {
-		if (breaker_ask(b, next, &wait_ms, reason) == BREAKER_PROBE)
+		if (ask(next) == BREAKER_PROBE)
 			(void)raise(SIGKILL);
 		_exit(1);
 	}
@@ -421,7 +458,7 @@ test_killed_probe(void **state)
 	assert_int_equal(ask(next + PROBE_MS), BREAKER_REFUSED);
 	assert_int_equal(ask(next + 2 * PROBE_MS - 1), BREAKER_REFUSED);
 	assert_int_equal(ask(next + 2 * PROBE_MS), BREAKER_PROBE);
-	breaker_succeeded(b);
+	succeeded(START);
 	assert_int_equal(ask(next), BREAKER_GO);
 }
 
@@ -439,8 +476,8 @@ test_killed_anywhere(void **state)
 	for (i = 0; i < 50; i++) {
 		if ((pid = fork()) == 0) {
 			for (now = START;; now++) {
-				breaker_succeeded(b);
-				(void)breaker_ask(b, now, &wait_ms, reason);
+				succeeded(now);
+				(void)ask(now);
 			}
 		}
 		assert_true(pid > 0);
@@ -457,6 +494,290 @@ test_killed_anywhere(void **state)
 	breaker_free(NULL);
 }
 
+/*
+ * Whose requests fail.
+ */
+
+static void
+by(const char *id, const char *tenant)
+{
+
+	who.id = id;
+	who.tenant = tenant;
+	answered = BREAKER_GO;
+}
+
+/* A failure, of which it takes ${enough}; return whose fault it is. */
+static enum breaker_blame
+fails(long now, int enough)
+{
+
+	(void)failed_so(now, (struct breaker_failure){ .reason = "503",
+	    .enough = enough, .retry_after = -1 });
+	return (blame);
+}
+
+/* Let bookings 1 to ${n} of ${tenant} fail at ${now}. */
+static enum breaker_blame
+several(int n, long now, const char *tenant)
+{
+	char id[2] = "0";
+
+	while (n-- > 0) {
+		id[0]++;
+		by(id, tenant);
+		(void)fails(now, BREAKER_SEVERAL);
+	}
+	return (blame);
+}
+
+/* One booking that fails again and again opens nothing. */
+static void
+test_one_booking(void **state)
+{
+	int i;
+
+	(void)state;
+	by("a", "t1");
+	for (i = 0; i < 50; i++)
+		assert_int_equal(fails(START + i, BREAKER_SEVERAL),
+		    BREAKER_ITS_OWN);
+	assert_int_equal(fails(START, 2), BREAKER_ITS_OWN);
+
+	/* With another one between, neither is to blame. */
+	by("b", "t2");
+	assert_int_equal(fails(START, BREAKER_SEVERAL), BREAKER_ITS_OWN);
+	by("a", "t1");
+	assert_int_equal(fails(START, BREAKER_SEVERAL), BREAKER_ITS_OWN);
+	assert_int_equal(fails(START, 2), BREAKER_COMMON);
+	check_state(START, "open");
+	assert_int_equal(fails(START, BREAKER_SEVERAL), BREAKER_COMMON);
+
+	/* It alone opens what is open to anybody's failure. */
+	succeeded(START + 1);
+	assert_int_equal(fails(START + 1, 1), BREAKER_OPENED);
+}
+
+/* A success in between, or half an hour, and they are not in a row. */
+static void
+test_in_a_row(void **state)
+{
+
+	(void)state;
+	assert_int_equal(several(4, START, "t1"), BREAKER_ITS_OWN);
+	by("x", "t2");
+	succeeded(START);
+	by("5", "t1");
+	assert_int_equal(fails(START, BREAKER_SEVERAL), BREAKER_ITS_OWN);
+	assert_int_equal(several(3, START, "t1"), BREAKER_ITS_OWN);
+	by("4", "t1");
+	assert_int_equal(fails(START + 1800001, BREAKER_SEVERAL),
+	    BREAKER_ITS_OWN);
+	assert_int_equal(several(3, START + 3600001, "t1"), BREAKER_ITS_OWN);
+	by("5", "t1");
+	assert_int_equal(fails(START + 3600001, BREAKER_SEVERAL),
+	    BREAKER_COMMON);
+}
+
+/* A tenant that fails while others get through fails for itself. */
+static void
+test_one_tenant(void **state)
+{
+
+	(void)state;
+	by("x", "t2");
+	succeeded(START);
+	by("x", "t1");
+	succeeded(START);
+	assert_int_equal(several(9, START + 119999, "t1"), BREAKER_ITS_OWN);
+	assert_int_equal(fails(START + 119999, 2), BREAKER_ITS_OWN);
+	check_state(START + 119999, "closed");
+
+	/* Until that is long ago, or others fail as well. */
+	by("9", "t1");
+	assert_int_equal(fails(START + 120000, BREAKER_SEVERAL),
+	    BREAKER_COMMON);
+	by("x", "t2");
+	succeeded(START + 120000);
+	assert_int_equal(several(9, START + 120000, "t1"), BREAKER_ITS_OWN);
+	by("x", "t2");
+	assert_int_equal(fails(START + 120000, BREAKER_SEVERAL),
+	    BREAKER_COMMON);
+	by("y", "t3");
+	assert_int_equal(ask(START + 120000), BREAKER_REFUSED);
+
+	/* What opens it to anybody's failure, it does for everybody. */
+	succeeded(START + 200000);
+	by("x", "t1");
+	(void)failed(START + 200000, 1, -1, "no connection");
+	assert_int_equal(blame, BREAKER_OPENED);
+}
+
+/* There may be only one tenant: others are not kept from finding out. */
+static void
+test_only_tenant(void **state)
+{
+
+	(void)state;
+	by("x", "t1");
+	succeeded(START);
+	assert_int_equal(several(5, START, "t1"), BREAKER_COMMON);
+	check_state(START, "open");
+	assert_int_equal(ask(START), BREAKER_REFUSED);
+	by("o", "t2");
+	assert_int_equal(ask(START), BREAKER_GO);
+
+	/* They fail as well: then it is open to nobody. */
+	assert_int_equal(several(4, START, "t2"), BREAKER_ITS_OWN);
+	assert_int_equal(several(5, START, "t2"), BREAKER_COMMON);
+	by("o", "t3");
+	assert_int_equal(ask(START), BREAKER_REFUSED);
+
+	/* They get through: it was the tenant's own trouble. */
+	succeeded(START);
+	assert_int_equal(several(5, START, "t1"), BREAKER_ITS_OWN);
+	check_state(START, "closed");
+}
+
+/* Of two tenants, both, whichever comes first. */
+static void
+test_mixed(void **state)
+{
+
+	(void)state;
+	assert_int_equal(several(4, START, "t1"), BREAKER_ITS_OWN);
+	by("o", "t2");
+	assert_int_equal(fails(START, BREAKER_SEVERAL), BREAKER_COMMON);
+	by("p", "t3");
+	assert_int_equal(ask(START), BREAKER_REFUSED);
+}
+
+/*
+ * It is asked to slow down.
+ */
+
+static void
+slow_down(long now, long retry_after)
+{
+
+	(void)failed_so(now, (struct breaker_failure){ .reason = "429",
+	    .enough = 1, .is_everybody = 1, .slow_down = 1,
+	    .retry_after = retry_after });
+}
+
+static void
+test_slow_down(void **state)
+{
+	static const long seconds[] = { 1, 2, 4, 8, 16, 32, 60, 60 };
+	long now = START;
+	size_t i;
+
+	(void)state;
+	by("a", "t1");
+	slow_down(START, 3);
+	assert_int_equal(blame, BREAKER_OPENED);
+	by("b", "t2");
+	assert_int_equal(ask(START), BREAKER_REFUSED);
+	assert_int_equal(wait_ms, 3000);
+
+	/* What was on its way ends no pause, and can make it longer. */
+	who.answer = BREAKER_GO;
+	succeeded(START + 100);
+	assert_int_equal(ask(START + 2999), BREAKER_REFUSED);
+	slow_down(START + 200, 1);
+	assert_int_equal(blame, BREAKER_COMMON);
+	assert_int_equal(ask(START + 2999), BREAKER_REFUSED);
+	slow_down(START + 1000, 3);
+	assert_int_equal(ask(START + 3999), BREAKER_REFUSED);
+
+	/* Then one at a time, until that succeeds. */
+	assert_int_equal(ask(START + 4000), BREAKER_PROBE);
+	assert_int_equal(ask(START + 4000), BREAKER_REFUSED);
+	who.answer = BREAKER_PROBE;
+	succeeded(START + 4000);
+	assert_int_equal(ask(START + 4000), BREAKER_GO);
+
+	/* Bounded; without a time a second, then twice as much each time. */
+	slow_down(now, 3600);
+	assert_int_equal(ask(now), BREAKER_REFUSED);
+	assert_int_equal(wait_ms, 60000);
+	now += 60000;
+	succeeded(now);
+	for (i = 0; i < NITEMS(seconds); i++) {
+		answered = i == 0 ? BREAKER_GO : BREAKER_PROBE;
+		slow_down(now, -1);
+		assert_int_equal(ask(now), BREAKER_REFUSED);
+		assert_int_equal(wait_ms, seconds[i] * 1000);
+		now += wait_ms;
+		assert_int_equal(ask(now), BREAKER_PROBE);
+	}
+}
+
+/* Only one of a tenant gets through at first, and all slow down. */
+static void
+test_slow_down_while_open(void **state)
+{
+
+	(void)state;
+	assert_int_equal(several(5, START, "t1"), BREAKER_COMMON);
+	by("x", "t2");
+	assert_int_equal(ask(START), BREAKER_GO);
+	by("6", "t1");
+	slow_down(START, 20);
+	by("x", "t2");
+	assert_int_equal(ask(START + 19999), BREAKER_REFUSED);
+	assert_int_equal(ask(START + 20000), BREAKER_PROBE);
+}
+
+/* A probe that is not sent after all leaves its place to the next one. */
+static void
+test_unused(void **state)
+{
+	long next = open_at(START, -1);
+	struct breaker_request request = who;
+	struct breaker_hold hold;
+
+	(void)state;
+	assert_int_equal(breaker_ask(b, next, &request, &hold),
+	    BREAKER_PROBE);
+	who.answer = BREAKER_GO;
+	breaker_unused(b, &who);
+	assert_int_equal(ask(next), BREAKER_REFUSED);
+	breaker_unused(b, &request);
+	assert_int_equal(ask(next), BREAKER_PROBE);
+}
+
+/* Each change is told once. */
+static void
+test_log(void **state)
+{
+	long next;
+
+	(void)state;
+	captured_log_begin(LOG_INFO);
+	by("a", "t1");
+	breaker_failed(b, START, &who, &(struct breaker_failure){
+	    .enough = 1, .retry_after = -1, .reason = "it said 503" });
+	breaker_failed(b, START, &who, &(struct breaker_failure){
+	    .enough = 1, .retry_after = -1, .reason = "late" });
+	assert_int_equal(logged("breaker open, no thing happens until "
+	    "the service answers: it said 503"), 1);
+	next = START + 500;
+	assert_int_equal(ask(next), BREAKER_PROBE);
+	who.answer = BREAKER_PROBE;
+	breaker_failed(b, next, &who, &(struct breaker_failure){
+	    .retry_after = -1, .reason = "still" });
+	next += 2000;
+	assert_int_equal(ask(next), BREAKER_PROBE);
+	assert_int_equal(logged("breaker half-open"), 1);
+	succeeded(next);
+	succeeded(next);
+	assert_int_equal(logged("the service answers again: breaker closed"),
+	    1);
+	assert_int_equal(logged("breaker"), 3);
+	captured_log_end();
+}
+
 int
 main(void)
 {
@@ -469,6 +790,16 @@ main(void)
 		    end),
 		cmocka_unit_test_setup_teardown(test_backoff, begin, end),
 		cmocka_unit_test_setup_teardown(test_retry_after, begin, end),
+		cmocka_unit_test_setup_teardown(test_one_booking, begin, end),
+		cmocka_unit_test_setup_teardown(test_in_a_row, begin, end),
+		cmocka_unit_test_setup_teardown(test_one_tenant, begin, end),
+		cmocka_unit_test_setup_teardown(test_only_tenant, begin, end),
+		cmocka_unit_test_setup_teardown(test_mixed, begin, end),
+		cmocka_unit_test_setup_teardown(test_slow_down, begin, end),
+		cmocka_unit_test_setup_teardown(test_slow_down_while_open,
+		    begin, end),
+		cmocka_unit_test_setup_teardown(test_unused, begin, end),
+		cmocka_unit_test_setup_teardown(test_log, begin, end),
 		cmocka_unit_test_setup_teardown(test_reason, begin, end),
 		cmocka_unit_test_setup_teardown(test_bystander, begin, end),
 		cmocka_unit_test_setup_teardown(test_one_probe, begin, end),

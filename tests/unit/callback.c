@@ -24,6 +24,9 @@
 #define BODY	"{\"tenantId\":\"t1\",\"bookingId\":\"" ID "\"," \
 		"\"leadId\":null,\"scheduledAt\":\"2026-11-26T00:01:00.5Z\"}"
 
+/* What the workers call through, which is only carried around. */
+#define BREAKER		((struct breaker *)(void *)&conf)
+
 static struct config conf = { .schema = "lad_dev", .table = "lead_bookings" };
 static struct callback *callback;
 static struct verdicts *verdicts;
@@ -177,7 +180,7 @@ execute_booking(const struct execute *x, const struct execute_callback *c,
 {
 
 	assert_true(x->conf == &conf && x->bookings != NULL &&
-	    x->agent != NULL);
+	    x->agent != NULL && x->breaker == BREAKER);
 	executions++;
 	executed = *c;
 	keep(tenant, sizeof(tenant), c->tenant_id);
@@ -198,7 +201,7 @@ begin(void **state)
 	planned = (struct execute_result){ .outcome = EXECUTE_DONE,
 	    .reason = "the reason", .retry_after = 9 };
 	assert_non_null(callback = callback_new(&conf, NULL, verdicts,
-	    NULL));
+	    NULL, BREAKER));
 	return (0);
 }
 
@@ -289,7 +292,7 @@ outcomes(void **state)
 		{ EXECUTE_BUSY, 409, NULL, 0 },
 		{ EXECUTE_MISMATCH, 400, NULL, 0 },
 		{ EXECUTE_LATER, 503, NULL, 0 },
-		{ EXECUTE_LATER, 500, NULL, 0 },	/* alone */
+		{ EXECUTE_LATER, 500, NULL, 0 },
 	};
 	size_t i;
 
@@ -395,14 +398,15 @@ worker(void **state)
 	for (fails_at = 1; fails_at <= 3; fails_at++) {
 		int wanted = fails_at;
 
-		assert_null(callback_new(&conf, NULL, verdicts, NULL));
+		assert_null(callback_new(&conf, NULL, verdicts, NULL,
+		    BREAKER));
 		assert_int_equal(made, before);
 		fails_at = wanted;
 	}
 	fails_at = 0;
 	prepared = DB_LOST;
 	assert_non_null(another = callback_new(&conf, NULL, verdicts,
-	    NULL));
+	    NULL, BREAKER));
 	assert_int_equal(logged("the database is not ready yet"), 1);
 	callback_free(another);
 	callback_free(NULL);

@@ -42,36 +42,45 @@ tell(const char *fmt, ...)
 }
 
 enum breaker_answer
-breaker_ask(struct breaker *b, long now, long *wait, char *reason)
+breaker_ask(struct breaker *b, long now, struct breaker_request *request,
+    struct breaker_hold *hold)
 {
 
 	(void)b;
 	(void)now;
 	tell("ask ");
-	*wait = breaker_wait;
-	(void)snprintf(reason, BREAKER_REASON_LEN, "it was down");
-	return (breaker_says);
+	hold->wait = breaker_wait;
+	(void)snprintf(hold->reason, BREAKER_REASON_LEN, "it was down");
+	return (request->answer = breaker_says);
 }
 
 void
-breaker_succeeded(struct breaker *b)
-{
-
-	(void)b;
-	tell("ok ");
-}
-
-int
-breaker_failed(struct breaker *b, long now, enum breaker_answer answer,
-    int at_once, long retry_after, const char *reason)
+breaker_succeeded(struct breaker *b, long now,
+    const struct breaker_request *request)
 {
 
 	(void)b;
 	(void)now;
-	assert_int_equal(answer, breaker_says);
-	assert_string_not_equal(reason, "");
-	tell("%s%ld ", at_once ? "blocked" : "failed", retry_after);
-	return (at_once || answer == BREAKER_PROBE);
+	assert_int_equal(request->answer, breaker_says);
+	tell("ok ");
+}
+
+enum breaker_blame
+breaker_failed(struct breaker *b, long now,
+    const struct breaker_request *request,
+    const struct breaker_failure *failure)
+{
+	int at_once = failure->enough == 1;
+
+	(void)b;
+	(void)now;
+	assert_int_equal(request->answer, breaker_says);
+	assert_string_not_equal(failure->reason, "");
+	assert_true(failure->is_everybody && !failure->slow_down);
+	assert_true(at_once || failure->enough == BREAKER_SEVERAL);
+	tell("%s%ld ", at_once ? "blocked" : "failed", failure->retry_after);
+	return (at_once || request->answer == BREAKER_PROBE ? BREAKER_COMMON :
+	    BREAKER_ITS_OWN);
 }
 
 static void

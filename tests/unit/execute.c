@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "breaker.h"
 #include "config.h"
 #include "execute.h"
 #include "monotime.h"
@@ -20,7 +21,9 @@
 #define PAUSE_MS	250
 
 static struct config conf;
-static const struct execute execute = { .conf = &conf };
+static const struct breaker_service service = { .name = "the voice agent",
+    .nothing = "call is begun", .probe_ms = 45000 };
+static struct execute execute = { .conf = &conf };
 static struct execute_callback callback;
 static struct execute_result result;
 
@@ -76,7 +79,7 @@ long
 monotime_ms(void)
 {
 
-	return (slept);
+	return (1000 + slept);
 }
 
 static int
@@ -89,6 +92,7 @@ begin(void **state)
 	memset(&agent, 0, sizeof(agent));
 	agent.error.retry_after = -1;
 	slept = 0;
+	assert_non_null(execute.breaker = breaker_new(&service, NULL));
 	conf = (struct config){ .max_execution_attempts = 3,
 	    .unknown_outcome = "retry" };
 	callback = (struct execute_callback){ .tenant_id = "t1",
@@ -106,6 +110,7 @@ end(void **state)
 	(void)state;
 	captured_log_end();
 	table_end();
+	breaker_free(execute.breaker);
 	return (0);
 }
 
@@ -133,6 +138,15 @@ expect_later(const char *reason, long retry_after)
 
 	expect(EXECUTE_LATER, reason);
 	assert_int_equal(result.retry_after, retry_after);
+}
+
+/* Likewise, and whether this booking is ${alone} in that. */
+static void
+expect_alone(const char *reason, long retry_after, int alone)
+{
+
+	expect_later(reason, retry_after);
+	assert_int_equal(result.alone, alone);
 }
 
 #define TAKE	"try_lock:A read:A "
@@ -421,7 +435,7 @@ changed_in_this_moment(void **state)
 		table_before("begun", changes[i]);
 		run();
 		table_expect(TAKE "begun:A" UNLOCK);
-		expect_later("in this moment", 1);
+		expect_alone("in this moment", 1, 1);
 		assert_int_equal(A->execution_attempts, 0);
 	}
 }
@@ -586,7 +600,7 @@ failure_is_counted(void **state)
 	agent_says(VOICE_AGENT_NOT_STARTED, 503);
 	run();
 	table_expect(TAKE "begun:A call failed_once:A" UNLOCK);
-	expect_later("as it said", 1);
+	expect_alone("as it said", 1, 1);
 	assert_string_equal(A->status, "scheduled");
 	assert_int_equal(A->execution_attempts, 1);
 	assert_int_equal(A->outcome_unknown, 0);
@@ -675,6 +689,10 @@ outcomes(void **state)
 		    "failed", ASK ", then retry or cancel (as it said)", 0 },
 		{ "unknown, last", VOICE_AGENT_UNKNOWN, 2, "retry", "failed",
 		    ASK ", then retry or cancel (as it said)", 0 },
+		{ "denied", VOICE_AGENT_DENIED, 0, "dead-letter", "scheduled",
+		    "as it said", 0 },
+		{ "denied, last", VOICE_AGENT_DENIED, 2, "retry", "failed",
+		    "as it said", 0 },
 		{ "refused", VOICE_AGENT_REFUSED, 0, "retry", "failed",
 		    "as it said", 0 },
 		{ "refused, careful", VOICE_AGENT_REFUSED, 0, "dead-letter",
@@ -1069,6 +1087,235 @@ failure_is_not_written(void **state)
 	assert_string_equal(A->dead, "as it said");
 }
 
+/*
+ * The voice agent fails, whoever asks.
+ */
+
+/* Let the booking of ${row} be called, as the queue would. */
+static void __attribute__((noinline))
+run_row(struct table_row *row)
+{
+	static char task_id[128];
+
+	if (*row->task_name == '\0')
+		table_schedule(row);
+	(void)snprintf(task_id, sizeof(task_id), "%s",
+	    strrchr(row->task_name, '/') + 1);
+	callback.task_id = task_id;
+	callback.tenant_id = row->tenant_id;
+	memcpy(callback.booking_id, row->id, UUID_LEN);
+	run();
+}
+
+/* Likewise, of row ${i}. */
+static void
+run_booking(int i)
+{
+
+	run_row(&table.rows[i]);
+}
+
+/*
+ * Until the breaker opens each booking loses one attempt; then nobody is
+ * called or loses any, and who found it out has it back.
+ */
+static void
+outage(void **state)
+{
+	static const struct {
+		enum voice_agent_outcome outcome;
+		int status;
+	} rows[] = {
+		{ VOICE_AGENT_NOT_STARTED, 503 },
+		{ VOICE_AGENT_UNKNOWN, 502 },
+		{ VOICE_AGENT_UNKNOWN, 0 },
+		{ VOICE_AGENT_DENIED, 401 },
+	};
+	size_t row;
+	int i;
+
+	(void)state;
+	for (row = 0; row < NITEMS(rows); row++) {
+		agent_says(rows[row].outcome, rows[row].status);
+		for (i = 0; i < 5; i++)
+			run_booking(i);
+		expect(EXECUTE_LATER, "as it said");
+		assert_false(result.alone);
+		assert_int_equal(table.rows[3].execution_attempts, 1);
+		assert_int_equal(table.rows[4].execution_attempts, 0);
+		assert_int_equal(table.rows[4].outcome_unknown,
+		    rows[row].outcome == VOICE_AGENT_UNKNOWN);
+		assert_string_equal(table.rows[4].status, "scheduled");
+
+		/* It is not asked, nor is the attempt begun. */
+		table.trace[0] = '\0';
+		run_booking(5);
+		table_expect("try_lock:F read:F unlock:F");
+		expect_alone("breaker open: as it said", 1, 0);
+		assert_int_equal(table.rows[5].execution_attempts, 0);
+
+		/* The probe fails, which is not its fault either. */
+		slept += 500;
+		run_booking(5);
+		table_expect("try_lock:F read:F begun:F call spared:F "
+		    "unlock:F");
+		assert_int_equal(table.rows[5].execution_attempts, 0);
+		slept += 15000;
+		agent_says(VOICE_AGENT_STARTED, 200);
+		run_booking(5);
+		expect(EXECUTE_DONE, "");
+		for (i = 0; i < 5; i++)
+			run_booking(i);
+		expect(EXECUTE_DONE, "");
+		for (i = 0; i < 6; i++) {
+			table_schedule(&table.rows[i]);
+			table.rows[i].execution_attempts = 0;
+		}
+	}
+}
+
+/* Nobody is given up while others fail as well, and none succeeds. */
+static void
+last_attempt_in_an_outage(void **state)
+{
+
+	(void)state;
+	agent_says(VOICE_AGENT_NOT_STARTED, 503);
+	run_booking(1);
+	table.rows[0].execution_attempts = 2;
+	run_booking(0);
+	expect(EXECUTE_LATER, "as it said");
+	assert_string_equal(A->status, "scheduled");
+	assert_int_equal(A->execution_attempts, 2);
+
+	/* But where the operator wants a person to decide, it is. */
+	conf.unknown_outcome = "dead-letter";
+	agent_says(VOICE_AGENT_UNKNOWN, 502);
+	slept += 500;
+	run_booking(0);
+	expect(EXECUTE_GIVEN_UP, "ask the voice agent");
+}
+
+/* One that fails while others are called: it is given up, they go on. */
+static void
+one_broken_booking(void **state)
+{
+	int i;
+
+	(void)state;
+	for (i = 1; i < 10; i++) {
+		agent_says(VOICE_AGENT_NOT_STARTED, 503);
+		run_booking(0);
+		agent_says(i % 2 ? VOICE_AGENT_STARTED : i % 4 ?
+		    VOICE_AGENT_REFUSED : VOICE_AGENT_RUNNING, 0);
+		run_booking(i);
+		assert_null(strstr(result.reason, "breaker"));
+	}
+	assert_string_equal(A->status, "failed");
+	assert_int_equal(A->execution_attempts, 3);
+	assert_int_equal(logged("breaker"), 0);
+}
+
+/* A tenant that fails while others are called pays for it, and waits alone. */
+static void
+one_broken_tenant(void **state)
+{
+	int i;
+
+	(void)state;
+	table.rows[9].tenant_id = "t2";
+	run_booking(9);
+	agent_says(VOICE_AGENT_NOT_STARTED, 503);
+	for (i = 0; i < 24; i++) {
+		run_booking(i % 8);
+		assert_true(result.outcome == EXECUTE_GIVEN_UP ||
+		    result.alone);
+	}
+	for (i = 0; i < 8; i++)
+		assert_string_equal(table.rows[i].status, "failed");
+	assert_int_equal(logged("breaker"), 0);
+}
+
+/* Without a connection nobody can be called. */
+static void
+no_connection(void **state)
+{
+
+	(void)state;
+	agent_says(VOICE_AGENT_NOT_STARTED, 0);
+	agent.error.no_connection = 1;
+	table.rows[0].execution_attempts = 2;
+	run_booking(0);
+	table_expect(TAKE "begun:A call spared:A" UNLOCK);
+	expect_alone("as it said", 1, 0);
+	assert_int_equal(A->execution_attempts, 2);
+	assert_int_equal(A->outcome_unknown, 0);
+	run_booking(1);
+	expect_alone("breaker open: as it said", 1, 0);
+}
+
+/* 429: all wait for as long as it says.  The one that was told so pays. */
+static void
+too_many_requests(void **state)
+{
+
+	(void)state;
+	agent_says(VOICE_AGENT_NOT_STARTED, 429);
+	agent.error.retry_after = 30;
+	run_booking(0);
+	expect_alone("as it said", 31, 0);
+	assert_int_equal(A->execution_attempts, 1);
+	slept += 29999;
+	run_booking(1);
+	expect_alone("breaker open: as it said", 1, 0);
+	slept += 1;
+	agent.error.retry_after = 3600;
+	run_booking(1);
+	expect_alone("as it said", 60, 0);
+	assert_int_equal(table.rows[1].execution_attempts, 0);
+
+	/* One that is told so again and again has an end. */
+	agent.error.retry_after = -1;
+	slept += 60000;
+	agent_says(VOICE_AGENT_STARTED, 200);
+	run_booking(1);
+	agent_says(VOICE_AGENT_NOT_STARTED, 429);
+	table.rows[0].execution_attempts = 2;
+	run_booking(0);
+	expect(EXECUTE_GIVEN_UP, "as it said");
+}
+
+/* A probe that asks nothing leaves its place to the next. */
+static void
+probe_is_not_sent(void **state)
+{
+
+	(void)state;
+	agent_says(VOICE_AGENT_NOT_STARTED, 0);
+	agent.error.no_connection = 1;
+	run_booking(0);
+	slept += 500;
+	agent_says(VOICE_AGENT_STARTED, 200);
+	agent.error.no_connection = 0;
+	table_before("begun", cancel);
+	run_booking(0);
+	expect_alone("in this moment", 1, 1);
+	table_fail("begun", DB_LOCKED);
+	run_booking(1);
+	expect_alone("the booking's row is in use", 1, 1);
+	table.rows[2].body = "[]";
+	run_booking(2);
+	expect(EXECUTE_GIVEN_UP, "no JSON object");
+	agent_says(VOICE_AGENT_NOT_STARTED, 0);
+	agent.error.not_asked = 1;
+	run_booking(3);
+	expect_alone("as it said", 1, 1);
+	assert_int_equal(table.rows[3].execution_attempts, 1);
+	agent_says(VOICE_AGENT_STARTED, 200);
+	run_booking(4);
+	expect(EXECUTE_DONE, "");
+}
+
 #define TEST(name)	cmocka_unit_test_setup_teardown(name, begin, end)
 
 int
@@ -1111,6 +1358,13 @@ main(void)
 		TEST(written_after_reconnecting),
 		TEST(written_not_for_ever),
 		TEST(failure_is_not_written),
+		TEST(outage),
+		TEST(last_attempt_in_an_outage),
+		TEST(one_broken_booking),
+		TEST(one_broken_tenant),
+		TEST(no_connection),
+		TEST(too_many_requests),
+		TEST(probe_is_not_sent),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

@@ -99,6 +99,10 @@ static const struct {
 	    .due = DUE, .due_in = -90, .execution_attempts = 2,
 	    .last_error = "answered 503" },
 	    { "90 s ago", "2 attempts", "(answered 503)" } },
+	{ "scheduled, the voice agent is down", { .status =
+	    BOOKING_SCHEDULED, .due = DUE, .due_in = -90,
+	    .last_error = "answered 503" },
+	    { "90 s ago", "for others", "(answered 503)" } },
 	{ "scheduled, an attempt has not ended", { .status =
 	    BOOKING_SCHEDULED, .due = DUE, .due_in = -90,
 	    .execution_attempts = 1, .outcome_unknown = 1 },

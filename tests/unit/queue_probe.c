@@ -29,6 +29,8 @@
 static char host[32];
 static struct config conf = { .emulator_host = host, .project_id = "p",
     .location = "l", .queue = "q", .schedule_concurrency = 2 };
+static const struct breaker_service service = { .name = "Cloud Tasks",
+    .nothing = "booking is scheduled", .probe_ms = 30000 };
 static struct breaker *breaker;
 static struct queue_probe *probe;
 static struct scripted_server *server;
@@ -94,7 +96,7 @@ begin(void **state)
 	no_token = NULL;
 	server = NULL;
 	captured_log_begin(LOG_DEBUG);
-	assert_non_null(breaker = breaker_new());
+	assert_non_null(breaker = breaker_new(&service, NULL));
 	assert_non_null(probe = queue_probe_new(&conf, NULL, breaker));
 	return (0);
 }
@@ -199,8 +201,7 @@ states(void **state)
 static void
 failures(void **state)
 {
-	char reason[BREAKER_REASON_LEN];
-	long wait;
+	struct breaker_hold hold;
 	int i;
 
 	(void)state;
@@ -212,8 +213,8 @@ failures(void **state)
 		await_requests(4 + 2 * i);
 	}
 	script_ends(8);
-	assert_string_equal(breaker_state(breaker, monotime_ms(), &wait,
-	    reason), "closed");
+	assert_string_equal(breaker_state(breaker, monotime_ms(),
+	    &hold), "closed");
 	ahead += 6000;
 	expect("cloud-tasks", "could not be reached");
 }

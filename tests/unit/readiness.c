@@ -21,7 +21,12 @@ static char dir[] = "/tmp/followup-readiness.XXXXXX";
 static char sock[64], verdicts_path[64];
 static struct config conf = { .runtime_dir = dir };
 static struct readiness *r;
+static const struct breaker_service service = { .name = "Cloud Tasks",
+    .nothing = "booking is scheduled", .probe_ms = 30000 };
 static struct breaker *breaker;
+static const struct breaker_request request = { .answer = BREAKER_GO };
+static const struct breaker_failure no_role = { .enough = 1,
+    .is_everybody = 1, .retry_after = 30, .reason = "no role" };
 static struct verdicts *verdicts;
 static struct readiness_report report;
 static int listening;			/* the socket of followup-execute */
@@ -144,7 +149,7 @@ begin(void **state)
 	has_overdue = overdue_asked = 0;
 	listen_there();
 	assert_non_null(verdicts = verdicts_new(verdicts_path));
-	assert_non_null(breaker = breaker_new());
+	assert_non_null(breaker = breaker_new(&service, NULL));
 	assert_non_null(r = readiness_new(&conf, NULL, breaker));
 	return (0);
 }
@@ -206,7 +211,7 @@ all_at_once(void **state)
 	check_trouble = "a sentence";
 	queue_trouble = "another";
 	(void)close(listening);
-	breaker_failed(breaker, now, BREAKER_GO, 1, 30, "no role");
+	breaker_failed(breaker, now, &request, &no_role);
 	expect("check execute queue breaker");
 	expect_part(0, "a sentence");
 	expect_part(1, "systemctl status followup-execute");
@@ -222,7 +227,7 @@ breaker_alone(void **state)
 {
 
 	(void)state;
-	breaker_failed(breaker, now, BREAKER_GO, 1, 30, "no role");
+	breaker_failed(breaker, now, &request, &no_role);
 	expect("breaker");
 	assert_in_range(report.retry_after, 25, 60);
 }
@@ -311,6 +316,27 @@ refused(void **state)
 	expect("");
 }
 
+/* What followup-execute says of the voice agent, while bookings wait for it. */
+static void
+voice_agent(void **state)
+{
+	struct breaker_view *view = verdicts_agent(verdicts);
+
+	(void)state;
+	(void)strcpy(view->reason, "it answered 503");
+	expect("");
+	assert_int_equal(overdue_asked, 0);
+	atomic_store(&view->open_since, now - 42000);
+	expect("");
+	has_overdue = 1;
+	now += 6000;
+	expect("voice-agent");
+	expect_part(0, "has taken no call for 48 s");
+	expect_part(0, "it answered 503");
+	atomic_store(&view->open_since, 0);
+	expect("");
+}
+
 static int
 make_dir(void **state)
 {
@@ -342,6 +368,7 @@ main(void)
 		TEST(no_database),
 		TEST(execute),
 		TEST(refused),
+		TEST(voice_agent),
 	};
 
 	return (cmocka_run_group_tests(tests, make_dir, remove_dir));

@@ -25,6 +25,8 @@ static struct config conf = { .schema = "lad_dev", .table = "lead_bookings",
     .queue = "q", .schedule_concurrency = 2, .max_schedule_attempts = 10,
     .max_execution_attempts = 8 };
 static struct routes *routes;
+static const struct breaker_service service = { .name = "Cloud Tasks",
+    .nothing = "booking is scheduled", .probe_ms = 30000 };
 static struct breaker *breaker;
 
 /* What is not able, instead of the product's: up to two sentences. */
@@ -115,7 +117,7 @@ begin(void **state)
 	conf.webhook_token = NULL;
 	missing[0] = missing[1] = NULL;
 	calls = 0;
-	assert_non_null(breaker = breaker_new());
+	assert_non_null(breaker = breaker_new(&service, NULL));
 	assert_non_null(routes = routes_new(&conf, NULL, breaker, NULL,
 	    NULL));
 	return (0);

@@ -513,6 +513,21 @@ table_called(struct table_row *row, const char *error)
 }
 
 static inline PGresult *
+table_spared(struct table_row *row, const char *const *params)
+{
+
+	if (strcmp(params[3], "t") != 0)
+		row->outcome_unknown = 0;
+	if (!table_is(row, "pending scheduled", params[2]))
+		return (table_count(0));
+	row->execution_attempts--;
+	(void)snprintf(table.failure.error, sizeof(table.failure.error), "%s",
+	    params[1]);
+	row->last_error = table.failure.error;
+	return (table_count(1));
+}
+
+static inline PGresult *
 table_begun(struct table_row *row, const char *due)
 {
 	PGresult *result = table_rows(2);
@@ -697,6 +712,8 @@ table_act(const char *statement, const struct table_array *ids,
 		return (table_called(row, params[2]));
 	if (strcmp(statement, "mark failed") == 0)
 		return (table_become(row, "pending scheduled", "failed"));
+	if (strcmp(statement, "spared") == 0)
+		return (table_spared(row, params));
 	if (strcmp(statement, "task gone") == 0)
 		return (table_reset(row, params[1], 0));
 	if (strcmp(statement, "unschedule") == 0)

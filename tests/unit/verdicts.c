@@ -83,6 +83,26 @@ workers(void **state)
 	expect(2, 6, "by this one");
 }
 
+/* What is called is looked after by another module, in the same file. */
+static void
+agent(void **state)
+{
+	struct breaker_view *view = verdicts_agent(v);
+	struct verdicts_seen seen;
+
+	(void)state;
+	assert_int_equal(verdicts_read(path, &seen), 0);
+	assert_int_equal(seen.agent_since, 0);
+	assert_string_equal(seen.agent_reason, "");
+	memset(view->reason, 'r', sizeof(view->reason));
+	atomic_store(&view->open_since, 77);
+	assert_int_equal(verdicts_read(path, &seen), 0);
+	assert_int_equal(seen.agent_since, 77);
+	assert_int_equal(strlen(seen.agent_reason), BREAKER_REASON_LEN - 1);
+	assert_int_equal(seen.refused, 0);
+	assert_null(verdicts_agent(NULL));
+}
+
 static void
 long_reasons(void **state)
 {
@@ -152,6 +172,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(counting),
 		TEST(workers),
+		TEST(agent),
 		TEST(long_reasons),
 		TEST(files),
 	};

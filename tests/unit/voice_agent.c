@@ -185,6 +185,8 @@ outcome_of(int status)
 	} rows[] = {
 		{ 100, 199, VOICE_AGENT_UNKNOWN },
 		{ 200, 299, VOICE_AGENT_STARTED },
+		{ 401, 401, VOICE_AGENT_DENIED },
+		{ 403, 403, VOICE_AGENT_DENIED },
 		{ 408, 408, VOICE_AGENT_UNKNOWN },
 		{ 409, 409, VOICE_AGENT_RUNNING },
 		{ 425, 425, VOICE_AGENT_NOT_STARTED },
@@ -305,12 +307,16 @@ no_answer(void **state)
 	assert_non_null(strstr(error.text,
 	    "the voice agent did not answer: "));
 
+	assert_false(error.no_connection || error.not_asked);
+
 	/* The server of that test is gone. */
 	assert_int_equal(voice_agent_start(agent, &call, &error),
 	    VOICE_AGENT_NOT_STARTED);
+	assert_true(error.no_connection && !error.not_asked);
 	call.tenant_id = "two\r\nlines";
 	assert_int_equal(voice_agent_start(agent, &call, &error),
 	    VOICE_AGENT_REFUSED);
+	assert_true(!error.no_connection && error.not_asked);
 	assert_non_null(strstr(error.text, "tenant_id"));
 	voice_agent_free(agent);
 	voice_agent_free(NULL);

@@ -1,0 +1,414 @@
+#include <sys/mman.h>
+
+#include <pthread.h>
+#include <stdio.h>
+
+#include "backoff.h"
+#include "log.h"
+#include "shared_mutex.h"
+#include "utf8.h"
+
+#include "breaker.h"
+
+/* Between probes, in milliseconds: at least half of what backoff allows. */
+#define PAUSE_BASE_MS	500
+#define PAUSE_CAP_MS	15000
+
+/* The first pause of a service that asks us to slow down, without a time. */
+#define SLOW_BASE_MS	1000
+
+/* For how long it is known that a tenant gets through. */
+#define TENANT_MS	120000
+
+/* Failures further apart are not in a row: longer than a queue pauses. */
+#define ROW_MS		1800000
+
+struct breaker {
+	pthread_mutex_t mutex;
+	const struct breaker_service *service;
+	struct breaker_view *view;
+
+	/* Different bookings that failed since the last success. */
+	uint64_t failed[BREAKER_SEVERAL];
+	int failures;
+	long failed_at;			/* the last of them */
+	uint64_t failed_tenant;		/* of the first of them */
+	int is_mixed;			/* there were others' */
+
+	/* The last two tenants that got through, and when. */
+	struct {
+		uint64_t tenant;
+		long at;		/* 0: none */
+	} passed[2];
+
+	int is_open;
+	int is_everybody;		/* not only for this tenant: */
+	uint64_t tenant;
+	int probes;			/* that failed since it opened */
+	int probed;			/* one was let out since it opened */
+	long next_probe;		/* no probe before */
+	long held_until;		/* the service asked for it; or 0 */
+	long probing_until;		/* one is on its way; or 0 */
+	char reason[BREAKER_REASON_LEN];
+};
+
+/**
+ * breaker_new(service, view):
+ * Return a closed breaker in memory that workers forked later share, which
+ * keeps ${view} up to date, in memory that they share as well, or NULL.
+ * Return NULL when memory is short.
+ */
+struct breaker *
+breaker_new(const struct breaker_service *service, struct breaker_view *view)
+{
+	struct breaker *b;
+
+	b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (b == MAP_FAILED)
+		return (NULL);
+	if (shared_mutex_init(&b->mutex) != 0) {
+		breaker_free(b);
+		return (NULL);
+	}
+	b->service = service;
+	b->view = view;
+	return (b);
+}
+
+/* A number for ${text} that others hardly have (FNV-1a); 0 for NULL. */
+static uint64_t
+number(const char *text)
+{
+	uint64_t n = UINT64_C(14695981039346656037);
+
+	if (text == NULL)
+		return (0);
+	for (; *text != '\0'; text++)
+		n = (n ^ (unsigned char)*text) * UINT64_C(1099511628211);
+	return (n);
+}
+
+static int
+is_probing(const struct breaker *b, long now)
+{
+
+	return (b->probing_until != 0 && now < b->probing_until);
+}
+
+/* Is it open for requests of ${tenant}? */
+static int
+is_open_for(const struct breaker *b, uint64_t tenant)
+{
+
+	return (b->is_open && (b->is_everybody || tenant == b->tenant));
+}
+
+/* Has another one than ${tenant} got through lately? */
+static int
+others_pass(const struct breaker *b, long now, uint64_t tenant)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		if (b->passed[i].at != 0 && b->passed[i].tenant != tenant &&
+		    now - b->passed[i].at < TENANT_MS)
+			return (1);
+	}
+	return (0);
+}
+
+/* Describe a breaker that is open. */
+static void
+describe(const struct breaker *b, long now, struct breaker_hold *hold)
+{
+
+	hold->wait = is_probing(b, now) ? PAUSE_BASE_MS : 0;
+	if (now < b->next_probe)
+		hold->wait = b->next_probe - now;
+	(void)snprintf(hold->reason, sizeof(hold->reason), "%s", b->reason);
+}
+
+/* Note for other programs how it is. */
+static void
+publish(struct breaker *b, long now)
+{
+
+	if (b->view == NULL)
+		return;
+
+	/* One that reads meanwhile finds a NUL at the end in any case. */
+	(void)snprintf(b->view->reason, sizeof(b->view->reason), "%s",
+	    b->reason);
+	if (!b->is_open)
+		atomic_store(&b->view->open_since, 0);
+	else if (atomic_load(&b->view->open_since) == 0)
+		atomic_store(&b->view->open_since, now);
+}
+
+/**
+ * breaker_ask(breaker, now, request, hold):
+ * May ${request} go out?  Set and return its answer, and ${hold} unless that
+ * is BREAKER_GO.  If so, one of the next three functions must be called.
+ */
+enum breaker_answer
+breaker_ask(struct breaker *b, long now, struct breaker_request *request,
+    struct breaker_hold *hold)
+{
+	int first = 0;
+
+	request->answer = BREAKER_GO;
+	shared_mutex_lock(&b->mutex);
+	if (is_open_for(b, number(request->tenant))) {
+		request->answer = BREAKER_REFUSED;
+		if (now >= b->next_probe && !is_probing(b, now)) {
+			request->answer = BREAKER_PROBE;
+			b->probing_until = now + b->service->probe_ms;
+			first = !b->probed;
+			b->probed = 1;
+		}
+		describe(b, now, hold);
+	}
+	(void)pthread_mutex_unlock(&b->mutex);
+	if (first)
+		log_info(NULL, "breaker half-open, one request at a time asks "
+		    "whether %s answers again", b->service->name);
+	return (request->answer);
+}
+
+/* Begin to count failures anew. */
+static void
+forget_failures(struct breaker *b)
+{
+
+	b->failures = 0;
+	b->is_mixed = 0;
+}
+
+/* Remember that ${tenant} got through. */
+static void
+note_passed(struct breaker *b, long now, uint64_t tenant)
+{
+
+	if (b->passed[0].tenant != tenant)
+		b->passed[1] = b->passed[0];
+	b->passed[0].tenant = tenant;
+	b->passed[0].at = now;
+}
+
+/**
+ * breaker_succeeded(breaker, now, request):
+ * The service answered, whatever it said.
+ */
+void
+breaker_succeeded(struct breaker *b, long now,
+    const struct breaker_request *request)
+{
+	int closed = 0;
+
+	shared_mutex_lock(&b->mutex);
+	forget_failures(b);
+	note_passed(b, now, number(request->tenant));
+
+	/* What was on its way does not end the pause that was asked for. */
+	if (b->is_open && now >= b->held_until) {
+		closed = 1;
+		b->is_open = 0;
+		b->held_until = 0;
+	}
+	if (closed || request->answer == BREAKER_PROBE)
+		b->probing_until = 0;
+	publish(b, now);
+	(void)pthread_mutex_unlock(&b->mutex);
+	if (closed)
+		log_info(NULL, "%s answers again: breaker closed",
+		    b->service->name);
+}
+
+/* Plan the next probe. */
+static void
+plan_probe(struct breaker *b, long now, const struct breaker_failure *failure)
+{
+	long top = failure->slow_down ? SLOW_BASE_MS : PAUSE_BASE_MS;
+	long cap = failure->slow_down ? BREAKER_ASKED_MAX * 1000L :
+	    PAUSE_CAP_MS;
+	long asked = failure->retry_after, pause;
+	int i;
+
+	if (asked > BREAKER_ASKED_MAX)
+		asked = BREAKER_ASKED_MAX;
+	for (i = 0; i < b->probes && top < cap; i++)
+		top *= 2;
+	if (top > cap)
+		top = cap;
+	if (failure->slow_down)
+		pause = asked > 0 ? asked * 1000 : top;
+	else
+		pause = top / 2 + backoff_ms(1, top / 2, top / 2);
+	if (pause < asked * 1000)
+		pause = asked * 1000;
+	b->next_probe = now + pause;
+	b->probing_until = 0;
+}
+
+/* Let ${failure} hold up everybody at least as long as it asks for. */
+static void
+hold(struct breaker *b, long now, const struct breaker_failure *failure)
+{
+	long asked = failure->retry_after;
+
+	if (asked > BREAKER_ASKED_MAX)
+		asked = BREAKER_ASKED_MAX;
+	if (b->next_probe < now + asked * 1000)
+		b->next_probe = now + asked * 1000;
+	b->held_until = b->next_probe;
+}
+
+/* Count a failure of the booking ${id}, which may have failed before. */
+static void
+count(struct breaker *b, long now, uint64_t id, uint64_t tenant)
+{
+	int i;
+
+	if (now - b->failed_at > ROW_MS)
+		forget_failures(b);
+	b->failed_at = now;
+	if (b->failures == 0)
+		b->failed_tenant = tenant;
+	else if (tenant != b->failed_tenant)
+		b->is_mixed = 1;
+	for (i = 0; i < b->failures && id != 0; i++) {
+		if (b->failed[i] == id)
+			return;
+	}
+	if (b->failures < BREAKER_SEVERAL)
+		b->failed[b->failures++] = id;
+}
+
+/*
+ * Is it the service that fails, and not one tenant's requests while those of
+ * others get through?
+ */
+static int
+is_enough(const struct breaker *b, long now, uint64_t tenant,
+    const struct breaker_failure *failure)
+{
+
+	return (b->failures >= failure->enough && (failure->is_everybody ||
+	    b->is_mixed || !others_pass(b, now, tenant)));
+}
+
+/* Enough has failed: open it, or open it for all tenants. */
+static void
+open_it(struct breaker *b, long now, uint64_t tenant,
+    const struct breaker_failure *failure)
+{
+
+	/* It was open for another tenant: then it is for everybody now. */
+	b->is_everybody = failure->is_everybody || b->is_mixed || b->is_open ||
+	    tenant == 0;
+	b->tenant = tenant;
+	b->is_open = 1;
+	b->probes = b->probed = 0;
+	b->passed[0].at = b->passed[1].at = 0;
+	forget_failures(b);
+	plan_probe(b, now, failure);
+	b->held_until = 0;
+}
+
+/**
+ * breaker_failed(breaker, now, request, failure):
+ * The service failed ${request}.  Return whose fault that is.
+ *
+ * A service that asks us to slow down is left alone by everybody until the
+ * time that it says, even if requests that were on their way succeed; for a
+ * second if it says none, then two, and so on.
+ */
+enum breaker_blame
+breaker_failed(struct breaker *b, long now,
+    const struct breaker_request *request,
+    const struct breaker_failure *failure)
+{
+	uint64_t tenant = number(request->tenant);
+	enum breaker_blame blame = BREAKER_ITS_OWN;
+	int opened = 0;
+
+	shared_mutex_lock(&b->mutex);
+	if (is_open_for(b, tenant)) {
+		/* What was on its way when it opened tells nothing new. */
+		if (request->answer == BREAKER_PROBE) {
+			b->probes++;
+			plan_probe(b, now, failure);
+		}
+		blame = BREAKER_COMMON;
+	} else {
+		count(b, now, number(request->id), tenant);
+		if (is_enough(b, now, tenant, failure)) {
+			blame = b->failures > 1 ? BREAKER_COMMON :
+			    BREAKER_OPENED;
+			open_it(b, now, tenant, failure);
+			opened = 1;
+		}
+	}
+	if (b->is_open && failure->slow_down) {
+		b->is_everybody = 1;
+		hold(b, now, failure);
+	}
+	if (blame != BREAKER_ITS_OWN) {
+		(void)snprintf(b->reason, sizeof(b->reason), "%s",
+		    failure->reason);
+		utf8_clean(b->reason);
+	}
+	publish(b, now);
+	(void)pthread_mutex_unlock(&b->mutex);
+	if (opened)
+		log_error(NULL, "breaker open, no %s until %s answers: %s",
+		    b->service->nothing, b->service->name, failure->reason);
+	return (blame);
+}
+
+/**
+ * breaker_unused(breaker, request):
+ * ${request} was not sent after all.
+ */
+void
+breaker_unused(struct breaker *b, const struct breaker_request *request)
+{
+
+	if (request->answer != BREAKER_PROBE)
+		return;
+	shared_mutex_lock(&b->mutex);
+	b->probing_until = 0;
+	(void)pthread_mutex_unlock(&b->mutex);
+}
+
+/**
+ * breaker_state(breaker, now, hold):
+ * Return "closed", "open" or "half-open"; ${hold} is set unless it is closed.
+ */
+const char *
+breaker_state(struct breaker *b, long now, struct breaker_hold *hold)
+{
+	const char *state = "closed";
+
+	shared_mutex_lock(&b->mutex);
+	if (b->is_open) {
+		state = is_probing(b, now) || now >= b->next_probe ?
+		    "half-open" : "open";
+		describe(b, now, hold);
+	}
+	(void)pthread_mutex_unlock(&b->mutex);
+	return (state);
+}
+
+/**
+ * breaker_free(breaker):
+ * Unmap ${breaker} from this process; NULL is fine.
+ */
+void
+breaker_free(struct breaker *b)
+{
+
+	if (b != NULL)
+		(void)munmap(b, sizeof(*b));
+}
