@@ -54,6 +54,9 @@ refusals_new(void)
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (r == MAP_FAILED)
 		return (NULL);
+
+	/* What a database refuses may quote a row. */
+	(void)madvise(r, sizeof(*r), MADV_DONTDUMP);
 	if (shared_mutex_init(&r->mutex) != 0) {
 		refusals_free(r);
 		return (NULL);
