@@ -25,31 +25,21 @@
 -- The time that comes with wait is one at which nothing else holds the booking,
 -- as far as pauses and hours are known now.
 
--- What the table has of the columns that matter.  A time without a zone is read
--- in the booking's zone, and does not count where that is unknown: such a
--- booking has no due time either.
-WITH col AS (
-    SELECT attname, CASE coalesce(nullif(t.typbasetype, 0), t.oid)
-        WHEN 'timestamptz'::regtype THEN format('booking.%I', attname)
-        WHEN 'timestamp'::regtype THEN format('booking.%I AT TIME ZONE '
-            'coalesce(%I.followup_zone(%s), ''UTC'')', attname, :'schema',
-            CASE WHEN EXISTS (SELECT FROM pg_attribute z
-                WHERE z.attrelid = a.attrelid AND z.attname = 'timezone'
-                AND NOT z.attisdropped)
-            THEN 'booking.timezone::text' ELSE 'NULL' END) END AS moment
-    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-    WHERE attrelid = to_regclass(format('%I.%I', :'schema', :'table'))
-        AND attnum > 0 AND NOT attisdropped
-)
-SELECT coalesce(max('coalesce(booking.tenant_id::text, '''')')
-        FILTER (WHERE attname = 'tenant_id'), '''''') AS followup_tenant,
-    coalesce(max('booking.timezone::text')
-        FILTER (WHERE attname = 'timezone'), 'NULL') AS followup_row_zone,
-    coalesce('BEGIN ' || string_agg(format('%s := %s; ', CASE attname
-        WHEN 'call_before' THEN 'deadline' ELSE 'not_before' END, moment), '')
-        FILTER (WHERE attname IN ('call_before', 'call_not_before'))
+-- The overrides that the table has.  Columns are taken through jsonb, so that
+-- their types can be altered while sessions have the function in use.  A time
+-- without a zone is read in the booking's zone, and does not count where that
+-- is unknown: such a booking has no due time either.
+SELECT coalesce('fields := to_jsonb(booking); BEGIN ' || string_agg(format(
+        '%s := %s; ', CASE attname WHEN 'call_before' THEN 'deadline'
+        ELSE 'not_before' END, CASE coalesce(nullif(t.typbasetype, 0), t.oid)
+        WHEN 'timestamp'::regtype THEN format('(fields ->> %L)::timestamp '
+            'AT TIME ZONE coalesce(%I.followup_zone(fields ->> ''timezone''), '
+            '''UTC'')', attname, :'schema')
+        ELSE format('(fields ->> %L)::timestamptz', attname) END), '')
         || 'EXCEPTION WHEN data_exception THEN END;', '') AS followup_overrides
-FROM col
+FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+WHERE attrelid = to_regclass(format('%I.%I', :'schema', :'table'))
+    AND attname IN ('call_before', 'call_not_before') AND NOT attisdropped
 \gset
 
 -- followup_zone(zone) is the zone in the form in which AT TIME ZONE reads it,
@@ -279,8 +269,9 @@ DECLARE
     due timestamptz := %1$I.followup_due_at(booking);
     not_before timestamptz;
     deadline timestamptz;
-    tenant text := %2$s;
-    given_zone text := nullif(btrim(%3$s, E' \t\r\n'), '');
+    fields jsonb;
+    tenant text;
+    given_zone text;
     wanted timestamptz;
     earliest timestamptz;
     begins timestamptz;
@@ -288,6 +279,8 @@ DECLARE
     week int4multirange;
     zone text;
     clock timestamp;
+    is_late boolean;
+    is_held boolean;
     paused boolean;
     closed boolean;
     held text;
@@ -306,7 +299,7 @@ BEGIN
     END IF;
 
     -- It is about the time when the booking is due, if that is to come.
-    %4$s
+    %2$s
     wanted := greatest(at, due);
     earliest := greatest(coalesce(greatest(due, not_before), at),
         wanted - interval '10 years');
@@ -318,12 +311,21 @@ BEGIN
     END IF;
 
     SELECT coalesce(max(s.value) FILTER (WHERE s.name = 'call_within'), '4h'),
-        coalesce(given_zone, max(s.value) FILTER (WHERE s.name
-            = 'calling_zone'), 'UTC'), max(s.week::text)::int4multirange
+        coalesce(max(s.value) FILTER (WHERE s.name = 'calling_zone'), 'UTC'),
+        max(s.week::text)::int4multirange
     INTO within, zone, week FROM %1$I.followup_settings s;
+    is_late := begins - earliest > within::interval;
+    is_held := week IS NOT NULL OR EXISTS (SELECT FROM %1$I.followup_pauses p
+        WHERE p.until > begins OR p.until IS NULL);
+    IF is_late OR is_held THEN
+        fields := to_jsonb(booking);
+        tenant := coalesce(fields ->> 'tenant_id', '');
+    END IF;
     IF week IS NOT NULL THEN
+        given_zone := coalesce(nullif(btrim(fields ->> 'timezone',
+            E' \t\r\n'), ''), zone);
         BEGIN
-            zone := %1$I.followup_zone(zone);
+            zone := %1$I.followup_zone(given_zone);
             clock := begins AT TIME ZONE zone;
         EXCEPTION WHEN data_exception THEN
             -- There is no such zone.
@@ -331,7 +333,7 @@ BEGIN
     END IF;
 
     -- Paused?  Where the zone is not known, pauses still are.
-    IF week IS NOT NULL OR EXISTS (SELECT FROM %1$I.followup_pauses) THEN
+    IF is_held THEN
         SELECT a.begins, a.paused, a.closed, a.held
         INTO begins, paused, closed, held
         FROM %1$I.followup_allowed(tenant,
@@ -346,16 +348,15 @@ BEGIN
     IF week IS NOT NULL AND clock IS NULL THEN
         verdict := 'never';
         reason := format('the time zone %%L is unknown, so that calling hours '
-            'cannot be kept', left(coalesce(given_zone, zone), 60));
+            'cannot be kept', left(given_zone, 60));
         RETURN;
     END IF;
 
     -- Too late?
     IF deadline IS NULL THEN
-        IF greatest(wanted, not_before) - earliest > within::interval
-            AND NOT EXISTS (SELECT FROM %1$I.followup_late l
-                WHERE l.booking_id = booking.id
-                    AND l.due_at IS NOT DISTINCT FROM due) THEN
+        IF is_late AND NOT EXISTS (SELECT FROM %1$I.followup_late l
+            WHERE l.booking_id = booking.id AND l.due_at
+                IS NOT DISTINCT FROM due) THEN
             place := earliest;
             WHILE place < wanted LOOP
                 seen := %1$I.followup_allowed(tenant, week, zone, place);
@@ -391,8 +392,7 @@ BEGIN
         verdict := 'call';
     END IF;
 END
-$body$, :'schema', :'followup_tenant', :'followup_row_zone',
-    :'followup_overrides') AS followup_body_gate_at,
+$body$, :'schema', :'followup_overrides') AS followup_body_gate_at,
 format($body$
 BEGIN
     SELECT g.verdict, g.until, g.reason INTO verdict, until, reason
