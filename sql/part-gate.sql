@@ -33,8 +33,8 @@ SELECT coalesce('fields := to_jsonb(booking); BEGIN ' || string_agg(format(
         '%s := %s; ', CASE attname WHEN 'call_before' THEN 'deadline'
         ELSE 'not_before' END, CASE coalesce(nullif(t.typbasetype, 0), t.oid)
         WHEN 'timestamp'::regtype THEN format('(fields ->> %L)::timestamp '
-            'AT TIME ZONE coalesce(%I.followup_zone(fields ->> ''timezone''), '
-            '''UTC'')', attname, :'schema')
+            'AT TIME ZONE %I.followup_zone(coalesce(nullif(btrim(fields ->> '
+            '''timezone'', E'' \t\r\n''), ''''), ''UTC''))', attname, :'schema')
         ELSE format('(fields ->> %L)::timestamptz', attname) END), '')
         || 'EXCEPTION WHEN data_exception THEN END;', '') AS followup_overrides
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
