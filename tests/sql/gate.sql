@@ -87,6 +87,7 @@ SELECT is(concat_ws(' ', o.opens, o.closes), w, after) FROM (VALUES
 -- another pause has taken its place.
 DELETE FROM followup_pauses;
 DELETE FROM followup_backlog;
+TRUNCATE followup_past_pauses;
 UPDATE lead_bookings SET tenant_id = 1,
     scheduled_at = now() - interval '9 hours';
 INSERT INTO followup_pauses (scope, reason, paused_at)
