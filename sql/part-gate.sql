@@ -401,8 +401,8 @@ END
 $body$, :'schema') AS followup_body_gate
 \gset
 
--- followup_setting_written, of the trigger on followup_settings, refuses what is
--- no setting, and keeps the calling hours as they are looked at.
+-- followup_setting_written, of the trigger on followup_settings, refuses what
+-- is no setting, and keeps the calling hours as they are looked at.
 SELECT format($body$
 DECLARE
     problem text;
@@ -438,8 +438,8 @@ BEGIN
         ELSE
             IF TG_OP = 'INSERT' OR NEW.name <> OLD.name THEN
                 RAISE EXCEPTION 'there is no setting %%', NEW.name
-                    USING ERRCODE = 'invalid_parameter_value', HINT = 'settings '
-                    'are call_within, calling_hours, calling_zone and '
+                    USING ERRCODE = 'invalid_parameter_value',
+                    HINT = 'settings are call_within, calling_hours, calling_zone and '
                     'history_days';
             END IF;
         END CASE;
@@ -457,8 +457,8 @@ END
 $body$, :'schema') AS followup_body_setting,
 
 -- followup_pause_changed, of the trigger on followup_pauses, keeps what a pause
--- that is replaced, deleted or lifted for a tenant has held, since that does not
--- make a booking late.
+-- that is replaced, deleted or lifted for a tenant has held, since that does
+-- not make a booking late.
 format($body$
 DECLARE
     ended constant timestamptz := least(OLD.until, now());

@@ -1,6 +1,6 @@
 -- part-tables.sql: the tables of what went wrong, of attempts whose outcome is
--- not known, of what is left to delete, of what waits, of what is left alone and
--- of what is called although it is late.
+-- not known, of what is left to delete, of what waits, of what is left alone
+-- and of what is called although it is late.
 --
 -- This comes before the columns, whose lock would keep writers waiting while
 -- history is looked through.

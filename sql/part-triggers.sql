@@ -12,7 +12,8 @@ WHERE kind IN ('VIEW', 'TRIGGER')
 ORDER BY kind DESC
 \gexec
 SELECT format('ALTER TABLE %s ENABLE TRIGGER %I',
-    substr(identity, strpos(identity, ' ON ') + 4), split_part(identity, ' ', 1))
+    substr(identity, strpos(identity, ' ON ') + 4),
+    split_part(identity, ' ', 1))
 FROM :followup_defined JOIN :followup_found USING (kind, identity)
 WHERE kind = 'TRIGGER' AND NOT enabled
 \gexec

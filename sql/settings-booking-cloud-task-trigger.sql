@@ -1,5 +1,5 @@
--- settings-booking-cloud-task-trigger.sql: writes a setting, and shows settings.
--- Run it by `followup-trigger set` and `followup-trigger settings`.
+-- settings-booking-cloud-task-trigger.sql: writes a setting, and shows
+-- settings.  Run it by `followup-trigger set` and `followup-trigger settings`.
 --
 -- Variables: schema, table, name (empty: show all), value, write (on or off).
 
