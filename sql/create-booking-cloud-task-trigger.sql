@@ -28,11 +28,14 @@
 --   schedule_followup_cloud_task()  followup_booking_changed()
 --   followup_is_followup_type(text)  followup_due_at(booking)
 --   followup_is_deleted(booking)
---   followup_call_request(uuid)  followup_gate(booking)
+--   followup_call_request(uuid)  followup_gate(booking), and what it is made
+--   of: followup_gate_at  followup_allowed  followup_open  followup_week
+--   followup_zone(text)  followup_setting_written()  followup_pause_changed()
 --   followup_retry(uuid)  followup_retry_all(text, timestamptz, timestamptz)
 --   followup_failures  followup_dead_letters  followup_attempts
 --   followup_obsolete_tasks  followup_settings  followup_pauses
---   followup_backlog  followup_bookings_due_idx
+--   followup_past_pauses  followup_late  followup_backlog
+--   followup_bookings_due_idx
 --
 -- The triggers do nothing in a session with the setting followup.daemon = 'on',
 -- which the daemons' sessions have.  A transaction sends at most 100 hints.

@@ -28,9 +28,11 @@ SELECT to_regclass(format('%I.%I', :'schema', :'table'))::oid
 
 -- Triggers, index (also one whose build was interrupted: that has no COMMENT
 -- yet), functions: what depends on another goes first.
-SELECT format('DROP TRIGGER %I ON %I.%I', t.tgname, :'schema', :'table')
+SELECT format('DROP TRIGGER %I ON %s', t.tgname, t.tgrelid::regclass)
 FROM pg_trigger t
-WHERE t.tgrelid = :followup_table
+WHERE t.tgrelid IN (:followup_table,
+        to_regclass(format('%I.followup_settings', :'schema')),
+        to_regclass(format('%I.followup_pauses', :'schema')))
     AND obj_description(t.oid, 'pg_trigger') LIKE 'followup-scheduler %'
 \gexec
 SELECT format('DROP INDEX %s', i.indexrelid::regclass)
@@ -73,7 +75,7 @@ SELECT format('DROP TABLE %s', c.oid::regclass) FROM pg_class c
 WHERE c.relkind = 'r' AND c.relnamespace = :followup_schema
     AND c.relname IN ('followup_failures', 'followup_attempts',
         'followup_obsolete_tasks', 'followup_settings', 'followup_pauses',
-        'followup_backlog')
+        'followup_past_pauses', 'followup_late', 'followup_backlog')
     AND obj_description(c.oid, 'pg_class') LIKE 'followup-scheduler%'
 \gexec
 SELECT format('ALTER TABLE %I.%I DROP COLUMN %I', :'schema', :'table',

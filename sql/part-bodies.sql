@@ -93,51 +93,27 @@ $body$, :'followup_is_deleted') AS followup_body_is_deleted
 
 -- followup_due_at says when a booking is due.  A timestamptz says so itself; a
 -- timestamp is read in the row's zone, or in UTC if the table has no zones.
---
--- A zone is an offset, in which '+04:00' and 'UTC+4' mean east of Greenwich, or
--- a name of pg_timezone_names.  That view reads a whole directory, so names are
--- told by their shape, and AT TIME ZONE says whether there is such a zone.  It
--- also takes abbreviations that several countries share ('IST'), and POSIX
--- strings ('GST+4', '(UTC+04:00) Yerevan'), whose sign is the other way round
--- and which never fail.  A POSIX string has a digit, so that a name with a
--- slash and without digits is none; the other names are listed.
 \if :followup_zoned
 \set followup_language plpgsql
-SELECT $body$
+SELECT format($body$
 DECLARE
     due timestamp;
     zone text;
-    shift text[];
 BEGIN
     due := booking.scheduled_at;
-    zone := btrim(booking.timezone::text, E' \t\r\n') COLLATE "C";
+    zone := btrim(booking.timezone::text, E' \t\r\n');
     IF due IS NULL OR NOT isfinite(due) THEN
         RETURN NULL;
     END IF;
-    IF zone IS NULL OR zone = '' OR zone IN ('Z', 'z') THEN
+    IF zone IS NULL OR zone = '' THEN
         RETURN due AT TIME ZONE 'UTC';
     END IF;
-    shift := regexp_match(zone COLLATE "C",
-        '^(?:(?:UTC|GMT) ?)?([+-])(0?[0-9]|1[0-5])(?::?([0-5][0-9]))?$', 'i');
-    IF shift IS NOT NULL THEN
-        RETURN due AT TIME ZONE (shift[1] || shift[2] || ':'
-            || coalesce(shift[3], '00'))::interval;
-    END IF;
-    IF zone COLLATE "C" ~* ('^(?!right/)(?:[a-z_-]+(?:/[a-z_-]+)+|(?:posix/)?'
-        '(?:Etc/GMT(?:\+(?:[1-9]|1[0-2])|-(?:[1-9]|1[0-4]))|(?:Etc/)?GMT[+-]?0|'
-        'CET|CST6CDT|Cuba|EET|EST|EST5EDT|Egypt|Eire|Factory|GB|GB-Eire|GMT|'
-        'Greenwich|HST|Hongkong|Iceland|Iran|Israel|Jamaica|Japan|Kwajalein|'
-        'Libya|MET|MST|MST7MDT|NZ|NZ-CHAT|Navajo|PRC|PST8PDT|Poland|Portugal|'
-        'ROC|ROK|Singapore|Turkey|UCT|UTC|Universal|W-SU|WET|Zulu|localtime|'
-        'posixrules))$') THEN
-        RETURN due AT TIME ZONE zone;
-    END IF;
-    RETURN NULL;
+    RETURN due AT TIME ZONE %1$I.followup_zone(zone);
 EXCEPTION WHEN data_exception THEN
     -- There is no such zone, or no such time in it.
     RETURN NULL;
 END
-$body$ AS followup_body_due
+$body$, :'schema') AS followup_body_due
 \gset
 \elif :followup_local_time
 \set followup_language sql

@@ -52,6 +52,14 @@ SELECT format('CREATE CONSTRAINT TRIGGER trigger_schedule_followup_cloud_task '
         'AND OLD.task_status <> ''executed'' AND %3$s) '
         'EXECUTE FUNCTION %1$I.schedule_followup_cloud_task()',
         :'schema', :'table', :'followup_not_ours') AS followup_trigger_release,
+    format('CREATE TRIGGER trigger_followup_setting_written '
+        'BEFORE INSERT OR UPDATE ON %1$I.followup_settings FOR EACH ROW '
+        'EXECUTE FUNCTION %1$I.followup_setting_written()', :'schema')
+        AS followup_trigger_setting,
+    format('CREATE TRIGGER trigger_followup_pause_changed '
+        'AFTER UPDATE OR DELETE ON %1$I.followup_pauses FOR EACH ROW '
+        'EXECUTE FUNCTION %1$I.followup_pause_changed()', :'schema')
+        AS followup_trigger_pause,
     format('CREATE OR REPLACE VIEW %1$I.followup_dead_letters AS '
         'SELECT booking_id, tenant_id, stage, attempts, first_failed_at, '
         'last_failed_at, http_status, error, dead_at '
@@ -76,12 +84,22 @@ SELECT '(VALUES ' || string_agg(format('(%L, %L, %L)', kind,
 FROM (VALUES
     ('FUNCTION', '%1$I.followup_is_followup_type(text)',
         :'followup_body_type'),
+    ('FUNCTION', '%1$I.followup_zone(text)', :'followup_body_zone'),
     ('FUNCTION', '%1$I.followup_due_at(%1$I.%2$I)', :'followup_body_due'),
     ('FUNCTION', '%1$I.followup_is_deleted(%1$I.%2$I)',
         :'followup_body_is_deleted'),
     ('FUNCTION', '%1$I.followup_call_request(uuid)',
         :'followup_body_call_request'),
     ('FUNCTION', '%1$I.followup_gate(%1$I.%2$I)', :'followup_body_gate'),
+    ('FUNCTION', '%1$I.followup_gate_at(%1$I.%2$I,timestamp with time zone)',
+        :'followup_body_gate_at'),
+    ('FUNCTION', '%1$I.followup_allowed(text,int4multirange,text,'
+        'timestamp with time zone)', :'followup_body_allowed'),
+    ('FUNCTION', '%1$I.followup_open(int4multirange,text,'
+        'timestamp with time zone)', :'followup_body_open'),
+    ('FUNCTION', '%1$I.followup_week(text)', :'followup_body_week'),
+    ('FUNCTION', '%1$I.followup_setting_written()', :'followup_body_setting'),
+    ('FUNCTION', '%1$I.followup_pause_changed()', :'followup_body_pause'),
     ('FUNCTION', '%1$I.followup_retry(uuid)', :'followup_body_retry'),
     ('FUNCTION', '%1$I.followup_retry_all(text,timestamp with time zone,'
         'timestamp with time zone)', :'followup_body_retry_all'),
@@ -98,6 +116,10 @@ FROM (VALUES
         :'followup_trigger_deleted'),
     ('TRIGGER', 'trigger_followup_cloud_task_release ON %1$I.%2$I',
         :'followup_trigger_release'),
+    ('TRIGGER', 'trigger_followup_setting_written ON %1$I.followup_settings',
+        :'followup_trigger_setting'),
+    ('TRIGGER', 'trigger_followup_pause_changed ON %1$I.followup_pauses',
+        :'followup_trigger_pause'),
     ('VIEW', '%1$I.followup_dead_letters', :'followup_view'),
     ('INDEX', '%1$I.followup_bookings_due_idx', :'followup_index')
     ) AS d (kind, identity, source)
@@ -117,11 +139,13 @@ FROM (
     FROM pg_proc p WHERE p.prokind IN ('f', 'p')
         AND p.pronamespace = to_regnamespace(%1$L)
     UNION ALL
-    SELECT 'TRIGGER', format('%%I ON %%s', t.tgname, %2$L), NULL,
+    SELECT 'TRIGGER', format('%%I ON %%s', t.tgname, t.tgrelid::regclass), NULL,
         md5(pg_get_triggerdef(t.oid)), obj_description(t.oid, 'pg_trigger'),
         t.tgenabled IN ('O', 'A')
     FROM pg_trigger t
-    WHERE t.tgrelid = to_regclass(%2$L) AND NOT t.tgisinternal
+    WHERE NOT t.tgisinternal AND t.tgrelid IN (to_regclass(%2$L),
+        to_regclass(%1$L || '.followup_settings'),
+        to_regclass(%1$L || '.followup_pauses'))
     UNION ALL
     SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'INDEX' END,
         format('%%s.%%I', %1$L, c.relname), NULL, CASE c.relkind WHEN 'v'

@@ -5,6 +5,9 @@
 CREATE OR REPLACE FUNCTION
     :"schema".followup_is_followup_type(booking_type text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE AS :'followup_body_type';
+CREATE OR REPLACE FUNCTION :"schema".followup_zone(zone text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_zone';
 \if :followup_zoned
 CREATE OR REPLACE FUNCTION
     :"schema".followup_due_at(booking :"schema".:"table") RETURNS timestamptz
@@ -19,6 +22,7 @@ CREATE OR REPLACE FUNCTION
     :"schema".followup_is_deleted(booking :"schema".:"table") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE AS :'followup_body_is_deleted';
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
+    :"schema".followup_zone(text),
     :"schema".followup_is_deleted(:"schema".:"table") TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION
@@ -40,6 +44,34 @@ REVOKE ALL ON FUNCTION :"schema".schedule_followup_cloud_task(),
     :"schema".followup_booking_changed(), :"schema".followup_retry(uuid),
     :"schema".followup_retry_all(text, timestamptz, timestamptz) FROM PUBLIC;
 
+-- What followup_gate is made of.
+CREATE OR REPLACE FUNCTION :"schema".followup_week(hours text)
+    RETURNS int4multirange LANGUAGE plpgsql IMMUTABLE
+    SET search_path = pg_catalog, pg_temp AS :'followup_body_week';
+CREATE OR REPLACE FUNCTION :"schema".followup_open(week int4multirange,
+    zone text, after timestamptz, OUT opens timestamptz, OUT closes timestamptz)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_open';
+CREATE OR REPLACE FUNCTION :"schema".followup_allowed(tenant text,
+    week int4multirange, zone text, after timestamptz, OUT begins timestamptz,
+    OUT ends timestamptz, OUT held text, OUT paused boolean,
+    OUT closed boolean)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_allowed';
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_gate_at(booking :"schema".:"table", at timestamptz,
+    OUT verdict text, OUT until timestamptz, OUT reason text)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_gate_at';
+CREATE OR REPLACE FUNCTION :"schema".followup_setting_written()
+    RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS :'followup_body_setting';
+CREATE OR REPLACE FUNCTION :"schema".followup_pause_changed()
+    RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS :'followup_body_pause';
+REVOKE ALL ON FUNCTION :"schema".followup_setting_written(),
+    :"schema".followup_pause_changed() FROM PUBLIC;
+
 -- A followup_call_request or followup_gate that is not what we installed is
 -- the deployment's own: it stays.
 SELECT coalesce(bool_and(identity NOT LIKE '%.followup\_call\_request(%'), true)
@@ -60,6 +92,5 @@ REVOKE ALL ON FUNCTION :"schema".followup_call_request(uuid) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION
     :"schema".followup_gate(booking :"schema".:"table", OUT verdict text,
     OUT until timestamptz, OUT reason text)
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-    AS :'followup_body_gate';
+    LANGUAGE plpgsql STABLE AS :'followup_body_gate';
 \endif

@@ -5,12 +5,18 @@
 -- Whoever has had the rights of a daemon, from an earlier version or before an
 -- uninstall, gets those to what has come since.
 SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
-        '%I.followup_attempts TO %s', :'schema', a.grantee::regrole),
+        '%1$I.followup_attempts, %1$I.followup_late TO %2$s', :'schema',
+        a.grantee::regrole),
     format('GRANT SELECT ON %1$I.followup_dead_letters, '
-        '%1$I.followup_pauses, %1$I.followup_backlog TO %2$s', :'schema',
+        '%1$I.followup_pauses, %1$I.followup_past_pauses, '
+        '%1$I.followup_settings, %1$I.followup_backlog TO %2$s', :'schema',
         a.grantee::regrole),
     format('GRANT EXECUTE ON FUNCTION %1$I.followup_due_at(%1$I.%2$I), '
-        '%1$I.followup_gate(%1$I.%2$I), %1$I.followup_call_request(uuid), '
+        '%1$I.followup_gate(%1$I.%2$I), '
+        '%1$I.followup_gate_at(%1$I.%2$I, timestamptz), '
+        '%1$I.followup_allowed(text, int4multirange, text, timestamptz), '
+        '%1$I.followup_open(int4multirange, text, timestamptz), '
+        '%1$I.followup_week(text), %1$I.followup_call_request(uuid), '
         '%1$I.followup_retry(uuid), '
         '%1$I.followup_retry_all(text, timestamptz, timestamptz) TO %3$s',
         :'schema', :'table', a.grantee::regrole)
@@ -60,13 +66,18 @@ GRANT SELECT, UPDATE (task_name, task_scheduled_at, task_status, executed_at,
     execution_attempts, last_execution_error, idempotency_key)
     ON :"schema".:"table" TO :"grant_to";
 GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_failures,
-    :"schema".followup_attempts, :"schema".followup_obsolete_tasks
-    TO :"grant_to";
+    :"schema".followup_attempts, :"schema".followup_obsolete_tasks,
+    :"schema".followup_late TO :"grant_to";
 GRANT SELECT ON :"schema".followup_dead_letters, :"schema".followup_pauses,
+    :"schema".followup_past_pauses, :"schema".followup_settings,
     :"schema".followup_backlog TO :"grant_to";
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_due_at(:"schema".:"table"),
     :"schema".followup_gate(:"schema".:"table"),
+    :"schema".followup_gate_at(:"schema".:"table", timestamptz),
+    :"schema".followup_allowed(text, int4multirange, text, timestamptz),
+    :"schema".followup_open(int4multirange, text, timestamptz),
+    :"schema".followup_week(text),
     :"schema".followup_call_request(uuid), :"schema".followup_retry(uuid),
     :"schema".followup_retry_all(text, timestamptz, timestamptz)
     TO :"grant_to";

@@ -1,6 +1,6 @@
 -- part-tables.sql: the tables of what went wrong, of attempts whose outcome is
--- not known, of what is left to delete, of what waits and of what is left
--- alone.
+-- not known, of what is left to delete, of what waits, of what is left alone
+-- and of what is called although it is late.
 --
 -- This comes before the columns, whose lock would keep writers waiting while
 -- history is looked through.
@@ -119,6 +119,40 @@ WHERE :"schema".followup_is_followup_type(b.booking_type::text)
         OR (x.due IS NULL AND b.scheduled_at < now() AT TIME ZONE 'UTC'));
 \endif
 INSERT INTO :"schema".followup_settings VALUES ('installed_at', now()::text);
+\endif
+
+-- What an earlier version did not have.
+SELECT format('ALTER TABLE %I.followup_settings ADD COLUMN week int4multirange',
+    :'schema')
+WHERE NOT EXISTS (SELECT FROM pg_attribute a
+    WHERE a.attrelid = to_regclass(format('%I.followup_settings', :'schema'))
+        AND a.attname = 'week' AND NOT a.attisdropped)
+\gexec
+SELECT to_regclass(format('%I.followup_past_pauses', :'schema')) IS NULL
+        AS followup_make_past,
+    to_regclass(format('%I.followup_late', :'schema')) IS NULL
+        AS followup_make_late
+\gset
+\if :followup_make_past
+CREATE TABLE :"schema".followup_past_pauses (
+    scope text NOT NULL,
+    reason text NOT NULL,
+    paused_at timestamptz NOT NULL,
+    until timestamptz NOT NULL,
+    except_tenants text[] NOT NULL DEFAULT '{}');
+COMMENT ON TABLE :"schema".followup_past_pauses IS 'followup-scheduler: what '
+    'pauses have held that are not in followup_pauses any more, because that '
+    'does not make a booking late';
+\endif
+\if :followup_make_late
+CREATE TABLE :"schema".followup_late (
+    booking_id uuid PRIMARY KEY,
+    due_at timestamptz,
+    asked_by text NOT NULL,
+    asked_at timestamptz NOT NULL DEFAULT now());
+COMMENT ON TABLE :"schema".followup_late IS 'followup-scheduler: bookings that '
+    'a person wants to have called however late it is, as long as they are due '
+    'at due_at';
 \endif
 
 -- In the transaction that makes the triggers, so that nobody is rung before.

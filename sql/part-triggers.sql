@@ -11,7 +11,8 @@ WHERE kind IN ('VIEW', 'TRIGGER')
         (md5(defined.source), found.text)
 ORDER BY kind DESC
 \gexec
-SELECT format('ALTER TABLE %I.%I ENABLE TRIGGER %I', :'schema', :'table',
+SELECT format('ALTER TABLE %s ENABLE TRIGGER %I',
+    substr(identity, strpos(identity, ' ON ') + 4),
     split_part(identity, ' ', 1))
 FROM :followup_defined JOIN :followup_found USING (kind, identity)
 WHERE kind = 'TRIGGER' AND NOT enabled
@@ -19,7 +20,11 @@ WHERE kind = 'TRIGGER' AND NOT enabled
 REVOKE ALL ON :"schema".followup_failures, :"schema".followup_attempts,
     :"schema".followup_obsolete_tasks, :"schema".followup_dead_letters,
     :"schema".followup_settings, :"schema".followup_pauses,
-    :"schema".followup_backlog FROM PUBLIC;
+    :"schema".followup_backlog, :"schema".followup_past_pauses,
+    :"schema".followup_late FROM PUBLIC;
+
+-- Settings that were written while nothing looked at them.
+UPDATE :"schema".followup_settings SET value = value;
 
 SELECT format('COMMENT ON %s %s IS %L', kind, identity, format(
     'followup-scheduler %s %s', md5(defined.source), found.text))

@@ -14,11 +14,10 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir part-tenant.sql
 \ir part-pauses.sql
 
--- Of a booking that waits in a pause it counts how late it is once the pause
--- ends, as if that were now.
 WITH booking AS MATERIALIZED (
     SELECT b.id, b.booking_type, b.task_status, x.due, g.verdict, g.reason,
-        g.until, r.tenant, CASE
+        coalesce(g.until, greatest(x.due, now())) AS called_at,
+        g.verdict = 'wait' AND g.until IS NULL AS open_end, r.tenant, CASE
         WHEN b.task_status::text NOT IN ('pending', 'scheduled')
             OR b.task_status IS NULL THEN 'its task_status is none of ours: '
             'set it to pending to have it called'
@@ -45,18 +44,21 @@ WITH booking AS MATERIALIZED (
         AND :'tenant' IN ('', r.tenant)
 )
 SELECT line FROM (
-    SELECT 1 AS part, due AS place, format('call %s: %s (tenant %s, %s, %s)%s',
-        CASE WHEN due > now() THEN 'at ' || date_trunc('second', due)
-            ELSE 'at once, due since ' || date_trunc('second', due) END,
-        id, tenant, booking_type, task_status,
-        CASE WHEN verdict = 'wait' THEN format('; waits: %s%s', reason,
-            ', until ' || until) END) AS line
+    SELECT 1 AS part, called_at AS place, format('call %s%s: %s (tenant %s, '
+        '%s, %s)%s', CASE WHEN called_at > now()
+            THEN 'at ' || date_trunc('second', called_at) ELSE 'at once' END,
+        CASE WHEN due < called_at THEN ', due since '
+            || date_trunc('second', due) END,
+        id, tenant, booking_type, task_status, CASE WHEN verdict = 'wait'
+            THEN '; waits: ' || reason || CASE WHEN open_end
+            THEN ', until resumed' ELSE '' END END) AS line
     FROM booking WHERE why_not IS NULL
     UNION ALL
     SELECT 2, NULL, format('would be called: %s; of them overdue: %s; within '
         'an hour: %s; waiting now: %s', count(*),
         count(*) FILTER (WHERE due <= now()), count(*) FILTER (
-            WHERE due > now() AND due <= now() + interval '1 hour'),
+            WHERE called_at > now()
+            AND called_at <= now() + interval '1 hour'),
         count(*) FILTER (WHERE verdict = 'wait'))
     FROM booking WHERE why_not IS NULL
     UNION ALL

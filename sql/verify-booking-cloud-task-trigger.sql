@@ -104,12 +104,22 @@ WITH needed (tab, col, kind, len) AS (VALUES
         'timestamp with time zone', 0),
     ('followup_settings', 'name', 'text', 0),
     ('followup_settings', 'value', 'text', 0),
+    ('followup_settings', 'week', 'int4multirange', 0),
     ('followup_pauses', 'scope', 'text', 0),
     ('followup_pauses', 'reason', 'text', 0),
     ('followup_pauses', 'paused_by', 'text', 0),
     ('followup_pauses', 'paused_at', 'timestamp with time zone', 0),
     ('followup_pauses', 'until', 'timestamp with time zone', 0),
     ('followup_pauses', 'except_tenants', 'text[]', 0),
+    ('followup_past_pauses', 'scope', 'text', 0),
+    ('followup_past_pauses', 'reason', 'text', 0),
+    ('followup_past_pauses', 'paused_at', 'timestamp with time zone', 0),
+    ('followup_past_pauses', 'until', 'timestamp with time zone', 0),
+    ('followup_past_pauses', 'except_tenants', 'text[]', 0),
+    ('followup_late', 'booking_id', 'uuid', 0),
+    ('followup_late', 'due_at', 'timestamp with time zone', 0),
+    ('followup_late', 'asked_by', 'text', 0),
+    ('followup_late', 'asked_at', 'timestamp with time zone', 0),
     ('followup_backlog', 'booking_id', 'uuid', 0),
     ('followup_backlog', 'due_at', 'timestamp with time zone', 0)
 ), found AS (
@@ -149,6 +159,7 @@ FROM (VALUES ('followup_failures', '(booking_id, stage)'),
     ('followup_attempts', '(booking_id)'),
     ('followup_obsolete_tasks', '(task_name)'),
     ('followup_settings', '(name)'), ('followup_pauses', '(scope)'),
+    ('followup_late', '(booking_id)'),
     ('followup_backlog', '(booking_id)')) AS k (tab, key);
 
 -- The shape by which followup_due_at reads scheduled_at.
@@ -170,7 +181,8 @@ SELECT CASE WHEN has_table_privilege('public', rel,
     ELSE format('ok privacy of %s', rel::regclass) END
 FROM (VALUES ('followup_failures'), ('followup_attempts'),
     ('followup_obsolete_tasks'), ('followup_dead_letters'),
-    ('followup_settings'), ('followup_pauses'), ('followup_backlog'))
+    ('followup_settings'), ('followup_pauses'), ('followup_past_pauses'),
+    ('followup_late'), ('followup_backlog'))
     AS t (name),
     LATERAL (SELECT to_regclass(format('%I.%I', :'schema', name))::oid AS rel)
     AS r
@@ -210,7 +222,10 @@ WITH object AS (
         ('followup_obsolete_tasks', 'INSERT'),
         ('followup_obsolete_tasks', 'UPDATE'),
         ('followup_obsolete_tasks', 'DELETE'),
-        ('followup_pauses', 'SELECT'), ('followup_backlog', 'SELECT'))
+        ('followup_late', 'SELECT'), ('followup_late', 'INSERT'),
+        ('followup_late', 'UPDATE'), ('followup_late', 'DELETE'),
+        ('followup_pauses', 'SELECT'), ('followup_past_pauses', 'SELECT'),
+        ('followup_settings', 'SELECT'), ('followup_backlog', 'SELECT'))
         AS p (rel, privilege)
     JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', :'schema', p.rel))
     UNION ALL

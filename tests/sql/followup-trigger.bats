@@ -373,7 +373,8 @@ has() {
 	printf 'CREATE SCHEMA :"s"; CREATE TABLE :"s"."Book ings" (id uuid PRIMARY KEY,
 	    tenant_id text, booking_type text, scheduled_at timestamptz);' | q -v s="$odd"
 	for verb in install verify disable enable status preview \
-	    'pause --reason x' 'resume --tenant=x' uninstall install \
+	    'pause --reason x' 'resume --tenant=x' settings 'set call_within 5h' \
+	    uninstall install \
 	    'uninstall --purge --yes'; do
 		# shellcheck disable=SC2086 # several words are meant
 		"$trigger" $verb --schema "$odd" --table='Book ings'
@@ -415,7 +416,8 @@ has() {
 	run q -c "SELECT count(*) FROM pg_proc
 	    WHERE pronamespace = 'lad_dev'::regnamespace"
 	[ "$output" = 0 ]
-	for verb in status preview resume 'pause --reason=x' disable enable; do
+	for verb in status preview resume 'pause --reason=x' settings \
+	    'set call_within 4h' disable enable; do
 		# shellcheck disable=SC2086 # several words are meant
 		run "$trigger" $verb
 		[ "$status" -eq 1 ]
@@ -607,6 +609,57 @@ some_bookings() {
 	run "$trigger" pause --reason x --tenant nonsense
 	[ "$status" -eq 1 ]
 	[[ $output == *'invalid input syntax for type uuid: "nonsense"'* ]]
+}
+
+@test "settings are checked, and are in force at once" {
+	"$trigger" install --grant-to test_daemon
+	run "$trigger" settings
+	[ "$output" = 'call_within 4h (default)
+calling_hours none (default)
+calling_zone UTC (default)
+history_days 90 (default)' ]
+	some_bookings a
+	q -c "UPDATE lad_dev.lead_bookings
+	    SET scheduled_at = '2100-01-03 12:00'	-- a Sunday
+	    WHERE id::text LIKE '%1a'"
+	PGTZ=UTC run "$trigger" preview
+	has '^call at 2100-01-03 12:00:00\+00: 0.*01a \(tenant 1'
+	run "$trigger" set calling_hours 'mon-fri 09:00-20:00; sat 10:00-16:00'
+	[ "$output" = 'calling_hours mon-fri 09:00-20:00; sat 10:00-16:00' ]
+	"$trigger" set calling_zone Europe/Berlin
+	PGTZ=UTC run "$trigger" preview
+	has '^call at 2100-01-04 08:00:00\+00, due since 2100-01-03 12:.*01a .*; waits: outside of calling hours$'
+	"$trigger" verify --grant-to test_daemon
+
+	# Nothing that is wrong is written, by whatever way.
+	before=$("$trigger" set)
+	for wrong in 'call_within 4' 'call_within soon' 'call_within 0h' \
+	    'calling_zone Mars/Olympus' 'calling_zone IST' 'history_days 0' \
+	    'calling_hours 9-17' 'call_witin 4h' 'call_witin'; do
+		# shellcheck disable=SC2086 # several words are meant
+		run "$trigger" set $wrong
+		[ "$status" -eq 1 ] || { echo "$wrong"; return 1; }
+	done
+	run q -c "UPDATE lad_dev.followup_settings SET value = 'mon 25:00-26:00'
+	    WHERE name = 'calling_hours'"
+	[[ $output == *'are not days and hours'* ]]
+	[ "$("$trigger" set)" = "$before" ]
+	run "$trigger" set calling_hours ''
+	[ "$output" = 'calling_hours none' ]
+
+	# What an uninstalled system has taken is found by the next install.
+	"$trigger" uninstall
+	q -c "UPDATE lad_dev.followup_settings SET value = 'mon 08:00-07:00'
+	    WHERE name = 'calling_hours'"
+	"$trigger" install
+	[ "$(q -c "SELECT week FROM lad_dev.followup_settings
+	    WHERE name = 'calling_hours'")" = '{[480,1860)}' ]
+	"$trigger" uninstall
+	q -c "UPDATE lad_dev.followup_settings SET value = 'mon'
+	    WHERE name = 'calling_hours'"
+	run "$trigger" install
+	[ "$status" -eq 1 ]
+	[[ $output == *'calling hours "mon" are not days and hours'* ]]
 }
 
 # The schema as pg_dump has it.

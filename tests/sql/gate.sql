@@ -1,11 +1,12 @@
--- followup_gate: which pause holds which booking, and until when.
+-- followup_gate: which pause holds which booking, and until when; hours and the
+-- clock on the wall; what a pause that is over has held.
 
 \set schema test_gate
 \ir lib/app.psql
 SET search_path = test_gate, public;
 SET TimeZone = 'UTC';
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT plan(19);
+SELECT plan(35);
 
 -- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
 -- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
@@ -63,6 +64,43 @@ SELECT throws_ok(format('INSERT INTO followup_pauses (scope, reason, until, '
     'except_tenants) VALUES %s', v), '23514', NULL, v) FROM unnest(ARRAY[
     $$('everything', 'a', NULL, '{}')$$, $$('tenant:', 'a', NULL, '{}')$$,
     $$('all', ' ', NULL, '{}')$$, $$('tenant:1', 'a', NULL, '{2}')$$]) AS v;
+
+-- Hours in words, as minutes of the week.
+SELECT is(followup_week(h), w::int4multirange, h) FROM (VALUES
+    ('mon 09:00-20:00', '{[540,1200)}'), ('', '{}'),
+    (' Sat , TUE-wed 9:00 - 24:00;', '{[1980,2880),[3420,4320),[7740,8640)}'),
+    ('sun 22:00-02:00', '{[0,120),[9960,10080)}'),
+    ('sun-mon 10:00-11:00', '{[600,660),[9240,9300)}')) AS t (h, w);
+SELECT throws_ok(format('SELECT followup_week(%L)', h), '22023', NULL, h)
+FROM unnest(ARRAY['mon', '9-17', 'mon 9:00-9:00', 'day 9:00-10:00',
+    'mon-tue-wed 9:00-10:00', 'mon 24:00-25:00']) AS h;
+
+-- The clock goes from 02:00 to 03:00, and from 03:00 back to 02:00.
+SELECT is(concat_ws(' ', o.opens, o.closes), w, after) FROM (VALUES
+    ('2030-03-31 00:00+01', '2030-03-31 01:00:00+00 2030-03-31 02:00:00+00'),
+    ('2030-10-27 00:00+02', '2030-10-27 00:30:00+00 2030-10-27 01:00:00+00'),
+    ('2030-10-27 03:00+02', '2030-10-27 01:30:00+00 2030-10-27 03:00:00+00'))
+    AS t (after, w), followup_open(followup_week('sun 02:30-04:00'),
+    'Europe/Berlin', after::timestamptz) AS o;
+
+-- What a pause has held is not late when it is lifted for one tenant, or when
+-- another pause has taken its place.
+DELETE FROM followup_pauses;
+DELETE FROM followup_backlog;
+TRUNCATE followup_past_pauses;
+UPDATE lead_bookings SET tenant_id = 1,
+    scheduled_at = now() - interval '9 hours';
+INSERT INTO followup_pauses (scope, reason, paused_at)
+VALUES ('all', 'a', now() - interval '10 hours');
+UPDATE followup_pauses SET except_tenants = '{1}';
+SELECT is(string_agg(g.verdict, ' '), 'call call', 'lifted for one tenant')
+FROM lead_bookings b, followup_gate(b) g;
+TRUNCATE followup_past_pauses;
+UPDATE followup_pauses SET except_tenants = '{}', until = now();
+UPDATE followup_pauses SET paused_at = now(), until = NULL;
+UPDATE followup_pauses SET until = now();
+SELECT is(string_agg(g.verdict, ' '), 'call call', 'paused once more')
+FROM lead_bookings b, followup_gate(b) g;
 
 SELECT * FROM finish();
 DROP SCHEMA test_gate CASCADE;

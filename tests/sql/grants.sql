@@ -20,7 +20,7 @@ INSERT INTO leads VALUES ('00000000-0000-4000-8000-00000000000a', 'Ada', NULL,
 INSERT INTO lead_bookings (id, lead_id)
 VALUES ('00000000-0000-4000-8000-00000000000b',
     '00000000-0000-4000-8000-00000000000a');
-SELECT plan(49);
+SELECT plan(52);
 
 -- 'done' or the SQLSTATE of ${statement} run by ${role}.
 CREATE FUNCTION pg_temp.as_role(role name, statement text) RETURNS text
@@ -51,6 +51,9 @@ FROM unnest(ARRAY[
     'UPDATE lead_bookings SET task_status = ''cancelled''',
     'UPDATE lead_bookings SET task_status = ''pending''',
     'SELECT followup_call_request(id) FROM lead_bookings',
+    'SELECT g.verdict FROM lead_bookings b, followup_gate(b) g',
+    'INSERT INTO followup_late VALUES (gen_random_uuid(), now(), ''me'')',
+    'DELETE FROM followup_late',
     'SELECT followup_retry(id) FROM lead_bookings',
     'SELECT followup_retry_all()',
     'SELECT * FROM followup_dead_letters',
@@ -101,10 +104,11 @@ SELECT is(pg_temp.as_role('test_grants_other',
 SELECT is((SELECT array_agg(proname ORDER BY proname) FROM pg_proc
     WHERE pronamespace = 'test_grants'::regnamespace AND prosecdef
         AND 'search_path=pg_catalog, pg_temp' = ANY (proconfig)),
-    ARRAY['followup_call_request']::name[], 'what is SECURITY DEFINER has a '
+    ARRAY['followup_call_request', 'followup_pause_changed',
+    'followup_setting_written']::name[], 'what is SECURITY DEFINER has a '
     'safe search_path, but for the triggers, which need none');
 SELECT is((SELECT count(*) FROM pg_proc
-    WHERE pronamespace = 'test_grants'::regnamespace AND prosecdef), 3::bigint,
+    WHERE pronamespace = 'test_grants'::regnamespace AND prosecdef), 5::bigint,
     'but schedule_followup_cloud_task, which qualifies every name');
 
 -- Uninstall takes back what was given, and not what was there before.
