@@ -124,15 +124,19 @@ promote() {
 }
 
 # A commit with a NOTIFY hangs in another database: a standby that there is not
-# should have confirmed it.  Others ask for no confirmation.
+# should have confirmed it.  Others ask for no confirmation, but for programs
+# that connect meanwhile; an ALTER TABLE would wait for those, and all would
+# wait for it, so it has to wait here.
 hang() {
+	exec 9>"$work/altering"
+	flock 9
 	psql -XAtq -v ON_ERROR_STOP=1 \
 	    -c 'ALTER SYSTEM SET synchronous_commit = local' &&
 	    sync_to nobody || return 1
 	for _ in 1 2 3 4 5; do
 		psql -XAtq -d postgres -c 'SET synchronous_commit = on' \
 		    -c BEGIN -c "SELECT pg_logical_emit_message(true, '', '')" \
-		    -c 'NOTIFY elsewhere' -c COMMIT >/dev/null 2>&1 &
+		    -c 'NOTIFY elsewhere' -c COMMIT >/dev/null 2>&1 9>&- &
 		holder=$!
 		! wait_for 2 hangs || break
 	done
@@ -161,18 +165,24 @@ let_go() {
 	psql -XAtq -v ON_ERROR_STOP=1 \
 	    -c 'ALTER SYSTEM RESET synchronous_commit' \
 	    -c 'ALTER SYSTEM RESET synchronous_standby_names' \
-	    -c 'SELECT pg_reload_conf()' >/dev/null && wait "$holder"
+	    -c 'SELECT pg_reload_conf()' >/dev/null && wait "$holder" &&
+	    exec 9>&-
 }
+
+# Run a command while no commit is made to hang.
+altering() { flock "$work/altering" "$@"; }
 
 # The application is brought up to date: a column more, and one of another type.
 add_column() {
-	psql -XAtq -v ON_ERROR_STOP=1 -c "ALTER TABLE lad_dev.lead_bookings
+	altering psql -XAtq -v ON_ERROR_STOP=1 -c "ALTER TABLE
+	    lad_dev.lead_bookings
 	    ADD COLUMN IF NOT EXISTS chaos text NOT NULL DEFAULT 'none',
 	    ALTER COLUMN notes TYPE varchar(500)"
 }
 
 drop_column() {
-	psql -XAtq -v ON_ERROR_STOP=1 -c "ALTER TABLE lad_dev.lead_bookings
+	altering psql -XAtq -v ON_ERROR_STOP=1 -c "ALTER TABLE
+	    lad_dev.lead_bookings
 	    DROP COLUMN IF EXISTS chaos, ALTER COLUMN notes TYPE text"
 }
 
@@ -189,8 +199,8 @@ alter() {
 	5) column=timezone type='varchar(64)' ;;
 	esac
 	[ "$column" != scheduled_at ] || utc="scheduled_at AT TIME ZONE 'UTC'"
-	"$root/sql/followup-trigger" alter --column "$column" --type "$type" \
-	    ${utc:+--using "$utc"}
+	altering "$root/sql/followup-trigger" alter --column "$column" \
+	    --type "$type" ${utc:+--using "$utc"}
 }
 
 # Many bookings in one transaction, a part of which is taken back.
