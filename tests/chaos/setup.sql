@@ -33,6 +33,12 @@ CREATE TABLE chaos.done (
 	too_late boolean NOT NULL
 );
 
+-- Rows as somebody read them, to be saved some time later.
+CREATE TABLE chaos.copies (
+	booking uuid NOT NULL,
+	fields jsonb NOT NULL
+);
+
 -- Do step n of the plan, once, however often this is tried: the step and the
 -- note that it is done are one transaction.
 CREATE FUNCTION chaos.apply(n int) RETURNS int LANGUAGE plpgsql AS $$
@@ -50,6 +56,10 @@ BEGIN
 		VALUES (step.booking, step.tenant, step.lead, step.type,
 		    'chaos', step.due, 'UTC');
 	WHEN 'move' THEN
+		-- Somebody else has read it, and is going to save it.
+		INSERT INTO chaos.copies
+		SELECT id, to_jsonb(b) FROM lad_dev.lead_bookings b
+		WHERE id = step.booking AND n % 4 = 0;
 		UPDATE lad_dev.lead_bookings SET scheduled_at = step.due
 		WHERE id = step.booking AND scheduled_at > clock_timestamp()
 			AND task_status <> 'executed';
@@ -112,12 +122,6 @@ CREATE FUNCTION chaos.postpone() RETURNS void LANGUAGE sql AS $$
 	UPDATE chaos.changes c SET due = m.scheduled_at FROM moved m
 	WHERE c.booking = m.id
 $$;
-
--- Rows as somebody read them, to be saved some time later.
-CREATE TABLE chaos.copies (
-	booking uuid NOT NULL,
-	fields jsonb NOT NULL
-);
 
 -- Read up to n bookings, most of them still to be called.
 CREATE FUNCTION chaos.copy(n int) RETURNS void LANGUAGE sql AS $$
