@@ -1,8 +1,9 @@
 # shellcheck shell=sh
 #
 # Part of tests/chaos/run: the faults.  Each program has a lane, a process that
-# injects its faults one after the other and leaves it running; the lanes run
-# side by side.  Counts on ${dir}, ${work}, ${stack} and wait_for of the driver.
+# injects its faults one after the other and leaves it running; what the
+# application does has a lane, too.  The lanes run side by side.  Counts on
+# ${dir}, ${work}, ${root}, ${stack} and wait_for of the driver.
 
 # Print the processes of program $1, the main one first.  PostgreSQL's children
 # lead groups of their own.

@@ -131,8 +131,8 @@ CREATE FUNCTION chaos.copy(n int) RETURNS void LANGUAGE sql AS $$
 	LIMIT n
 $$;
 
--- Save up to n of the copies, as an ORM does that writes every column.  Like
--- the writers this moves nobody who is due: a call may have begun.
+-- Save copies of up to n bookings, as an ORM does that writes every column.
+-- Like the writers this moves nobody who is due: a call may have begun.
 CREATE FUNCTION chaos.save(n int) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	copy record;
@@ -146,7 +146,10 @@ BEGIN
 	SELECT string_agg(quote_ident(attname), ', ') INTO columns
 	FROM pg_attribute WHERE attrelid = 'lad_dev.lead_bookings'::regclass
 		AND attnum > 0 AND NOT attisdropped;
-	FOR copy IN SELECT * FROM chaos.copies ORDER BY random() LIMIT n LOOP
+	FOR copy IN SELECT * FROM (SELECT DISTINCT ON (booking) *
+		FROM chaos.copies ORDER BY booking, random()) AS c
+		ORDER BY random() LIMIT n
+	LOOP
 		SELECT * INTO old FROM lad_dev.lead_bookings
 		WHERE id = copy.booking FOR UPDATE;
 		CONTINUE WHEN NOT FOUND;
