@@ -3,7 +3,7 @@
 # Part of tests/chaos/run: the faults.  Each program has a lane, a process that
 # injects its faults one after the other and leaves it running; what the
 # application does has a lane, too.  The lanes run side by side.  Counts on
-# ${dir}, ${work}, ${root}, ${stack} and wait_for of the driver.
+# ${dir}, ${work}, ${root}, ${stack}, wait_for and sql of the driver.
 
 # Print the processes of program $1, the main one first.  PostgreSQL's children
 # lead groups of their own.
@@ -96,13 +96,12 @@ swap_servers() (
 
 # Whose word every commit awaits that asks for synchronous_commit.
 sync_to() {
-	psql -XAtq -v ON_ERROR_STOP=1 \
-	    -c "ALTER SYSTEM SET synchronous_standby_names = $1" \
+	sql -c "ALTER SYSTEM SET synchronous_standby_names = $1" \
 	    -c 'SELECT pg_reload_conf()' >/dev/null
 }
 
 is_sync() {
-	[ "$(psql -XAtq -c 'SELECT sync_state FROM pg_stat_replication')" = sync ]
+	[ "$(sql -c 'SELECT sync_state FROM pg_stat_replication')" = sync ]
 }
 
 # The primary dies, with all that serve its sessions.
@@ -120,7 +119,7 @@ has_ended() { ! ps -o stat= -p "$1" | grep -qv '^Z'; }
 promote() {
 	# shellcheck disable=SC1091 # what tests/stack wrote
 	. "$dir/run/stack.env"
-	[ "$(PGTARGETSESSIONATTRS=any psql -XAtq -h 127.0.0.1 -p "$pg_port" \
+	[ "$(PGTARGETSESSIONATTRS=any sql -h 127.0.0.1 -p "$pg_port" \
 	    -c 'SELECT pg_promote()')" = t ]
 }
 
@@ -131,11 +130,10 @@ promote() {
 hang() {
 	exec 9>"$work/altering"
 	flock 9
-	psql -XAtq -v ON_ERROR_STOP=1 \
-	    -c 'ALTER SYSTEM SET synchronous_commit = local' &&
+	sql -c 'ALTER SYSTEM SET synchronous_commit = local' &&
 	    sync_to nobody || return 1
 	for _ in 1 2 3 4 5; do
-		psql -XAtq -d postgres -c 'SET synchronous_commit = on' \
+		sql -d postgres -c 'SET synchronous_commit = on' \
 		    -c BEGIN -c "SELECT pg_logical_emit_message(true, '', '')" \
 		    -c 'NOTIFY elsewhere' -c COMMIT >/dev/null 2>&1 9>&- &
 		holder=$!
@@ -145,7 +143,7 @@ hang() {
 }
 
 hangs() {
-	[ "$(psql -XAtq -c "SELECT count(*) FROM pg_stat_activity
+	[ "$(sql -c "SELECT count(*) FROM pg_stat_activity
 	    WHERE datname = 'postgres' AND wait_event = 'SyncRep'")" != 0 ]
 }
 
@@ -163,8 +161,7 @@ book_meanwhile() {
 }
 
 let_go() {
-	psql -XAtq -v ON_ERROR_STOP=1 \
-	    -c 'ALTER SYSTEM RESET synchronous_commit' \
+	sql -c 'ALTER SYSTEM RESET synchronous_commit' \
 	    -c 'ALTER SYSTEM RESET synchronous_standby_names' \
 	    -c 'SELECT pg_reload_conf()' >/dev/null && wait "$holder" &&
 	    exec 9>&-
@@ -206,15 +203,12 @@ alter() {
 
 # Many bookings in one transaction, a part of which is taken back.
 book_in_bulk() {
-	psql -XAtq -v ON_ERROR_STOP=1 -c BEGIN -c 'SAVEPOINT a' \
+	sql -c BEGIN -c 'SAVEPOINT a' \
 	    -c 'SELECT chaos.book(250)' -c 'ROLLBACK TO a' \
 	    -c 'SELECT chaos.book(200)' -c 'SAVEPOINT b' \
 	    -c 'SELECT chaos.book(50)' -c 'SELECT chaos.postpone()' \
 	    -c 'RELEASE b' -c COMMIT
 }
-
-# Run the statement $1.
-run_sql() { psql -XAtq -v ON_ERROR_STOP=1 -c "$1"; }
 
 # Program $1 can be reached no more, as if the network between were gone; the
 # program itself notices nothing.
@@ -318,7 +312,7 @@ begin() {
 	failover) stand_by && kill_primary ;;
 	hang) hang ;;
 	alter) wait_for 60 add_column ;;
-	stale) wait_for 60 run_sql 'SELECT chaos.copy(300)' ;;
+	stale) wait_for 60 sql -c 'SELECT chaos.copy(300)' ;;
 	bulk) wait_for 60 book_in_bulk ;;
 	errors | slow | reset) script "$2" "$(rules "$2" "$1")" ;;
 	esac
@@ -334,7 +328,7 @@ end() {
 	failover) promote ;;
 	hang) wait_for 30 let_go ;;
 	alter) wait_for 60 drop_column && wait_for 60 alter "$3" ;;
-	stale) wait_for 60 run_sql 'SELECT chaos.save(1500)' ;;
+	stale) wait_for 60 sql -c 'SELECT chaos.save(1500)' ;;
 	errors | slow | reset) script "$2" '[]' ;;
 	esac
 }
