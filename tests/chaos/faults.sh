@@ -142,9 +142,11 @@ hang() {
 	hangs && book_meanwhile
 }
 
+# Whose commit it is does not matter: a writer may have come first.
 hangs() {
-	[ "$(sql -c "SELECT count(*) FROM pg_stat_activity
-	    WHERE datname = 'postgres' AND wait_event = 'SyncRep'")" != 0 ]
+	[ "$(sql -c "SELECT count(*) FROM pg_locks JOIN pg_stat_activity
+	    USING (pid) WHERE locktype = 'object' AND classid = 1262
+	    AND objid = 0 AND granted AND wait_event = 'SyncRep'")" = 1 ]
 }
 
 # Sessions of the application that wait for no lock when they commit.
