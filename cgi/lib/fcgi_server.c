@@ -125,6 +125,20 @@ set_signals(sigset_t *waiting)
 }
 
 /*
+ * Is this process to leave?  While requests wait, epoll_pwait returns them and
+ * lets no signal in, however long one has been pending.
+ */
+static int
+to_leave(void)
+{
+	sigset_t pending;
+
+	return (stopping || (sigpending(&pending) == 0 &&
+	    (sigismember(&pending, SIGTERM) == 1 ||
+	    sigismember(&pending, SIGINT) == 1)));
+}
+
+/*
  * Accept a connection and read a request up to its body.  This is not left to
  * libfcgi, which waits for ever for a peer that has stopped in the middle.
  * Return 0, or an errno; EPROTO if what came is no request.
@@ -217,7 +231,7 @@ work(const struct fcgi_server *server, int fd, const sigset_t *waiting)
 		return (1);
 	}
 
-	while (!stopping) {
+	while (!to_leave()) {
 		if (epoll_pwait(epfd, &event, 1, -1, waiting) <= 0)
 			continue;
 		rc = accept_request(fd, &fcgx);

@@ -1,8 +1,9 @@
 # shellcheck shell=sh
 #
 # Part of tests/chaos/run: the faults.  Each program has a lane, a process that
-# injects its faults one after the other and leaves it running; the lanes run
-# side by side.  Counts on ${dir}, ${work}, ${stack} and wait_for of the driver.
+# injects its faults one after the other and leaves it running; what the
+# application does has a lane, too.  The lanes run side by side.  Counts on
+# ${dir}, ${work}, ${root}, ${stack}, wait_for and sql of the driver.
 
 # Print the processes of program $1, the main one first.  PostgreSQL's children
 # lead groups of their own.
@@ -64,6 +65,151 @@ read_only() {
 	    psql -XAtq -v ON_ERROR_STOP=1 \
 	    -c "ALTER SYSTEM SET default_transaction_read_only = $1" \
 	    -c 'SELECT pg_reload_conf()' >/dev/null
+}
+
+# A standby is made, and all that is committed is on both servers.
+stand_by() {
+	# shellcheck disable=SC1091,SC2154,SC2086 # what tests/stack wrote
+	(
+		. "$dir/run/stack.env"
+		primary_port=$pg_port
+		. "$work/standby.env"
+		cd / && find "$pg_data" -mindepth 1 -delete &&
+		    $as_pg "$pg_bin/pg_basebackup" -h 127.0.0.1 \
+		    -p "$primary_port" -U postgres -D "$pg_data" \
+		    -R -X stream -c fast --no-sync
+	) && mv "$dir/run/postgres.pid" "$work/old-primary" && swap_servers &&
+	    "$stack" start postgres "$dir" &&
+	    sync_to "'*'" && wait_for 30 is_sync
+}
+
+# For tests/stack the other server is PostgreSQL from now on.
+swap_servers() (
+	umask 077
+	ours='^pg_(data|port)='
+	grep -E "$ours" "$dir/run/stack.env" >"$work/other.env" &&
+	    { grep -vE "$ours" "$dir/run/stack.env"; cat "$work/standby.env"; } \
+	    >"$work/stack.env" &&
+	    mv "$work/other.env" "$work/standby.env" &&
+	    mv "$work/stack.env" "$dir/run/stack.env"
+)
+
+# Whose word every commit awaits that asks for synchronous_commit.
+sync_to() {
+	sql -c "ALTER SYSTEM SET synchronous_standby_names = $1" \
+	    -c 'SELECT pg_reload_conf()' >/dev/null
+}
+
+is_sync() {
+	[ "$(sql -c 'SELECT sync_state FROM pg_stat_replication')" = sync ]
+}
+
+# The primary dies, with all that serve its sessions.
+kill_primary() {
+	main=$(cat "$work/old-primary")
+	kill -STOP "$main"
+	# shellcheck disable=SC2046 # a list of numbers
+	kill -KILL $(ps -o pid= --ppid "$main") "$main" 2>/dev/null
+	wait_for 10 has_ended "$main" && rm "$work/old-primary"
+}
+
+has_ended() { ! ps -o stat= -p "$1" | grep -qv '^Z'; }
+
+# The standby takes its place.
+promote() {
+	# shellcheck disable=SC1091 # what tests/stack wrote
+	. "$dir/run/stack.env"
+	[ "$(PGTARGETSESSIONATTRS=any sql -h 127.0.0.1 -p "$pg_port" \
+	    -c 'SELECT pg_promote()')" = t ]
+}
+
+# A commit with a NOTIFY hangs in another database: a standby that there is not
+# should have confirmed it.  Others ask for no confirmation, but for programs
+# that connect meanwhile; an ALTER TABLE would wait for those, and all would
+# wait for it, so it has to wait here.
+hang() {
+	exec 9>"$work/altering"
+	flock 9
+	sql -c 'ALTER SYSTEM SET synchronous_commit = local' &&
+	    sync_to nobody || return 1
+	for _ in 1 2 3 4 5; do
+		sql -d postgres -c 'SET synchronous_commit = on' \
+		    -c BEGIN -c "SELECT pg_logical_emit_message(true, '', '')" \
+		    -c 'NOTIFY elsewhere' -c COMMIT >/dev/null 2>&1 9>&- &
+		holder=$!
+		! wait_for 2 hangs || break
+	done
+	hangs && book_meanwhile
+}
+
+# Whose commit it is does not matter: a writer may have come first.
+hangs() {
+	[ "$(sql -c "SELECT count(*) FROM pg_locks JOIN pg_stat_activity
+	    USING (pid) WHERE locktype = 'object' AND classid = 1262
+	    AND objid = 0 AND granted AND wait_event = 'SyncRep'")" = 1 ]
+}
+
+# Sessions of the application that wait for no lock when they commit.
+book_meanwhile() {
+	for n in 1 2 5 10; do
+		timeout 30 psql -XAtq -v ON_ERROR_STOP=1 -c BEGIN \
+		    -c "SELECT chaos.book($n)" -c "SET LOCAL lock_timeout = 200" \
+		    -c COMMIT || {
+			echo 'an INSERT was lost while a NOTIFY hung' \
+			    >>"$work/broken"
+			return 0
+		}
+	done
+}
+
+let_go() {
+	sql -c 'ALTER SYSTEM RESET synchronous_commit' \
+	    -c 'ALTER SYSTEM RESET synchronous_standby_names' \
+	    -c 'SELECT pg_reload_conf()' >/dev/null && wait "$holder" &&
+	    exec 9>&-
+}
+
+# Run a command while no commit is made to hang.
+altering() { flock "$work/altering" "$@"; }
+
+# The application is brought up to date: a column more, and one of another type.
+add_column() {
+	altering psql -XAtq -v ON_ERROR_STOP=1 -c "ALTER TABLE
+	    lad_dev.lead_bookings
+	    ADD COLUMN IF NOT EXISTS chaos text NOT NULL DEFAULT 'none',
+	    ALTER COLUMN notes TYPE varchar(500)"
+}
+
+drop_column() {
+	altering psql -XAtq -v ON_ERROR_STOP=1 -c "ALTER TABLE
+	    lad_dev.lead_bookings
+	    DROP COLUMN IF EXISTS chaos, ALTER COLUMN notes TYPE text"
+}
+
+# The type of a column that the triggers name is altered, by the plan's number
+# $1; all the types mean the same here.
+alter() {
+	utc=
+	case $(($1 % 6)) in
+	0) column=scheduled_at type=timestamp ;;
+	1) column=booking_type type=text ;;
+	2) column=timezone type=text ;;
+	3) column=scheduled_at type=timestamptz ;;
+	4) column=booking_type type='varchar(50)' ;;
+	5) column=timezone type='varchar(64)' ;;
+	esac
+	[ "$column" != scheduled_at ] || utc="scheduled_at AT TIME ZONE 'UTC'"
+	altering "$root/sql/followup-trigger" alter --column "$column" \
+	    --type "$type" ${utc:+--using "$utc"}
+}
+
+# Many bookings in one transaction, a part of which is taken back.
+book_in_bulk() {
+	sql -c BEGIN -c 'SAVEPOINT a' \
+	    -c 'SELECT chaos.book(250)' -c 'ROLLBACK TO a' \
+	    -c 'SELECT chaos.book(200)' -c 'SAVEPOINT b' \
+	    -c 'SELECT chaos.book(50)' -c 'SELECT chaos.postpone()' \
+	    -c 'RELEASE b' -c COMMIT
 }
 
 # Program $1 can be reached no more, as if the network between were gone; the
@@ -165,22 +311,34 @@ begin() {
 	worker) wait_for 30 kill_worker "$2" "$3" ;;
 	cut) cut_off "$2" ;;
 	readonly) wait_for 30 read_only on ;;
+	failover) stand_by && kill_primary ;;
+	hang) hang ;;
+	alter) wait_for 60 add_column ;;
+	stale) wait_for 60 sql -c 'SELECT chaos.copy(300)' ;;
+	bulk) wait_for 60 book_in_bulk ;;
 	errors | slow | reset) script "$2" "$(rules "$2" "$1")" ;;
 	esac
 }
 
-# End fault $1 of program $2.
+# End fault $1 of program $2, with the same number $3.
 end() {
 	case $1 in
 	kill | restart) "$stack" start "$2" "$dir" ;;
 	freeze) thaw "$2" ;;
 	cut) reconnect "$2" ;;
 	readonly) wait_for 30 read_only off ;;
+	failover) promote ;;
+	hang) wait_for 30 let_go ;;
+	alter) wait_for 60 drop_column && wait_for 60 alter "$3" ;;
+	stale) wait_for 60 sql -c 'SELECT chaos.save(1500)' ;;
 	errors | slow | reset) script "$2" '[]' ;;
 	esac
 }
 
-is_running() { kill -0 "$(cat "$dir/run/$1.pid")"; }
+# The application is no process.
+is_running() {
+	[ "$1" = application ] || kill -0 "$(cat "$dir/run/$1.pid")"
+}
 is_gone() {
 	[ -z "$(processes "$1" | xargs -r ps -o stat= -p | grep -v '^Z')" ]
 }
@@ -210,7 +368,7 @@ lane() {
 			    "$((began - start))" >>"$work/injected.$1"
 			# As long as planned, however late it began.
 			until_at $((began - start + lasts))
-			end "$kind" "$target" >/dev/null || {
+			end "$kind" "$target" "$number" >/dev/null || {
 				echo "$target did not recover from: $kind" \
 				    >>"$work/broken"
 				return

@@ -12,22 +12,28 @@ FROM chaos.calls WHERE started;
 CREATE INDEX ON chaos.started (booking);
 
 -- What was committed, and when; next_at is when something else took its place.
+-- Whoever changes a booking has its row locked until then.
 CREATE TABLE chaos.history AS
-SELECT p.booking, p.seq, p.operation, p.due, p.type,
-	pg_xact_commit_timestamp(d.xmin) AS committed_at,
-	lead(pg_xact_commit_timestamp(d.xmin)) OVER w AS next_at,
-	lead(p.operation) OVER w AS next_operation
-FROM chaos.plan p JOIN chaos.done d USING (seq)
-WHERE NOT d.too_late
-WINDOW w AS (PARTITION BY p.booking ORDER BY p.seq);
+SELECT c.*, lead(committed_at) OVER (PARTITION BY booking
+	ORDER BY committed_at, seq) AS next_at
+FROM (
+	SELECT p.booking, p.seq, p.operation, p.due, p.type,
+		pg_xact_commit_timestamp(d.xmin) AS committed_at
+	FROM chaos.plan p JOIN chaos.done d USING (seq)
+	WHERE NOT d.too_late
+	UNION ALL
+	SELECT booking, NULL, operation, due, type,
+		pg_xact_commit_timestamp(xmin)
+	FROM chaos.changes WHERE operation IN ('bulk', 'stale')
+) AS c;
 CREATE INDEX ON chaos.history (booking);
 
 -- The times for which a booking may be called: those that still stood when
 -- they were reached.  must: nothing else took its place.
 CREATE TABLE chaos.right_times AS
-SELECT booking, due, next_at IS NULL AS must
+SELECT booking, due, committed_at, next_at IS NULL AS must
 FROM chaos.history
-WHERE operation IN ('insert', 'move')
+WHERE operation IN ('insert', 'move', 'bulk', 'stale')
 	AND lad_dev.followup_is_followup_type(type)
 	AND (next_at IS NULL OR next_at >= due);
 CREATE INDEX ON chaos.right_times (booking);
@@ -64,11 +70,14 @@ WHERE r.must AND NOT EXISTS (SELECT FROM lad_dev.followup_dead_letters d
 	AND NOT (coalesce(b.task_status = 'executed', false) AND EXISTS
 	(SELECT FROM chaos.started s WHERE s.booking = r.booking))
 UNION
-SELECT 6, 'stuck pending or scheduled', id FROM chaos.unfinished
+SELECT 6, 'stuck pending or scheduled', id FROM chaos.unfinished()
 WHERE what <> 'obsolete task'
 UNION
-SELECT 7, 'with a task that nobody deleted', id FROM chaos.unfinished
-WHERE what = 'obsolete task';
+SELECT 7, 'with a task that nobody deleted', id FROM chaos.unfinished()
+WHERE what = 'obsolete task'
+UNION
+SELECT 8, 'brought back by an old copy saved over it', booking
+FROM chaos.changes WHERE operation = 'revived';
 
 -- The lines of the table, but for the faults injected.
 CREATE VIEW chaos.verdict AS
@@ -79,6 +88,15 @@ UNION ALL
 SELECT 0.2, 'changes by writers: ' || o.operation, count(h.seq), NULL
 FROM (VALUES ('move'), ('cancel'), ('hide'), ('delete')) AS o (operation)
 LEFT JOIN chaos.history h USING (operation) GROUP BY o.operation
+UNION ALL
+SELECT 0.22, 'bookings inserted in bulk', count(*), NULL
+FROM chaos.changes WHERE operation = 'bulk'
+UNION ALL
+SELECT 0.24, 'old copies saved over bookings', count(*), NULL
+FROM chaos.changes WHERE operation IN ('stale', 'harmless', 'revived')
+UNION ALL
+SELECT 0.26, 'bookings moved by such a copy', count(*), NULL
+FROM chaos.changes WHERE operation = 'stale'
 UNION ALL
 SELECT 0.3, 'calls', count(DISTINCT key), NULL FROM chaos.started
 UNION ALL
@@ -93,5 +111,6 @@ FROM (VALUES (1, 'not inserted or changed as planned'), (2, 'called twice'),
 	(4, 'called for another time than the booking''s, or too early'),
 	(5, 'not called and no dead letter'),
 	(6, 'stuck pending or scheduled'),
-	(7, 'with a task that nobody deleted')) AS c (place, what)
+	(7, 'with a task that nobody deleted'),
+	(8, 'brought back by an old copy saved over it')) AS c (place, what)
 LEFT JOIN chaos.findings f USING (place) GROUP BY c.place, c.what;

@@ -129,7 +129,9 @@ BEGIN {
 	plan_lane("schedule", "kill restart freeze disconnect worker cut")
 	plan_lane("execute", "kill restart freeze disconnect worker cut")
 	plan_lane("nginx", "kill restart freeze cut")
-	plan_lane("postgres", "kill restart freeze worker cut readonly")
+	plan_lane("postgres", "kill restart freeze worker cut readonly " \
+	    "failover hang")
 	plan_lane("emulator", "kill restart freeze cut errors slow reset")
 	plan_lane("voice-agent", "cut errors slow reset")
+	plan_lane("application", "alter stale bulk")
 }

@@ -33,6 +33,12 @@ CREATE TABLE chaos.done (
 	too_late boolean NOT NULL
 );
 
+-- Rows as somebody read them, to be saved some time later.
+CREATE TABLE chaos.copies (
+	booking uuid NOT NULL,
+	fields jsonb NOT NULL
+);
+
 -- Do step n of the plan, once, however often this is tried: the step and the
 -- note that it is done are one transaction.
 CREATE FUNCTION chaos.apply(n int) RETURNS int LANGUAGE plpgsql AS $$
@@ -50,8 +56,13 @@ BEGIN
 		VALUES (step.booking, step.tenant, step.lead, step.type,
 		    'chaos', step.due, 'UTC');
 	WHEN 'move' THEN
+		-- Somebody else has read it, and is going to save it.
+		INSERT INTO chaos.copies
+		SELECT id, to_jsonb(b) FROM lad_dev.lead_bookings b
+		WHERE id = step.booking AND n % 4 = 0;
 		UPDATE lad_dev.lead_bookings SET scheduled_at = step.due
-		WHERE id = step.booking AND scheduled_at > clock_timestamp();
+		WHERE id = step.booking AND scheduled_at > clock_timestamp()
+			AND task_status <> 'executed';
 	WHEN 'cancel' THEN
 		UPDATE lad_dev.lead_bookings SET task_status = 'cancelled'
 		WHERE id = step.booking AND scheduled_at > clock_timestamp();
@@ -67,13 +78,110 @@ BEGIN
 END
 $$;
 
--- What is not finished yet.  The driver adds the tasks in the queue.
-CREATE VIEW chaos.unfinished AS
-SELECT b.id, b.task_status AS what FROM lad_dev.lead_bookings b
+-- What the lanes did to bookings, beyond the plan.
+--
+-- bulk     booked with many others
+-- stale    moved to ${due} by an old copy that was saved over it
+-- harmless an old copy was saved over it, and moved nothing
+-- revived  executed or cancelled, and no longer so after such a copy
+CREATE TABLE chaos.changes (
+	transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
+	booking uuid NOT NULL,
+	operation text NOT NULL,
+	due timestamptz,
+	type text NOT NULL
+);
+
+-- Insert n bookings with one statement.
+CREATE FUNCTION chaos.book(n int) RETURNS void LANGUAGE sql AS $$
+	WITH booked AS (
+		INSERT INTO lad_dev.lead_bookings (tenant_id, lead_id,
+		    booking_type, booking_source, scheduled_at, timezone)
+		SELECT t, l, 'auto_followup', 'chaos',
+		    date_trunc('milliseconds', clock_timestamp()
+		    + interval '0.5 s' + random() * interval '8 s'), 'UTC'
+		FROM (VALUES ('11111111-1111-4111-8111-111111111111'::uuid,
+		    'b1111111-1111-4111-8111-111111111111'::uuid)) AS v (t, l),
+		    generate_series(1, n)
+		RETURNING id, scheduled_at, booking_type
+	)
+	INSERT INTO chaos.changes (booking, operation, due, type)
+	SELECT id, 'bulk', scheduled_at, booking_type FROM booked
+$$;
+
+-- Move half of those that this transaction has inserted, with one statement.
+CREATE FUNCTION chaos.postpone() RETURNS void LANGUAGE sql AS $$
+	WITH moved AS (
+		UPDATE lad_dev.lead_bookings b
+		SET scheduled_at = b.scheduled_at + interval '2 s'
+		FROM chaos.changes c
+		WHERE c.booking = b.id AND c.booking::text < '8'
+			AND c.transaction = pg_current_xact_id()
+		RETURNING b.id, b.scheduled_at
+	)
+	UPDATE chaos.changes c SET due = m.scheduled_at FROM moved m
+	WHERE c.booking = m.id
+$$;
+
+-- Read up to n bookings, most of them still to be called.
+CREATE FUNCTION chaos.copy(n int) RETURNS void LANGUAGE sql AS $$
+	INSERT INTO chaos.copies
+	SELECT id, to_jsonb(b) FROM lad_dev.lead_bookings b
+	ORDER BY random() - (task_status IN ('pending', 'scheduled'))::int
+	LIMIT n
+$$;
+
+-- Save copies of up to n bookings, as an ORM does that writes every column.
+-- Like the writers this moves nobody who is due: a call may have begun.
+CREATE FUNCTION chaos.save(n int) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	copy record;
+	old lad_dev.lead_bookings;
+	stale lad_dev.lead_bookings;
+	new lad_dev.lead_bookings;
+	columns text;
+	open boolean;
+	moves boolean;
+BEGIN
+	SELECT string_agg(quote_ident(attname), ', ') INTO columns
+	FROM pg_attribute WHERE attrelid = 'lad_dev.lead_bookings'::regclass
+		AND attnum > 0 AND NOT attisdropped;
+	FOR copy IN SELECT * FROM (SELECT DISTINCT ON (booking) *
+		FROM chaos.copies ORDER BY booking, random()) AS c
+		ORDER BY random() LIMIT n
+	LOOP
+		SELECT * INTO old FROM lad_dev.lead_bookings
+		WHERE id = copy.booking FOR UPDATE;
+		CONTINUE WHEN NOT FOUND;
+		stale := jsonb_populate_record(old, copy.fields);
+		open := old.task_status IN ('pending', 'scheduled', 'failed');
+		moves := open AND stale.scheduled_at <> old.scheduled_at;
+		CONTINUE WHEN moves AND (old.task_status = 'failed'
+			OR old.scheduled_at <= clock_timestamp());
+		EXECUTE format('UPDATE lad_dev.lead_bookings SET (%s) = '
+		    '(SELECT ($1).*) WHERE id = $2', columns)
+		USING stale, copy.booking;
+		SELECT * INTO new FROM lad_dev.lead_bookings
+		WHERE id = copy.booking;
+		INSERT INTO chaos.changes (booking, operation, due, type)
+		VALUES (new.id, CASE WHEN moves THEN 'stale'
+			WHEN NOT open AND new.task_status <> old.task_status
+			THEN 'revived' ELSE 'harmless' END,
+			new.scheduled_at, new.booking_type);
+	END LOOP;
+END
+$$;
+
+-- What is not finished yet.  The driver adds the tasks in the queue.  A view
+-- would keep the columns' types from being altered.
+CREATE FUNCTION chaos.unfinished() RETURNS TABLE (id uuid, what text)
+LANGUAGE sql AS $$
+SELECT b.id, b.task_status FROM lad_dev.lead_bookings b
 WHERE b.task_status IN ('pending', 'scheduled') AND NOT b.is_deleted
 	AND lad_dev.followup_is_followup_type(b.booking_type)
 UNION ALL
-SELECT o.booking_id, 'obsolete task' FROM lad_dev.followup_obsolete_tasks o;
+SELECT o.booking_id, 'obsolete task' FROM lad_dev.followup_obsolete_tasks o
+$$;
 
 CREATE TABLE chaos.calls (
 	key text,

@@ -574,3 +574,18 @@ api Bearer canary-two" ]]
 	[[ $(log_lines schedule "task (created|found).*$id") == 1 ]]
 	queue_agrees
 }
+
+@test "followup-schedule leaves at once, though many more are waiting" {
+	perl -MIO::Socket::UNIX -e '
+		my @held = map { IO::Socket::UNIX->new($ARGV[0]) or die } 1 .. 64;
+		$| = 1;
+		print("connected\n");
+		sleep(60);' "${LOCAL_SOCKET%/*}/schedule.sock" \
+	    >"$BATS_TEST_TMPDIR/said" 3>&- &
+	crowd=$!
+	wait_for 5 grep -q connected "$BATS_TEST_TMPDIR/said"
+	# Each that brings no request takes a worker five seconds.
+	timeout 20 "$ROOT/tests/stack" stop schedule "$STACK"
+	kill "$crowd"
+	stack start schedule
+}
