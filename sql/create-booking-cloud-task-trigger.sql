@@ -29,6 +29,8 @@
 --   followup_is_followup_type(text)  followup_due_at(booking)
 --   followup_is_deleted(booking)
 --   followup_call_request(uuid)  followup_gate(booking)
+--   followup_scope(text)  followup_pause(text, text, timestamptz, text)
+--   followup_resume(text)
 --   followup_retry(uuid)  followup_retry_all(text, timestamptz, timestamptz)
 --   followup_failures  followup_dead_letters  followup_attempts
 --   followup_obsolete_tasks  followup_settings  followup_pauses
@@ -69,6 +71,7 @@ DO $$BEGIN RAISE EXCEPTION 'another install is running on this database'
 \ir part-shape.sql
 \ir part-bodies.sql
 \ir part-gate.sql
+\ir part-operations.sql
 \ir part-definitions.sql
 \ir part-fit.sql
 \ir part-preflight.sql

@@ -82,6 +82,10 @@ FROM (VALUES
     ('FUNCTION', '%1$I.followup_call_request(uuid)',
         :'followup_body_call_request'),
     ('FUNCTION', '%1$I.followup_gate(%1$I.%2$I)', :'followup_body_gate'),
+    ('FUNCTION', '%1$I.followup_scope(text)', :'followup_body_scope'),
+    ('FUNCTION', '%1$I.followup_pause(text,text,timestamp with time zone,'
+        'text)', :'followup_body_pause'),
+    ('FUNCTION', '%1$I.followup_resume(text)', :'followup_body_resume'),
     ('FUNCTION', '%1$I.followup_retry(uuid)', :'followup_body_retry'),
     ('FUNCTION', '%1$I.followup_retry_all(text,timestamp with time zone,'
         'timestamp with time zone)', :'followup_body_retry_all'),

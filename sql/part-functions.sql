@@ -40,6 +40,23 @@ REVOKE ALL ON FUNCTION :"schema".schedule_followup_cloud_task(),
     :"schema".followup_booking_changed(), :"schema".followup_retry(uuid),
     :"schema".followup_retry_all(text, timestamptz, timestamptz) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_scope(scope text) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_scope';
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_pause(scope text, reason text,
+    until timestamptz DEFAULT NULL, asked_by text DEFAULT NULL) RETURNS text
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_pause';
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_resume(scope text) RETURNS boolean
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_resume';
+REVOKE ALL ON FUNCTION :"schema".followup_scope(text),
+    :"schema".followup_pause(text, text, timestamptz, text),
+    :"schema".followup_resume(text) FROM PUBLIC;
+
 -- A followup_call_request or followup_gate that is not what we installed is
 -- the deployment's own: it stays.
 SELECT coalesce(bool_and(identity NOT LIKE '%.followup\_call\_request(%'), true)

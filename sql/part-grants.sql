@@ -6,11 +6,15 @@
 -- uninstall, gets those to what has come since.
 SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         '%I.followup_attempts TO %s', :'schema', a.grantee::regrole),
+    format('GRANT INSERT, UPDATE ON %I.followup_pauses TO %s', :'schema',
+        a.grantee::regrole),
     format('GRANT SELECT ON %1$I.followup_dead_letters, '
         '%1$I.followup_pauses, %1$I.followup_backlog TO %2$s', :'schema',
         a.grantee::regrole),
     format('GRANT EXECUTE ON FUNCTION %1$I.followup_due_at(%1$I.%2$I), '
         '%1$I.followup_gate(%1$I.%2$I), %1$I.followup_call_request(uuid), '
+        '%1$I.followup_scope(text), %1$I.followup_resume(text), '
+        '%1$I.followup_pause(text, text, timestamptz, text), '
         '%1$I.followup_retry(uuid), '
         '%1$I.followup_retry_all(text, timestamptz, timestamptz) TO %3$s',
         :'schema', :'table', a.grantee::regrole)
@@ -64,6 +68,10 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_failures,
     TO :"grant_to";
 GRANT SELECT ON :"schema".followup_dead_letters, :"schema".followup_pauses,
     :"schema".followup_backlog TO :"grant_to";
+GRANT INSERT, UPDATE ON :"schema".followup_pauses TO :"grant_to";
+GRANT EXECUTE ON FUNCTION :"schema".followup_scope(text),
+    :"schema".followup_pause(text, text, timestamptz, text),
+    :"schema".followup_resume(text) TO :"grant_to";
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_due_at(:"schema".:"table"),
     :"schema".followup_gate(:"schema".:"table"),

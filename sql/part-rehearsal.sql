@@ -73,6 +73,10 @@ DECLARE
   ["mark failed", ["id"], "1", {"task_status": "failed"}],
   ["called", ["id", "tenant", "error"], "1", {}],
   ["retry", ["id"], "1", {"task_status": "executed"}]]],
+["calls are paused, and resumed", [
+  ["pause", ["all", "rehearsal", null, null], null, {}],
+  ["pauses", [], null, {}],
+  ["resume", ["all"], "1", {}]]],
 ["a booking is cancelled", [
   ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys"], "id",
@@ -480,9 +484,10 @@ BEGIN
                         -- Before the index is made, this one reads the table.
                         CONTINUE WHEN step ->> 0 = 'sweep' AND to_regclass(
                             s || '.followup_bookings_due_idx') IS NULL;
-                        SELECT format('EXECUTE %I (%s)', culprit, string_agg(
-                            quote_nullable(coalesce(value ->> p.word, p.word)),
-                            ', ' ORDER BY p.n))
+                        SELECT format('EXECUTE %I%s', culprit,
+                            ' (' || string_agg(quote_nullable(
+                            coalesce(value ->> p.word, p.word)),
+                            ', ' ORDER BY p.n) || ')')
                         INTO setting FROM jsonb_array_elements_text(step -> 1)
                             WITH ORDINALITY AS p (word, n);
                         EXECUTE setting INTO actual;

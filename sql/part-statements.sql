@@ -382,5 +382,21 @@ $statement$),
 ('retry dead letters', $statement$
     SELECT {S}.followup_retry_all($1, coalesce($2::timestamptz, '-infinity'),
     coalesce($3::timestamptz, 'infinity'))
+$statement$),
+('pauses', $statement$
+    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('scope',
+    p.scope, 'reason', p.reason, 'pausedBy', p.paused_by, 'pausedAt',
+    pg_catalog.to_char(p.paused_at AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'until', pg_catalog.to_char(p.until AT
+    TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'exceptTenants',
+    pg_catalog.to_json(p.except_tenants)) ORDER BY p.scope <> 'all',
+    p.scope), '[]') FROM {S}.followup_pauses p WHERE p.until IS NULL OR
+    p.until > now()
+$statement$),
+('pause', $statement$
+    SELECT {S}.followup_pause($1, $2, $3::timestamptz, $4)
+$statement$),
+('resume', $statement$
+    SELECT CASE WHEN {S}.followup_resume($1) THEN 1 ELSE 0 END
 $statement$)) AS statement (name, text)
 \gset

@@ -13,6 +13,7 @@
 \ir part-shape.sql
 \ir part-bodies.sql
 \ir part-gate.sql
+\ir part-operations.sql
 \ir part-definitions.sql
 \ir part-fit.sql
 \pset tuples_only on
@@ -210,6 +211,7 @@ WITH object AS (
         ('followup_obsolete_tasks', 'INSERT'),
         ('followup_obsolete_tasks', 'UPDATE'),
         ('followup_obsolete_tasks', 'DELETE'),
+        ('followup_pauses', 'INSERT'), ('followup_pauses', 'UPDATE'),
         ('followup_pauses', 'SELECT'), ('followup_backlog', 'SELECT'))
         AS p (rel, privilege)
     JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', :'schema', p.rel))

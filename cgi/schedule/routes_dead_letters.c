@@ -64,16 +64,18 @@ query_value(const char *query, const char *name, char *value, size_t len)
 	return (1);
 }
 
-/*
- * Nothing but a time goes into the SQL as one; and none with an offset that
- * PostgreSQL would refuse, from sixteen hours on.
+/**
+ * routes_is_time(text):
+ * Return non-zero iff ${text} is a time as RFC 3339 has it, with an offset that
+ * PostgreSQL takes.
  */
-static int
-is_time(const char *s)
+int
+routes_is_time(const char *s)
 {
 	size_t len = strlen(s);
 	int64_t ms;
 
+	/* It takes less than sixteen hours. */
 	if (rfc3339_parse(s, &ms) != 0)
 		return (0);
 	return (s[len - 1] == 'Z' || strncmp(&s[len - 5], "16", 2) < 0);
@@ -89,7 +91,7 @@ parse_cursor(char *cursor, const char **time, char id[UUID_LEN])
 		return (-1);
 	*comma = '\0';
 	*time = cursor;
-	return (is_time(cursor) ? 0 : -1);
+	return (routes_is_time(cursor) ? 0 : -1);
 }
 
 /* GET /dead-letters?limit=N&before=PLACE */
@@ -167,9 +169,9 @@ routes_retry_all(struct routes *r, struct request *request, const char *no_id)
 	    (stage != NULL && strcmp(stage, "schedule") != 0 &&
 	    strcmp(stage, "execute") != 0) ||
 	    optional_text(json, "since", &since) != 0 ||
-	    (since != NULL && !is_time(since)) ||
+	    (since != NULL && !routes_is_time(since)) ||
 	    optional_text(json, "until", &until) != 0 ||
-	    (until != NULL && !is_time(until))) {
+	    (until != NULL && !routes_is_time(until))) {
 		request_problem(request, PROBLEM_INVALID, NULL, "stage must "
 		    "be \"schedule\" or \"execute\", since and until times as "
 		    "2026-11-23T11:00:00Z; all may be left out");

@@ -606,7 +606,7 @@ some_bookings() {
 	[[ $output == *'the end of the pause, '*' has passed'* ]]
 	run "$trigger" pause --reason x --tenant nonsense
 	[ "$status" -eq 1 ]
-	[[ $output == *'invalid input syntax for type uuid: "nonsense"'* ]]
+	[[ $output == *'"tenant:nonsense" is no scope'* ]]
 }
 
 # The schema as pg_dump has it.

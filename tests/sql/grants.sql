@@ -20,7 +20,7 @@ INSERT INTO leads VALUES ('00000000-0000-4000-8000-00000000000a', 'Ada', NULL,
 INSERT INTO lead_bookings (id, lead_id)
 VALUES ('00000000-0000-4000-8000-00000000000b',
     '00000000-0000-4000-8000-00000000000a');
-SELECT plan(49);
+SELECT plan(53);
 
 -- 'done' or the SQLSTATE of ${statement} run by ${role}.
 CREATE FUNCTION pg_temp.as_role(role name, statement text) RETURNS text
@@ -67,6 +67,8 @@ FROM unnest(ARRAY[
         'VALUES (''another'', gen_random_uuid())',
     'UPDATE followup_obsolete_tasks SET attempts = attempts + 1',
     'SELECT * FROM followup_obsolete_tasks FOR UPDATE SKIP LOCKED',
+    'SELECT followup_pause(''all'', ''x'')',
+    'SELECT followup_resume(''all'')',
     'DELETE FROM followup_obsolete_tasks']) AS s;
 SELECT is(pg_temp.as_role('test_grants_daemon', s), '42501', 'cannot: ' || s)
 FROM unnest(ARRAY[
@@ -92,6 +94,8 @@ FROM unnest(ARRAY[
     'SELECT * FROM followup_obsolete_tasks',
     'SELECT * FROM followup_dead_letters',
     'SELECT followup_retry(gen_random_uuid())',
+    'SELECT followup_pause(''all'', ''x'')',
+    'SELECT followup_resume(''all'')',
     'CREATE TEMP TABLE mine (id uuid); CREATE TRIGGER t BEFORE UPDATE ON mine '
         'FOR EACH ROW EXECUTE FUNCTION followup_booking_changed()']) AS s;
 SELECT is(pg_temp.as_role('test_grants_other',

@@ -644,6 +644,66 @@ dead_letters_are_retried(void **state)
 }
 
 /*
+ * Pauses.
+ */
+
+/* What is asked of the database: ${params}; it says ${wrong}, if anything. */
+static const char *wrong_pause;
+
+static PGresult *
+pauses(const struct bookings_call *call)
+{
+	PGresult *rows;
+	int i;
+
+	params[0] = '\0';
+	for (i = 0; i < call->nparams; i++)
+		(void)snprintf(&params[strlen(params)],
+		    sizeof(params) - strlen(params), "%s|",
+		    call->params[i] != NULL ? call->params[i] : "-");
+	if (strcmp(call->sql->name, "resume") == 0)
+		return (table_count(letters));
+	if (strstr(call->sql->name, "pause") == NULL)
+		return (NULL);
+	rows = table_rows(1);
+	table_set(rows, 0, 0, "%s", call->nparams == 0 ?
+	    "[{\"scope\":\"all\"}]" : wrong_pause);
+	return (rows);
+}
+
+static void
+calls_are_paused(void **state)
+{
+	static const char *const wrong[] = { "{\"scope\":\"all\"}",
+	    "{\"reason\":\"x\"}", "{\"scope\":1,\"reason\":\"x\"}",
+	    "{\"scope\":\"all\",\"reason\":\"x\",\"until\":\"soon\"}",
+	    "{\"scope\":\"all\",\"reason\":\"x\",\"untill\":null}" };
+	size_t i;
+
+	(void)state;
+	table.other = pauses;
+	wrong_pause = "";
+	letters = 1;
+	assert_int_equal(ask("GET", "/pauses", ""), 200);
+	expect_json(answer, "{\"pauses\":[{\"scope\":\"all\"}]}");
+	assert_int_equal(ask("POST", "/pauses", "{\"scope\":\"all\","
+	    "\"reason\":\"x\",\"until\":\"2030-01-01T00:00:00Z\"}"), 200);
+	assert_string_equal(params, "all|x|2030-01-01T00:00:00Z|-|");
+	assert_int_equal(ask("DELETE", "/pauses/tenant:a/b c", ""), 200);
+	assert_string_equal(params, "tenant:a/b c|");
+	letters = 0;
+	assert_int_equal(ask("DELETE", "/pauses/all", ""), 404);
+	for (i = 0; i < NITEMS(wrong); i++)
+		ASSERT_ROW(ask("POST", "/pauses", wrong[i]) == 400,
+		    wrong[i]);
+	wrong_pause = "it has passed";
+	assert_int_equal(ask("POST", "/pauses",
+	    "{\"scope\":\"all\",\"reason\":\"x\"}"), 400);
+	assert_string_equal(member("detail"), "it has passed");
+	assert_int_equal(ask("DELETE", "/pauses", ""), 405);
+}
+
+/*
  * Health, and what is the same for all.
  */
 
@@ -741,6 +801,7 @@ main(void)
 		TEST(dead_letters_are_listed),
 		TEST(wrong_pages),
 		TEST(dead_letters_are_retried),
+		TEST(calls_are_paused),
 		TEST(health),
 		TEST(paths_and_methods),
 		TEST(token),
