@@ -31,7 +31,9 @@
 --   followup_call_request(uuid)  followup_gate(booking)
 --   followup_scope(text)  followup_pause(text, text, timestamptz, text)
 --   followup_resume(text)
---   followup_retry(uuid)  followup_retry_all(text, timestamptz, timestamptz)
+--   followup_retry(uuid, ...)  followup_retry_all(jsonb, ...)
+--   followup_retry_preview(jsonb, boolean)  followup_letters(jsonb)
+--   followup_cause(text)  followup_late  followup_retried
 --   followup_failures  followup_dead_letters  followup_attempts
 --   followup_obsolete_tasks  followup_settings  followup_pauses
 --   followup_backlog  followup_bookings_due_idx

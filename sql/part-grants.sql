@@ -6,6 +6,10 @@
 -- uninstall, gets those to what has come since.
 SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         '%I.followup_attempts TO %s', :'schema', a.grantee::regrole),
+    format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I.followup_late TO %s',
+        :'schema', a.grantee::regrole),
+    format('GRANT SELECT, INSERT ON %I.followup_retried TO %s', :'schema',
+        a.grantee::regrole),
     format('GRANT INSERT, UPDATE ON %I.followup_pauses TO %s', :'schema',
         a.grantee::regrole),
     format('GRANT SELECT ON %1$I.followup_dead_letters, '
@@ -15,8 +19,10 @@ SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         '%1$I.followup_gate(%1$I.%2$I), %1$I.followup_call_request(uuid), '
         '%1$I.followup_scope(text), %1$I.followup_resume(text), '
         '%1$I.followup_pause(text, text, timestamptz, text), '
-        '%1$I.followup_retry(uuid), '
-        '%1$I.followup_retry_all(text, timestamptz, timestamptz) TO %3$s',
+        '%1$I.followup_retry(uuid, boolean, text, timestamptz), '
+        '%1$I.followup_cause(text), %1$I.followup_letters(jsonb), '
+        '%1$I.followup_retry_preview(jsonb, boolean), '
+        '%1$I.followup_retry_all(jsonb, boolean, text, int, int) TO %3$s',
         :'schema', :'table', a.grantee::regrole)
 FROM pg_class c, aclexplode(c.relacl) a
 WHERE c.oid = to_regclass(format('%I.followup_failures', :'schema'))
@@ -68,6 +74,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_failures,
     TO :"grant_to";
 GRANT SELECT ON :"schema".followup_dead_letters, :"schema".followup_pauses,
     :"schema".followup_backlog TO :"grant_to";
+GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_late
+    TO :"grant_to";
+GRANT SELECT, INSERT ON :"schema".followup_retried TO :"grant_to";
 GRANT INSERT, UPDATE ON :"schema".followup_pauses TO :"grant_to";
 GRANT EXECUTE ON FUNCTION :"schema".followup_scope(text),
     :"schema".followup_pause(text, text, timestamptz, text),
@@ -75,7 +84,10 @@ GRANT EXECUTE ON FUNCTION :"schema".followup_scope(text),
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_due_at(:"schema".:"table"),
     :"schema".followup_gate(:"schema".:"table"),
-    :"schema".followup_call_request(uuid), :"schema".followup_retry(uuid),
-    :"schema".followup_retry_all(text, timestamptz, timestamptz)
+    :"schema".followup_call_request(uuid),
+    :"schema".followup_retry(uuid, boolean, text, timestamptz),
+    :"schema".followup_cause(text), :"schema".followup_letters(jsonb),
+    :"schema".followup_retry_preview(jsonb, boolean),
+    :"schema".followup_retry_all(jsonb, boolean, text, int, int)
     TO :"grant_to";
 \endif

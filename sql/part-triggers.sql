@@ -19,7 +19,8 @@ WHERE kind = 'TRIGGER' AND NOT enabled
 REVOKE ALL ON :"schema".followup_failures, :"schema".followup_attempts,
     :"schema".followup_obsolete_tasks, :"schema".followup_dead_letters,
     :"schema".followup_settings, :"schema".followup_pauses,
-    :"schema".followup_backlog FROM PUBLIC;
+    :"schema".followup_backlog, :"schema".followup_late,
+    :"schema".followup_retried FROM PUBLIC;
 
 SELECT format('COMMENT ON %s %s IS %L', kind, identity, format(
     'followup-scheduler %s %s', md5(defined.source), found.text))

@@ -455,6 +455,20 @@ static const char sweep_others_sql[] =
     "FROM {S}.followup_obsolete_tasks o "
     "WHERE $2 = '-infinity' AND (o.next_attempt_at IS NULL "
     "OR o.next_attempt_at <= now()) LIMIT $4::int), "
+    "retried AS (SELECT b.id, " SWEEP_TEXT("tenant_id") " AS tenant_id "
+    "FROM " SWEEP_ABSENT ", (SELECT f.booking_id "
+    "FROM {S}.followup_failures f WHERE $2 = '-infinity' "
+    "AND f.dead_at IS NULL AND f.stage = 'schedule' "
+    "AND f.next_attempt_at <= now()) AS f "
+    "JOIN {T} b ON b.id = f.booking_id WHERE b.task_status = 'pending' "
+    "AND " BOOKINGS_IS_FOLLOWUP " AND NOT " BOOKINGS_IS_DELETED " "
+    "AND NOT EXISTS (SELECT FROM {S}.followup_failures d "
+    "WHERE d.booking_id = b.id AND d.dead_at IS NOT NULL) "
+    "AND NOT EXISTS (SELECT FROM {S}.followup_pauses p "
+    "WHERE (" SWEEP_PAUSED ") AND (p.scope = " SWEEP_TENANT " "
+    "OR (p.scope = 'all' "
+    "AND " SWEEP_TEXT("tenant_id") " <> ALL (p.except_tenants)))) "
+    "ORDER BY random() LIMIT $4::int), "
     "overdue AS (SELECT b.id, " SWEEP_TEXT("tenant_id") " AS tenant_id "
     "FROM " SWEEP_ABSENT ", {T} b " SWEEP_UNSURE
     "WHERE $5::float8 IS NOT NULL AND $2 = '-infinity' "
@@ -474,6 +488,7 @@ static const char sweep_others_sql[] =
     "AND NOT " SWEEP_IN_BACKLOG " AND NOT " SWEEP_WAITS " "
     "ORDER BY random() LIMIT $4::int) "
     "SELECT id, NULL AS tenant_id, NULL AS place FROM obsolete UNION ALL "
+    "SELECT id, tenant_id, NULL FROM retried UNION ALL "
     "SELECT id, tenant_id, NULL FROM overdue UNION ALL "
     "SELECT id, tenant_id, place FROM pending";
 

@@ -20,7 +20,7 @@ INSERT INTO leads VALUES ('00000000-0000-4000-8000-00000000000a', 'Ada', NULL,
 INSERT INTO lead_bookings (id, lead_id)
 VALUES ('00000000-0000-4000-8000-00000000000b',
     '00000000-0000-4000-8000-00000000000a');
-SELECT plan(53);
+SELECT plan(54);
 
 -- 'done' or the SQLSTATE of ${statement} run by ${role}.
 CREATE FUNCTION pg_temp.as_role(role name, statement text) RETURNS text
@@ -53,6 +53,7 @@ FROM unnest(ARRAY[
     'SELECT followup_call_request(id) FROM lead_bookings',
     'SELECT followup_retry(id) FROM lead_bookings',
     'SELECT followup_retry_all()',
+    'SELECT followup_retry_preview(''{}'', true)',
     'SELECT * FROM followup_dead_letters',
     'SELECT * FROM followup_failures FOR UPDATE',
     'INSERT INTO followup_failures (booking_id, stage, attempts, error) '
@@ -84,7 +85,7 @@ FROM unnest(ARRAY[
     'CREATE TABLE test_grants.mine (id int)',
     'INSERT INTO followup_dead_letters (booking_id) '
         'VALUES (gen_random_uuid())',
-    'DROP FUNCTION followup_retry(uuid)']) AS s;
+    'DROP FUNCTION followup_retry']) AS s;
 SELECT is(pg_temp.as_role('test_grants_other', s), '42501',
     'others cannot: ' || s)
 FROM unnest(ARRAY[
