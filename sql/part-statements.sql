@@ -79,20 +79,21 @@ $statement$),
     f.next_attempt_at <= now()) AS f JOIN {T} b ON b.id = f.booking_id WHERE
     b.task_status = 'pending' AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b) AND NOT EXISTS (SELECT FROM
-    {S}.followup_failures d WHERE d.booking_id = b.id AND d.dead_at IS NOT
-    NULL) AND NOT EXISTS (SELECT FROM {S}.followup_pauses p WHERE (p.until IS
-    NULL OR p.until > now()) AND (p.scope = 'tenant:' || (SELECT format('%s',
-    tenant_id) FROM (SELECT b.*) AS r) OR (p.scope = 'all' AND (SELECT
-    format('%s', tenant_id) FROM (SELECT b.*) AS r) <> ALL
-    (p.except_tenants)))) ORDER BY random() LIMIT $4::int), overdue AS
-    (SELECT b.id, (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) AS
-    tenant_id FROM (SELECT NULL AS tenant_id, NULL AS timezone) AS absent,
-    {T} b CROSS JOIN LATERAL (SELECT CASE WHEN pg_typeof(b.scheduled_at +
-    interval '0') = 'timestamptz'::regtype OR btrim((SELECT format('%s',
-    timezone) FROM (SELECT b.*) AS r), E' \t\r\n') = '' THEN interval '0'
-    ELSE interval '16 h' END AS unsure OFFSET 0) x WHERE $5::float8 IS NOT
-    NULL AND $2 = '-infinity' AND b.task_status = 'scheduled' AND
+    {S}.followup_is_deleted(b) AND NOT EXISTS (SELECT FROM pending WHERE
+    pending.id = b.id) AND NOT EXISTS (SELECT FROM {S}.followup_failures d
+    WHERE d.booking_id = b.id AND d.dead_at IS NOT NULL) AND NOT EXISTS
+    (SELECT FROM {S}.followup_pauses p WHERE (p.until IS NULL OR p.until >
+    now()) AND (p.scope = 'tenant:' || (SELECT format('%s', tenant_id) FROM
+    (SELECT b.*) AS r) OR (p.scope = 'all' AND (SELECT format('%s',
+    tenant_id) FROM (SELECT b.*) AS r) <> ALL (p.except_tenants)))) ORDER BY
+    random() LIMIT $4::int), overdue AS (SELECT b.id, (SELECT format('%s',
+    tenant_id) FROM (SELECT b.*) AS r) AS tenant_id FROM (SELECT NULL AS
+    tenant_id, NULL AS timezone) AS absent, {T} b CROSS JOIN LATERAL (SELECT
+    CASE WHEN pg_typeof(b.scheduled_at + interval '0') =
+    'timestamptz'::regtype OR btrim((SELECT format('%s', timezone) FROM
+    (SELECT b.*) AS r), E' \t\r\n') = '' THEN interval '0' ELSE interval '16 '
+    'h' END AS unsure OFFSET 0) x WHERE $5::float8 IS NOT NULL AND $2 =
+    '-infinity' AND b.task_status = 'scheduled' AND
     {S}.followup_is_followup_type(b.booking_type::text) AND b.scheduled_at >
     (now() AT TIME ZONE 'UTC') - $1::float8 * interval '1 s' - interval '16 '
     'h' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') + interval '15 min' +

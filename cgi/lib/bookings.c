@@ -462,6 +462,7 @@ static const char sweep_others_sql[] =
     "AND f.next_attempt_at <= now()) AS f "
     "JOIN {T} b ON b.id = f.booking_id WHERE b.task_status = 'pending' "
     "AND " BOOKINGS_IS_FOLLOWUP " AND NOT " BOOKINGS_IS_DELETED " "
+    "AND NOT EXISTS (SELECT FROM pending WHERE pending.id = b.id) "
     "AND NOT EXISTS (SELECT FROM {S}.followup_failures d "
     "WHERE d.booking_id = b.id AND d.dead_at IS NOT NULL) "
     "AND NOT EXISTS (SELECT FROM {S}.followup_pauses p "
