@@ -31,7 +31,11 @@
 --   followup_call_request(uuid)  followup_gate(booking), and what it is made
 --   of: followup_gate_at  followup_allowed  followup_open  followup_week
 --   followup_zone(text)  followup_setting_written()  followup_pause_changed()
---   followup_retry(uuid)  followup_retry_all(text, timestamptz, timestamptz)
+--   followup_scope(text)  followup_pause(text, text, timestamptz, text)
+--   followup_resume(text)
+--   followup_retry(uuid, ...)  followup_retry_all(jsonb, ...)
+--   followup_retry_preview(jsonb, boolean)  followup_letters(jsonb)
+--   followup_cause(text)  followup_retried
 --   followup_failures  followup_dead_letters  followup_attempts
 --   followup_obsolete_tasks  followup_settings  followup_pauses
 --   followup_past_pauses  followup_late  followup_backlog
@@ -72,6 +76,7 @@ DO $$BEGIN RAISE EXCEPTION 'another install is running on this database'
 \ir part-shape.sql
 \ir part-bodies.sql
 \ir part-gate.sql
+\ir part-operations.sql
 \ir part-definitions.sql
 \ir part-fit.sql
 \ir part-preflight.sql

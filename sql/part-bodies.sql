@@ -618,7 +618,9 @@ $body$, :'schema', :'table', format('%I.leads', :'schema'))
 -- followup_retry lets a failed booking start anew: also one whose row did not
 -- take that it failed, so that only its dead letter says so.  Where the call
 -- was started and the row did not take that, the row is written once more
--- instead.  The triggers, which would do nothing for a daemon, are let in for
+-- instead.  What is known of the failures is kept in followup_retried; what
+-- takes their place, with no attempt, has the sweep find the booking however
+-- late it is, and not before its turn (not_before).  The triggers, which would do nothing for a daemon, are let in for
 -- this one write, so that the booking is announced at commit like any other;
 -- what they do to the rows is done here all the same, because they may be
 -- disabled.
@@ -628,6 +630,9 @@ SELECT format($body$
 DECLARE
     old_task pg_catalog.text;
     called pg_catalog.timestamptz;
+    who pg_catalog.text := coalesce(asked_by, session_user);
+    tenant pg_catalog.text;
+    said pg_catalog.text;
     daemon pg_catalog.text := pg_catalog.current_setting('followup.daemon',
         true);
 BEGIN
@@ -644,55 +649,62 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
+    -- Before the triggers delete them.
+    WITH letter AS (
+        DELETE FROM %1$I.followup_failures f
+        WHERE f.booking_id = followup_retry.booking_id RETURNING f.*
+    ), kept AS (
+        INSERT INTO %1$I.followup_retried (booking_id, stage, tenant_id,
+            attempts, first_failed_at, last_failed_at, http_status, error,
+            dead_at, retried_by, late)
+        SELECT l.booking_id, l.stage, l.tenant_id, l.attempts,
+            l.first_failed_at, l.last_failed_at, l.http_status, l.error,
+            l.dead_at, who, followup_retry.late FROM letter l
+        WHERE l.attempts > 0
+    )
+    SELECT l.tenant_id, l.error INTO tenant, said FROM letter l
+    ORDER BY l.dead_at DESC NULLS LAST LIMIT 1;
     IF called IS NOT NULL THEN
         UPDATE %1$I.%2$I t SET task_status = 'executed', executed_at = called,
             last_execution_error = NULL
         WHERE t.id = followup_retry.booking_id;
     ELSE
-        PERFORM pg_catalog.set_config('followup.daemon', 'retry', true);
+        PERFORM pg_catalog.set_config('followup.daemon', CASE
+            WHEN not_before > pg_catalog.now() THEN 'on' ELSE 'retry' END,
+            true);
         UPDATE %1$I.%2$I t SET task_status = 'pending', task_name = NULL,
             task_scheduled_at = NULL, idempotency_key = NULL,
             executed_at = NULL, execution_attempts = 0,
             last_execution_error = NULL
         WHERE t.id = followup_retry.booking_id;
         PERFORM pg_catalog.set_config('followup.daemon', daemon, true);
+        IF late THEN
+            INSERT INTO %1$I.followup_late AS l (booking_id, due_at, asked_by)
+            SELECT t.id, %1$I.followup_due_at(t), who FROM %1$I.%2$I t
+            WHERE t.id = followup_retry.booking_id
+            ON CONFLICT ON CONSTRAINT followup_late_pkey DO UPDATE
+            SET due_at = excluded.due_at, asked_by = excluded.asked_by,
+                asked_at = now();
+        ELSE
+            DELETE FROM %1$I.followup_late l
+            WHERE l.booking_id = followup_retry.booking_id;
+        END IF;
         IF old_task IS NOT NULL THEN
             INSERT INTO %1$I.followup_obsolete_tasks (task_name, booking_id)
             VALUES (old_task, followup_retry.booking_id)
             ON CONFLICT DO NOTHING;
         END IF;
     END IF;
-    DELETE FROM %1$I.followup_failures f
-    WHERE f.booking_id = followup_retry.booking_id;
+    IF called IS NULL THEN
+        INSERT INTO %1$I.followup_failures (booking_id, stage, tenant_id,
+            attempts, next_attempt_at, error)
+        VALUES (followup_retry.booking_id, 'schedule', tenant, 0,
+            coalesce(not_before, pg_catalog.now()),
+            pg_catalog.concat('retried by ', who, ', after: ', said));
+    END IF;
     DELETE FROM %1$I.followup_attempts a
     WHERE a.booking_id = followup_retry.booking_id;
     RETURN true;
 END
 $body$, :'schema', :'table', :'followup_row_deleted') AS followup_body_retry
-\gset
-
--- followup_retry_all does so for every dead letter of a stage and of a time; a
--- row that refuses stays as it is, and keeps no other one.
-SELECT format($body$
-DECLARE
-    letter pg_catalog.record;
-    retried pg_catalog.int8 := 0;
-BEGIN
-    FOR letter IN SELECT DISTINCT d.booking_id AS id
-        FROM %1$I.followup_dead_letters d
-        WHERE d.stage = coalesce(followup_retry_all.stage, d.stage)
-            AND d.dead_at >= since AND d.dead_at < until
-    LOOP
-        BEGIN
-            IF %1$I.followup_retry(letter.id) THEN
-                retried := retried + 1;
-            END IF;
-        EXCEPTION WHEN OTHERS THEN
-            RAISE WARNING 'follow-up booking %% is not retried: %%',
-                letter.id, SQLERRM;
-        END;
-    END LOOP;
-    RETURN retried;
-END
-$body$, :'schema') AS followup_body_retry_all
 \gset

@@ -99,10 +99,19 @@ FROM (VALUES
         'timestamp with time zone)', :'followup_body_open'),
     ('FUNCTION', '%1$I.followup_week(text)', :'followup_body_week'),
     ('FUNCTION', '%1$I.followup_setting_written()', :'followup_body_setting'),
-    ('FUNCTION', '%1$I.followup_pause_changed()', :'followup_body_pause'),
-    ('FUNCTION', '%1$I.followup_retry(uuid)', :'followup_body_retry'),
-    ('FUNCTION', '%1$I.followup_retry_all(text,timestamp with time zone,'
-        'timestamp with time zone)', :'followup_body_retry_all'),
+    ('FUNCTION', '%1$I.followup_pause_changed()', :'followup_body_pause_changed'),
+    ('FUNCTION', '%1$I.followup_scope(text)', :'followup_body_scope'),
+    ('FUNCTION', '%1$I.followup_pause(text,text,timestamp with time zone,'
+        'text)', :'followup_body_pause'),
+    ('FUNCTION', '%1$I.followup_resume(text)', :'followup_body_resume'),
+    ('FUNCTION', '%1$I.followup_retry(uuid,boolean,text,'
+        'timestamp with time zone)', :'followup_body_retry'),
+    ('FUNCTION', '%1$I.followup_cause(text)', :'followup_body_cause'),
+    ('FUNCTION', '%1$I.followup_letters(jsonb)', :'followup_body_letters'),
+    ('FUNCTION', '%1$I.followup_retry_preview(jsonb,boolean)',
+        :'followup_body_retry_preview'),
+    ('FUNCTION', '%1$I.followup_retry_all(jsonb,boolean,text,integer,'
+        'integer)', :'followup_body_retry_all'),
     ('FUNCTION', '%1$I.schedule_followup_cloud_task()',
         :'followup_body_notify'),
     ('FUNCTION', '%1$I.followup_booking_changed()', :'followup_body_changed'),

@@ -32,17 +32,66 @@ CREATE OR REPLACE FUNCTION
     :"schema".followup_booking_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     AS :'followup_body_changed';
+-- What an earlier version made and this one does not.
+SELECT format('DROP FUNCTION %s', found.identity) FROM :followup_found
+WHERE kind = 'FUNCTION' AND mark_source IS NOT NULL
+    AND found.identity ~ '\.followup_retry(_all)?\('
+    AND NOT EXISTS (SELECT FROM :followup_defined
+        WHERE defined.identity = found.identity)
+\gexec
 CREATE OR REPLACE FUNCTION
-    :"schema".followup_retry(booking_id uuid) RETURNS boolean
-    LANGUAGE plpgsql AS :'followup_body_retry';
+    :"schema".followup_retry(booking_id uuid, late boolean DEFAULT false,
+    asked_by text DEFAULT NULL, not_before timestamptz DEFAULT NULL)
+    RETURNS boolean LANGUAGE plpgsql AS :'followup_body_retry';
 CREATE OR REPLACE FUNCTION
-    :"schema".followup_retry_all(stage text DEFAULT NULL,
-    since timestamptz DEFAULT '-infinity',
-    until timestamptz DEFAULT 'infinity') RETURNS bigint
+    :"schema".followup_cause(error text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS :'followup_body_cause';
+-- Its body needs a view that is made later.
+SET LOCAL check_function_bodies = off;
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_letters(filter jsonb) RETURNS TABLE (booking_id uuid,
+    tenant_id text, stage text, attempts int, first_failed_at timestamptz,
+    last_failed_at timestamptz, http_status int, error text,
+    dead_at timestamptz)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_letters';
+SET LOCAL check_function_bodies = on;
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_retry_preview(filter jsonb, late boolean,
+    OUT matching bigint, OUT call_now bigint, OUT wait bigint,
+    OUT wait_until timestamptz, OUT too_late bigint, OUT never bigint)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_retry_preview';
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_retry_all(filter jsonb DEFAULT '{}',
+    late boolean DEFAULT false, asked_by text DEFAULT NULL,
+    per_minute int DEFAULT NULL, at_most int DEFAULT NULL,
+    OUT retried bigint, OUT more boolean, OUT until timestamptz,
+    OUT last_at timestamptz, OUT last_id uuid, OUT as_of timestamptz)
     LANGUAGE plpgsql AS :'followup_body_retry_all';
 REVOKE ALL ON FUNCTION :"schema".schedule_followup_cloud_task(),
-    :"schema".followup_booking_changed(), :"schema".followup_retry(uuid),
-    :"schema".followup_retry_all(text, timestamptz, timestamptz) FROM PUBLIC;
+    :"schema".followup_booking_changed(),
+    :"schema".followup_retry(uuid, boolean, text, timestamptz),
+    :"schema".followup_cause(text), :"schema".followup_letters(jsonb),
+    :"schema".followup_retry_preview(jsonb, boolean),
+    :"schema".followup_retry_all(jsonb, boolean, text, int, int) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_scope(scope text) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_scope';
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_pause(scope text, reason text,
+    until timestamptz DEFAULT NULL, asked_by text DEFAULT NULL) RETURNS text
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_pause';
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_resume(scope text) RETURNS boolean
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_resume';
+REVOKE ALL ON FUNCTION :"schema".followup_scope(text),
+    :"schema".followup_pause(text, text, timestamptz, text),
+    :"schema".followup_resume(text) FROM PUBLIC;
 
 -- What followup_gate is made of.
 CREATE OR REPLACE FUNCTION :"schema".followup_week(hours text)
@@ -68,7 +117,8 @@ CREATE OR REPLACE FUNCTION :"schema".followup_setting_written()
     SET search_path = pg_catalog, pg_temp AS :'followup_body_setting';
 CREATE OR REPLACE FUNCTION :"schema".followup_pause_changed()
     RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp AS :'followup_body_pause';
+    SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_pause_changed';
 REVOKE ALL ON FUNCTION :"schema".followup_setting_written(),
     :"schema".followup_pause_changed() FROM PUBLIC;
 

@@ -479,5 +479,5 @@ BEGIN
     WHERE p.until < now() - interval '366 days';
     RETURN NULL;
 END
-$body$, :'schema') AS followup_body_pause
+$body$, :'schema') AS followup_body_pause_changed
 \gset

@@ -7,6 +7,10 @@
 SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         '%1$I.followup_attempts, %1$I.followup_late TO %2$s', :'schema',
         a.grantee::regrole),
+    format('GRANT SELECT, INSERT ON %I.followup_retried TO %s', :'schema',
+        a.grantee::regrole),
+    format('GRANT INSERT, UPDATE ON %I.followup_pauses TO %s', :'schema',
+        a.grantee::regrole),
     format('GRANT SELECT ON %1$I.followup_dead_letters, '
         '%1$I.followup_pauses, %1$I.followup_past_pauses, '
         '%1$I.followup_settings, %1$I.followup_backlog TO %2$s', :'schema',
@@ -17,8 +21,12 @@ SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         '%1$I.followup_allowed(text, int4multirange, text, timestamptz), '
         '%1$I.followup_open(int4multirange, text, timestamptz), '
         '%1$I.followup_week(text), %1$I.followup_call_request(uuid), '
-        '%1$I.followup_retry(uuid), '
-        '%1$I.followup_retry_all(text, timestamptz, timestamptz) TO %3$s',
+        '%1$I.followup_scope(text), %1$I.followup_resume(text), '
+        '%1$I.followup_pause(text, text, timestamptz, text), '
+        '%1$I.followup_retry(uuid, boolean, text, timestamptz), '
+        '%1$I.followup_cause(text), %1$I.followup_letters(jsonb), '
+        '%1$I.followup_retry_preview(jsonb, boolean), '
+        '%1$I.followup_retry_all(jsonb, boolean, text, int, int) TO %3$s',
         :'schema', :'table', a.grantee::regrole)
 FROM pg_class c, aclexplode(c.relacl) a
 WHERE c.oid = to_regclass(format('%I.followup_failures', :'schema'))
@@ -71,6 +79,11 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_failures,
 GRANT SELECT ON :"schema".followup_dead_letters, :"schema".followup_pauses,
     :"schema".followup_past_pauses, :"schema".followup_settings,
     :"schema".followup_backlog TO :"grant_to";
+GRANT SELECT, INSERT ON :"schema".followup_retried TO :"grant_to";
+GRANT INSERT, UPDATE ON :"schema".followup_pauses TO :"grant_to";
+GRANT EXECUTE ON FUNCTION :"schema".followup_scope(text),
+    :"schema".followup_pause(text, text, timestamptz, text),
+    :"schema".followup_resume(text) TO :"grant_to";
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_due_at(:"schema".:"table"),
     :"schema".followup_gate(:"schema".:"table"),
@@ -78,7 +91,10 @@ GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_allowed(text, int4multirange, text, timestamptz),
     :"schema".followup_open(int4multirange, text, timestamptz),
     :"schema".followup_week(text),
-    :"schema".followup_call_request(uuid), :"schema".followup_retry(uuid),
-    :"schema".followup_retry_all(text, timestamptz, timestamptz)
+    :"schema".followup_call_request(uuid),
+    :"schema".followup_retry(uuid, boolean, text, timestamptz),
+    :"schema".followup_cause(text), :"schema".followup_letters(jsonb),
+    :"schema".followup_retry_preview(jsonb, boolean),
+    :"schema".followup_retry_all(jsonb, boolean, text, int, int)
     TO :"grant_to";
 \endif

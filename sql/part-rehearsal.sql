@@ -62,8 +62,10 @@ DECLARE
   ["failed", ["id", "execute", "tenant", "1", "500", "error", "due"], "1",
     {"task_status": "failed", "last_execution_error": "error"}],
   ["dead letters", [null, null, "1"], null, {}],
-  ["retry dead letters", ["execute", "infinity", "infinity"], "0", {}],
-  ["retry", ["id"], "1", {"task_status": "pending", "task_name": null,
+  ["retry dead letters", ["none", "f", null, null], "0", {}],
+  ["preview of a retry", ["none", "t"], "0", {}],
+  ["causes", [], null, {}],
+  ["retry", ["id", "f", null], "1", {"task_status": "pending", "task_name": null,
     "execution_attempts": "0", "last_execution_error": null}]]],
 ["a row that refuses is remembered", [
   ["try lock", ["ids", "schedule"], "true", {}],
@@ -74,7 +76,11 @@ DECLARE
     "1", {}],
   ["mark failed", ["id"], "1", {"task_status": "failed"}],
   ["called", ["id", "tenant", "error"], "1", {}],
-  ["retry", ["id"], "1", {"task_status": "executed"}]]],
+  ["retry", ["id", "f", null], "1", {"task_status": "executed"}]]],
+["calls are paused, and resumed", [
+  ["pause", ["all", "rehearsal", null, null], null, {}],
+  ["pauses", [], null, {}],
+  ["resume", ["all"], "1", {}]]],
 ["a booking is cancelled", [
   ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys"], "id",
@@ -103,7 +109,7 @@ DECLARE
     role constant text := coalesce(nullif(given ->> 'role', ''), (
         SELECT pg_get_userbyid(a.grantee)
         FROM pg_proc p, aclexplode(p.proacl) a
-        WHERE p.oid = to_regprocedure(s || '.followup_retry(uuid)')
+        WHERE p.oid = to_regprocedure(s || '.followup_resume(text)')
             AND a.grantee NOT IN (0, p.proowner)
             AND pg_has_role(me, a.grantee, 'MEMBER')
         ORDER BY a.grantee LIMIT 1), me);
@@ -482,9 +488,10 @@ BEGIN
                         -- Before the index is made, this one reads the table.
                         CONTINUE WHEN step ->> 0 = 'sweep' AND to_regclass(
                             s || '.followup_bookings_due_idx') IS NULL;
-                        SELECT format('EXECUTE %I (%s)', culprit, string_agg(
-                            quote_nullable(coalesce(value ->> p.word, p.word)),
-                            ', ' ORDER BY p.n))
+                        SELECT format('EXECUTE %I%s', culprit,
+                            ' (' || string_agg(quote_nullable(
+                            coalesce(value ->> p.word, p.word)),
+                            ', ' ORDER BY p.n) || ')')
                         INTO setting FROM jsonb_array_elements_text(step -> 1)
                             WITH ORDINALITY AS p (word, n);
                         EXECUTE setting INTO actual;

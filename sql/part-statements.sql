@@ -72,21 +72,36 @@ $statement$),
     b.scheduled_at, b.id LIMIT $4::int), obsolete AS (SELECT DISTINCT
     o.booking_id AS id FROM {S}.followup_obsolete_tasks o WHERE $2 =
     '-infinity' AND (o.next_attempt_at IS NULL OR o.next_attempt_at <= now())
-    LIMIT $4::int), overdue AS (SELECT b.id, (SELECT format('%s', tenant_id)
+    LIMIT $4::int), retried AS (SELECT b.id, (SELECT format('%s', tenant_id)
     FROM (SELECT b.*) AS r) AS tenant_id FROM (SELECT NULL AS tenant_id, NULL
-    AS timezone) AS absent, {T} b CROSS JOIN LATERAL (SELECT CASE WHEN
-    pg_typeof(b.scheduled_at + interval '0') = 'timestamptz'::regtype OR
-    btrim((SELECT format('%s', timezone) FROM (SELECT b.*) AS r), E' \t\r\n')
-    = '' THEN interval '0' ELSE interval '16 h' END AS unsure OFFSET 0) x
-    WHERE $5::float8 IS NOT NULL AND $2 = '-infinity' AND b.task_status =
-    'scheduled' AND {S}.followup_is_followup_type(b.booking_type::text) AND
-    b.scheduled_at > (now() AT TIME ZONE 'UTC') - $1::float8 * interval '1 s'
-    - interval '16 h' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') +
-    interval '15 min' + interval '16 h' AND (coalesce(b.task_scheduled_at,
-    b.scheduled_at) BETWEEN now() - $1::float8 * interval '1 s' AND now() -
-    $5::float8 * interval '1 s' OR b.task_name IS NULL OR (b.scheduled_at <
-    (now() AT TIME ZONE 'UTC') + interval '15 min' + x.unsure AND CASE WHEN
-    x.unsure = interval '0' THEN b.task_scheduled_at <> b.scheduled_at WHEN
+    AS timezone) AS absent, (SELECT f.booking_id FROM {S}.followup_failures f
+    WHERE $2 = '-infinity' AND f.dead_at IS NULL AND f.stage = 'schedule' AND
+    f.next_attempt_at <= now()) AS f JOIN {T} b ON b.id = f.booking_id WHERE
+    b.task_status = 'pending' AND
+    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    {S}.followup_is_deleted(b) AND NOT EXISTS (SELECT FROM pending WHERE
+    pending.id = b.id) AND NOT EXISTS (SELECT FROM {S}.followup_failures d
+    WHERE d.booking_id = b.id AND d.dead_at IS NOT NULL) AND NOT EXISTS
+    (SELECT FROM {S}.followup_pauses p WHERE (p.until IS NULL OR p.until >
+    now()) AND (p.scope = 'tenant:' || (SELECT format('%s', tenant_id) FROM
+    (SELECT b.*) AS r) OR (p.scope = 'all' AND (SELECT format('%s',
+    tenant_id) FROM (SELECT b.*) AS r) <> ALL (p.except_tenants)))) ORDER BY
+    random() LIMIT $4::int), overdue AS (SELECT b.id, (SELECT format('%s',
+    tenant_id) FROM (SELECT b.*) AS r) AS tenant_id FROM (SELECT NULL AS
+    tenant_id, NULL AS timezone) AS absent, {T} b CROSS JOIN LATERAL (SELECT
+    CASE WHEN pg_typeof(b.scheduled_at + interval '0') =
+    'timestamptz'::regtype OR btrim((SELECT format('%s', timezone) FROM
+    (SELECT b.*) AS r), E' \t\r\n') = '' THEN interval '0' ELSE interval '16 '
+    'h' END AS unsure OFFSET 0) x WHERE $5::float8 IS NOT NULL AND $2 =
+    '-infinity' AND b.task_status = 'scheduled' AND
+    {S}.followup_is_followup_type(b.booking_type::text) AND b.scheduled_at >
+    (now() AT TIME ZONE 'UTC') - $1::float8 * interval '1 s' - interval '16 '
+    'h' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') + interval '15 min' +
+    interval '16 h' AND (coalesce(b.task_scheduled_at, b.scheduled_at)
+    BETWEEN now() - $1::float8 * interval '1 s' AND now() - $5::float8 *
+    interval '1 s' OR b.task_name IS NULL OR (b.scheduled_at < (now() AT TIME
+    ZONE 'UTC') + interval '15 min' + x.unsure AND CASE WHEN x.unsure =
+    interval '0' THEN b.task_scheduled_at <> b.scheduled_at WHEN
     isfinite(b.task_scheduled_at) THEN b.task_scheduled_at NOT BETWEEN
     b.scheduled_at - x.unsure AND b.scheduled_at + x.unsure ELSE
     b.task_scheduled_at IS NOT NULL END)) AND NOT EXISTS (SELECT FROM
@@ -96,8 +111,9 @@ $statement$),
     {S}.followup_failures f WHERE f.booking_id = b.id AND (f.dead_at IS NOT
     NULL OR (f.stage = 'schedule' AND f.next_attempt_at > now())) OFFSET 0)
     ORDER BY random() LIMIT $4::int) SELECT id, NULL AS tenant_id, NULL AS
-    place FROM obsolete UNION ALL SELECT id, tenant_id, NULL FROM overdue
-    UNION ALL SELECT id, tenant_id, place FROM pending
+    place FROM obsolete UNION ALL SELECT id, tenant_id, NULL FROM retried
+    UNION ALL SELECT id, tenant_id, NULL FROM overdue UNION ALL SELECT id,
+    tenant_id, place FROM pending
 $statement$),
 ('read', $statement$
     SELECT b.id IS NOT NULL, b.task_status, b.tenant_id, b.lead_id,
@@ -342,7 +358,8 @@ $statement$),
     changed.id) SELECT count(*) FROM changed
 $statement$),
 ('retry', $statement$
-    SELECT CASE WHEN {S}.followup_retry($1::uuid) THEN 1 ELSE 0 END
+    SELECT CASE WHEN {S}.followup_retry($1::uuid, $2::boolean, $3) THEN 1
+    ELSE 0 END
 $statement$),
 ('obsolete deleted', $statement$
     WITH changed AS (DELETE FROM {S}.followup_obsolete_tasks o WHERE
@@ -392,8 +409,47 @@ $statement$),
     $1::timestamptz IS NULL OR (d.dead_at, d.booking_id) < ($1::timestamptz,
     $2::uuid) ORDER BY d.dead_at DESC, d.booking_id DESC LIMIT $3::int
 $statement$),
+('causes', $statement$
+    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('stage',
+    c.stage, 'httpStatus', c.http_status, 'error', c.cause, 'count', c.n,
+    'first', pg_catalog.to_char(c.first_at AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'last', pg_catalog.to_char(c.last_at AT
+    TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'bookingId', c.id)
+    ORDER BY c.n DESC, c.last_at DESC), '[]') FROM (SELECT d.stage,
+    d.http_status, {S}.followup_cause(d.error) AS cause, count(*) AS n,
+    min(d.dead_at) AS first_at, max(d.dead_at) AS last_at,
+    min(d.booking_id::text) AS id FROM {S}.followup_dead_letters d GROUP BY
+    1, 2, 3 ORDER BY 4 DESC, 6 DESC LIMIT 100) AS c
+$statement$),
+('preview of a retry', $statement$
+    SELECT matching, call_now, wait, pg_catalog.to_char(wait_until AT TIME
+    ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), too_late, never FROM
+    {S}.followup_retry_preview(CASE $1 WHEN 'none' THEN '{"stage": '
+    '""}'::jsonb ELSE $1::jsonb END, $2::boolean)
+$statement$),
 ('retry dead letters', $statement$
-    SELECT {S}.followup_retry_all($1, coalesce($2::timestamptz, '-infinity'),
-    coalesce($3::timestamptz, 'infinity'))
+    SELECT retried, more, pg_catalog.to_char(until AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), pg_catalog.to_char(last_at AT TIME ZONE
+    'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), last_id,
+    pg_catalog.to_char(as_of AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM {S}.followup_retry_all(CASE $1 WHEN
+    'none' THEN '{"stage": ""}'::jsonb ELSE $1::jsonb END, $2::boolean, $3,
+    $4::int, 500)
+$statement$),
+('pauses', $statement$
+    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('scope',
+    p.scope, 'reason', p.reason, 'pausedBy', p.paused_by, 'pausedAt',
+    pg_catalog.to_char(p.paused_at AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'until', pg_catalog.to_char(p.until AT
+    TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'exceptTenants',
+    pg_catalog.to_json(p.except_tenants)) ORDER BY p.scope <> 'all',
+    p.scope), '[]') FROM {S}.followup_pauses p WHERE p.until IS NULL OR
+    p.until > now()
+$statement$),
+('pause', $statement$
+    SELECT {S}.followup_pause($1, $2, $3::timestamptz, $4)
+$statement$),
+('resume', $statement$
+    SELECT CASE WHEN {S}.followup_resume($1) THEN 1 ELSE 0 END
 $statement$)) AS statement (name, text)
 \gset

@@ -67,6 +67,31 @@ WHERE NOT EXISTS (SELECT FROM pg_attribute a
     WHERE a.attrelid = to_regclass(format('%I.followup_attempts', :'schema'))
         AND a.attname = 'called_at' AND NOT a.attisdropped)
 \gexec
+SELECT to_regclass(format('%I.followup_retried', :'schema')) IS NULL
+        AS followup_make_retried
+\gset
+\if :followup_make_retried
+CREATE TABLE :"schema".followup_retried (
+    booking_id uuid NOT NULL,
+    stage text NOT NULL,
+    tenant_id text,
+    attempts int NOT NULL,
+    first_failed_at timestamptz NOT NULL,
+    last_failed_at timestamptz NOT NULL,
+    http_status int,
+    error text NOT NULL,
+    dead_at timestamptz,
+    retried_at timestamptz NOT NULL DEFAULT now(),
+    retried_by text NOT NULL,
+    late boolean NOT NULL);
+CREATE INDEX followup_retried_booking_idx
+    ON :"schema".followup_retried (booking_id);
+COMMENT ON TABLE :"schema".followup_retried IS 'followup-scheduler: failures '
+    'that were retried, as they were then';
+\endif
+CREATE INDEX IF NOT EXISTS followup_failures_next_idx
+    ON :"schema".followup_failures (next_attempt_at)
+    WHERE dead_at IS NULL AND stage = 'schedule';
 CREATE INDEX IF NOT EXISTS followup_obsolete_tasks_booking_idx
     ON :"schema".followup_obsolete_tasks (booking_id);
 

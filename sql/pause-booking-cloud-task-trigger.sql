@@ -10,10 +10,13 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 \ir part-installed.sql
-\ir part-tenant.sql
-SELECT set_config('followup.until', :'until', true) AS followup_unused,
-    CASE :'tenant' WHEN '' THEN 'all' ELSE 'tenant:' || :'tenant' END AS scope,
-    CASE :'tenant' WHEN '' THEN 'calls' ELSE 'calls of tenant ' || :'tenant'
+SELECT CASE :'tenant' WHEN '' THEN 'all' ELSE 'tenant:' || :'tenant' END
+    AS scope
+\gset
+SELECT coalesce(substr(:"schema".followup_scope(:'scope'), 8), :'tenant')
+        AS tenant
+\gset
+SELECT CASE :'tenant' WHEN '' THEN 'calls' ELSE 'calls of tenant ' || :'tenant'
         END AS followup_calls,
     format('SELECT count(*) AS n, count(*) FILTER (WHERE '
         '%1$I.followup_due_at(b) < now()) AS overdue FROM %1$I.%2$I b '
@@ -26,15 +29,7 @@ SELECT set_config('followup.until', :'until', true) AS followup_unused,
 \if :resume
 :followup_waiting
 \gset followup_before_
-WITH ended AS (UPDATE :"schema".followup_pauses SET until = now()
-    WHERE scope = :'scope' AND (until IS NULL OR until > now()) RETURNING 1),
-excepted AS (UPDATE :"schema".followup_pauses
-    SET except_tenants = except_tenants || :'tenant'::text
-    WHERE :'tenant' <> '' AND scope = 'all'
-        AND (until IS NULL OR until > now())
-        AND :'tenant' <> ALL (except_tenants) RETURNING 1)
-SELECT (SELECT count(*) FROM ended) + (SELECT count(*) FROM excepted) > 0
-    AS followup_resumed
+SELECT :"schema".followup_resume(:'scope') AS followup_resumed
 \gset
 :followup_waiting
 \gset followup_after_
@@ -45,21 +40,16 @@ SELECT CASE WHEN :'followup_resumed' THEN format('%s are resumed: %s bookings '
     ELSE format('%s were not paused', :'followup_calls') END;
 \ir part-pauses.sql
 \else
+SELECT set_config('followup.wrong', coalesce(:"schema".followup_pause(
+    :'scope', :'reason', nullif(:'until', '')::timestamptz), ''), true)
+    AS followup_unused
+\gset
 DO $$BEGIN
-    IF nullif(current_setting('followup.until'), '')::timestamptz <= now() THEN
-        RAISE EXCEPTION 'the end of the pause, %, has passed',
-            current_setting('followup.until')::timestamptz
-            USING HINT = 'give a time to come, or leave out --until';
+    IF current_setting('followup.wrong') <> '' THEN
+        RAISE EXCEPTION '%', current_setting('followup.wrong')
+            USING HINT = 'nothing was changed';
     END IF;
 END$$;
--- Who is paused again within moments may still wait for the sweep.
-INSERT INTO :"schema".followup_pauses AS p (scope, reason, until)
-VALUES (:'scope', :'reason', nullif(:'until', '')::timestamptz)
-ON CONFLICT (scope) DO UPDATE SET reason = excluded.reason,
-    paused_by = excluded.paused_by, until = excluded.until,
-    except_tenants = '{}', paused_at = CASE
-        WHEN p.until < now() - interval '10 min' THEN excluded.paused_at
-        ELSE p.paused_at END;
 \ir part-pauses.sql
 :followup_waiting
 \gset

@@ -13,6 +13,7 @@
 \ir part-shape.sql
 \ir part-bodies.sql
 \ir part-gate.sql
+\ir part-operations.sql
 \ir part-definitions.sql
 \ir part-fit.sql
 \pset tuples_only on
@@ -224,6 +225,8 @@ WITH object AS (
         ('followup_obsolete_tasks', 'DELETE'),
         ('followup_late', 'SELECT'), ('followup_late', 'INSERT'),
         ('followup_late', 'UPDATE'), ('followup_late', 'DELETE'),
+        ('followup_retried', 'SELECT'), ('followup_retried', 'INSERT'),
+        ('followup_pauses', 'INSERT'), ('followup_pauses', 'UPDATE'),
         ('followup_pauses', 'SELECT'), ('followup_past_pauses', 'SELECT'),
         ('followup_settings', 'SELECT'), ('followup_backlog', 'SELECT'))
         AS p (rel, privilege)

@@ -644,18 +644,20 @@ booking_cancel(struct bookings *b, const struct booking *booking,
 }
 
 static const struct bookings_sql retry_sql = { "retry",
-    "SELECT CASE WHEN {S}.followup_retry($1::uuid) THEN 1 ELSE 0 END" };
+    "SELECT CASE WHEN {S}.followup_retry($1::uuid, $2::boolean, $3) THEN 1 ELSE 0 END" };
 
 /**
- * booking_retry(bookings, id, changed):
- * Put a failed booking back to pending and forget its failures; or make it
- * executed, if booking_called was told of it.
+ * booking_retry(bookings, id, late, by, changed):
+ * Put a failed booking back to pending, and keep its failures as retried; or
+ * make it executed, if booking_called was told of it.  With ${late} it is
+ * called however late it is.  ${by} asks for it (NULL: the session's role).
  */
 enum db_outcome
-booking_retry(struct bookings *b, const char *id, int *changed)
+booking_retry(struct bookings *b, const char *id, int late, const char *by,
+    int *changed)
 {
-	struct bookings_call call = { .sql = &retry_sql, .nparams = 1,
-	    .params = { id }, .booking = id };
+	struct bookings_call call = { .sql = &retry_sql, .nparams = 3,
+	    .params = { id, late ? "t" : "f", by }, .booking = id };
 
 	return (bookings_changed(b, &call, changed));
 }

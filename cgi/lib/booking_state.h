@@ -164,11 +164,13 @@ enum db_outcome booking_cancel(struct bookings *, const struct booking *,
     int *);
 
 /**
- * booking_retry(bookings, id, changed):
- * Put a failed booking back to pending and forget its failures; or make it
- * executed, if booking_called was told of it.
+ * booking_retry(bookings, id, late, by, changed):
+ * Put a failed booking back to pending, and keep its failures as retried; or
+ * make it executed, if booking_called was told of it.  With ${late} it is
+ * called however late it is.  ${by} asks for it (NULL: the session's role).
  */
-enum db_outcome booking_retry(struct bookings *, const char *, int *);
+enum db_outcome booking_retry(struct bookings *, const char *, int,
+    const char *, int *);
 
 /**
  * booking_obsolete_deleted(bookings, task_name):

@@ -1,4 +1,5 @@
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +90,28 @@ request_bearer(const struct request *request)
 	for (value += 7; *value == ' '; value++)
 		continue;
 	return (*value != '\0' ? value : NULL);
+}
+
+/**
+ * request_operator(request, by):
+ * Set ${by} to the header X-Operator, which says who asks, or to NULL.  Return
+ * 0; or -1, when the request has been answered, because it is no printable
+ * ASCII text of at most 64 bytes.
+ */
+int
+request_operator(struct request *request, const char **by)
+{
+	const char *value = request_param(request, "HTTP_X_OPERATOR"), *p;
+
+	*by = value != NULL && *value != '\0' ? value : NULL;
+	for (p = *by; p != NULL && *p != '\0'; p++) {
+		if (*p >= ' ' && *p <= '~' && p - value < 64)
+			continue;
+		request_problem(request, PROBLEM_INVALID, NULL, "X-Operator "
+		    "must be printable ASCII, of at most 64 bytes");
+		return (-1);
+	}
+	return (0);
 }
 
 /* Is it application/json, with or without parameters? */
@@ -235,6 +258,36 @@ request_check_texts(struct request *request, const json_t *json,
 			continue;
 		request_problem(request, PROBLEM_INVALID, NULL,
 		    "%s must be a string or null", *names);
+		return (-1);
+	}
+	return (0);
+}
+
+/**
+ * request_check_names(request, json, names):
+ * Each member of ${json} must be one of ${names} (NULL at the end), so that
+ * one which is misspelt is not passed over.  Return 0; or -1, when the request
+ * has been answered.
+ */
+int
+request_check_names(struct request *request, const json_t *json,
+    const char *const *names)
+{
+	const char *const *known;
+	const char *name;
+	void *i;
+
+	for (i = json_object_iter((json_t *)(uintptr_t)json); i != NULL;
+	    i = json_object_iter_next((json_t *)(uintptr_t)json, i)) {
+		name = json_object_iter_key(i);
+		for (known = names; *known != NULL; known++) {
+			if (strcmp(*known, name) == 0)
+				break;
+		}
+		if (*known != NULL)
+			continue;
+		request_problem(request, PROBLEM_INVALID, NULL,
+		    "\"%.60s\" is not known here", name);
 		return (-1);
 	}
 	return (0);

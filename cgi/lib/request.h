@@ -44,6 +44,14 @@ const char *request_param(const struct request *, const char *);
 const char *request_bearer(const struct request *);
 
 /**
+ * request_operator(request, by):
+ * Set ${by} to the header X-Operator, which says who asks, or to NULL.  Return
+ * 0; or -1, when the request has been answered, because it is no printable
+ * ASCII text of at most 64 bytes.
+ */
+int request_operator(struct request *, const char **);
+
+/**
  * request_json(request):
  * Read the body and parse it as a JSON object of unique names, as the content
  * type must say.  Return a reference that the caller drops; or NULL, when
@@ -65,6 +73,15 @@ json_t *request_parse_json(const char *, size_t, char *, size_t);
  * answered.
  */
 int request_check_texts(struct request *, const json_t *,
+    const char *const *);
+
+/**
+ * request_check_names(request, json, names):
+ * Each member of ${json} must be one of ${names} (NULL at the end), so that
+ * one which is misspelt is not passed over.  Return 0; or -1, when the request
+ * has been answered.
+ */
+int request_check_names(struct request *, const json_t *,
     const char *const *);
 
 /**

@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "bookings.h"
 
 #include "dead_letters.h"
@@ -68,26 +70,116 @@ dead_letters_list(struct bookings *b, const char *before_time,
 	return (DB_OK);
 }
 
-static const struct bookings_sql retry_sql = { "retry dead letters",
-    "SELECT {S}.followup_retry_all($1, "
-    "coalesce($2::timestamptz, '-infinity'), "
-    "coalesce($3::timestamptz, 'infinity'))" };
+static const struct bookings_sql causes_sql = { "causes",
+    "SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object("
+    "'stage', c.stage, 'httpStatus', c.http_status, 'error', c.cause, "
+    "'count', c.n, 'first', " ISO("c.first_at", "US") ", "
+    "'last', " ISO("c.last_at", "US") ", 'bookingId', c.id) "
+    "ORDER BY c.n DESC, c.last_at DESC), '[]') "
+    "FROM (SELECT d.stage, d.http_status, "
+    "{S}.followup_cause(d.error) AS cause, count(*) AS n, "
+    "min(d.dead_at) AS first_at, max(d.dead_at) AS last_at, "
+    "min(d.booking_id::text) AS id FROM {S}.followup_dead_letters d "
+    "GROUP BY 1, 2, 3 ORDER BY 4 DESC, 6 DESC LIMIT 100) AS c" };
 
 /**
- * dead_letters_retry(bookings, stage, since, until, retried):
- * Put all failed bookings back to pending whose dead letter is of ${stage}
- * ("schedule", "execute", NULL for any) and died from ${since} to before
- * ${until} (RFC 3339, NULL for no bound); ${retried} is set to their number.
+ * dead_letters_causes(bookings, causes):
+ * Set ${causes} to an array of up to 100 groups of dead letters that died of
+ * the same, the largest first.  The caller drops the reference.
  */
 enum db_outcome
-dead_letters_retry(struct bookings *b, const char *stage, const char *since,
-    const char *until, int *retried)
+dead_letters_causes(struct bookings *b, json_t **causes)
 {
-	struct bookings_call call = { .sql = &retry_sql, .nparams = 3,
-	    .params = { stage, since, until } };
+	struct bookings_call call = { .sql = &causes_sql };
+	enum db_outcome outcome;
 
-	return (bookings_changed(b, &call, retried));
+	*causes = NULL;
+	if ((outcome = bookings_run(b, &call, 1)) != DB_OK)
+		return (outcome);
+	*causes = json_loads(PQgetvalue(call.result, 0, 0), 0, NULL);
+	PQclear(call.result);
+	return (*causes != NULL ? DB_OK : DB_LOST);
+}
+
+/* For the rehearsal, "none" is a filter that names no letter. */
+#define FILTER	"CASE $1 WHEN 'none' THEN '{\"stage\": \"\"}'::jsonb "	\
+    "ELSE $1::jsonb END"
+
+static const struct bookings_sql preview_sql = { "preview of a retry",
+    "SELECT matching, call_now, wait, " ISO("wait_until", "MS") ", "
+    "too_late, never FROM {S}.followup_retry_preview(" FILTER ", "
+    "$2::boolean)" };
+
+/**
+ * dead_letters_preview(bookings, filter, late, counts):
+ * Set ${counts} to an object that says what a retry of the dead letters that
+ * ${filter} names would come to now.  The caller drops the reference.
+ */
+enum db_outcome
+dead_letters_preview(struct bookings *b, const char *filter, int late,
+    json_t **counts)
+{
+	struct bookings_call call = { .sql = &preview_sql, .nparams = 2,
+	    .params = { filter, late ? "t" : "f" } };
+	enum db_outcome outcome;
+	json_int_t n, known;
+
+	*counts = NULL;
+	if ((outcome = bookings_run(b, &call, 1)) != DB_OK)
+		return (outcome);
+	n = db_int(call.result, 0, 0);
+	known = db_int(call.result, 0, 1) + db_int(call.result, 0, 2) +
+	    db_int(call.result, 0, 4) + db_int(call.result, 0, 5);
+	*counts = json_pack("{s:b, s:b, s:I, s:I, s:I, s:s?, s:I, s:I, s:I}",
+	    "success", 1, "dryRun", 1, "matching", n,
+	    "callNow", (json_int_t)db_int(call.result, 0, 1),
+	    "wait", (json_int_t)db_int(call.result, 0, 2),
+	    "waitUntil", text(call.result, 0, 3),
+	    "tooLate", (json_int_t)db_int(call.result, 0, 4),
+	    "never", (json_int_t)db_int(call.result, 0, 5),
+	    "notRetried", n > known ? n - known : 0);
+	PQclear(call.result);
+	return (DB_OK);
+}
+
+/* Letters a statement, so that none holds its locks for long. */
+#define STEP	"500"
+
+static const struct bookings_sql retry_sql = { "retry dead letters",
+    "SELECT retried, more, " ISO("until", "MS") ", " ISO("last_at", "US") ", "
+    "last_id, " ISO("as_of", "US") " FROM {S}.followup_retry_all(" FILTER ", $2::boolean, $3, $4::int, "
+    STEP ")" };
+
+/**
+ * dead_letters_retry(bookings, filter, retry):
+ * Retry a step of the dead letters that ${filter}, a JSON object as
+ * followup_letters takes it, names; see struct dead_letters_retry.
+ */
+enum db_outcome
+dead_letters_retry(struct bookings *b, const char *filter,
+    struct dead_letters_retry *retry)
+{
+	struct bookings_call call = { .sql = &retry_sql, .nparams = 4,
+	    .params = { filter, retry->late ? "t" : "f", retry->by,
+	    retry->per_minute } };
+	enum db_outcome outcome;
+
+	if ((outcome = bookings_run(b, &call, 1)) != DB_OK)
+		return (outcome);
+	retry->retried += db_int(call.result, 0, 0);
+	retry->more = *PQgetvalue(call.result, 0, 1) == 't';
+	if (!PQgetisnull(call.result, 0, 2))
+		(void)snprintf(retry->until, sizeof(retry->until), "%s",
+		    PQgetvalue(call.result, 0, 2));
+	(void)snprintf(retry->after, sizeof(retry->after), "%s",
+	    PQgetvalue(call.result, 0, 3));
+	(void)snprintf(retry->after_id, sizeof(retry->after_id), "%s",
+	    PQgetvalue(call.result, 0, 4));
+	(void)snprintf(retry->as_of, sizeof(retry->as_of), "%s",
+	    PQgetvalue(call.result, 0, 5));
+	PQclear(call.result);
+	return (DB_OK);
 }
 
 const struct bookings_sql *const dead_letters_statements[] = { &list_sql,
-    &retry_sql, NULL };
+    &causes_sql, &preview_sql, &retry_sql, NULL };

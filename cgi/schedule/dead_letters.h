@@ -1,9 +1,12 @@
 #ifndef DEAD_LETTERS_H_
 #define DEAD_LETTERS_H_
 
+#include <stdint.h>
+
 #include <jansson.h>
 
 #include "db.h"
+#include "uuid.h"
 
 struct bookings;
 
@@ -23,13 +26,40 @@ enum db_outcome dead_letters_list(struct bookings *, const char *,
     const char *, const char *, json_t **);
 
 /**
- * dead_letters_retry(bookings, stage, since, until, retried):
- * Put all failed bookings back to pending whose dead letter is of ${stage}
- * ("schedule", "execute", NULL for any) and died from ${since} to before
- * ${until} (RFC 3339, NULL for no bound); ${retried} is set to their number.
+ * dead_letters_causes(bookings, causes):
+ * Set ${causes} to an array of up to 100 groups of dead letters that died of
+ * the same, the largest first.  The caller drops the reference.
+ */
+enum db_outcome dead_letters_causes(struct bookings *, json_t **);
+
+/**
+ * dead_letters_preview(bookings, filter, late, counts):
+ * Set ${counts} to an object that says what a retry of the dead letters that
+ * ${filter} names would come to now.  The caller drops the reference.
+ */
+enum db_outcome dead_letters_preview(struct bookings *, const char *, int,
+    json_t **);
+
+/* A retry of many, step by step. */
+struct dead_letters_retry {
+	int late;			/* called however late they are */
+	const char *by;			/* who asks; NULL: the session's role */
+	const char *per_minute;		/* a number, or NULL: all at once */
+	int64_t retried;		/* so far */
+	int more;			/* set: there may be others */
+	char until[40];			/* set: the turn of the last one */
+	char after[40];			/* set: where the step ended, */
+	char after_id[UUID_LEN];	/* and behind which booking */
+	char as_of[40];			/* set: when the first one began */
+};
+
+/**
+ * dead_letters_retry(bookings, filter, retry):
+ * Retry a step of the dead letters that ${filter}, a JSON object as
+ * followup_letters takes it, names; see struct dead_letters_retry.
  */
 enum db_outcome dead_letters_retry(struct bookings *, const char *,
-    const char *, const char *, int *);
+    struct dead_letters_retry *);
 
 /* The statements above, for the rehearsal; NULL ends the list. */
 struct bookings_sql;

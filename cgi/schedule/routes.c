@@ -78,8 +78,8 @@ routes_answered(struct routes *r, struct request *request,
 }
 
 /*
- * The table of the API.  "{id}" stands for the UUID of a booking.  Probes do
- * not have the token, if there is one.
+ * The table of the API.  "{id}" stands for the UUID of a booking, "{scope}"
+ * for the rest of the path.  Probes do not have the token, if there is one.
  */
 static const struct route {
 	const char *method;
@@ -93,6 +93,9 @@ static const struct route {
 	{ "POST", "/followups/{id}/retry", 0, routes_retry },
 	{ "GET", "/dead-letters", 0, routes_dead_letters },
 	{ "POST", "/dead-letters/retry", 0, routes_retry_all },
+	{ "GET", "/pauses", 0, routes_pauses },
+	{ "POST", "/pauses", 0, routes_pause },
+	{ "DELETE", "/pauses/{scope}", 0, routes_resume },
 	{ "GET", "/healthz", 1, routes_alive },
 	{ "GET", "/readyz", 1, routes_ready },
 };
@@ -100,13 +103,13 @@ static const struct route {
 #define NROUTES	(sizeof(table) / sizeof(table[0]))
 
 /*
- * Hold ${path} against ${pattern}; the segment in the place of "{id}" goes
- * to ${segment}.
+ * Hold ${path} against ${pattern}; the segment in the place of "{id}", or the
+ * rest in that of "{scope}", goes to ${segment}.
  */
 static int
 match(const char *pattern, const char *path, char *segment, size_t len)
 {
-	const char *brace = strstr(pattern, "{id}");
+	const char *brace = strchr(pattern, '{');
 	size_t before, n;
 
 	*segment = '\0';
@@ -115,11 +118,11 @@ match(const char *pattern, const char *path, char *segment, size_t len)
 	before = (size_t)(brace - pattern);
 	if (strncmp(pattern, path, before) != 0)
 		return (0);
-	n = strcspn(path + before, "/");
-	if (n == 0 || strcmp(brace + 4, path + before + n) != 0)
+	n = strcspn(path + before, brace[1] == 's' ? "" : "/");
+	if (n == 0 || strcmp(strchr(brace, '}') + 1, path + before + n) != 0)
 		return (0);
 
-	/* What does not fit is no UUID either; keep enough to see that. */
+	/* What does not fit is neither; keep enough to see that. */
 	(void)snprintf(segment, len, "%.*s", (int)n, path + before);
 	return (1);
 }
@@ -165,7 +168,7 @@ refuse_method(struct request *request, const char *allowed)
 void
 routes_handle(struct routes *r, struct request *request)
 {
-	char segment[64], id[UUID_LEN] = "", allowed[48] = "";
+	char segment[320], id[UUID_LEN] = "", allowed[48] = "";
 	const struct route *route, *found = NULL;
 	size_t len;
 
@@ -191,6 +194,8 @@ routes_handle(struct routes *r, struct request *request)
 	else if (found == NULL)
 		request_problem(request, PROBLEM_NOT_FOUND, NULL,
 		    "the local API has no such path");
+	else if (found->handle == routes_resume)
+		routes_resume(r, request, segment);
 	else if (*segment != '\0' && uuid_parse(segment, id) != 0)
 		request_problem(request, PROBLEM_NOT_A_UUID, NULL,
 		    "\"%.48s\" is not a UUID", segment);

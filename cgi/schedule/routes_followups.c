@@ -143,19 +143,41 @@ routes_cancel(struct routes *r, struct request *request, const char *id)
 	}
 }
 
-/* POST /followups/{id}/retry */
+/* POST /followups/{id}/retry, or with {"late":true} */
 void
 routes_retry(struct routes *r, struct request *request, const char *id)
 {
 	struct log_about about = { .booking_id = id };
 	struct booking booking;
 	PGresult *rows;
-	const char *status;
-	int changed;
+	static const char *const names[] = { "late", NULL };
+	const char *status, *by, *length;
+	json_t *json = NULL;
+	int changed, late = 0;
 
+	/* The body may be left out. */
+	if (request_operator(request, &by) != 0)
+		return;
+	length = request_param(request, "CONTENT_LENGTH");
+	if (length != NULL && *length != '\0' && strcmp(length, "0") != 0) {
+		if ((json = request_json(request)) == NULL)
+			return;
+		late = json_is_true(json_object_get(json, "late"));
+		changed = json_object_get(json, "late") == NULL ||
+		    json_is_boolean(json_object_get(json, "late"));
+		if (request_check_names(request, json, names) != 0)
+			changed = -1;
+		json_decref(json);
+		if (changed == 0)
+			request_problem(request, PROBLEM_INVALID, NULL,
+			    "late must be true or false");
+		if (changed <= 0)
+			return;
+	}
 	if (read_booking(r, request, id, &booking, &rows) != 0)
 		return;
-	if (routes_answered(r, request, booking_retry(r->bookings, id, &changed)))
+	if (routes_answered(r, request, booking_retry(r->bookings, id, late,
+	    by, &changed)))
 		goto out;
 	if (!changed) {
 		request_problem(request, PROBLEM_CONFLICT, NULL, "booking %s "

@@ -28,9 +28,16 @@ struct routes {
  */
 int routes_answered(struct routes *, struct request *, enum db_outcome);
 
+/**
+ * routes_is_time(text):
+ * Return non-zero iff ${text} is a time as RFC 3339 has it, with an offset that
+ * PostgreSQL takes.
+ */
+int routes_is_time(const char *);
+
 /*
  * The handlers.  The last argument is the id of a booking in lower case, or
- * empty where the path has none.
+ * a scope, or empty where the path has none.
  */
 
 /* POST /webhooks/booking-followup */
@@ -50,6 +57,15 @@ void routes_dead_letters(struct routes *, struct request *, const char *);
 
 /* POST /dead-letters/retry {"stage","since","until"}, all optional */
 void routes_retry_all(struct routes *, struct request *, const char *);
+
+/* GET /pauses */
+void routes_pauses(struct routes *, struct request *, const char *);
+
+/* POST /pauses {"scope","reason","until"} */
+void routes_pause(struct routes *, struct request *, const char *);
+
+/* DELETE /pauses/{scope} */
+void routes_resume(struct routes *, struct request *, const char *);
 
 /* GET /healthz: this process can answer. */
 void routes_alive(struct routes *, struct request *, const char *);

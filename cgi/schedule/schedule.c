@@ -634,6 +634,9 @@ look_at_pending(struct batch *batch, struct item *item)
 		    "the horizon of 30 days: it stays pending and is "
 		    "scheduled by itself once it is near enough",
 		    booking->due_in / 86400);
+	else if (booking->retry_in > 0 && booking->schedule_attempts == 0)
+		conclude(item, SCHEDULE_NOTHING, "it is retried by request, "
+		    "and its turn comes in %.0f s", booking->retry_in);
 	else if (booking->verdict == BOOKING_NEVER)
 		give_up(batch, item, 0, booking_why_not(booking, why));
 	else if (booking->verdict == BOOKING_WAIT)

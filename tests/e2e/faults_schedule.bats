@@ -361,8 +361,10 @@ api Bearer canary-two" ]]
 
 	died
 	died
-	sql_is 0 "SELECT lad_dev.followup_retry_all('execute')"
-	sql_is 2 "SELECT lad_dev.followup_retry_all('schedule', '$start')"
+	sql_is 0 "SELECT retried FROM
+	    lad_dev.followup_retry_all('{\"stage\": \"execute\"}')"
+	sql_is 2 "SELECT retried FROM lad_dev.followup_retry_all(
+	    jsonb_build_object('stage', 'schedule', 'since', '$start'))"
 	all_have_tasks
 	no_failures
 }

@@ -29,6 +29,11 @@ teardown() {
 	    sql/followup-trigger install --grant-to followup >/dev/null
 }
 
+# post PATH JSON [CURL-OPTION]...
+post() {
+	api POST "$1" -H 'Content-Type: application/json' -d "$2" "${@:3}"
+}
+
 # make_dead_letters N: bookings whose calls are refused; sets ids.
 make_dead_letters() {
 	local i
@@ -190,6 +195,53 @@ make_dead_letters() {
 	not grep -qvE '^20[0-9-]+T[0-9:.]+Z ' "$STACK/log/schedule.log"
 	api POST "/followups/$NOBODY/retry"
 	problem 404 no-such-booking
+}
+
+@test "calls are paused and resumed, also those whose tasks fire now" {
+	post /pauses '{"scope":"all","reason":"the agent is moved"}' \
+	    -H 'X-Operator: ann@example.org'
+	expect 200 .success '.until == null'
+	id=$(book '-1 second')
+	api GET /pauses
+	expect 200 '.pauses | length == 1' '.pauses[0].scope == "all"' \
+	    '.pauses[0].pausedBy == "ann@example.org"' \
+	    '.pauses[0].reason == "the agent is moved"'
+
+	# Its tenant is called all the same.
+	webhook "{\"booking_id\":\"$id\"}"
+	expect 200 '.scheduled == false' '.reason | test("^paused: the agent")'
+	api DELETE "/pauses/tenant%3A$TENANT"
+	expect 200 ".scope == \"tenant:$TENANT\""
+	becomes "$id" executed
+	api DELETE /pauses/all
+	expect 200 .success
+	api DELETE /pauses/all
+	problem 404 not-found
+	api GET /pauses
+	expect 200 '.pauses == []'
+
+	# A task that is in the queue already finds the pause.
+	id=$(book '3 seconds')
+	becomes "$id" scheduled
+	post /pauses "{\"scope\":\"tenant:$TENANT\",\"reason\":\"x\"}"
+	expect 200 .success
+	becomes "$id" pending
+	[[ $(calls "$id" length) == 0 ]]
+	api DELETE "/pauses/tenant:$TENANT"
+	becomes "$id" executed
+
+	for body in '{}' '{"scope":"all"}' '{"scope":"all","reason":" "}' \
+	    '{"scope":"all","reason":"x","until":"2001-01-01T00:00:00Z"}' \
+	    '{"scope":"all","reason":"x","until":"soon"}' \
+	    '{"scope":"all","reason":"x","untill":null}' \
+	    '{"scope":"tenant:x","reason":"x"}'; do
+		post /pauses "$body"
+		problem 400 invalid
+	done
+	post /pauses '{"scope":"all","reason":"x"}' -H 'X-Operator: Anné'
+	problem 400 invalid
+	api GET /pauses
+	expect 200 '.pauses == []'
 }
 
 @test "a dead letter that nobody wants any more can be cancelled" {

@@ -148,11 +148,11 @@ has() {
 	finds 'ALTER FUNCTION lad_dev.followup_booking_changed()
 	    SECURITY INVOKER' 'lad_dev.followup_booking_changed(): changed'
 	repairs
-	finds 'ALTER FUNCTION lad_dev.followup_retry(uuid)
-	    SET search_path = pg_catalog' 'lad_dev.followup_retry(uuid): changed'
+	finds 'ALTER FUNCTION lad_dev.followup_retry
+	    SET search_path = pg_catalog' 'lad_dev.followup_retry(uuid,boolean,text,timestamp with time zone): changed'
 	repairs
 	finds 'DROP FUNCTION lad_dev.followup_retry_all' \
-	    'lad_dev.followup_retry_all(text,timestamp with time zone,timestamp with time zone): missing'
+	    'lad_dev.followup_retry_all(jsonb,boolean,text,integer,integer): missing'
 	repairs
 	finds 'DROP FUNCTION lad_dev.followup_call_request' \
 	    'lad_dev.followup_call_request(uuid): missing'
@@ -608,7 +608,7 @@ some_bookings() {
 	[[ $output == *'the end of the pause, '*' has passed'* ]]
 	run "$trigger" pause --reason x --tenant nonsense
 	[ "$status" -eq 1 ]
-	[[ $output == *'invalid input syntax for type uuid: "nonsense"'* ]]
+	[[ $output == *'"tenant:nonsense" is no scope'* ]]
 }
 
 @test "settings are checked, and are in force at once" {

@@ -6,7 +6,7 @@
 SET search_path = test_gate, public;
 SET TimeZone = 'UTC';
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT plan(35);
+SELECT plan(49);
 
 -- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
 -- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
@@ -101,6 +101,32 @@ UPDATE followup_pauses SET paused_at = now(), until = NULL;
 UPDATE followup_pauses SET until = now();
 SELECT is(string_agg(g.verdict, ' '), 'call call', 'paused once more')
 FROM lead_bookings b, followup_gate(b) g;
+-- Pausing and resuming: the tenant by its type; what is wrong is told.
+DELETE FROM followup_pauses;
+SELECT is(followup_pause(scope, reason, until), wrong, wrong) FROM (VALUES
+    ('all', ' ', NULL, 'a pause needs a reason: others will ask why'),
+    ('tenant:x', 'a', NULL, '"tenant:x" is no scope: it must be "all", or '
+        '"tenant:" and the id of a tenant'),
+    ('ALL', 'a', NULL, '"ALL" is no scope: it must be "all", or "tenant:" '
+        'and the id of a tenant'),
+    ('all', 'a', timestamptz '2001-01-01', 'the end of the pause, 2001-01-01 '
+        '00:00:00+00, has passed, or is none: give a time to come, or none '
+        'for a pause without end'),
+    ('all', 'a', 'infinity', 'the end of the pause, infinity, has passed, or '
+        'is none: give a time to come, or none for a pause without end'))
+    AS t (scope, reason, until, wrong);
+SELECT is((SELECT count(*) FROM followup_pauses), 0::bigint, 'and not done');
+SELECT is(followup_pause('tenant:007', 'a', asked_by => 'ann'), NULL,
+    'a tenant is paused');
+SELECT is((SELECT array_agg(scope || ' ' || paused_by) FROM followup_pauses),
+    ARRAY['tenant:7 ann'], 'in its own form, by whom');
+SELECT is(followup_resume('tenant:7'), true, 'it is resumed');
+SELECT is(followup_resume('tenant:7'), false, 'once');
+SELECT is(followup_resume('tenant:x'), false, 'or is none');
+SELECT is(followup_pause('all', 'a'), NULL, 'everything is paused');
+SELECT is(followup_resume('tenant:+8'), true, 'but for a tenant');
+SELECT is((SELECT except_tenants FROM followup_pauses WHERE scope = 'all'),
+    ARRAY['8'], 'which is excepted');
 
 SELECT * FROM finish();
 DROP SCHEMA test_gate CASCADE;

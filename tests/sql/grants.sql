@@ -20,7 +20,7 @@ INSERT INTO leads VALUES ('00000000-0000-4000-8000-00000000000a', 'Ada', NULL,
 INSERT INTO lead_bookings (id, lead_id)
 VALUES ('00000000-0000-4000-8000-00000000000b',
     '00000000-0000-4000-8000-00000000000a');
-SELECT plan(52);
+SELECT plan(57);
 
 -- 'done' or the SQLSTATE of ${statement} run by ${role}.
 CREATE FUNCTION pg_temp.as_role(role name, statement text) RETURNS text
@@ -56,6 +56,7 @@ FROM unnest(ARRAY[
     'DELETE FROM followup_late',
     'SELECT followup_retry(id) FROM lead_bookings',
     'SELECT followup_retry_all()',
+    'SELECT followup_retry_preview(''{}'', true)',
     'SELECT * FROM followup_dead_letters',
     'SELECT * FROM followup_failures FOR UPDATE',
     'INSERT INTO followup_failures (booking_id, stage, attempts, error) '
@@ -70,6 +71,8 @@ FROM unnest(ARRAY[
         'VALUES (''another'', gen_random_uuid())',
     'UPDATE followup_obsolete_tasks SET attempts = attempts + 1',
     'SELECT * FROM followup_obsolete_tasks FOR UPDATE SKIP LOCKED',
+    'SELECT followup_pause(''all'', ''x'')',
+    'SELECT followup_resume(''all'')',
     'DELETE FROM followup_obsolete_tasks']) AS s;
 SELECT is(pg_temp.as_role('test_grants_daemon', s), '42501', 'cannot: ' || s)
 FROM unnest(ARRAY[
@@ -85,7 +88,7 @@ FROM unnest(ARRAY[
     'CREATE TABLE test_grants.mine (id int)',
     'INSERT INTO followup_dead_letters (booking_id) '
         'VALUES (gen_random_uuid())',
-    'DROP FUNCTION followup_retry(uuid)']) AS s;
+    'DROP FUNCTION followup_retry']) AS s;
 SELECT is(pg_temp.as_role('test_grants_other', s), '42501',
     'others cannot: ' || s)
 FROM unnest(ARRAY[
@@ -95,6 +98,8 @@ FROM unnest(ARRAY[
     'SELECT * FROM followup_obsolete_tasks',
     'SELECT * FROM followup_dead_letters',
     'SELECT followup_retry(gen_random_uuid())',
+    'SELECT followup_pause(''all'', ''x'')',
+    'SELECT followup_resume(''all'')',
     'CREATE TEMP TABLE mine (id uuid); CREATE TRIGGER t BEFORE UPDATE ON mine '
         'FOR EACH ROW EXECUTE FUNCTION followup_booking_changed()']) AS s;
 SELECT is(pg_temp.as_role('test_grants_other',

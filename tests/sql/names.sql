@@ -31,7 +31,7 @@ SELECT is(followup_retry(id), true, 'a retry') FROM :"table";
 UPDATE :"table" SET task_status = 'failed';
 INSERT INTO followup_failures (booking_id, stage, attempts, error, dead_at)
 SELECT id, 'execute', 1, 'x', now() FROM :"table";
-SELECT is(followup_retry_all(), 1::bigint, 'a retry of all');
+SELECT is((followup_retry_all()).retried, 1::bigint, 'a retry of all');
 ROLLBACK;
 \set purge on
 \ir ../../sql/drop-booking-cloud-task-trigger.sql

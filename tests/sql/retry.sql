@@ -8,7 +8,7 @@
 SET search_path = test_retry, public;
 
 BEGIN;
-SELECT plan(32);
+SELECT plan(49);
 
 -- Bookings 1 to 5 failed, with dead letters a day apart; 6 is executed with a
 -- failure on its way, 7 is a failed meeting.
@@ -47,7 +47,7 @@ CREATE FUNCTION pg_temp.anew() RETURNS text LANGUAGE sql AS $$
         AND task_scheduled_at IS NULL AND idempotency_key IS NULL
         AND execution_attempts = 0 AND last_execution_error IS NULL
         AND NOT EXISTS (SELECT FROM followup_failures f
-            WHERE f.booking_id = lead_bookings.id)
+            WHERE f.booking_id = lead_bookings.id AND f.attempts > 0)
         AND NOT EXISTS (SELECT FROM followup_attempts a
             WHERE a.booking_id = lead_bookings.id)
         AND EXISTS (SELECT FROM followup_obsolete_tasks o
@@ -74,17 +74,17 @@ FROM (VALUES (6, 'executed'), (7, 'a meeting'), (99, 'no such booking'))
 SELECT is(followup_retry(NULL), false, 'null: no');
 SELECT is(pg_temp.anew(), '1', 'and nothing else has changed');
 
-SELECT is(followup_retry_all(), 4::bigint, 'all that are left');
+SELECT is((followup_retry_all()).retried, 4::bigint, 'all that are left');
 SELECT is(pg_temp.anew(), '1 2 3 4 5', 'start anew');
-SELECT is(followup_retry_all(), 0::bigint, 'then there is nothing left');
+SELECT is((followup_retry_all()).retried, 0::bigint, 'then there is nothing left');
 
 CALL pg_temp.fill();
-SELECT is(followup_retry_all('schedule'), 2::bigint, 'all of a stage');
+SELECT is((followup_retry_all('{"stage": "schedule"}')).retried, 2::bigint, 'all of a stage');
 SELECT is(pg_temp.anew(), '1 2', 'start anew');
-SELECT is(followup_retry_all('execute', '2030-01-05 00:00+00',
-    '2030-01-06 00:00+00'), 1::bigint, 'since is in, until is out');
+SELECT is((followup_retry_all('{"stage": "execute", '
+    '"since": "2030-01-05 00:00+00", "until": "2030-01-06 00:00+00"}')).retried, 1::bigint, 'since is in, until is out');
 SELECT is(pg_temp.anew(), '1 2 4', 'the one in between');
-SELECT is(followup_retry_all(until => '2030-01-05 00:00+00'), 1::bigint,
+SELECT is((followup_retry_all('{"until": "2030-01-05 00:00+00"}')).retried, 1::bigint,
     'by name');
 SELECT is(pg_temp.anew(), '1 2 3 4', 'the older one');
 
@@ -99,17 +99,18 @@ CALL pg_temp.fill();
 SELECT is(followup_retry(pg_temp.id(3)), true, 'a daemon: one');
 SELECT is(pg_temp.hints(), 1, 'a daemon: announced');
 SELECT is(current_setting('followup.daemon'), 'on', 'and still a daemon');
-SELECT is(followup_retry_all(), 4::bigint, 'a daemon: all');
+SELECT is((followup_retry_all()).retried, 4::bigint, 'a daemon: all');
 SELECT is(pg_temp.hints(), 5, 'a daemon: announced');
 SELECT is(pg_temp.anew(), '1 2 3 4 5', 'a daemon: start anew');
-SELECT is((SELECT array_agg(booking_id) FROM followup_failures), ARRAY[
+SELECT is((SELECT array_agg(booking_id) FROM followup_failures
+    WHERE attempts > 0), ARRAY[
     pg_temp.id(6)], 'the failure of an executed one stays');
 SELECT is((SELECT array_agg(booking_id) FROM followup_attempts), ARRAY[
     pg_temp.id(6)], 'and so does its attempt');
 SET LOCAL followup.daemon = '';
 ALTER TABLE lead_bookings DISABLE TRIGGER USER;
 CALL pg_temp.fill();
-SELECT is(followup_retry_all(), 5::bigint, 'triggers disabled: all');
+SELECT is((followup_retry_all()).retried, 5::bigint, 'triggers disabled: all');
 SELECT is(pg_temp.anew(), '1 2 3 4 5', 'triggers disabled: start anew');
 
 SELECT throws_ok('INSERT INTO followup_failures (booking_id, stage, attempts, '
@@ -118,6 +119,61 @@ SELECT throws_ok('INSERT INTO followup_failures (booking_id, stage, attempts, '
 UPDATE lead_bookings SET task_status = 'failed', is_deleted = true
 WHERE id = pg_temp.id(2);
 SELECT is(followup_retry(pg_temp.id(2)), false, 'deleted: no');
+
+-- What is known of the failures stays, and who asked.
+ALTER TABLE lead_bookings ENABLE TRIGGER USER;
+UPDATE lead_bookings SET is_deleted = false;
+DELETE FROM followup_retried;
+CALL pg_temp.fill();
+SELECT is(followup_retry(pg_temp.id(1), asked_by => 'ann'), true, 'by ann');
+SELECT results_eq('SELECT stage, attempts, http_status, error, dead_at::date, '
+    'retried_by, late FROM followup_retried ORDER BY stage',
+    $$VALUES ('execute', 1, NULL::int, 'not dead yet', NULL::date, 'ann', false),
+    ('schedule', 8, 503, 'boom', date '2030-01-02', 'ann', false)$$,
+    'the failures are kept');
+SELECT is((SELECT count(*) FROM followup_late), 0::bigint, 'it is not late');
+SELECT is(followup_retry(pg_temp.id(2), true, 'ann'), true, 'late');
+SELECT results_eq('SELECT booking_id, due_at, asked_by FROM followup_late',
+    $$SELECT id, followup_due_at(b), 'ann' FROM lead_bookings b
+    WHERE id = pg_temp.id(2)$$, 'is noted for its time');
+UPDATE followup_failures SET dead_at = now(), attempts = 1
+WHERE booking_id = pg_temp.id(2);
+SELECT is(followup_retry(pg_temp.id(2)), true, 'then not late');
+SELECT is((SELECT count(*) FROM followup_late), 0::bigint, 'is noted, too');
+
+-- Filters.
+CALL pg_temp.fill();
+UPDATE followup_failures SET tenant_id = '11111111-1111-4111-8111-11111111111a',
+    http_status = 400, error = format('lead %s: 7 of 8', booking_id)
+WHERE booking_id IN (pg_temp.id(3), pg_temp.id(4)) OR attempts = 1;
+UPDATE followup_failures SET http_status = NULL WHERE booking_id = pg_temp.id(4);
+SELECT is((SELECT coalesce(string_agg(right(booking_id::text, 1), ' '), '')
+    FROM followup_letters(filter)), found, filter::text)
+FROM (VALUES (jsonb '{"tenantId": "11111111-1111-4111-8111-11111111111A"}',
+    '3 4'), ('{"tenantId": "x"}', ''), ('{"httpStatus": 0}', '4'),
+    ('{"httpStatus": 503}', '1 2 5'), ('{"error": "oo", "stage": "execute"}',
+    '5'), ('{"error": "lead <id>: <n> of"}', '3 4')) AS t (filter, found);
+
+-- In steps, and one after the other.
+SELECT results_eq('SELECT retried, more, until, last_id FROM '
+    'followup_retry_all(per_minute => 6, at_most => 2)',
+    $$SELECT 2::bigint, true, now() + interval '10 s', pg_temp.id(2)$$,
+    'the first step is paced');
+SELECT results_eq('SELECT retried, until FROM followup_retry_all('
+    'per_minute => 60, at_most => 1)', $$SELECT 1::bigint,
+    now() + interval '11 s'$$, 'the next one comes behind it');
+
+-- What it would come to.
+CREATE OR REPLACE FUNCTION followup_gate(booking lead_bookings,
+    OUT verdict text, OUT until timestamptz, OUT reason text)
+    LANGUAGE sql STABLE AS $$SELECT CASE WHEN EXISTS (SELECT FROM
+        test_retry.followup_late l WHERE l.booking_id = booking.id)
+        THEN 'call' ELSE 'never' END, NULL::timestamptz, NULL::text$$;
+SELECT results_eq('SELECT matching, call_now, too_late, never FROM '
+    'followup_retry_preview(''{}'', ' || late || ')', n, 'preview, late: '
+    || late) FROM (VALUES ('false', 'VALUES (2::bigint, 0::bigint, 2::bigint, '
+    '0::bigint)'), ('true', 'VALUES (2::bigint, 2::bigint, 0::bigint, '
+    '0::bigint)')) AS t (late, n);
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1146,11 +1146,11 @@ retried(void **state)
 
 	(void)state;
 	start("failed");
-	assert_int_equal(booking_retry(b, ID, &changed), DB_OK);
+	assert_int_equal(booking_retry(b, ID, 0, NULL, &changed), DB_OK);
 	assert_int_equal(changed, 1);
 	expect("SELECT task_status FROM lead_bookings", "pending");
 	start("scheduled");
-	assert_int_equal(booking_retry(b, ID, &changed), DB_OK);
+	assert_int_equal(booking_retry(b, ID, 0, NULL, &changed), DB_OK);
 	assert_int_equal(changed, 0);
 }
 

@@ -179,6 +179,15 @@ due_times(void **state)
 	insert("06", "scheduled_at, booking_type", "now(), 'meeting'");
 	insert("07", "scheduled_at, task_status", "now(), 'executed'");
 
+	/* Retried: found however late it is, but not before its turn. */
+	insert("08", "scheduled_at", "now() - interval '400 d'");
+	insert("09", "scheduled_at", "now()");
+	run("INSERT INTO " SCHEMA ".followup_failures (booking_id, stage, "
+	    "attempts, error, next_attempt_at) SELECT id, 'schedule', 0, 'x', "
+	    "CASE WHEN scheduled_at < now() - interval '1 d' THEN now() "
+	    "ELSE now() + interval '1 h' END FROM " SCHEMA ".lead_bookings "
+	    "WHERE right(id::text, 2) IN ('08', '09')");
+
 	/* Scheduled: overdue; within its grace; moved, near and far; as due. */
 	insert("11", "scheduled_at, task_status, task_scheduled_at",
 	    "now() - interval '6 min', 'scheduled', now() - interval '6 min'");
@@ -190,7 +199,9 @@ due_times(void **state)
 	    "now() + interval '2 h', 'scheduled', now() + interval '9 h'");
 	insert("15", "scheduled_at, task_status, task_scheduled_at",
 	    "now() + interval '9 min', 'scheduled', now() + interval '9 min'");
-	finds("02 03 11 13");
+	finds("02 03 08 11 13");
+	run("DELETE FROM " SCHEMA ".followup_failures; DELETE FROM " SCHEMA
+	    ".lead_bookings WHERE right(id::text, 2) IN ('08', '09')");
 
 	/* Tried again later, and given up although the row does not say so. */
 	run("INSERT INTO " SCHEMA ".followup_failures (booking_id, stage, "

@@ -410,8 +410,8 @@ transitions(void **state)
 	assert_string_equal(asked, "task gone|" ID "|the task");
 	assert_int_equal(booking_cancel(NULL, &booking, &changed), DB_OK);
 	assert_string_equal(asked, "cancel|" ID);
-	assert_int_equal(booking_retry(NULL, ID, &changed), DB_OK);
-	assert_string_equal(asked, "retry|" ID);
+	assert_int_equal(booking_retry(NULL, ID, 0, NULL, &changed), DB_OK);
+	assert_string_equal(asked, "retry|" ID "|f|NULL");
 	assert_int_equal(booking_obsolete_deleted(NULL, "t"), DB_OK);
 	assert_string_equal(asked, "obsolete deleted|t");
 	assert_int_equal(booking_obsolete_later(NULL, ID, 2.5), DB_OK);

@@ -505,8 +505,13 @@ booking_is_retried(void **state)
 	assert_string_equal(member("taskStatus"), "executed");
 	table_fail("retry", DB_FAILED);
 	assert_int_equal(ask("POST", "/followups/" ID(0) "/retry", ""), 503);
+	assert_int_equal(ask("POST", "/followups/" ID(0) "/retry",
+	    "{\"late\":1}"), 400);
+	assert_int_equal(ask("POST", "/followups/" ID(0) "/retry",
+	    "{\"lat\":true}"), 400);
 	A->absent = 1;
-	assert_int_equal(ask("POST", "/followups/" ID(0) "/retry", ""), 404);
+	assert_int_equal(ask("POST", "/followups/" ID(0) "/retry",
+	    "{\"late\":true}"), 404);
 }
 
 /* What the database does not do is said in three ways. */
@@ -533,7 +538,7 @@ database_does_not(void **state)
  */
 
 static int letters;			/* that there are */
-static char params[128];
+static char params[256];
 
 static PGresult *
 dead_letters(const struct bookings_call *call)
@@ -550,8 +555,13 @@ dead_letters(const struct bookings_call *call)
 	    call->params[0] != NULL ? call->params[0] : "-",
 	    call->params[1] != NULL ? call->params[1] : "-",
 	    limit != NULL ? limit : "-");
-	if (limit == NULL || strcmp(call->sql->name, "dead letters") != 0)
-		return (table_count(letters));
+	if (strcmp(call->sql->name, "dead letters") != 0) {
+		rows = table_rows(6);
+		table_set(rows, 0, 0, "%d", letters);
+		for (j = 1; j < 6; j++)
+			table_set(rows, 0, j, "%s", j == 1 ? "f" : "");
+		return (rows);
+	}
 	rows = table_rows(9);
 	for (i = 0; i < letters && i < strtol(limit, NULL, 10); i++) {
 		for (j = 0; j < 9; j++)
@@ -623,26 +633,91 @@ dead_letters_are_retried(void **state)
 {
 	static const char *const wrong[] = { "{\"stage\":\"x\"}",
 	    "{\"stage\":5}", "{\"since\":\"now\"}", "{\"since\":5}",
-	    "{\"until\":\"\"}", "{\"until\":[]}", "[]" };
+	    "{\"until\":\"\"}", "{\"until\":[]}", "[]",
+	    "{\"tenant\":\"t\"}", "{\"late\":\"true\"}",
+	    "{\"perMinute\":0}", "{\"httpStatus\":\"503\"}" };
 	size_t i;
 
 	(void)state;
 	table.other = dead_letters;
 	letters = 12;
 	assert_int_equal(ask("POST", "/dead-letters/retry", "{}"), 200);
-	assert_string_equal(params, "-|-|-");
-	expect_json(answer, "{\"success\":true,\"retried\":12}");
+	assert_string_equal(params, "{}|f|-");
+	expect_json(answer, "{\"success\":true,\"retried\":12,"
+	    "\"more\":false}");
 	assert_int_equal(ask("POST", "/dead-letters/retry",
 	    "{\"stage\":\"execute\",\"since\":\"2026-11-26T00:00:00Z\","
 	    "\"until\":\"2026-11-27T00:00:00+04:00\"}"), 200);
-	assert_string_equal(params, "execute|2026-11-26T00:00:00Z|"
-	    "2026-11-27T00:00:00+04:00");
+	assert_non_null(strstr(params, "\"since\":\"2026-11-26T00:00:00Z\""));
+	assert_int_equal(ask("POST", "/dead-letters/retry",
+	    "{\"late\":true,\"perMinute\":60}"), 200);
+	assert_non_null(strstr(params, "|t|-"));
 	for (i = 0; i < NITEMS(wrong); i++)
 		ASSERT_ROW(ask("POST", "/dead-letters/retry", wrong[i]) ==
 		    400, wrong[i]);
 	table.connect_fails = 2;
 	assert_int_equal(ask("POST", "/dead-letters/retry", "{}"), 503);
 	assert_int_equal(ask("GET", "/dead-letters", ""), 503);
+}
+
+/*
+ * Pauses.
+ */
+
+/* What is asked of the database: ${params}; it says ${wrong}, if anything. */
+static const char *wrong_pause;
+
+static PGresult *
+pauses(const struct bookings_call *call)
+{
+	PGresult *rows;
+	int i;
+
+	params[0] = '\0';
+	for (i = 0; i < call->nparams; i++)
+		(void)snprintf(&params[strlen(params)],
+		    sizeof(params) - strlen(params), "%s|",
+		    call->params[i] != NULL ? call->params[i] : "-");
+	if (strcmp(call->sql->name, "resume") == 0)
+		return (table_count(letters));
+	if (strstr(call->sql->name, "pause") == NULL)
+		return (NULL);
+	rows = table_rows(1);
+	table_set(rows, 0, 0, "%s", call->nparams == 0 ?
+	    "[{\"scope\":\"all\"}]" : wrong_pause);
+	return (rows);
+}
+
+static void
+calls_are_paused(void **state)
+{
+	static const char *const wrong[] = { "{\"scope\":\"all\"}",
+	    "{\"reason\":\"x\"}", "{\"scope\":1,\"reason\":\"x\"}",
+	    "{\"scope\":\"all\",\"reason\":\"x\",\"until\":\"soon\"}",
+	    "{\"scope\":\"all\",\"reason\":\"x\",\"untill\":null}" };
+	size_t i;
+
+	(void)state;
+	table.other = pauses;
+	wrong_pause = "";
+	letters = 1;
+	assert_int_equal(ask("GET", "/pauses", ""), 200);
+	expect_json(answer, "{\"pauses\":[{\"scope\":\"all\"}]}");
+	assert_int_equal(ask("POST", "/pauses", "{\"scope\":\"all\","
+	    "\"reason\":\"x\",\"until\":\"2030-01-01T00:00:00Z\"}"), 200);
+	assert_string_equal(params, "all|x|2030-01-01T00:00:00Z|-|");
+	assert_int_equal(ask("DELETE", "/pauses/tenant:a/b c", ""), 200);
+	assert_string_equal(params, "tenant:a/b c|");
+	letters = 0;
+	assert_int_equal(ask("DELETE", "/pauses/all", ""), 404);
+	for (i = 0; i < NITEMS(wrong); i++)
+		ASSERT_ROW(ask("POST", "/pauses", wrong[i]) == 400,
+		    wrong[i]);
+	wrong_pause = "it has passed";
+	assert_int_equal(ask("POST", "/pauses",
+	    "{\"scope\":\"all\",\"reason\":\"x\"}"), 400);
+	assert_string_equal(member("detail"), "it has passed");
+	assert_int_equal(ask("DELETE", "/pauses", ""), 405);
 }
 
 /*
@@ -743,6 +818,7 @@ main(void)
 		TEST(dead_letters_are_listed),
 		TEST(wrong_pages),
 		TEST(dead_letters_are_retried),
+		TEST(calls_are_paused),
 		TEST(health),
 		TEST(paths_and_methods),
 		TEST(token),

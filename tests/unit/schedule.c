@@ -412,6 +412,9 @@ nothing_to_schedule(void **state)
 		    .verdict_reason = "paused: x" }, SCHEDULE_NOTHING,
 		    "paused: x, until 2026-11-26T00:01:00.000Z: it stays "
 		    "pending" },
+		{ "retried, and not its turn", { .status = "pending",
+		    .is_followup = 1, .due_in = -60, .retry_in = 90 },
+		    SCHEDULE_NOTHING, "its turn comes in 90 s" },
 		{ "paused, and has its task", { .status = "scheduled",
 		    .is_followup = 1, .task_name = "t", .task_in = 60,
 		    .due_in = 60, .verdict = "wait" }, SCHEDULE_NOTHING,

@@ -51,6 +51,7 @@ struct table_row {
 	double task_in;			/* likewise, of the task; or 0: none */
 	int execution_attempts;
 	int schedule_attempts;
+	double retry_in;		/* until its next attempt */
 	const char *last_error;
 	char dead[TABLE_TEXT];		/* its dead letter; empty: none */
 	int refusals[2];		/* that were counted, by stage */
@@ -348,7 +349,7 @@ table_read(const struct table_array *ids)
 			table_set(result, i, 16, "%f", r->due_in);
 		}
 		table_set(result, i, 17, "%d", r->schedule_attempts);
-		table_set(result, i, 18, "0");
+		table_set(result, i, 18, "%f", r->retry_in);
 		table_set(result, i, 19, "%s", r->outcome_unknown ? "t" : "f");
 		table_set(result, i, 23, "%s",
 		    r->verdict != NULL ? r->verdict : "");

@@ -1,0 +1,194 @@
+-- part-operations.sql: the bodies of what operators do, as the variables
+-- followup_body_*: pausing and resuming.  followup-trigger and the local API
+-- call the same functions.
+
+-- followup_scope gives the scope of a pause as followup_pauses has it: 'all',
+-- or 'tenant:' and the id in the form of tenant_id::text.  It is null where
+-- there can be no such tenant.
+SELECT format($body$
+DECLARE
+    tenant text := substr(scope, 8);
+    type oid := (SELECT a.atttypid FROM pg_attribute a
+        WHERE a.attrelid = to_regclass(%1$L) AND a.attname = 'tenant_id'
+        AND NOT a.attisdropped);
+BEGIN
+    IF scope = 'all' THEN
+        RETURN scope;
+    ELSIF scope NOT LIKE 'tenant:_%%' OR type IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF (SELECT t.typcategory FROM pg_type t WHERE t.oid = type) <> 'S' THEN
+        EXECUTE format('SELECT %%L::%%s::text', tenant,
+            format_type(type, NULL)) INTO tenant;
+    END IF;
+    RETURN 'tenant:' || tenant;
+EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
+    RETURN NULL;
+END
+$body$, format('%I.%I', :'schema', :'table')) AS followup_body_scope
+\gset
+
+-- followup_pause returns null, or what is wrong with its arguments: a mistake
+-- of who asks is no error of the database.  Who is paused again within moments
+-- may still wait for the sweep, so that such a pause goes on.
+SELECT format($body$
+DECLARE
+    kept text := %1$I.followup_scope(followup_pause.scope);
+BEGIN
+    IF kept IS NULL THEN
+        RETURN format('"%%s" is no scope: it must be "all", or "tenant:" and '
+            'the id of a tenant', followup_pause.scope);
+    ELSIF coalesce(btrim(followup_pause.reason, E' \t\r\n'), '') = '' THEN
+        RETURN 'a pause needs a reason: others will ask why';
+    ELSIF followup_pause.until <= now()
+        OR NOT isfinite(followup_pause.until) THEN
+        RETURN format('the end of the pause, %%s, has passed, or is none: '
+            'give a time to come, or none for a pause without end',
+            followup_pause.until);
+    END IF;
+    INSERT INTO %1$I.followup_pauses AS p (scope, reason, until, paused_by)
+    VALUES (kept, followup_pause.reason, followup_pause.until,
+        coalesce(asked_by, session_user))
+    ON CONFLICT ON CONSTRAINT followup_pauses_pkey DO UPDATE
+    SET reason = excluded.reason,
+        paused_by = excluded.paused_by, until = excluded.until,
+        except_tenants = '{}', paused_at = CASE
+            WHEN p.until < now() - interval '10 min' THEN excluded.paused_at
+            ELSE p.paused_at END;
+    RETURN NULL;
+END
+$body$, :'schema') AS followup_body_pause
+\gset
+
+-- followup_resume ends the pause of a scope.  A tenant is called all the same
+-- while everything is paused.  It returns whether there was such a pause.
+SELECT format($body$
+DECLARE
+    kept text := %1$I.followup_scope(followup_resume.scope);
+    tenant text := substr(kept, 8);
+    ended boolean;
+    excepted boolean := false;
+BEGIN
+    UPDATE %1$I.followup_pauses p SET until = now()
+    WHERE p.scope = kept AND (p.until IS NULL OR p.until > now());
+    ended := FOUND;
+    IF kept <> 'all' THEN
+        UPDATE %1$I.followup_pauses p
+        SET except_tenants = except_tenants || tenant
+        WHERE p.scope = 'all' AND (p.until IS NULL OR p.until > now())
+            AND tenant <> ALL (except_tenants);
+        excepted := FOUND;
+    END IF;
+    RETURN ended OR excepted;
+END
+$body$, :'schema') AS followup_body_resume
+\gset
+
+-- followup_cause is an error without what differs from booking to booking.
+SELECT $body$
+SELECT pg_catalog.regexp_replace(pg_catalog.regexp_replace(error,
+    '[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', '<id>', 'g'),
+    '[0-9]+', '<n>', 'g')
+$body$ AS followup_body_cause
+\gset
+
+-- followup_letters finds the dead letters that a filter names, oldest first:
+-- an object of stage, since, until (of their death), tenantId, httpStatus (0:
+-- none) and error, a part of the error or of its cause.  A retry in steps goes
+-- on behind the place after, afterId, and leaves out what died since asOf, so
+-- that what dies once more is not retried for ever.
+SELECT format($body$
+SELECT d.* FROM %1$I.followup_dead_letters d
+WHERE d.stage = coalesce(filter ->> 'stage', d.stage)
+    AND d.dead_at >= coalesce((filter ->> 'since')::timestamptz, '-infinity')
+    AND d.dead_at <= coalesce((filter ->> 'asOf')::timestamptz, 'infinity')
+    AND (filter ->> 'after' IS NULL OR (d.dead_at, d.booking_id)
+        > ((filter ->> 'after')::timestamptz, (filter ->> 'afterId')::uuid))
+    AND d.dead_at < coalesce((filter ->> 'until')::timestamptz, 'infinity')
+    AND (filter ->> 'tenantId' IS NULL OR d.tenant_id = substr(
+        %1$I.followup_scope('tenant:' || (filter ->> 'tenantId')), 8))
+    AND (filter ->> 'httpStatus' IS NULL
+        OR coalesce(d.http_status, 0) = (filter ->> 'httpStatus')::int)
+    AND (filter ->> 'error' IS NULL OR strpos(d.error, filter ->> 'error') > 0
+        OR strpos(%1$I.followup_cause(d.error), filter ->> 'error') > 0)
+ORDER BY d.dead_at, d.booking_id, d.stage
+$body$, :'schema') AS followup_body_letters
+\gset
+
+-- followup_retry_preview counts what a retry would come to now, by the gate:
+-- too late is what it lets through only if somebody asked for it (late).  The
+-- permission is given to see that, and taken back by raising an error.
+SELECT format($body$
+DECLARE
+    verdicts jsonb;
+BEGIN
+    SELECT coalesce(jsonb_object_agg(b.id, g.verdict), '{}') INTO verdicts
+    FROM (SELECT DISTINCT l.booking_id FROM %1$I.followup_letters(filter) l)
+        AS l
+    JOIN %1$I.%2$I b ON b.id = l.booking_id AND NOT %1$I.followup_is_deleted(b)
+        AND b.task_status::text IN ('failed', 'pending', 'scheduled')
+    CROSS JOIN LATERAL %1$I.followup_gate(b) g;
+    matching := (SELECT count(DISTINCT l.booking_id)
+        FROM %1$I.followup_letters(filter) l);
+    BEGIN
+        INSERT INTO %1$I.followup_late AS o (booking_id, due_at, asked_by)
+        SELECT b.id, %1$I.followup_due_at(b), session_user
+        FROM %1$I.%2$I b JOIN jsonb_each_text(verdicts) v
+            ON v.key::uuid = b.id WHERE v.value = 'never'
+        ON CONFLICT ON CONSTRAINT followup_late_pkey DO UPDATE
+        SET due_at = excluded.due_at;
+        SELECT count(*) FILTER (WHERE w.verdict = 'call'),
+            count(*) FILTER (WHERE w.verdict = 'wait'),
+            count(*) FILTER (WHERE w.verdict = 'late'),
+            count(*) FILTER (WHERE w.verdict = 'never'), max(w.until)
+        INTO call_now, wait, too_late, never, wait_until
+        FROM (SELECT g.until, CASE WHEN v.value <> 'never' OR late
+                OR g.verdict = 'never' THEN g.verdict ELSE 'late' END
+                AS verdict
+            FROM %1$I.%2$I b JOIN jsonb_each_text(verdicts) v
+                ON v.key::uuid = b.id
+            CROSS JOIN LATERAL %1$I.followup_gate(b) g) AS w;
+        RAISE EXCEPTION USING ERRCODE = 'FU002';
+    EXCEPTION WHEN SQLSTATE 'FU002' THEN
+        NULL;
+    END;
+END
+$body$, :'schema', :'table') AS followup_body_retry_preview
+\gset
+
+-- followup_retry_all retries up to at_most dead letters that a filter names,
+-- so that no lock is held for long; more says whether there may be others.  A
+-- row that refuses stays as it is, and keeps no other one.  With per_minute
+-- their turns follow one another, behind all that have one.
+SELECT format($body$
+DECLARE
+    letter record;
+    step interval := coalesce(interval '1 min' / per_minute, interval '0');
+    place timestamptz := CASE WHEN per_minute IS NOT NULL THEN greatest(now(),
+        (SELECT max(f.next_attempt_at) + step FROM %1$I.followup_failures f
+        WHERE f.stage = 'schedule' AND f.attempts = 0
+            AND f.dead_at IS NULL)) END;
+BEGIN
+    retried := 0;
+    more := false;
+    as_of := coalesce((filter ->> 'asOf')::timestamptz, clock_timestamp());
+    FOR letter IN SELECT l.booking_id AS id, l.dead_at
+        FROM %1$I.followup_letters(filter) l LIMIT at_most
+    LOOP
+        more := true;
+        last_at := letter.dead_at;
+        last_id := letter.id;
+        BEGIN
+            IF %1$I.followup_retry(letter.id, late, asked_by, place) THEN
+                retried := retried + 1;
+                until := place;
+                place := place + step;
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'follow-up booking %% is not retried: %%',
+                letter.id, SQLERRM;
+        END;
+    END LOOP;
+END
+$body$, :'schema') AS followup_body_retry_all
+\gset
