@@ -424,8 +424,9 @@ $statement$),
 ('preview of a retry', $statement$
     SELECT matching, call_now, wait, pg_catalog.to_char(wait_until AT TIME
     ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), too_late, never FROM
-    {S}.followup_retry_preview(CASE $1 WHEN 'none' THEN '{"stage": '
-    '""}'::jsonb ELSE $1::jsonb END, $2::boolean)
+    {S}.followup_retry_preview(CASE $1 WHEN 'none' THEN
+    pg_catalog.jsonb_build_object('stage', '') ELSE $1::jsonb END,
+    $2::boolean)
 $statement$),
 ('retry dead letters', $statement$
     SELECT retried, more, pg_catalog.to_char(until AT TIME ZONE 'UTC',
@@ -433,8 +434,8 @@ $statement$),
     'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), last_id,
     pg_catalog.to_char(as_of AT TIME ZONE 'UTC',
     'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM {S}.followup_retry_all(CASE $1 WHEN
-    'none' THEN '{"stage": ""}'::jsonb ELSE $1::jsonb END, $2::boolean, $3,
-    $4::int, 500)
+    'none' THEN pg_catalog.jsonb_build_object('stage', '') ELSE $1::jsonb
+    END, $2::boolean, $3, $4::int, 500)
 $statement$),
 ('pauses', $statement$
     SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('scope',

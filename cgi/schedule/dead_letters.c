@@ -102,7 +102,8 @@ dead_letters_causes(struct bookings *b, json_t **causes)
 }
 
 /* For the rehearsal, "none" is a filter that names no letter. */
-#define FILTER	"CASE $1 WHEN 'none' THEN '{\"stage\": \"\"}'::jsonb "	\
+#define FILTER								\
+    "CASE $1 WHEN 'none' THEN pg_catalog.jsonb_build_object('stage', '') " \
     "ELSE $1::jsonb END"
 
 static const struct bookings_sql preview_sql = { "preview of a retry",

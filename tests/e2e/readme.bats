@@ -286,7 +286,9 @@ messages() {
 	awk -F ' \\| ' '/^\| what failed /{ c = 3 } /^\| symptom /{ c = 1 }
 	    !/^\|/ { c = 0 } c && !/^\|--/ { print $c }' README.md |
 	    grep -o '`[^`]*`' | tr -d '`' | sed 's/: /\n/g; s/ *…/\n/g' |
-	    sed -E 's/[0-9]+/#/g' | grep -E '[a-z]' | sort -u
+	    sed -E 's/[0-9]+/#/g; s/^breaker open, no /&\n/
+	    s/ until (Cloud Tasks|the voice agent) answers$//' |
+	    grep -E '[a-z]' | sort -u
 }
 
 @test "the messages in the tables of failures and symptoms are real" {
@@ -457,6 +459,8 @@ stub() {
 	nowhere '^not ok'
 	run_block pause
 	grep -q '^bookings that wait:' <<<"$output"
+	run_block set
+	grep -q '^call_within' <<<"$output"
 	run_block uninstall
 	[ -z "$(find "$DEST" -type f)" ]
 	[ "$(sql "$shape")" != "$before" ]
