@@ -336,7 +336,8 @@ teardown() {
 	    -H 'Origin: localhost http://localhost' "$LOCAL_URL$path"
 	problem 421
 	for origin in "$LOCAL_URL" http://localhost:8080 http://127.0.0.1; do
-		request -X POST -H "Origin: $origin" -d x=y "$LOCAL_URL$path"
+		request -X POST -H "Origin: $origin" \
+		    -H 'Content-Type: application/json' -d '{}' "$LOCAL_URL$path"
 		problem 404
 	done
 	request --unix-socket "$LOCAL_SOCKET" -X POST \

@@ -317,10 +317,10 @@ in_memory() {
 	number=$(sql "SELECT phone FROM lad_dev.leads WHERE id = '$LEAD'")
 	for body in "no such token: $CALL_TOKEN" "not a number: $number" \
 	    "not a number: ${number#+}"; do
-		agent "{\"status\": 401, \"body\": \"$body\"}"
+		agent "{\"status\": 400, \"body\": \"$body\"}"
 		id=$(book '-1 second')
 		becomes "$id" failed
-		[[ $(column "$id" last_execution_error) == *"401: ${body%%:*}: "*'**'* ]]
+		[[ $(column "$id" last_execution_error) == *"400: ${body%%:*}: "*'**'* ]]
 		[[ $(column "$id" last_execution_error) != *"${body##* }"* ]]
 	done
 	not in_any_log "$CALL_TOKEN"

@@ -521,8 +521,9 @@ fails(long now, int enough)
 static enum breaker_blame
 several(int n, long now, const char *tenant)
 {
-	char id[2] = "0";
+	static char id[2];	/* by() keeps it */
 
+	id[0] = '0';
 	while (n-- > 0) {
 		id[0]++;
 		by(id, tenant);
