@@ -75,9 +75,9 @@ struct booking {
 	 * one that was overdue at the first install: it is left alone.
 	 */
 	enum booking_verdict verdict;
+	int in_backlog;
 	int64_t wait_until;
 	const char *verdict_reason;
-	int in_backlog;
 
 	/*
 	 * For the time it is due: the idempotency key of its call,

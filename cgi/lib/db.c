@@ -388,6 +388,7 @@ take_refusal(struct db *db, const PGresult *result)
 	const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	char names[256] = "";
+	size_t len;
 	char *p;
 
 	(void)snprintf(db->state, sizeof(db->state), "%s",
@@ -398,7 +399,8 @@ take_refusal(struct db *db, const PGresult *result)
 		    names, sizeof(names) - 1);
 		add_field(result, PG_DIAG_COLUMN_NAME, "column", names,
 		    sizeof(names) - 1);
-		(void)strcat(names, ")");
+		len = strlen(names);
+		(void)snprintf(&names[len], sizeof(names) - len, ")");
 	}
 	(void)snprintf(db->error, sizeof(db->error), "%.*s%s",
 	    (int)(sizeof(db->error) - sizeof(names)), text != NULL ? text :
