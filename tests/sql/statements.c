@@ -1347,7 +1347,7 @@ swept(void **state)
 {
 	static const struct {
 		const char *status;
-		int due_in;
+		long due_in;
 		const char *pauses;	/* scope, from, until, exceptions */
 		int found;
 	} all[] = {
@@ -1391,7 +1391,7 @@ swept(void **state)
 		    "task_status = 'pending'" : "task_status = 'scheduled'");
 		run("DELETE FROM followup_failures; "
 		    "UPDATE lead_bookings SET scheduled_at = now() "
-		    "+ %d * interval '1 min'; DELETE FROM followup_pauses",
+		    "+ %ld * interval '1 min'; DELETE FROM followup_pauses",
 		    all[i].due_in);
 		run("UPDATE lead_bookings SET "
 		    "task_scheduled_at = scheduled_at");

@@ -563,7 +563,8 @@ dead_letters(const struct bookings_call *call)
 		return (rows);
 	}
 	rows = table_rows(9);
-	for (i = 0; i < letters && i < strtol(limit, NULL, 10); i++) {
+	for (i = 0; limit != NULL && i < letters &&
+	    i < strtol(limit, NULL, 10); i++) {
 		for (j = 0; j < 9; j++)
 			table_set(rows, i, j, "%s", columns[j]);
 		table_set(rows, i, 0, "%s", table.rows[i].id);
