@@ -134,7 +134,7 @@ to_electing(void)
 	quiet();
 	pq_expect("pg_try_advisory_lock");
 	assert_int_equal(pq.nparams, 1);
-	assert_int_equal(atoi(pq.params[0]), bookings_key(&conf));
+	assert_int_equal(strtol(pq.params[0], NULL, 10), bookings_key(&conf));
 }
 
 static void
