@@ -147,6 +147,20 @@ out:
 	return (outcome);
 }
 
+/*
+ * Return what is kept of ${error}, to be freed; NULL when memory is short.  What
+ * the database or the voice agent said may quote a phone number.
+ */
+static char *
+kept_error(const char *error)
+{
+	char *kept = strdup(error);
+
+	if (kept != NULL)
+		phone_number_hide(kept, NULL);
+	return (kept);
+}
+
 /* The number of rows changed where the one there is was not. */
 #define IGNORED	"-1"
 
@@ -294,10 +308,15 @@ enum db_outcome
 booking_called(struct bookings *b, const struct booking *booking,
     const char *error)
 {
+	char *kept = kept_error(error);
 	struct bookings_call call = { .sql = &called_sql, .nparams = 3,
-	    .params = { booking->id, booking->tenant_id, error } };
+	    .params = { booking->id, booking->tenant_id, kept } };
+	enum db_outcome outcome = DB_LOST;
 
-	return (bookings_changed(b, &call, NULL));
+	if (kept != NULL)
+		outcome = bookings_changed(b, &call, NULL);
+	free(kept);
+	return (outcome);
 }
 
 static const struct bookings_sql name_executed_sql = { "name executed",
@@ -374,19 +393,23 @@ keep_failure(struct bookings *b, const struct booking *booking,
     struct booking_refusal *refusal)
 {
 	char retry_in[NUMBER_LEN], http_status[NUMBER_LEN], max[NUMBER_LEN];
+	char *error = kept_error(failure->error);
 	struct bookings_call call = { .sql = &refused_sql, .nparams = 8,
 	    .params = { booking->id, booking_stage_name(failure->stage),
 	    booking->tenant_id, failure->retry_in >= 0 ? retry_in : NULL,
-	    http_status, failure->error, max, ended ? "true" : "false" } };
+	    http_status, error, max, ended ? "true" : "false" } };
 	struct bookings_call mark = { .sql = &mark_failed_sql, .nparams = 1,
 	    .params = { booking->id }, .booking = booking->id };
-	enum db_outcome outcome;
+	enum db_outcome outcome = DB_LOST;
 
 	(void)snprintf(retry_in, sizeof(retry_in), "%.3f", failure->retry_in);
 	(void)snprintf(http_status, sizeof(http_status), "%ld",
 	    failure->http_status);
 	(void)snprintf(max, sizeof(max), "%d", refusal->max_attempts);
-	if ((outcome = bookings_run(b, &call, 1)) != DB_OK)
+	if (error != NULL)
+		outcome = bookings_run(b, &call, 1);
+	free(error);
+	if (outcome != DB_OK)
 		return (outcome);
 	refusal->attempts = (int)db_int(call.result, 0, 0);
 	refusal->given_up = *PQgetvalue(call.result, 0, 1) == 't';
@@ -418,8 +441,7 @@ booking_refused(struct bookings *b, const struct booking *booking,
 
 /*
  * Write a failure by one of the two statements that share ${nparams} of their
- * parameters; if the row refuses, then without it.  What the database said may
- * quote a row with a phone number in it.
+ * parameters; if the row refuses, then without it.
  */
 static enum db_outcome
 write_failure(struct bookings *b, const struct bookings_sql *sql, int nparams,
@@ -427,19 +449,17 @@ write_failure(struct bookings *b, const struct bookings_sql *sql, int nparams,
     int max_attempts, int *changed)
 {
 	char retry_in[NUMBER_LEN], http_status[NUMBER_LEN], due[NUMBER_LEN];
-	char *error = strdup(failure->error);
+	char *error = kept_error(failure->error);
 	struct bookings_call call = { .sql = sql, .nparams = nparams,
 	    .params = { booking->id, booking_stage_name(failure->stage),
 	    booking->tenant_id, retry_in, http_status, error,
 	    booking->due != BOOKING_NO_TIME ? due : NULL,
 	    failure->unknown ? "t" : "f" }, .booking = booking->id };
 	struct booking_refusal refusal = { .max_attempts = max_attempts };
-	struct booking_failure hidden = *failure;
 	enum db_outcome outcome = DB_LOST;
 
 	if (error == NULL)
 		return (outcome);
-	phone_number_hide(error, NULL);
 	(void)snprintf(retry_in, sizeof(retry_in), "%.3f", failure->retry_in);
 	(void)snprintf(http_status, sizeof(http_status), "%ld",
 	    failure->http_status);
@@ -448,8 +468,7 @@ write_failure(struct bookings *b, const struct bookings_sql *sql, int nparams,
 	if (outcome != DB_OK && outcome != DB_LOST && outcome != DB_LOCKED) {
 		if (changed != NULL)
 			*changed = 1;
-		hidden.error = error;
-		outcome = keep_failure(b, booking, &hidden,
+		outcome = keep_failure(b, booking, failure,
 		    failure->stage == BOOKING_EXECUTE &&
 		    (max_attempts == 1 || !failure->unknown), &refusal);
 	}
@@ -510,13 +529,17 @@ enum db_outcome
 booking_spared(struct bookings *b, const struct booking *booking,
     const struct booking_failure *failure)
 {
-	char due[NUMBER_LEN];
+	char due[NUMBER_LEN], *error = kept_error(failure->error);
 	struct bookings_call call = { .sql = &spared_sql, .nparams = 4,
-	    .params = { booking->id, failure->error, due,
-	    failure->unknown ? "t" : "f" } };
+	    .params = { booking->id, error, due,
+	    failure->unknown ? "t" : "f" }, .booking = booking->id };
+	enum db_outcome outcome = DB_LOST;
 
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
-	return (bookings_changed(b, &call, NULL));
+	if (error != NULL)
+		outcome = bookings_changed(b, &call, NULL);
+	free(error);
+	return (outcome);
 }
 
 /* A due time that is not determinable is compared as such. */
@@ -644,7 +667,8 @@ booking_cancel(struct bookings *b, const struct booking *booking,
 }
 
 static const struct bookings_sql retry_sql = { "retry",
-    "SELECT CASE WHEN {S}.followup_retry($1::uuid, $2::boolean, $3) THEN 1 ELSE 0 END" };
+    "SELECT CASE WHEN {S}.followup_retry($1::uuid, $2::boolean, $3) "
+    "THEN 1 ELSE 0 END" };
 
 /**
  * booking_retry(bookings, id, late, by, changed):

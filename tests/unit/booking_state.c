@@ -393,6 +393,28 @@ attempts_that_the_row_refuses(void **state)
 	assert_string_equal(asked, "called|" ID "|t1|why");
 }
 
+/* Whichever statement keeps an error, the number in it is not kept. */
+static void
+numbers_are_hidden(void **state)
+{
+	struct booking_failure failure = { .stage = BOOKING_EXECUTE,
+	    .error = "bad +49 170 1234567" };
+	struct booking_refusal refusal = { .stage = BOOKING_EXECUTE,
+	    .error = failure.error, .max_attempts = 7 };
+
+	(void)state;
+	answer[0] = "f";
+	assert_int_equal(booking_refused(NULL, &booking, &refusal), DB_OK);
+	assert_string_equal(asked, "refused|" ID "|execute|t1|NULL|0|"
+	    "bad ***************|7|false");
+	assert_int_equal(booking_called(NULL, &booking, failure.error),
+	    DB_OK);
+	assert_string_equal(asked, "called|" ID "|t1|bad ***************");
+	assert_int_equal(booking_spared(NULL, &booking, &failure), DB_OK);
+	assert_string_equal(asked, "spared|" ID "|bad ***************|"
+	    "1795651260000000|f");
+}
+
 /*
  * The others.
  */
@@ -461,6 +483,7 @@ main(void)
 		TEST(failures),
 		TEST(failures_without_the_row),
 		TEST(attempts_that_the_row_refuses),
+		TEST(numbers_are_hidden),
 		TEST(transitions),
 		TEST(refusals),
 	};
