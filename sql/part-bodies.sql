@@ -620,10 +620,10 @@ $body$, :'schema', :'table', format('%I.leads', :'schema'))
 -- was started and the row did not take that, the row is written once more
 -- instead.  What is known of the failures is kept in followup_retried; what
 -- takes their place, with no attempt, has the sweep find the booking however
--- late it is, and not before its turn (not_before).  The triggers, which would do nothing for a daemon, are let in for
--- this one write, so that the booking is announced at commit like any other;
--- what they do to the rows is done here all the same, because they may be
--- disabled.
+-- late it is, and not before its turn (not_before).  The triggers, which would
+-- do nothing for a daemon, are let in for this one write, so that the booking
+-- is announced at commit like any other; what they do to the rows is done here
+-- all the same, because they may be disabled.
 --
 -- Triggers of the application fire within: the search_path is the caller's.
 SELECT format($body$

@@ -99,7 +99,8 @@ FROM (VALUES
         'timestamp with time zone)', :'followup_body_open'),
     ('FUNCTION', '%1$I.followup_week(text)', :'followup_body_week'),
     ('FUNCTION', '%1$I.followup_setting_written()', :'followup_body_setting'),
-    ('FUNCTION', '%1$I.followup_pause_changed()', :'followup_body_pause_changed'),
+    ('FUNCTION', '%1$I.followup_pause_changed()',
+        :'followup_body_pause_changed'),
     ('FUNCTION', '%1$I.followup_scope(text)', :'followup_body_scope'),
     ('FUNCTION', '%1$I.followup_pause(text,text,timestamp with time zone,'
         'text)', :'followup_body_pause'),

@@ -439,8 +439,8 @@ BEGIN
             IF TG_OP = 'INSERT' OR NEW.name <> OLD.name THEN
                 RAISE EXCEPTION 'there is no setting %%', NEW.name
                     USING ERRCODE = 'invalid_parameter_value',
-                    HINT = 'settings are call_within, calling_hours, calling_zone and '
-                    'history_days';
+                    HINT = 'settings are call_within, calling_hours, '
+                    'calling_zone and history_days';
             END IF;
         END CASE;
     EXCEPTION WHEN data_exception THEN

@@ -65,8 +65,9 @@ DECLARE
   ["retry dead letters", ["none", "f", null, null], "0", {}],
   ["preview of a retry", ["none", "t"], "0", {}],
   ["causes", [], null, {}],
-  ["retry", ["id", "f", null], "1", {"task_status": "pending", "task_name": null,
-    "execution_attempts": "0", "last_execution_error": null}]]],
+  ["retry", ["id", "f", null], "1", {"task_status": "pending",
+    "task_name": null, "execution_attempts": "0",
+    "last_execution_error": null}]]],
 ["a row that refuses is remembered", [
   ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys"], "id",

@@ -447,7 +447,7 @@ tell_breaker(const struct execute *x, const struct breaker_request *asked,
 	return (breaker_failed(x->breaker, monotime_ms(), asked, &failure));
 }
 
-/* The voice agent is left alone for now: the queue shall slow down. */
+/* No call may be begun before the end of ${hold}: slow the queue down. */
 static void
 wait_for_agent(const struct breaker_hold *hold, struct execute_result *result)
 {

@@ -274,7 +274,7 @@ judge(long status)
 	}
 }
 
-/* Take the answer, or that there is none. */
+/* Take the answer, or note that none came. */
 static enum voice_agent_outcome
 take_answer(const struct voice_agent *agent,
     const struct voice_agent_call *call, int answered,

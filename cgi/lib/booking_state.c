@@ -148,8 +148,8 @@ out:
 }
 
 /*
- * Return what is kept of ${error}, to be freed; NULL when memory is short.  What
- * the database or the voice agent said may quote a phone number.
+ * Return what is kept of ${error}, to be freed, or NULL when memory is short.
+ * What the database or the voice agent said may quote a phone number.
  */
 static char *
 kept_error(const char *error)
@@ -425,9 +425,9 @@ keep_failure(struct bookings *b, const struct booking *booking,
 /**
  * booking_refused(bookings, booking, refusal):
  * The database refused a statement because of the row of ${booking}, which
- * need not have been read: count that as an attempt, in our own table, and put
- * off the next one.  With the last attempt it becomes a dead letter, and the
- * row failed if it lets us.
+ * need not have been read: count that as an attempt, in our own table, and
+ * postpone the next one.  With the last attempt it becomes a dead letter, and
+ * the row failed if it lets us.
  */
 enum db_outcome
 booking_refused(struct bookings *b, const struct booking *booking,

@@ -120,9 +120,9 @@ struct booking_refusal {
 /**
  * booking_refused(bookings, booking, refusal):
  * The database refused a statement because of the row of ${booking}, which
- * need not have been read: count that as an attempt, in our own table, and put
- * off the next one.  With the last attempt it becomes a dead letter, and the
- * row failed if it lets us.
+ * need not have been read: count that as an attempt, in our own table, and
+ * postpone the next one.  With the last attempt it becomes a dead letter, and
+ * the row failed if it lets us.
  */
 enum db_outcome booking_refused(struct bookings *, const struct booking *,
     struct booking_refusal *);

@@ -19,8 +19,8 @@ void phone_number_hide(char *, const char *);
 /**
  * phone_number_is(text):
  * Return non-zero iff ${text} is written as phone numbers are: seven digits or
- * more, and besides them only what stands between the digits of one; a date
- * (2026-11-23) is none.
+ * more, and besides them only what stands between the digits of one.  A date
+ * such as 2026-11-23 does not count as a phone number.
  */
 int phone_number_is(const char *);
 

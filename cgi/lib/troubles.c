@@ -7,8 +7,8 @@
 
 /**
  * troubles_add(troubles, code, fmt, ...):
- * Add a trouble of the kind ${code}.  What does not fit into the list is left
- * out: an operator who has mended that many looks again.
+ * Add a trouble of the kind ${code}.  The list is bounded, and what does not
+ * fit is left out: it shows up once the others have been fixed.
  */
 void
 troubles_add(struct troubles *t, const char *code, const char *fmt, ...)

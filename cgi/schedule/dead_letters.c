@@ -148,8 +148,8 @@ dead_letters_preview(struct bookings *b, const char *filter, int late,
 
 static const struct bookings_sql retry_sql = { "retry dead letters",
     "SELECT retried, more, " ISO("until", "MS") ", " ISO("last_at", "US") ", "
-    "last_id, " ISO("as_of", "US") " FROM {S}.followup_retry_all(" FILTER ", $2::boolean, $3, $4::int, "
-    STEP ")" };
+    "last_id, " ISO("as_of", "US") " FROM {S}.followup_retry_all(" FILTER ", "
+    "$2::boolean, $3, $4::int, " STEP ")" };
 
 /**
  * dead_letters_retry(bookings, filter, retry):
