@@ -700,7 +700,8 @@ BEGIN
             attempts, next_attempt_at, error)
         VALUES (followup_retry.booking_id, 'schedule', tenant, 0,
             coalesce(not_before, pg_catalog.now()),
-            pg_catalog.concat('retried by ', who, ', after: ', said));
+            pg_catalog.concat('retried by ', who, ', after: ', said))
+        ON CONFLICT DO NOTHING;
     END IF;
     DELETE FROM %1$I.followup_attempts a
     WHERE a.booking_id = followup_retry.booking_id;
