@@ -106,10 +106,11 @@ expect() {
 	done
 }
 
-# in_seconds N: the time in N seconds (may be a fraction), RFC 3339.
+# in_seconds N: the time in N seconds (may be a fraction), RFC 3339, never a
+# whole second, which the service writes without a fraction.
 in_seconds() {
-	jq -nr --argjson n "$1" 'now + $n | (floor | todate[:-1]) + "." +
-		(("000" + (. * 1000 | floor % 1000 | tostring))[-3:]) + "Z"'
+	jq -nr --argjson n "$1" 'now + $n | (floor | todate[:-1]) + "." + (("000"
+		+ ([1, (. * 1000 | floor % 1000)] | max | tostring))[-3:]) + "Z"'
 }
 
 # task ID [JQ-FILTER]: the body of tasks:create for a call of the agent, or
