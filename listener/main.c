@@ -11,6 +11,7 @@
 #include <curl/curl.h>
 #include <jansson.h>
 
+#include "canary_sender.h"
 #include "config.h"
 #include "daemon.h"
 #include "forwarder.h"
@@ -33,6 +34,7 @@ struct listener {
 	struct notifications *notifications;
 	struct forwarder *forwarder;
 	struct sweep *sweep;
+	struct canary_sender *canary;
 	int signals;			/* readable when a signal is there */
 	int stopping;
 	int failed;
@@ -62,6 +64,7 @@ on_notify(struct listener *l, const char *text, long now)
 	if (*payload.tenant_id != '\0')
 		about.tenant_id = payload.tenant_id;
 	log_info(&about, "Received booking notification");
+	canary_sender_heard(l->canary, payload.id, now);
 	(void)forwarder_add(l->forwarder, payload.id, about.tenant_id, text,
 	    now);
 
@@ -85,16 +88,20 @@ handle_notifications(struct listener *l, long now)
 			return (0);
 		case NOTIFICATIONS_LISTENING:
 			sweep_request(l->sweep, now);
+			canary_sender_listening(l->canary, now);
 			break;
 		case NOTIFICATIONS_NOTIFY:
 			on_notify(l, data.payload, now);
 			break;
 		case NOTIFICATIONS_RESULT:
-			sweep_result(l->sweep, data.result, l->forwarder,
-			    now);
+			if (!canary_sender_result(l->canary, data.result,
+			    now))
+				sweep_result(l->sweep, data.result,
+				    l->forwarder, now);
 			break;
 		case NOTIFICATIONS_LOST:
 			sweep_lost(l->sweep, l->forwarder, now);
+			canary_sender_lost(l->canary);
 			break;
 		case NOTIFICATIONS_FATAL:
 			l->failed = 1;
@@ -110,6 +117,7 @@ wait_for_something(struct listener *l, long now, int more)
 {
 	struct curl_waitfd fds[2];
 	long alive, deadline, sweep = sweep_deadline(l->sweep);
+	long canary = canary_sender_deadline(l->canary);
 	short events;
 	int fd;
 
@@ -124,6 +132,8 @@ wait_for_something(struct listener *l, long now, int more)
 		deadline = now;
 	if (!l->stopping && sweep < deadline)
 		deadline = sweep;
+	if (!l->stopping && canary < deadline)
+		deadline = canary;
 	alive = systemd_alive(now);
 	if (alive >= 0 && now + alive < deadline)
 		deadline = now + alive;
@@ -167,9 +177,11 @@ run(struct listener *l)
 		now = monotime_ms();
 		check_signals(l, now);
 		more = handle_notifications(l, now);
-		if (!l->stopping)
+		if (!l->stopping) {
 			sweep_step(l->sweep, l->notifications, l->forwarder,
 			    now);
+			canary_sender_step(l->canary, l->notifications, now);
+		}
 		forwarder_step(l->forwarder, now);
 		if (is_finished(l, now))
 			return;
@@ -211,7 +223,8 @@ main(int argc, char **argv)
 	    (l.signals = open_signals()) < 0 ||
 	    (l.notifications = notifications_new(&l.conf)) == NULL ||
 	    (l.forwarder = forwarder_new(&l.conf)) == NULL ||
-	    (l.sweep = sweep_new(&l.conf)) == NULL) {
+	    (l.sweep = sweep_new(&l.conf)) == NULL ||
+	    (l.canary = canary_sender_new(&l.conf)) == NULL) {
 		log_error(NULL, "the listener could not be started: out of "
 		    "memory or descriptors");
 		return (1);
@@ -222,6 +235,7 @@ main(int argc, char **argv)
 	run(&l);
 
 	log_info(NULL, "stopped");
+	canary_sender_free(l.canary);
 	sweep_free(l.sweep);
 	forwarder_free(l.forwarder);
 	notifications_free(l.notifications);

@@ -32,13 +32,13 @@
 --   of: followup_gate_at  followup_allowed  followup_open  followup_week
 --   followup_zone(text)  followup_setting_written()  followup_pause_changed()
 --   followup_scope(text)  followup_pause(text, text, timestamptz, text)
---   followup_resume(text)
+--   followup_resume(text)  followup_canary_state()
 --   followup_retry(uuid, ...)  followup_retry_all(jsonb, ...)
 --   followup_retry_preview(jsonb, boolean)  followup_letters(jsonb)
 --   followup_cause(text)  followup_retried
 --   followup_failures  followup_dead_letters  followup_attempts
 --   followup_obsolete_tasks  followup_settings  followup_pauses
---   followup_past_pauses  followup_late  followup_backlog
+--   followup_past_pauses  followup_late  followup_backlog  followup_canary
 --   followup_bookings_due_idx
 --
 -- The triggers do nothing in a session with the setting followup.daemon = 'on',
@@ -84,6 +84,7 @@ DO $$BEGIN RAISE EXCEPTION 'another install is running on this database'
 -- Make it so.
 \ir part-functions.sql
 \ir part-tables.sql
+\ir part-canary.sql
 \ir part-columns.sql
 \ir part-triggers.sql
 \ir part-grants.sql

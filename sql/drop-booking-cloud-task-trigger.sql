@@ -32,7 +32,8 @@ SELECT format('DROP TRIGGER %I ON %s', t.tgname, t.tgrelid::regclass)
 FROM pg_trigger t
 WHERE t.tgrelid IN (:followup_table,
         to_regclass(format('%I.followup_settings', :'schema')),
-        to_regclass(format('%I.followup_pauses', :'schema')))
+        to_regclass(format('%I.followup_pauses', :'schema')),
+        to_regclass(format('%I.followup_canary', :'schema')))
     AND obj_description(t.oid, 'pg_trigger') LIKE 'followup-scheduler %'
 \gexec
 SELECT format('DROP INDEX %s', i.indexrelid::regclass)
@@ -76,7 +77,7 @@ WHERE c.relkind = 'r' AND c.relnamespace = :followup_schema
     AND c.relname IN ('followup_failures', 'followup_attempts',
         'followup_obsolete_tasks', 'followup_settings', 'followup_pauses',
         'followup_past_pauses', 'followup_late', 'followup_retried',
-        'followup_backlog')
+        'followup_backlog', 'followup_canary')
     AND obj_description(c.oid, 'pg_class') LIKE 'followup-scheduler%'
 \gexec
 SELECT format('ALTER TABLE %I.%I DROP COLUMN %I', :'schema', :'table',

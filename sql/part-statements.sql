@@ -452,5 +452,57 @@ $statement$),
 $statement$),
 ('resume', $statement$
     SELECT CASE WHEN {S}.followup_resume($1) THEN 1 ELSE 0 END
+$statement$),
+('canary sent', $statement$
+    WITH slot AS (SELECT pg_catalog.date_bin(s.value::interval, now(),
+    'epoch'::timestamptz) AS slot FROM {S}.followup_settings s WHERE s.name =
+    'canary_every' AND s.value <> ''), due AS (SELECT s.slot, coalesce(l.try,
+    0) + 1 AS try FROM slot s LEFT JOIN LATERAL (SELECT c.try, c.created_at,
+    coalesce(c.notified_at, c.received_at) AS heard_at FROM
+    {S}.followup_canary c WHERE c.slot = s.slot ORDER BY c.try DESC LIMIT 1)
+    AS l ON true WHERE l.try IS NULL OR (l.heard_at IS NULL AND l.try < 6 AND
+    l.created_at < now() - interval '10 s')), pruned AS (DELETE FROM
+    {S}.followup_canary c USING due d WHERE c.slot < now() - interval '1 day'
+    AND c.slot < d.slot), sent AS (INSERT INTO {S}.followup_canary AS c (id,
+    slot, try, scheduled_at) SELECT $1::uuid, d.slot, d.try, now() + interval
+    '2 s' FROM due d ON CONFLICT DO NOTHING RETURNING
+    pg_catalog.set_config('followup.daemon', '', true)) SELECT count(*) FROM
+    sent
+$statement$),
+('canary heard', $statement$
+    WITH changed AS (UPDATE {S}.followup_canary c SET notified_at =
+    least(coalesce(c.notified_at, 'infinity'), greatest(c.created_at, now() -
+    $2::float8 * interval '1 s')) WHERE c.id = $1::uuid RETURNING 1) SELECT
+    count(*) FROM changed
+$statement$),
+('canary received', $statement$
+    UPDATE {S}.followup_canary c SET received_at = coalesce(c.received_at,
+    now()), notified_at = coalesce(c.notified_at, now()) WHERE c.id =
+    $1::uuid RETURNING (extract(epoch FROM c.scheduled_at) *
+    1000000::numeric)::bigint, pg_catalog.json_build_object('tenantId', NULL,
+    'bookingId', c.id, 'leadId', NULL, 'assignedUserId', NULL,
+    'idempotencyKey', 'followup:canary:' || c.id::text, 'scheduledAt',
+    pg_catalog.to_char(c.scheduled_at AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
+$statement$),
+('canary task', $statement$
+    WITH changed AS (UPDATE {S}.followup_canary c SET task_created_at =
+    coalesce(c.task_created_at, now()), task_name = $2, error = NULL WHERE
+    c.id = $1::uuid RETURNING 1) SELECT count(*) FROM changed
+$statement$),
+('canary failed', $statement$
+    WITH changed AS (UPDATE {S}.followup_canary c SET error = $2 WHERE c.id =
+    $1::uuid RETURNING 1) SELECT count(*) FROM changed
+$statement$),
+('canary called back', $statement$
+    WITH changed AS (UPDATE {S}.followup_canary c SET called_back_at =
+    coalesce(c.called_back_at, now()) WHERE c.id = $1::uuid RETURNING 1)
+    SELECT count(*) FROM changed
+$statement$),
+('canary', $statement$
+    SELECT (s.every IS NOT NULL)::int, s.is_stale::int, extract(epoch FROM
+    s.succeeded_at)::float8, extract(epoch FROM s.notified)::float8,
+    extract(epoch FROM s.created)::float8, extract(epoch FROM
+    s.called_back)::float8, s.sentence FROM {S}.followup_canary_state() AS s
 $statement$)) AS statement (name, text)
 \gset

@@ -66,4 +66,7 @@ FROM (SELECT b.id, coalesce(left(to_jsonb(b) ->> 'timezone', 60), '') AS zone,
     FROM :"schema".:"table" b WHERE b.task_status = 'pending'
         AND :"schema".followup_is_followup_type(b.booking_type::text)
         AND :"schema".followup_due_at(b) IS NULL) AS lost;
+
+SELECT upper(left(sentence, 1)) || substr(sentence, 2)
+FROM :"schema".followup_canary_state();
 ROLLBACK;

@@ -121,6 +121,18 @@ WITH needed (tab, col, kind, len) AS (VALUES
     ('followup_late', 'due_at', 'timestamp with time zone', 0),
     ('followup_late', 'asked_by', 'text', 0),
     ('followup_late', 'asked_at', 'timestamp with time zone', 0),
+    ('followup_settings', 'written_at', 'timestamp with time zone', 0),
+    ('followup_canary', 'id', 'uuid', 0),
+    ('followup_canary', 'slot', 'timestamp with time zone', 0),
+    ('followup_canary', 'try', 'integer', 0),
+    ('followup_canary', 'scheduled_at', 'timestamp with time zone', 0),
+    ('followup_canary', 'created_at', 'timestamp with time zone', 0),
+    ('followup_canary', 'notified_at', 'timestamp with time zone', 0),
+    ('followup_canary', 'received_at', 'timestamp with time zone', 0),
+    ('followup_canary', 'task_created_at', 'timestamp with time zone', 0),
+    ('followup_canary', 'task_name', 'text', 200),
+    ('followup_canary', 'called_back_at', 'timestamp with time zone', 0),
+    ('followup_canary', 'error', 'text', 200),
     ('followup_backlog', 'booking_id', 'uuid', 0),
     ('followup_backlog', 'due_at', 'timestamp with time zone', 0)
 ), found AS (
@@ -160,7 +172,7 @@ FROM (VALUES ('followup_failures', '(booking_id, stage)'),
     ('followup_attempts', '(booking_id)'),
     ('followup_obsolete_tasks', '(task_name)'),
     ('followup_settings', '(name)'), ('followup_pauses', '(scope)'),
-    ('followup_late', '(booking_id)'),
+    ('followup_late', '(booking_id)'), ('followup_canary', '(id)'),
     ('followup_backlog', '(booking_id)')) AS k (tab, key);
 
 -- The shape by which followup_due_at reads scheduled_at.
@@ -183,7 +195,7 @@ SELECT CASE WHEN has_table_privilege('public', rel,
 FROM (VALUES ('followup_failures'), ('followup_attempts'),
     ('followup_obsolete_tasks'), ('followup_dead_letters'),
     ('followup_settings'), ('followup_pauses'), ('followup_past_pauses'),
-    ('followup_late'), ('followup_backlog'))
+    ('followup_late'), ('followup_backlog'), ('followup_canary'))
     AS t (name),
     LATERAL (SELECT to_regclass(format('%I.%I', :'schema', name))::oid AS rel)
     AS r
@@ -225,6 +237,8 @@ WITH object AS (
         ('followup_obsolete_tasks', 'DELETE'),
         ('followup_late', 'SELECT'), ('followup_late', 'INSERT'),
         ('followup_late', 'UPDATE'), ('followup_late', 'DELETE'),
+        ('followup_canary', 'SELECT'), ('followup_canary', 'INSERT'),
+        ('followup_canary', 'UPDATE'), ('followup_canary', 'DELETE'),
         ('followup_retried', 'SELECT'), ('followup_retried', 'INSERT'),
         ('followup_pauses', 'INSERT'), ('followup_pauses', 'UPDATE'),
         ('followup_pauses', 'SELECT'), ('followup_past_pauses', 'SELECT'),
@@ -240,11 +254,11 @@ WITH object AS (
         'task_scheduled_at', 'task_status', 'executed_at',
         'execution_attempts', 'last_execution_error', 'idempotency_key')
     UNION ALL
-    SELECT 'EXECUTE', 'function', f::oid, f::text, NULL
-    FROM :followup_defined, to_regprocedure(identity) AS f
-    WHERE kind = 'FUNCTION' AND f IS NOT NULL
-        AND f::oid NOT IN (SELECT oid FROM pg_proc
-            WHERE prorettype = 'trigger'::regtype)
+    SELECT 'EXECUTE', 'function', p.oid, identity, NULL
+    FROM :followup_defined JOIN pg_proc p
+        ON p.pronamespace = to_regnamespace(quote_ident(:'schema'))
+        AND p.oid::regprocedure::text = identity
+    WHERE kind = 'FUNCTION' AND p.prorettype <> 'trigger'::regtype
 )
 SELECT format(CASE CASE kind
         WHEN 'schema' THEN has_schema_privilege(:'grant_to', oid, privilege)

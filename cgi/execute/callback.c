@@ -193,6 +193,11 @@ reply(struct request *request, const char *id,
 		request_reply(request, 200, outcome(1, "skipped", id,
 		    result->reason));
 		break;
+	case EXECUTE_CANARY:
+		request_reply(request, 200, json_pack(
+		    "{s:b, s:b, s:s, s:s}", "success", 1, "canary", 1,
+		    "bookingId", id, "reason", result->reason));
+		break;
 	case EXECUTE_GIVEN_UP:
 		request_reply(request, 200, outcome(0, "failed", id,
 		    result->reason));

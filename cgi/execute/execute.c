@@ -9,6 +9,7 @@
 #include "booking_state.h"
 #include "bookings.h"
 #include "breaker.h"
+#include "canary.h"
 #include "config.h"
 #include "log.h"
 #include "monotime.h"
@@ -640,6 +641,23 @@ give_up_unknown(const struct execute *x, const struct booking *booking,
 	return (1);
 }
 
+/* There is no such booking: it is a canary, or was deleted. */
+static void
+look_for_canary(const struct execute *x, const struct booking *booking,
+    struct execute_result *result)
+{
+	enum db_outcome outcome;
+	int found;
+
+	outcome = canary_called_back(x->bookings, booking->id, &found);
+	if (outcome != DB_OK)
+		database_failed(x, outcome, result);
+	else if (found)
+		conclude(result, EXECUTE_CANARY, "a canary came back");
+	else
+		conclude(result, EXECUTE_SKIPPED, "the booking was deleted");
+}
+
 /*
  * Act on the row, holding the lock.  The attempt is counted only if the row is
  * still what was read: nobody who is cancelled in between is called.
@@ -656,7 +674,7 @@ execute_locked(const struct execute *x, const struct booking *booking,
 	int changed;
 
 	if (!booking->found) {
-		conclude(result, EXECUTE_SKIPPED, "the booking was deleted");
+		look_for_canary(x, booking, result);
 		return;
 	}
 	if (!needs_call(x, booking, callback, result))

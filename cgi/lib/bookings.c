@@ -124,6 +124,23 @@ quote_names(const struct config *conf, char **schema, char **table)
 }
 
 /**
+ * bookings_sql(conf, text):
+ * Return the statement ${text} with the names of ${conf} in it, as a string
+ * the caller frees; NULL when memory is short.
+ */
+char *
+bookings_sql(const struct config *conf, const char *text)
+{
+	char *schema, *table, *sql = NULL;
+
+	if (quote_names(conf, &schema, &table) == 0)
+		sql = expand(text, schema, table, bookings_key(conf));
+	free(schema);
+	free(table);
+	return (sql);
+}
+
+/**
  * bookings_new(conf, db):
  * Return a handle on the tables that ${conf} names, over ${db}; both must
  * outlive it.  NULL when memory is short.
@@ -508,15 +525,12 @@ static const char sweep_others_sql[] =
 char *
 bookings_sweep_sql(const struct config *conf)
 {
-	char *schema, *table, *text, *sql = NULL;
+	char *text, *sql;
 
 	if (asprintf(&text, "%s%s", sweep_pending_sql, sweep_others_sql) < 0)
 		return (NULL);
-	if (quote_names(conf, &schema, &table) == 0)
-		sql = expand(text, schema, table, bookings_key(conf));
+	sql = bookings_sql(conf, text);
 	free(text);
-	free(schema);
-	free(table);
 	return (sql);
 }
 

@@ -10,6 +10,7 @@
 
 #include "bookings.h"
 #include "breaker.h"
+#include "canary.h"
 #include "config.h"
 #include "monotime.h"
 #include "queue_probe.h"
@@ -220,6 +221,16 @@ look_at_voice_agent(struct readiness *r, struct bookings *bookings,
 	    (monotime_ms() - seen.agent_since) / 1000, seen.agent_reason);
 }
 
+/* Has the canary stayed away?  Its sentence says where it is stuck. */
+static void
+look_at_canary(struct bookings *bookings, struct troubles *troubles)
+{
+	struct canary_state canary;
+
+	if (canary_look(bookings, &canary) == DB_OK && canary.is_stale)
+		troubles_add(troubles, "canary_stale", "%s", canary.sentence);
+}
+
 /* Is the breaker open?  Return for how many seconds, or 0. */
 static long
 look_at_breaker(const struct readiness *r, struct readiness_report *report)
@@ -249,6 +260,8 @@ readiness_look(struct readiness *r, struct bookings *bookings,
 	troubles->n = 0;
 	lost = look_at_database(bookings, troubles);
 	down = look_at_execute(r, troubles);
+	if (!lost)
+		look_at_canary(bookings, troubles);
 	if (!lost && !down) {
 		look_at_callbacks(r, bookings, troubles);
 		look_at_voice_agent(r, bookings, troubles);

@@ -8,6 +8,7 @@
 #include "backoff.h"
 #include "booking_state.h"
 #include "bookings.h"
+#include "canary.h"
 #include "config.h"
 #include "log.h"
 #include "monotime.h"
@@ -71,6 +72,7 @@ struct item {
 	int names;			/* tried for its task */
 	int round;			/* how often it was looked at */
 	int call_locked;		/* the lock on its call is ours */
+	int is_canary;			/* it is no booking, but a canary */
 	double dispatches;		/* of an overdue task */
 	char last_dispatch[160];
 };
@@ -421,11 +423,49 @@ creation_failed(struct batch *batch, struct item *item)
 	conclude(item, SCHEDULE_LATER, "%s", error->text);
 }
 
+/*
+ * The service answered whether it took the task of a canary.  It is not tried
+ * again, unless nobody's task is taken: the next one is sent soon, and until
+ * then its row says why it got no further.
+ */
+static void
+canary_answered(struct batch *batch, struct item *item)
+{
+	const char *error = item->call.error.text;
+	struct log_about a = about(item, item->name);
+	enum db_outcome outcome;
+	int already_exists = item->call.outcome == CLOUD_TASKS_EXISTS;
+
+	if (item->call.outcome != CLOUD_TASKS_OK && !already_exists) {
+		log_warning(&a, "no task was created for a canary: %s", error);
+		outcome = canary_failed(batch->s->bookings, item->booking.id,
+		    error);
+		if (!is_service_away(item))
+			conclude(item, SCHEDULE_NOTHING, "no task was created "
+			    "for a canary: %s", error);
+	} else {
+		outcome = canary_task_created(batch->s->bookings,
+		    item->booking.id, item->name);
+		item->result->already_exists = already_exists;
+		(void)booking_time(item->booking.due, 3,
+		    item->result->schedule_time);
+		(void)snprintf(item->result->task_name,
+		    sizeof(item->result->task_name), "%s", item->name);
+		conclude(item, SCHEDULE_DONE, "a canary is scheduled");
+	}
+	if (outcome != DB_OK)
+		database_failed(batch, item, outcome);
+}
+
 /* The service answered whether it took the task. */
 static void
 create_answered(struct batch *batch, struct item *item)
 {
 
+	if (item->is_canary) {
+		canary_answered(batch, item);
+		return;
+	}
 	switch (item->call.outcome) {
 	case CLOUD_TASKS_OK:
 		task_created(batch, item, 0);
@@ -649,6 +689,48 @@ look_at_pending(struct batch *batch, struct item *item)
 	}
 }
 
+/* Keep ${result} until the batch ends: its rows are in use.  -1: no memory. */
+static int
+keep_rows(struct batch *batch, PGresult *result)
+{
+	struct rows *rows;
+
+	if ((rows = malloc(sizeof(*rows))) == NULL) {
+		PQclear(result);
+		return (-1);
+	}
+	rows->result = result;
+	rows->next = batch->rows;
+	batch->rows = rows;
+	return (0);
+}
+
+/* There is no such booking: it may be a canary. */
+static void
+look_for_canary(struct batch *batch, struct item *item)
+{
+	struct booking *booking = &item->booking;
+	struct canary canary;
+	enum db_outcome outcome;
+	PGresult *result;
+
+	outcome = canary_received(batch->s->bookings, booking->id, &canary,
+	    &result);
+	if (outcome == DB_OK && keep_rows(batch, result) != 0)
+		outcome = DB_LOST;
+	if (outcome != DB_OK)
+		database_failed(batch, item, outcome);
+	else if (!canary.found)
+		conclude(item, SCHEDULE_NO_BOOKING, "there is no booking %s",
+		    booking->id);
+	else {
+		item->is_canary = 1;
+		booking->due = canary.due;
+		booking->task_body = canary.task_body;
+		create(batch, item);
+	}
+}
+
 /* Is its call still to come? */
 static int
 is_waiting(const struct booking *booking)
@@ -675,8 +757,7 @@ look(struct batch *batch, struct item *item)
 		conclude(item, SCHEDULE_NOTHING,
 		    "the booking was deleted, and now its task too");
 	else if (!booking->found)
-		conclude(item, SCHEDULE_NO_BOOKING, "there is no booking %s",
-		    booking->id);
+		look_for_canary(batch, item);
 	else if (is_waiting(booking) && booking->in_backlog)
 		conclude(item, SCHEDULE_NOTHING, "%s",
 		    booking_why_not(booking, why));
@@ -692,22 +773,6 @@ look(struct batch *batch, struct item *item)
 		conclude(item, SCHEDULE_NOTHING, "already %s",
 		    booking->status_text != NULL ? booking->status_text :
 		    "in another state");
-}
-
-/* Keep ${result} until the batch ends: its rows are in use.  -1: no memory. */
-static int
-keep_rows(struct batch *batch, PGresult *result)
-{
-	struct rows *rows;
-
-	if ((rows = malloc(sizeof(*rows))) == NULL) {
-		PQclear(result);
-		return (-1);
-	}
-	rows->result = result;
-	rows->next = batch->rows;
-	batch->rows = rows;
-	return (0);
 }
 
 /*

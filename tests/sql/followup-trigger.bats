@@ -617,6 +617,7 @@ some_bookings() {
 	[ "$output" = 'call_within 4h (default)
 calling_hours none (default)
 calling_zone UTC (default)
+canary_every none (default)
 history_days 90 (default)' ]
 	some_bookings a
 	q -c "UPDATE lad_dev.lead_bookings
@@ -635,6 +636,7 @@ history_days 90 (default)' ]
 	before=$("$trigger" set)
 	for wrong in 'call_within 4' 'call_within soon' 'call_within 0h' \
 	    'calling_zone Mars/Olympus' 'calling_zone IST' 'history_days 0' \
+	    'canary_every 30s' 'canary_every 2d' 'canary_every 5' \
 	    'calling_hours 9-17' 'call_witin 4h' 'call_witin'; do
 		# shellcheck disable=SC2086 # several words are meant
 		run "$trigger" set $wrong
@@ -646,6 +648,11 @@ history_days 90 (default)' ]
 	[ "$("$trigger" set)" = "$before" ]
 	run "$trigger" set calling_hours ''
 	[ "$output" = 'calling_hours none' ]
+	for none in '' 0 0s; do
+		[ "$("$trigger" set canary_every 5min)" = 'canary_every 5min' ]
+		[ "$("$trigger" set canary_every "$none")" = \
+		    'canary_every none' ]
+	done
 
 	# What an uninstalled system has taken is found by the next install.
 	"$trigger" uninstall

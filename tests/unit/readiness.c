@@ -87,6 +87,24 @@ bookings_trouble(struct bookings *b, char *text, size_t len)
 	return (*trouble != '\0');
 }
 
+/* How the canary is: where it is stuck, or NULL. */
+static const char *canary_trouble;
+
+static PGresult *
+canary_state(const struct bookings_call *call)
+{
+	PGresult *result;
+
+	if (strcmp(call->sql->name, "canary") != 0)
+		return (NULL);
+	result = table_rows(7);
+	table_set(result, 0, 0, "1");
+	table_set(result, 0, 1, "%d", canary_trouble != NULL);
+	table_set(result, 0, 6, "%s", canary_trouble != NULL ?
+	    canary_trouble : "it came back");
+	return (result);
+}
+
 enum db_outcome
 bookings_check(struct bookings *b, struct troubles *troubles)
 {
@@ -147,6 +165,8 @@ begin(void **state)
 	now = 1000000;
 	queue_trouble = check_trouble = NULL;
 	has_overdue = overdue_asked = 0;
+	canary_trouble = NULL;
+	table.other = canary_state;
 	listen_there();
 	assert_non_null(verdicts = verdicts_new(verdicts_path));
 	assert_non_null(breaker = breaker_new(&service, NULL));
@@ -210,13 +230,15 @@ all_at_once(void **state)
 	assert_string_equal(report.breaker, "closed");
 	check_trouble = "a sentence";
 	queue_trouble = "another";
+	canary_trouble = "it is stuck";
 	(void)close(listening);
 	breaker_failed(breaker, now, &request, &no_role);
-	expect("check execute queue breaker");
+	expect("check execute canary_stale queue breaker");
 	expect_part(0, "a sentence");
 	expect_part(1, "systemctl status followup-execute");
-	expect_part(2, "another");
-	expect_part(3, "the breaker of Cloud Tasks is open: no role");
+	expect_part(2, "it is stuck");
+	expect_part(3, "another");
+	expect_part(4, "the breaker of Cloud Tasks is open: no role");
 	assert_string_equal(report.breaker, "open");
 	assert_int_equal(report.retry_after, 10);
 }

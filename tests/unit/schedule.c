@@ -341,6 +341,55 @@ task_is_what_the_callback_needs(void **state)
 	json_decref(sent);
 }
 
+/*
+ * The id of no booking may be a canary's, whose task is made by the same calls
+ * and of which no booking is written.  It is not tried again, unless Cloud
+ * Tasks does nothing for anybody.
+ */
+static void
+canary_is_scheduled(void **state)
+{
+	static const struct {
+		enum cloud_tasks_outcome task;
+		enum schedule_outcome outcome;
+		const char *trace;
+		int everybody;
+	} rows[] = {
+		{ CLOUD_TASKS_OK, SCHEDULE_DONE, "canary_task:A", 0 },
+		{ CLOUD_TASKS_EXISTS, SCHEDULE_DONE, "canary_task:A", 0 },
+		{ CLOUD_TASKS_REFUSED, SCHEDULE_NOTHING, "canary_failed:A", 0 },
+		{ CLOUD_TASKS_TRANSIENT, SCHEDULE_NOTHING, "canary_failed:A",
+		    0 },
+		{ CLOUD_TASKS_OPEN, SCHEDULE_LATER, "canary_failed:A", 1 },
+	};
+	char trace[128];
+	size_t i;
+
+	(void)state;
+	A->absent = A->is_canary = 1;
+	for (i = 0; i < NITEMS(rows); i++) {
+		(void)create_is("A", rows[i].task);
+		run("A");
+		(void)snprintf(trace, sizeof(trace), TAKE
+		    "canary_received:A create:A %s" UNLOCK, rows[i].trace);
+		table_expect(trace);
+		assert_int_equal(results[0].outcome, rows[i].outcome);
+		if (rows[i].outcome == SCHEDULE_LATER)
+			assert_int_equal(results[0].everybody,
+			    rows[i].everybody);
+	}
+	assert_string_equal(cloud.body, "{\"canary\":1}");
+	assert_string_equal(A->status, "pending");
+
+	/* Nor is the database's trouble the canary's. */
+	table_fail("canary received", DB_LOST);
+	run("A");
+	expect(0, SCHEDULE_LATER, "the database is not available");
+	table_fail("canary task", DB_BROKEN);
+	run("A");
+	expect(0, SCHEDULE_LATER, "the database refuses");
+}
+
 /* Before 1970 there is no scheduleTime, but there is a name and a key. */
 static void
 past_means_now(void **state)
@@ -1575,6 +1624,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(one_is_scheduled),
 		TEST(task_is_what_the_callback_needs),
+		TEST(canary_is_scheduled),
 		TEST(past_means_now),
 		TEST(nothing_to_schedule),
 		TEST(not_by_the_gate),
