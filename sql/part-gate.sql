@@ -435,11 +435,11 @@ BEGIN
                 problem := 'is a number of days from 1 to 9999';
             END IF;
         WHEN 'canary_every' THEN
-            problem := 'is a time between 1m and 1d, such as 5min, or 0 or '''' '
+            problem := 'is a time between 1m and 1d, such as 5min, or 0 '
                 'for none';
-            length := CASE WHEN NEW.value ~ '[a-z:]' THEN extract(epoch
-                FROM NEW.value::interval) WHEN btrim(NEW.value) IN ('', '0')
-                THEN 0 END;
+            length := CASE WHEN NEW.value ~ '[a-z:]'
+                THEN extract(epoch FROM NEW.value::interval)
+                WHEN btrim(NEW.value) IN ('', '0') THEN 0 END;
             IF length = 0 THEN
                 NEW.value := '';
                 problem := NULL;

@@ -461,6 +461,8 @@ stub() {
 	grep -q '^bookings that wait:' <<<"$output"
 	run_block set
 	grep -q '^call_within' <<<"$output"
+	run_block canary
+	grep -q '^A canary is sent every 5 min' <<<"$output"
 	run_block uninstall
 	[ -z "$(find "$DEST" -type f)" ]
 	[ "$(sql "$shape")" != "$before" ]
