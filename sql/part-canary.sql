@@ -3,9 +3,9 @@
 -- and what is asked about it.  It is no row of the bookings table, so that no
 -- report, foreign key or NOT NULL column of the application hears of it.
 --
--- The columns from tenant_id to task_status are those that
--- schedule_followup_cloud_task reads of a booking.  Nobody finds a canary but
--- by its NOTIFY: it proves that those arrive.
+-- Of a booking, schedule_followup_cloud_task reads the type and the status, so
+-- it has those.  Nobody finds a canary but by its NOTIFY: it proves that those
+-- arrive.
 
 SELECT to_regclass(format('%I.followup_canary', :'schema')) IS NULL
         AS followup_make_canary
@@ -15,11 +15,7 @@ CREATE TABLE :"schema".followup_canary (
     id uuid PRIMARY KEY,
     slot timestamptz NOT NULL,
     try int NOT NULL,
-    tenant_id uuid,
-    lead_id uuid,
-    assigned_user_id uuid,
     scheduled_at timestamptz NOT NULL,
-    timezone text,
     booking_type text NOT NULL DEFAULT 'follow_up',
     created_at timestamptz NOT NULL DEFAULT now(),
     task_status text NOT NULL DEFAULT 'pending',
@@ -40,10 +36,6 @@ WHERE NOT EXISTS (SELECT FROM pg_attribute a
         AND a.attname = 'written_at' AND NOT a.attisdropped)
 \gexec
 
-CREATE OR REPLACE FUNCTION
-    :"schema".followup_due_at(booking :"schema".followup_canary)
-    RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE
-    AS :'followup_body_canary_due';
 CREATE OR REPLACE FUNCTION :"schema".followup_canary_state(
     OUT every interval, OUT sent_at timestamptz, OUT succeeded_at timestamptz,
     OUT notified interval, OUT created interval, OUT called_back interval,

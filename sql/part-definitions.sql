@@ -117,8 +117,6 @@ FROM (VALUES
         :'followup_body_retry_preview'),
     ('FUNCTION', '%1$I.followup_retry_all(jsonb,boolean,text,integer,'
         'integer)', :'followup_body_retry_all'),
-    ('FUNCTION', '%1$I.followup_due_at(%1$I.followup_canary)',
-        :'followup_body_canary_due'),
     ('FUNCTION', '%1$I.followup_canary_state()',
         :'followup_body_canary_state'),
     ('FUNCTION', '%1$I.schedule_followup_cloud_task()',

@@ -21,7 +21,6 @@ SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         '%1$I.followup_allowed(text, int4multirange, text, timestamptz), '
         '%1$I.followup_open(int4multirange, text, timestamptz), '
         '%1$I.followup_week(text), %1$I.followup_call_request(uuid), '
-        '%1$I.followup_due_at(%1$I.followup_canary), '
         '%1$I.followup_canary_state(), '
         '%1$I.followup_scope(text), %1$I.followup_resume(text), '
         '%1$I.followup_pause(text, text, timestamptz, text), '
@@ -88,7 +87,6 @@ GRANT EXECUTE ON FUNCTION :"schema".followup_scope(text),
     :"schema".followup_resume(text) TO :"grant_to";
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_due_at(:"schema".:"table"),
-    :"schema".followup_due_at(:"schema".followup_canary),
     :"schema".followup_canary_state(),
     :"schema".followup_gate(:"schema".:"table"),
     :"schema".followup_gate_at(:"schema".:"table", timestamptz),

@@ -193,12 +193,6 @@ END
 $body$, :'schema') AS followup_body_retry_all
 \gset
 
--- The due time of a canary, for the payload that the trigger makes.
-SELECT $body$
-SELECT booking.scheduled_at
-$body$ AS followup_body_canary_due
-\gset
-
 -- followup_canary_state says how the canary is, in one sentence.  It is stale
 -- when none has come back for three intervals: then the sentence names where
 -- the last one that has had half a minute is stuck.

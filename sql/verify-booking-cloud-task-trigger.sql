@@ -254,11 +254,11 @@ WITH object AS (
         'task_scheduled_at', 'task_status', 'executed_at',
         'execution_attempts', 'last_execution_error', 'idempotency_key')
     UNION ALL
-    SELECT 'EXECUTE', 'function', p.oid, identity, NULL
-    FROM :followup_defined JOIN pg_proc p
-        ON p.pronamespace = to_regnamespace(quote_ident(:'schema'))
-        AND p.oid::regprocedure::text = identity
-    WHERE kind = 'FUNCTION' AND p.prorettype <> 'trigger'::regtype
+    SELECT 'EXECUTE', 'function', f::oid, f::text, NULL
+    FROM :followup_defined, to_regprocedure(identity) AS f
+    WHERE kind = 'FUNCTION' AND f IS NOT NULL
+        AND f::oid NOT IN (SELECT oid FROM pg_proc
+            WHERE prorettype = 'trigger'::regtype)
 )
 SELECT format(CASE CASE kind
         WHEN 'schema' THEN has_schema_privilege(:'grant_to', oid, privilege)
