@@ -348,30 +348,34 @@ no_longer() {
 	    >>"$work/gate.$1"
 }
 
-# Pause what kind $1 says, for $2 ms where the pause has an end by itself.
+# Pause what kind $1 says, for $2 ms where the pause has an end by itself.  The
+# end is worked out by the clock of PostgreSQL, which may change in between.
 pause() {
 	one=11111111-1111-4111-8111-111111111111
 	other=22222222-2222-4222-8222-222222222222
-	ends=
+	wait_for 60 try_pause "$1" "$2" || return 1
 	case $1 in
-	*until) ends=$(wait_for 60 sql -c "SELECT clock_timestamp()
+	tenant*) in_force tenant "$one" "$ends" '' ;;
+	except) in_force all "$other" "$ends" '' ;;
+	*) in_force all '' "$ends" '' ;;
+	esac
+}
+
+try_pause() {
+	ends=
+	tenant=
+	case $1 in
+	tenant*) tenant=$one ;;
+	esac
+	case $1 in
+	*until) ends=$(sql -c "SELECT clock_timestamp()
 	    + $2 * interval '1 ms'") || return 1 ;;
 	esac
-	set -- "$1" pause --reason chaos ${ends:+--until "$ends"}
-	case $1 in
-	tenant*)
-		shift
-		operate "$@" --tenant "$one" && in_force tenant "$one" "$ends" ''
-		;;
-	*)
-		kind=$1
-		shift
-		operate "$@" || return 1
-		[ "$kind" != except ] ||
-		    operate resume --tenant "$other" || return 1
-		[ "$kind" = except ] || other=
-		in_force all "$other" "$ends" '' ;;
-	esac
+	"$root/sql/followup-trigger" pause --reason chaos \
+	    ${ends:+--until "$ends"} \
+	    ${tenant:+--tenant "$tenant"} || return 1
+	[ "$1" != except ] ||
+	    "$root/sql/followup-trigger" resume --tenant "$other"
 }
 
 # End the pause of kind $1, which may have ended by itself.
