@@ -90,6 +90,15 @@ DECLARE
   ["canary failed", ["zero", "error"], "1", {}],
   ["canary called back", ["zero"], "1", {}],
   ["canary", [], null, {}]]],
+["people ask how it stands", [
+  ["limit", ["9s"], null, {}],
+  ["status overdue", ["86400"], null, {}],
+  ["status next", [], null, {}],
+  ["status letters", [], null, {}],
+  ["status acts", [], null, {}],
+  ["status installation", [], null, {}],
+  ["status types", [], null, {}],
+  ["type meant", ["folow_up"], "follow_up", {}]]],
 ["a booking is cancelled", [
   ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys"], "id",
