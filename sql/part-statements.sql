@@ -600,8 +600,12 @@ $statement$),
     g.tgname) FROM pg_catalog.pg_trigger g WHERE g.tgrelid = (SELECT
     t.typrelid FROM pg_catalog.pg_type t WHERE t.oid = pg_typeof(NULL::{T}))
     AND NOT g.tgisinternal AND g.tgname ~ '^trigger_.*followup_cloud_task'),
-    'closedUntil', (SELECT CASE WHEN o.opens > now() THEN
-    pg_catalog.to_char(o.opens AT TIME ZONE 'UTC',
+    'canary', (SELECT pg_catalog.json_build_object('isOn', c.every IS NOT
+    NULL, 'isStale', c.is_stale, 'succeededAt',
+    pg_catalog.to_char(c.succeeded_at AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'sentence', c.sentence) FROM
+    {S}.followup_canary_state() AS c), 'closedUntil', (SELECT CASE WHEN
+    o.opens > now() THEN pg_catalog.to_char(o.opens AT TIME ZONE 'UTC',
     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END FROM {S}.followup_settings s,
     LATERAL {S}.followup_open(s.week, coalesce((SELECT z.value FROM
     {S}.followup_settings z WHERE z.name = 'calling_zone'), 'UTC'), now()) AS
