@@ -358,6 +358,23 @@ request_reply(struct request *request, int status, json_t *body)
 }
 
 /**
+ * request_reply_text(request, type, text):
+ * Answer 200 with ${text}, which is of the content ${type}.
+ */
+void
+request_reply_text(struct request *request, const char *type,
+    const char *text)
+{
+	FCGX_Stream *out = request->fcgx->out;
+
+	request->answered = 200;
+	(void)FCGX_FPrintF(out, "Status: 200 OK\r\nContent-Type: %s\r\n"
+	    "Cache-Control: no-store\r\n\r\n", type);
+	if (strcmp(request->method, "HEAD") != 0)
+		(void)FCGX_PutS(text, out);
+}
+
+/**
  * request_problem_document(problem, detail):
  * Return the document of ${problem} with ${detail}, which is UTF-8, as a new
  * reference; NULL when memory is short.

@@ -90,6 +90,12 @@ int request_check_names(struct request *, const json_t *,
  */
 void request_reply(struct request *, int, json_t *);
 
+/**
+ * request_reply_text(request, type, text):
+ * Answer 200 with ${text}, which is of the content ${type}.
+ */
+void request_reply_text(struct request *, const char *, const char *);
+
 /*
  * What can be wrong.  Each kind has a stable type, urn:followup-scheduler:
  * and its name, a status and a title.
