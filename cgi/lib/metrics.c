@@ -454,7 +454,7 @@ static int
 read_id(const char *text, uint64_t id[2])
 {
 	char half[17];
-	int i;
+	size_t i;
 
 	if (text == NULL || strspn(text, "0123456789abcdef") < 32)
 		return (-1);

@@ -249,11 +249,11 @@ struct metrics_family {
 	enum metrics_type type;
 	unsigned int programs;		/* those that keep it, CONFIG_... */
 	int each;			/* each has its own: label "program" */
-	const char *constant;		/* a label and value of all; or NULL */
-	struct metrics_label labels[METRICS_LABELS];
 	int is_time;			/* milliseconds inside */
 	int unset;			/* until it is set */
 	int from_database;		/* see metrics_is_collected */
+	const char *constant;		/* a label and value of all; or NULL */
+	struct metrics_label labels[METRICS_LABELS];
 	const double *buckets;		/* of a histogram, 0 at the end */
 };
 

@@ -191,7 +191,7 @@ stride(const struct metrics_family *family, int i)
 		    *value != NULL; value++)
 			n++;
 	}
-	return (n);
+	return (n > 0 ? n : 1);
 }
 
 /* How many combinations of values the labels have. */
@@ -275,16 +275,18 @@ write_histogram(struct page *page, enum metric metric, int label,
 	struct metrics_histogram h;
 	unsigned long all = 0;
 	char le[32];
+	int is_whole;
 	size_t i;
 
 	metrics_histogram(s, metric, label, &h);
 	write_header(page, family);
 	for (i = 0; i < h.n; i++) {
 		all += h.counts[i];
-		(void)snprintf(le, sizeof(le), "%g", family->buckets[i]);
-		if (page->format == EXPOSITION_OPENMETRICS &&
-		    strchr(le, '.') == NULL)
-			(void)strcat(le, ".0");
+		is_whole = family->buckets[i] >= 1 &&
+		    family->buckets[i] == (double)(long)family->buckets[i];
+		(void)snprintf(le, sizeof(le), "%g%s", family->buckets[i],
+		    page->format == EXPOSITION_OPENMETRICS && is_whole ?
+		    ".0" : "");
 		(void)fprintf(page->f, "%s_bucket", family->name);
 		write_labels(page->f, family, label, NULL,
 		    i + 1 < h.n ? le : "+Inf");

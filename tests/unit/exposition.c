@@ -76,7 +76,10 @@ expect_lines(const char *text, const char *const *lines)
 	const char *at = text;
 
 	for (; *lines != NULL; lines++) {
-		ASSERT_ROW((at = strstr(at, *lines)) != NULL, *lines);
+		if ((at = strstr(at, *lines)) == NULL) {
+			fail_msg("no line %s", *lines);
+			return;
+		}
 		ASSERT_ROW(at == text || at[-1] == '\n', *lines);
 		at += strlen(*lines);
 		ASSERT_ROW(*at == '\n' || strchr(" =", at[-1]) != NULL,
@@ -94,17 +97,17 @@ writing(void **state)
 		"followup_up{program=\"schedule\"} 1",
 		"followup_up{program=\"execute\"} 1",
 		"followup_task_requests_total{method=\"get\",code=\"404\"} 4",
-		"followup_task_requests_total{method=\"delete\","
-		    "code=\"none\"} 0",
+		("followup_task_requests_total{method=\"delete\","
+		    "code=\"none\"} 0"),
 		"# TYPE followup_breaker_state gauge",
-		"followup_breaker_state{target=\"cloud_tasks\","
-		    "state=\"closed\"} 0",
-		"followup_breaker_state{target=\"cloud_tasks\","
-		    "state=\"half_open\"} 0",
-		"followup_breaker_state{target=\"cloud_tasks\","
-		    "state=\"open\"} 1",
-		"followup_breaker_state{target=\"voice_agent\","
-		    "state=\"closed\"} 1",
+		("followup_breaker_state{target=\"cloud_tasks\","
+		    "state=\"closed\"} 0"),
+		("followup_breaker_state{target=\"cloud_tasks\","
+		    "state=\"half_open\"} 0"),
+		("followup_breaker_state{target=\"cloud_tasks\","
+		    "state=\"open\"} 1"),
+		("followup_breaker_state{target=\"voice_agent\","
+		    "state=\"closed\"} 1"),
 		"# TYPE followup_callbacks_total counter",
 		"followup_callbacks_total{outcome=\"executed\"} 0",
 		"# TYPE followup_call_lateness_seconds histogram",
@@ -124,8 +127,8 @@ writing(void **state)
 		"# TYPE followup_callbacks counter",
 		"followup_callbacks_total{outcome=\"executed\"} 0",
 		"followup_call_lateness_seconds_bucket{le=\"1.0\"} 1",
-		"followup_call_lateness_seconds_bucket{le=\"2.5\"} 2 # "
-		    "{trace_id=\"" TRACE "\"} 2.000000 ",
+		("followup_call_lateness_seconds_bucket{le=\"2.5\"} 2 # "
+		    "{trace_id=\"" TRACE "\"} 2.000000 "),
 		"# EOF", NULL,
 	};
 	char *text;
