@@ -28,8 +28,12 @@ routes_metrics(struct routes *r, struct request *request, const char *no_id)
 	(void)no_id;
 	figures_collect(r->conf, r->bookings, monotime_ms());
 	text = exposition_write(r->conf->runtime_dir, format, monotime_ms());
-	if (text != NULL)
-		request_reply_text(request, exposition_type(format), text);
+	if (text != NULL) {
+		/* The answer gets its last newline; OpenMetrics has but one. */
+		text[strlen(text) - 1] = '\0';
+		request_reply_text(request, 200, exposition_type(format),
+		    NULL, text);
+	}
 	free(text);
 }
 
