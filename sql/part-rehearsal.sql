@@ -79,7 +79,7 @@ DECLARE
   ["called", ["id", "tenant", "error"], "1", {}],
   ["retry", ["id", "f", null], "1", {"task_status": "executed"}]]],
 ["figures are shown", [
-  ["limit", ["9s"], null, {}],
+  ["time limit", ["9s"], null, {}],
   ["figures", ["schema", "bookings"], null, {}],
   ["figures by tenant", ["20"], null, {}]]],
 ["calls are paused, and resumed", [

@@ -495,7 +495,7 @@ $statement$),
     pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass
     WHERE d.description LIKE 'followup-scheduler %') FROM open
 $statement$),
-('limit', $statement$
+('time limit', $statement$
     SELECT pg_catalog.set_config('statement_timeout', $1, false)
 $statement$),
 ('figures by tenant', $statement$

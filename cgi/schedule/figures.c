@@ -75,7 +75,7 @@ static const struct bookings_sql figures_sql = { "figures",
 "FROM open" };
 
 /* The session's own limit is longer, and comes back after the figures. */
-static const struct bookings_sql limit_sql = { "limit",
+static const struct bookings_sql limit_sql = { "time limit",
     "SELECT pg_catalog.set_config('statement_timeout', $1, false)" };
 #define SESSION_TIMEOUT	"9s"
 
