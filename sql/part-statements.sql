@@ -471,25 +471,30 @@ $statement$),
     THEN w.due ELSE coalesce(w.task_scheduled_at, w.due) END AS planned FROM
     waiting w WHERE NOT EXISTS (SELECT FROM {S}.followup_backlog k WHERE
     k.booking_id = w.id AND k.due_at IS NOT DISTINCT FROM w.due OFFSET 0)) ,
-    home AS (SELECT n.oid FROM pg_namespace n WHERE n.nspname = $1) SELECT
-    count(*) FILTER (WHERE is_pending), count(*) FILTER (WHERE NOT
-    is_pending), (SELECT count(*) FROM {S}.followup_dead_letters), count(*)
-    FILTER (WHERE is_pending AND planned < now()), count(*) FILTER (WHERE NOT
-    is_pending AND planned < now()), coalesce((extract(epoch FROM
-    greatest(now() - min(planned) FILTER (WHERE is_pending), interval '0')) *
-    1000)::bigint, 0), coalesce((extract(epoch FROM greatest(now() -
-    min(planned) FILTER (WHERE NOT is_pending), interval '0')) *
-    1000)::bigint, 0), (extract(epoch FROM min(planned) FILTER (WHERE planned
-    >= now() AND isfinite(planned))) * 1000)::bigint, count(*) FILTER (WHERE
-    planned >= now() AND planned < now() + interval '1 h'), (SELECT count(*)
-    FROM {S}.followup_obsolete_tasks), (SELECT count(*) FROM
-    {S}.followup_pauses p WHERE p.scope = 'all' AND (p.until IS NULL OR
-    p.until > now())), (SELECT count(*) FROM {S}.followup_pauses p WHERE
-    p.scope <> 'all' AND (p.until IS NULL OR p.until > now())), (SELECT
-    count(*) >= 5 AND bool_and(g.tgenabled IN ('O', 'A')) FROM pg_trigger g
-    JOIN pg_class c ON c.oid = g.tgrelid JOIN home ON c.relnamespace =
-    home.oid WHERE c.relname = $2 AND NOT g.tgisinternal AND g.tgname ~
-    '^trigger_.*followup_cloud_task')::int, (SELECT
+    home AS (SELECT n.oid FROM pg_namespace n WHERE n.nspname = $1), canary
+    AS (SELECT * FROM {S}.followup_canary_state()) SELECT count(*) FILTER
+    (WHERE is_pending), count(*) FILTER (WHERE NOT is_pending), (SELECT
+    count(*) FROM {S}.followup_dead_letters), count(*) FILTER (WHERE
+    is_pending AND planned < now()), count(*) FILTER (WHERE NOT is_pending
+    AND planned < now()), coalesce((extract(epoch FROM greatest(now() -
+    min(planned) FILTER (WHERE is_pending), interval '0')) * 1000)::bigint,
+    0), coalesce((extract(epoch FROM greatest(now() - min(planned) FILTER
+    (WHERE NOT is_pending), interval '0')) * 1000)::bigint, 0),
+    (extract(epoch FROM min(planned) FILTER (WHERE planned >= now() AND
+    isfinite(planned))) * 1000)::bigint, count(*) FILTER (WHERE planned >=
+    now() AND planned < now() + interval '1 h'), (SELECT count(*) FROM
+    {S}.followup_obsolete_tasks), (SELECT count(*) FROM {S}.followup_pauses p
+    WHERE p.scope = 'all' AND (p.until IS NULL OR p.until > now())), (SELECT
+    count(*) FROM {S}.followup_pauses p WHERE p.scope <> 'all' AND (p.until
+    IS NULL OR p.until > now())), (SELECT count(*) >= 5 AND
+    bool_and(g.tgenabled IN ('O', 'A')) FROM pg_trigger g JOIN pg_class c ON
+    c.oid = g.tgrelid JOIN home ON c.relnamespace = home.oid WHERE c.relname
+    = $2 AND NOT g.tgisinternal AND g.tgname ~
+    '^trigger_.*followup_cloud_task')::int, (SELECT (extract(epoch FROM
+    c.succeeded_at) * 1000)::bigint FROM canary c), (SELECT (extract(epoch
+    FROM c.notified) * 1000)::bigint FROM canary c), (SELECT (extract(epoch
+    FROM c.created) * 1000)::bigint FROM canary c), (SELECT (extract(epoch
+    FROM c.called_back) * 1000)::bigint FROM canary c), (SELECT
     left(md5(string_agg(d.description, ',' ORDER BY p.proname, p.pronargs)),
     12) FROM pg_proc p JOIN home ON p.pronamespace = home.oid JOIN
     pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass

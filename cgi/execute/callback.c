@@ -248,6 +248,9 @@ count(const struct execute_result *result)
 		outcome = result->deferred ? METRICS_CALLBACK_DEFERRED :
 		    METRICS_CALLBACK_SKIPPED;
 		break;
+	case EXECUTE_CANARY:
+		/* It is no booking's. */
+		return;
 	case EXECUTE_GIVEN_UP:
 		outcome = result->expired ? METRICS_CALLBACK_EXPIRED :
 		    METRICS_CALLBACK_DEAD;

@@ -42,7 +42,8 @@
 
 static const struct bookings_sql figures_sql = { "figures",
 "WITH " WAITING ", "
-"home AS (SELECT n.oid FROM pg_namespace n WHERE n.nspname = $1) "
+"home AS (SELECT n.oid FROM pg_namespace n WHERE n.nspname = $1), "
+"canary AS (SELECT * FROM {S}.followup_canary_state()) "
 "SELECT count(*) FILTER (WHERE is_pending), "
     "count(*) FILTER (WHERE NOT is_pending), "
     "(SELECT count(*) FROM {S}.followup_dead_letters), "
@@ -66,6 +67,10 @@ static const struct bookings_sql figures_sql = { "figures",
     "JOIN home ON c.relnamespace = home.oid WHERE c.relname = $2 "
     "AND NOT g.tgisinternal "
     "AND g.tgname ~ '^trigger_.*followup_cloud_task')::int, "
+    "(SELECT " MS("c.succeeded_at") " FROM canary c), "
+    "(SELECT " MS("c.notified") " FROM canary c), "
+    "(SELECT " MS("c.created") " FROM canary c), "
+    "(SELECT " MS("c.called_back") " FROM canary c), "
     "(SELECT left(md5(string_agg(d.description, ',' "
     "ORDER BY p.proname, p.pronargs)), 12) FROM pg_proc p "
     "JOIN home ON p.pronamespace = home.oid "
@@ -97,6 +102,10 @@ static const struct {
 	{ METRICS_PAUSED, METRICS_PAUSED_ALL },
 	{ METRICS_PAUSED, METRICS_PAUSED_TENANTS },
 	{ METRICS_TRIGGERS_ENABLED, 0 },
+	{ METRICS_CANARY_SUCCESS, 0 },
+	{ METRICS_CANARY_DURATION, METRICS_CANARY_NOTIFIED },
+	{ METRICS_CANARY_DURATION, METRICS_CANARY_CREATED },
+	{ METRICS_CANARY_DURATION, METRICS_CANARY_CALLED_BACK },
 };
 
 #define NCOLUMNS	(int)(sizeof(columns) / sizeof(columns[0]))
