@@ -9,6 +9,7 @@
 #include "forwarder.h"
 #include "log.h"
 #include "notifications.h"
+#include "plural.h"
 #include "uuid.h"
 
 #include "sweep.h"
@@ -207,8 +208,8 @@ take_page(struct sweep *s, const PGresult *result, struct forwarder *f,
 			s->found++;
 	}
 	if (rows > 0)
-		log_debug(NULL, "sweep: %d bookings, %d of them new", rows,
-		    s->found);
+		log_debug(NULL, "sweep: %d %s, %d of them new", rows,
+		    plural(rows, "booking", "bookings"), s->found);
 	return (paged);
 }
 

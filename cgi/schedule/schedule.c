@@ -11,6 +11,7 @@
 #include "config.h"
 #include "log.h"
 #include "monotime.h"
+#include "plural.h"
 #include "utf8.h"
 
 #include "schedule.h"
@@ -178,9 +179,9 @@ row_failed(const struct batch *batch, struct item *item,
 		    "POST /followups/%s/retry", error, item->booking.id);
 		conclude(item, SCHEDULE_GIVEN_UP, "failed: %s", error);
 	} else {
-		log_warning(&a, "attempt %d of %d failed, next in %.0f s: %s",
-		    refusal.attempts, refusal.max_attempts, refusal.retry_in,
-		    error);
+		log_warning(&a, "attempt %d of %d to schedule the booking "
+		    "failed, next in %.0f s: %s", refusal.attempts,
+		    refusal.max_attempts, refusal.retry_in, error);
 		item->result->retry_after = (long)refusal.retry_in + 1;
 		conclude(item, SCHEDULE_LATER, "%s", error);
 	}
@@ -258,8 +259,8 @@ forget_name(struct batch *batch, struct item *item, size_t len)
 	struct log_about a = about(item, NULL);
 	char *name = strndup(item->obsolete, len);
 
-	log_warning(&a, "an obsolete task's name has %zu bytes, which is too "
-	    "long for one: it is left alone", len);
+	log_warning(&a, "could not delete an obsolete task, because no task "
+	    "has a name of %zu bytes; it is left alone", len);
 	if (name != NULL)
 		(void)booking_obsolete_deleted(batch->s->bookings, name);
 	free(name);
@@ -508,10 +509,11 @@ queue_answered(struct batch *batch, struct item *item)
 
 	unlock_call(batch, item);
 	conclude(item, SCHEDULE_NOTHING, "overdue by %.0f s, and its task is "
-	    "still in the queue%s: %.0f dispatches%s%s",
+	    "still in the queue%s: %.0f %s%s%s",
 	    -item->booking.due_in, call->outcome == CLOUD_TASKS_OK &&
 	    call->info.is_paused ? ", which is paused" : "",
-	    item->dispatches, *item->last_dispatch != '\0' ?
+	    item->dispatches, plural((long long)item->dispatches, "dispatch",
+	    "dispatches"), *item->last_dispatch != '\0' ?
 	    ", the last one: " : "", item->last_dispatch);
 	log_warning(&a, "%s", item->result->reason);
 }
