@@ -515,7 +515,10 @@ queue_answered(struct batch *batch, struct item *item)
 	    item->dispatches, plural((long long)item->dispatches, "dispatch",
 	    "dispatches"), *item->last_dispatch != '\0' ?
 	    ", the last one: " : "", item->last_dispatch);
-	log_warning(&a, "%s", item->result->reason);
+	if (call->outcome == CLOUD_TASKS_OK && call->info.is_paused)
+		log_error(&a, "%s", item->result->reason);
+	else
+		log_warning(&a, "%s", item->result->reason);
 }
 
 /* The service answered whether the task of an overdue booking is there. */
