@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bursts.h"
+#include "metrics.h"
 #include "monotime.h"
 #include "phone_number.h"
 #include "utf8.h"
@@ -270,6 +271,7 @@ vlog(enum log_level level, const struct log_about *about, const char *fmt,
 
 	if (level < lowest)
 		return;
+	metrics_add(METRICS_LOG_MESSAGES, (int)level, 1);
 	(void)vsnprintf(message, sizeof(message), fmt, ap);
 	phone_number_hide(message, NULL);
 	put_rest(&rest, about, message);
