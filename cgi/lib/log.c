@@ -279,8 +279,8 @@ vlog(enum log_level level, const struct log_about *about, const char *fmt,
 		write_line(level, "", rest.buf, rest.len);
 	else {
 		summarise(0);
-		if (bursts_add(bursts, fmt, level, monotime_ms(), rest.buf,
-		    rest.len))
+		if (bursts_add(bursts, fmt, (int)level, monotime_ms(),
+		    rest.buf, rest.len))
 			write_line(level, "", rest.buf, rest.len);
 	}
 	errno = saved;
