@@ -20,12 +20,16 @@
 #include "monotime.h"
 #include "notifications.h"
 #include "payload.h"
+#include "plural.h"
 #include "secret.h"
 #include "sweep.h"
 #include "systemd.h"
 
 /* How long what is in flight may take at the end, in milliseconds. */
 #define DRAIN_MS	20000
+
+/* How often the log is looked after, likewise. */
+#define TICK_MS		1000
 
 /* So many notifications are handled at once, before others get a turn. */
 #define MAX_EVENTS	256
@@ -52,7 +56,7 @@ on_notify(struct listener *l, const char *text, long now)
 
 	switch (payload_parse(text, l->conf.schema, &payload, &why)) {
 	case PAYLOAD_BAD:
-		log_warning(NULL, "Ignored a notification %s: \"%.200s\"",
+		log_warning(NULL, "ignored a notification %s: \"%.200s\"",
 		    why, text);
 		return;
 	case PAYLOAD_FOREIGN:
@@ -144,6 +148,8 @@ wait_for_something(struct listener *l, long now, int more)
 		deadline = now + beat;
 	if (l->stopping && l->drain_until < deadline)
 		deadline = l->drain_until;
+	if (now + TICK_MS < deadline)
+		deadline = now + TICK_MS;
 	forwarder_wait(l->forwarder, fds, fd >= 0 ? 2 : 1, now, deadline);
 }
 
@@ -152,12 +158,13 @@ static void
 check_signals(struct listener *l, long now)
 {
 	struct signalfd_siginfo info;
+	int n = forwarder_in_flight(l->forwarder);
 
 	if (read(l->signals, &info, sizeof(info)) != sizeof(info) ||
 	    l->stopping)
 		return;
-	log_info(NULL, "stopping: %d bookings in flight",
-	    forwarder_in_flight(l->forwarder));
+	log_info(NULL, "stopping: %d %s in flight", n,
+	    plural(n, "booking", "bookings"));
 	systemd_stopping();
 	l->stopping = 1;
 	l->drain_until = now + DRAIN_MS;
@@ -180,6 +187,7 @@ run(struct listener *l)
 
 	for (;;) {
 		now = monotime_ms();
+		log_tick();
 		check_signals(l, now);
 		more = handle_notifications(l, now);
 		if (!l->stopping) {
@@ -240,6 +248,7 @@ main(int argc, char **argv)
 	systemd_ready();
 	run(&l);
 
+	log_finish();
 	log_info(NULL, "stopped");
 	canary_sender_free(l.canary);
 	sweep_free(l.sweep);

@@ -309,14 +309,14 @@ record_called(const struct execute *x, const struct booking *booking,
 	utf8_clean(error);
 	outcome = booking_called(x->bookings, booking, error);
 	if (outcome != DB_OK) {
-		log_error(&a, "%s; the next attempt carries the same "
+		log_warning(&a, "%s; the next attempt carries the same "
 		    "idempotency key", error);
 		database_failed(x, outcome, result);
 		return;
 	}
 	if (because != DB_FAILED) {
 		/* This passes: the next attempt writes the row. */
-		log_warning(&a, "%s; it is tried again", error);
+		log_warning(&a, "%s; the next attempt tries again", error);
 		database_failed(x, because, result);
 		return;
 	}
@@ -352,7 +352,7 @@ record_executed(const struct execute *x, const struct booking *booking,
 		log_info(&a, "executed");
 		conclude(result, EXECUTE_DONE, "the call was started");
 	} else if (outcome == DB_LOST) {
-		log_error(&a, "the call was started, but that could not be "
+		log_warning(&a, "the call was started, but that could not be "
 		    "written: %s; the next attempt carries the same "
 		    "idempotency key", bookings_error(x->bookings));
 		database_failed(x, outcome, result);

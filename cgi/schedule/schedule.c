@@ -13,6 +13,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "monotime.h"
+#include "plural.h"
 #include "utf8.h"
 
 #include "schedule.h"
@@ -184,9 +185,9 @@ row_failed(const struct batch *batch, struct item *item,
 		    "POST /followups/%s/retry", error, item->booking.id);
 		conclude(item, SCHEDULE_GIVEN_UP, "failed: %s", error);
 	} else {
-		log_warning(&a, "attempt %d of %d failed, next in %.0f s: %s",
-		    refusal.attempts, refusal.max_attempts, refusal.retry_in,
-		    error);
+		log_warning(&a, "attempt %d of %d to schedule the booking "
+		    "failed, next in %.0f s: %s", refusal.attempts,
+		    refusal.max_attempts, refusal.retry_in, error);
 		item->result->retry_after = (long)refusal.retry_in + 1;
 		conclude(item, SCHEDULE_LATER, "%s", error);
 	}
@@ -264,8 +265,8 @@ forget_name(struct batch *batch, struct item *item, size_t len)
 	struct log_about a = about(item, NULL);
 	char *name = strndup(item->obsolete, len);
 
-	log_warning(&a, "an obsolete task's name has %zu bytes, which is too "
-	    "long for one: it is left alone", len);
+	log_warning(&a, "could not delete an obsolete task, because no task "
+	    "has a name of %zu bytes; it is left alone", len);
 	if (name != NULL)
 		(void)booking_obsolete_deleted(batch->s->bookings, name);
 	free(name);
@@ -555,12 +556,16 @@ queue_answered(struct batch *batch, struct item *item)
 
 	unlock_call(batch, item);
 	conclude(item, SCHEDULE_NOTHING, "overdue by %.0f s, and its task is "
-	    "still in the queue%s: %.0f dispatches%s%s",
+	    "still in the queue%s: %.0f %s%s%s",
 	    -item->booking.due_in, call->outcome == CLOUD_TASKS_OK &&
 	    call->info.is_paused ? ", which is paused" : "",
-	    item->dispatches, *item->last_dispatch != '\0' ?
+	    item->dispatches, plural((long long)item->dispatches, "dispatch",
+	    "dispatches"), *item->last_dispatch != '\0' ?
 	    ", the last one: " : "", item->last_dispatch);
-	log_warning(&a, "%s", item->result->reason);
+	if (call->outcome == CLOUD_TASKS_OK && call->info.is_paused)
+		log_error(&a, "%s", item->result->reason);
+	else
+		log_warning(&a, "%s", item->result->reason);
 }
 
 /* The service answered whether the task of an overdue booking is there. */

@@ -1530,6 +1530,7 @@ overdue_and_its_task_is_there(void **state)
 	expect(0, SCHEDULE_NOTHING, "overdue by 121 s, and its task is still "
 	    "in the queue: 3 dispatches, the last one: UNAVAILABLE");
 	assert_string_equal(A->status, "scheduled");
+	assert_int_equal(logged("WARNING overdue by"), 1);
 
 	/* Why it waits; that the queue cannot be read is no failure. */
 	answer(CLOUD_TASKS_QUEUE, "", CLOUD_TASKS_OK)->http_status = 200;
@@ -1538,6 +1539,7 @@ overdue_and_its_task_is_there(void **state)
 	expect(0, SCHEDULE_NOTHING, "in the queue, which is paused: "
 	    "3 dispatches");
 	assert_null(strstr(results[0].reason, "last one"));
+	assert_int_equal(logged("ERROR overdue by"), 1);
 	answer(CLOUD_TASKS_QUEUE, "", CLOUD_TASKS_BLOCKED)->http_status = 200;
 	run("A");
 	expect(0, SCHEDULE_NOTHING, "in the queue: 3 dispatches");
