@@ -16,13 +16,14 @@
 #include "http.h"
 #include "log.h"
 #include "monotime.h"
+#include "queues.h"
 #include "secret.h"
 #include "shared_document.h"
 #include "troubles.h"
 
 #include "queue_probe.h"
 
-/* How old an answer may be before the queue is asked again, in seconds. */
+/* How old an answer may be before the queues are asked again, in seconds. */
 #define FRESH		5
 
 /* How old it may be and still be believed, in milliseconds. */
@@ -41,7 +42,7 @@
 struct queue_probe {
 	const struct config *conf;
 	struct google_auth *auth;
-	struct breaker *breaker;
+	struct queues *queues;
 	struct shared_document *found;	/* a struct finding */
 	pid_t child;			/* of this worker, or 0 */
 	long begun;			/* when, in ms */
@@ -62,15 +63,15 @@ seconds(void)
 }
 
 /**
- * queue_probe_new(conf, auth, breaker):
- * Return a probe of the configured queue, with the credentials ${auth}, or,
- * for an emulator, without (NULL); all must outlive it.  It leaves ${breaker}
- * as it is.  To be called before the workers are forked.  NULL when memory is
+ * queue_probe_new(conf, auth, queues):
+ * Return a probe of ${queues}, with the credentials ${auth}, or, for an
+ * emulator, without (NULL); all must outlive it.  It leaves their breakers as
+ * they are.  To be called before the workers are forked.  NULL when memory is
  * short.
  */
 struct queue_probe *
 queue_probe_new(const struct config *conf, struct google_auth *auth,
-    struct breaker *breaker)
+    struct queues *queues)
 {
 	struct queue_probe *probe;
 
@@ -78,7 +79,7 @@ queue_probe_new(const struct config *conf, struct google_auth *auth,
 		return (NULL);
 	probe->conf = conf;
 	probe->auth = auth;
-	probe->breaker = breaker;
+	probe->queues = queues;
 	probe->found = shared_document_new(sizeof(struct finding));
 	if (probe->found == NULL) {
 		free(probe);
@@ -117,58 +118,116 @@ has_token(const struct queue_probe *probe, struct troubles *troubles)
 	return (1);
 }
 
-/* Put what the queue answered into words. */
+/* A queue that is asked for. */
+struct question {
+	const char *queue;
+	char name[CLOUD_TASKS_NAME_LEN];
+	struct cloud_tasks_call call;
+	int is_open;			/* it has no good answer yet */
+};
+
+/* Add what ${sentence} says, unless that has been said of another queue. */
 static void
-judge(const struct config *conf, const struct cloud_tasks_call *call,
+add_once(struct troubles *troubles, const char *code, const char *sentence)
+{
+	size_t i;
+
+	for (i = 0; i < troubles->n; i++) {
+		if (strcmp(troubles->list[i].sentence, sentence) == 0)
+			return;
+	}
+	troubles_add(troubles, code, "%s", sentence);
+}
+
+/* Put what a queue answered into words. */
+static void
+judge(const struct config *conf, const struct question *question,
     struct troubles *troubles)
 {
+	const struct cloud_tasks_call *call = &question->call;
+	char sentence[512];
 
 	switch (call->outcome) {
 	case CLOUD_TASKS_OK:
-		if (call->info.is_paused)
-			troubles_add(troubles, "queue-paused", "the queue %s "
-			    "is paused or disabled, so that nobody is called: "
-			    "gcloud tasks queues resume %s --location=%s",
-			    conf->queue, conf->queue, conf->location);
+		if (!call->info.is_paused)
+			return;
+		troubles_add(troubles, "queue-paused", "the queue %s is "
+		    "paused or disabled, so that nobody is called%s: gcloud "
+		    "tasks queues resume %s --location=%s", question->queue,
+		    strcmp(question->queue, conf->queue) == 0 ? "" :
+		    " whose task is in it", question->queue, conf->location);
 		break;
 	case CLOUD_TASKS_BLOCKED:
-		troubles_add(troubles, call->error.http_status == 404 ?
-		    "queue-missing" : "credentials", "%s", call->error.text);
+		add_once(troubles, call->error.http_status == 404 ?
+		    "queue-missing" : "credentials", call->error.text);
 		break;
 	default:
-		troubles_add(troubles, "cloud-tasks", "%s: tasks are made "
-		    "once it answers", call->error.text);
+		(void)snprintf(sentence, sizeof(sentence), "%.400s: tasks are "
+		    "made once it answers", call->error.text);
+		add_once(troubles, "cloud-tasks", sentence);
 		break;
 	}
 }
 
-/* Ask for the queue; once more if no good answer came, which may happen. */
+/* Ask the ${n} questions that are still open, as many at once as may be. */
+static void
+ask_all(struct cloud_tasks *tasks, struct question *list, size_t n)
+{
+	struct cloud_tasks_call *call;
+	struct question *question;
+	size_t i = 0;
+
+	while (i < n || cloud_tasks_in_flight(tasks) > 0) {
+		for (; i < n && cloud_tasks_has_room(tasks); i++) {
+			if (list[i].is_open)
+				cloud_tasks_begin(tasks, &list[i].call);
+		}
+		if (cloud_tasks_in_flight(tasks) == 0)
+			continue;
+		if ((call = cloud_tasks_next(tasks, ANSWER_MS)) == NULL)
+			return;
+		question = call->cookie;
+		question->is_open = call->outcome == CLOUD_TASKS_TRANSIENT;
+	}
+}
+
+/* Ask for the queues; once more where no good answer came, as may happen. */
 static void
 ask(const struct queue_probe *probe, struct troubles *troubles)
 {
-	struct cloud_tasks_call call = { .method = CLOUD_TASKS_QUEUE };
+	static struct question list[QUEUES_IN_USE];
+	static char names[QUEUES_IN_USE][QUEUES_NAME_LEN];
 	struct cloud_tasks *tasks;
-	int attempt;
+	size_t i, n, open = 0;
 
 	if (!has_token(probe, troubles))
 		return;
 
 	/* The worker's own client has connections that are not ours. */
-	tasks = cloud_tasks_new(probe->conf, probe->auth, probe->breaker);
+	tasks = cloud_tasks_new(probe->conf, probe->auth, probe->queues);
 	if (tasks == NULL) {
 		troubles_add(troubles, "memory", "out of memory");
 		return;
 	}
-	for (attempt = 0; attempt < 2; attempt++) {
-		if (attempt > 0)
-			monotime_pause(AGAIN_MS);
-		cloud_tasks_begin(tasks, &call);
-		if (cloud_tasks_next(tasks, ANSWER_MS) == NULL)
-			break;
-		if (call.outcome != CLOUD_TASKS_TRANSIENT)
-			break;
+	n = queues_in_use(probe->queues, monotime_ms(), names);
+	for (i = 0; i < n; i++) {
+		cloud_tasks_name(tasks, names[i], "", list[i].name);
+		list[i].queue = names[i];
+		list[i].is_open = 1;
+		list[i].call.method = CLOUD_TASKS_QUEUE;
+		list[i].call.name = list[i].name;
+		list[i].call.cookie = &list[i];
+		list[i].call.outcome = CLOUD_TASKS_TRANSIENT;
 	}
-	judge(probe->conf, &call, troubles);
+	ask_all(tasks, list, n);
+	for (i = 0; i < n; i++)
+		open += (size_t)list[i].is_open;
+	if (open > 0) {
+		monotime_pause(AGAIN_MS);
+		ask_all(tasks, list, n);
+	}
+	for (i = 0; i < n; i++)
+		judge(probe->conf, &list[i], troubles);
 	cloud_tasks_free(tasks);
 }
 
@@ -264,7 +323,7 @@ tell(const struct finding *finding, struct troubles *troubles)
 
 /**
  * queue_probe_look(probe, troubles):
- * Add to ${troubles} what keeps the queue from working.  It takes one and a
+ * Add to ${troubles} what keeps the queues from working.  It takes one and a
  * half seconds at most, and as a rule nothing.
  */
 void

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "bookings.h"
-#include "breaker.h"
 #include "config.h"
 #include "monotime.h"
 #include "queue_probe.h"
+#include "queues.h"
 #include "verdicts.h"
 
 #include "readiness.h"
@@ -35,7 +35,7 @@
 
 struct readiness {
 	const struct config *conf;
-	struct breaker *breaker;
+	struct queues *queues;
 	struct queue_probe *queue;
 
 	/* Of this worker. */
@@ -47,23 +47,23 @@ struct readiness {
 };
 
 /**
- * readiness_new(conf, auth, breaker):
+ * readiness_new(conf, auth, queues):
  * Return what the workers have in common, to be called before they are
  * forked.  ${auth} is NULL for an emulator.  All must outlive it.  NULL when
  * memory is short.
  */
 struct readiness *
 readiness_new(const struct config *conf, struct google_auth *auth,
-    struct breaker *breaker)
+    struct queues *queues)
 {
 	struct readiness *r;
 
 	if ((r = calloc(1, sizeof(*r))) == NULL)
 		return (NULL);
 	r->conf = conf;
-	r->breaker = breaker;
+	r->queues = queues;
 	r->knock = -1;
-	if ((r->queue = queue_probe_new(conf, auth, breaker)) == NULL) {
+	if ((r->queue = queue_probe_new(conf, auth, queues)) == NULL) {
 		free(r);
 		return (NULL);
 	}
@@ -220,17 +220,19 @@ look_at_voice_agent(struct readiness *r, struct bookings *bookings,
 	    (monotime_ms() - seen.agent_since) / 1000, seen.agent_reason);
 }
 
-/* Is the breaker open?  Return for how many seconds, or 0. */
+/* Is a breaker open?  Return for how many seconds, or 0. */
 static long
 look_at_breaker(const struct readiness *r, struct readiness_report *report)
 {
+	char whose[QUEUES_LABEL_LEN];
 	struct breaker_hold hold;
 
-	report->breaker = breaker_state(r->breaker, monotime_ms(), &hold);
+	report->breaker = queues_state(r->queues, monotime_ms(), &hold,
+	    whose);
 	if (strcmp(report->breaker, "closed") == 0)
 		return (0);
-	troubles_add(&report->troubles, "breaker", "the breaker of Cloud "
-	    "Tasks is %s: %s", report->breaker, hold.reason);
+	troubles_add(&report->troubles, "breaker", "the breaker of %s is "
+	    "%s: %s", whose, report->breaker, hold.reason);
 	return (hold.wait / 1000 + 1);
 }
 

@@ -4,9 +4,9 @@
 #include "troubles.h"
 
 struct bookings;
-struct breaker;
 struct config;
 struct google_auth;
+struct queues;
 
 /*
  * Can a booking that is inserted now become a call?  Everything on its way is
@@ -28,13 +28,13 @@ struct readiness_report {
 };
 
 /**
- * readiness_new(conf, auth, breaker):
+ * readiness_new(conf, auth, queues):
  * Return what the workers have in common, to be called before they are
  * forked.  ${auth} is NULL for an emulator.  All must outlive it.  NULL when
  * memory is short.
  */
 struct readiness *readiness_new(const struct config *, struct google_auth *,
-    struct breaker *);
+    struct queues *);
 
 /**
  * readiness_look(readiness, bookings, report):

@@ -1,9 +1,9 @@
 #ifndef ROUTES_H_
 #define ROUTES_H_
 
-struct breaker;
 struct config;
 struct google_auth;
+struct queues;
 struct readiness;
 struct refusals;
 struct request;
@@ -15,14 +15,14 @@ struct request;
 struct routes;
 
 /**
- * routes_new(conf, auth, breaker, readiness, refusals):
+ * routes_new(conf, auth, queues, readiness, refusals):
  * Return the state of a worker, calling Google with ${auth} (NULL for an
- * emulator) through ${breaker}, and saying with ${readiness} what is not able;
+ * emulator) through ${queues}, and saying with ${readiness} what is not able;
  * what the database refuses goes to ${refusals}.
  * NULL when memory is short.
  */
 struct routes *routes_new(const struct config *, struct google_auth *,
-    struct breaker *, struct readiness *, struct refusals *);
+    struct queues *, struct readiness *, struct refusals *);
 
 /**
  * routes_handle(routes, request):

@@ -6,7 +6,7 @@
 
 #include "../fuzz/fcgi_memory.h"
 
-#include "breaker.h"
+#include "queues.h"
 #include "config.h"
 #include "readiness.h"
 #include "routes.h"
@@ -28,6 +28,7 @@ static struct routes *routes;
 static const struct breaker_service service = { .name = "Cloud Tasks",
     .nothing = "booking is scheduled", .probe_ms = 30000 };
 static struct breaker *breaker;
+static struct queues *queues;
 
 /* What is not able, instead of the product's: up to two sentences. */
 static const char *missing[2];
@@ -118,7 +119,8 @@ begin(void **state)
 	missing[0] = missing[1] = NULL;
 	calls = 0;
 	assert_non_null(breaker = breaker_new(&service, NULL));
-	assert_non_null(routes = routes_new(&conf, NULL, breaker, NULL,
+	assert_non_null(queues = queues_new(&conf, breaker));
+	assert_non_null(routes = routes_new(&conf, NULL, queues, NULL,
 	    NULL));
 	return (0);
 }
@@ -129,6 +131,7 @@ end(void **state)
 
 	(void)state;
 	routes_free(routes);
+	queues_free(queues);
 	breaker_free(breaker);
 	table_end();
 	captured_log_end();
