@@ -200,20 +200,23 @@ cloud_tasks_is_in(const struct cloud_tasks *tasks, const char *queue,
 	return (strncmp(name, prefix, strlen(prefix)) == 0);
 }
 
-/*
- * Write the short name of the call's queue to ${queue}.  Return 0; or -1 if it
- * is in another location, or a name that no queue has.
+/**
+ * cloud_tasks_queue(tasks, name, queue):
+ * Write to ${queue}, which has room for QUEUES_NAME_LEN bytes, the short name
+ * of the queue that the task with the full name ${name} is in.  Return 0; or
+ * -1 if that is in another location, or no queue can have that name.
  */
-static int
-queue_of(const struct cloud_tasks *tasks, const struct cloud_tasks_call *call,
-    char queue[QUEUES_NAME_LEN])
+int
+cloud_tasks_queue(const struct cloud_tasks *tasks, const char *name,
+    char *queue)
 {
 	size_t len = strlen(tasks->prefix);
 
-	if (strncmp(call->name, tasks->prefix, len) != 0)
+	if (strncmp(name, tasks->prefix, len) != 0)
 		return (-1);
+	name += len;
 	(void)snprintf(queue, QUEUES_NAME_LEN, "%.*s",
-	    (int)strcspn(&call->name[len], "/"), &call->name[len]);
+	    (int)strcspn(name, "/"), name);
 	return (queues_is_name(queue) ? 0 : -1);
 }
 
@@ -290,7 +293,7 @@ set_hint(const struct cloud_tasks *tasks, const struct cloud_tasks_call *call,
 		    "which the tasks of its booking are made now");
 		return;
 	}
-	(void)queue_of(tasks, call, queue);
+	(void)cloud_tasks_queue(tasks, call->name, queue);
 	if (strcmp(queue, tasks->conf->queue) == 0)
 		from = "of FOLLOWUP_QUEUE_NAME";
 	if (code == 401)
@@ -755,7 +758,7 @@ cloud_tasks_begin(struct cloud_tasks *tasks, struct cloud_tasks_call *call)
 		refuse_name(tasks, call);
 		return;
 	}
-	if (queue_of(tasks, call, queue) != 0)
+	if (cloud_tasks_queue(tasks, call->name, queue) != 0)
 		call->is_former = 1;
 	if (is_for_breaker(call) && queues_ask(tasks->queues, monotime_ms(),
 	    queue, &asked, &hold) == BREAKER_REFUSED) {

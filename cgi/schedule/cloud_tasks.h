@@ -103,6 +103,14 @@ int cloud_tasks_is_in(const struct cloud_tasks *, const char *,
     const char *);
 
 /**
+ * cloud_tasks_queue(tasks, name, queue):
+ * Write to ${queue}, which has room for QUEUES_NAME_LEN bytes, the short name
+ * of the queue that the task with the full name ${name} is in.  Return 0; or
+ * -1 if that is in another location, or no queue can have that name.
+ */
+int cloud_tasks_queue(const struct cloud_tasks *, const char *, char *);
+
+/**
  * cloud_tasks_has_room(tasks):
  * Return non-zero iff another call may be begun now.
  */

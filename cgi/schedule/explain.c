@@ -71,13 +71,14 @@ explain_pending(const struct config *conf, const struct booking *b,
 }
 
 /**
- * explain_booking(conf, booking, buf, buflen):
+ * explain_booking(conf, booking, paused, buf, buflen):
  * Write to ${buf} one sentence for an operator on why ${booking} is in the
- * state it is in, and what happens next.
+ * state it is in, and what happens next.  ${paused} is the name of the queue
+ * that its task is in if that is known to be paused, or NULL.
  */
 void
 explain_booking(const struct config *conf, const struct booking *b,
-    char *buf, size_t len)
+    const char *paused, char *buf, size_t len)
 {
 	char s[32], executed[BOOKING_TIME_LEN], why[BOOKING_WHY_LEN];
 	enum booking_status status = b->status;
@@ -106,6 +107,12 @@ explain_booking(const struct config *conf, const struct booking *b,
 			    b->verdict == BOOKING_WAIT ?
 			    ": another one is made after that" :
 			    ": it becomes a dead letter");
+		else if (paused != NULL && !b->outcome_unknown)
+			(void)snprintf(buf, len, "Its task is in the queue "
+			    "%s, which is paused: it is called once that is "
+			    "resumed (gcloud tasks queues resume %s "
+			    "--location=%s).", paused, paused,
+			    conf->location);
 		else if (b->due_in >= 0)
 			(void)snprintf(buf, len, "Its task is in the queue; "
 			    "the call is started in %s.", span(b->due_in, s));

@@ -52,6 +52,8 @@ struct queue_probe {
 struct finding {
 	long at;
 	struct troubles troubles;
+	char paused[QUEUES_IN_USE][QUEUES_NAME_LEN];
+	size_t npaused;
 };
 
 /* The clock of the document, in seconds; never 0, which it takes for never. */
@@ -139,23 +141,34 @@ add_once(struct troubles *troubles, const char *code, const char *sentence)
 	troubles_add(troubles, code, "%s", sentence);
 }
 
+/* Note that a queue is paused. */
+static void
+note_paused(const struct config *conf, const char *queue,
+    struct finding *finding)
+{
+
+	(void)snprintf(finding->paused[finding->npaused++], QUEUES_NAME_LEN,
+	    "%s", queue);
+	troubles_add(&finding->troubles, "queue-paused", "the queue %s is "
+	    "paused or disabled, so that nobody is called%s: gcloud tasks "
+	    "queues resume %s --location=%s", queue,
+	    strcmp(queue, conf->queue) == 0 ? "" : " whose task is in it",
+	    queue, conf->location);
+}
+
 /* Put what a queue answered into words. */
 static void
 judge(const struct config *conf, const struct question *question,
-    struct troubles *troubles)
+    struct finding *finding)
 {
 	const struct cloud_tasks_call *call = &question->call;
+	struct troubles *troubles = &finding->troubles;
 	char sentence[512];
 
 	switch (call->outcome) {
 	case CLOUD_TASKS_OK:
-		if (!call->info.is_paused)
-			return;
-		troubles_add(troubles, "queue-paused", "the queue %s is "
-		    "paused or disabled, so that nobody is called%s: gcloud "
-		    "tasks queues resume %s --location=%s", question->queue,
-		    strcmp(question->queue, conf->queue) == 0 ? "" :
-		    " whose task is in it", question->queue, conf->location);
+		if (call->info.is_paused)
+			note_paused(conf, question->queue, finding);
 		break;
 	case CLOUD_TASKS_BLOCKED:
 		add_once(troubles, call->error.http_status == 404 ?
@@ -193,20 +206,20 @@ ask_all(struct cloud_tasks *tasks, struct question *list, size_t n)
 
 /* Ask for the queues; once more where no good answer came, as may happen. */
 static void
-ask(const struct queue_probe *probe, struct troubles *troubles)
+ask(const struct queue_probe *probe, struct finding *finding)
 {
 	static struct question list[QUEUES_IN_USE];
 	static char names[QUEUES_IN_USE][QUEUES_NAME_LEN];
 	struct cloud_tasks *tasks;
 	size_t i, n, open = 0;
 
-	if (!has_token(probe, troubles))
+	if (!has_token(probe, &finding->troubles))
 		return;
 
 	/* The worker's own client has connections that are not ours. */
 	tasks = cloud_tasks_new(probe->conf, probe->auth, probe->queues);
 	if (tasks == NULL) {
-		troubles_add(troubles, "memory", "out of memory");
+		troubles_add(&finding->troubles, "memory", "out of memory");
 		return;
 	}
 	n = queues_in_use(probe->queues, monotime_ms(), names);
@@ -227,7 +240,7 @@ ask(const struct queue_probe *probe, struct troubles *troubles)
 		ask_all(tasks, list, n);
 	}
 	for (i = 0; i < n; i++)
-		judge(probe->conf, &list[i], troubles);
+		judge(probe->conf, &list[i], finding);
 	cloud_tasks_free(tasks);
 }
 
@@ -259,7 +272,7 @@ run(struct queue_probe *probe, pid_t worker)
 	if (!shared_document_renewal_begin(probe->found, DOCUMENT_EXPIRED, 0,
 	    seconds(), FRESH - 1))
 		return;
-	ask(probe, &finding.troubles);
+	ask(probe, &finding);
 	finding.at = monotime_ms();
 	shared_document_renewal_end(probe->found, (const char *)&finding,
 	    sizeof(finding), seconds() + FRESH);
@@ -321,6 +334,21 @@ tell(const struct finding *finding, struct troubles *troubles)
 		    "for %ld s: tasks are made once it does", age / 1000);
 }
 
+/* Return what was found last, to be freed; NULL if nothing has been yet. */
+static struct finding *
+recent(struct queue_probe *probe)
+{
+	uint64_t generation = shared_document_generation(probe->found);
+	size_t len;
+
+	if (seconds() >= shared_document_expires(probe->found)) {
+		start(probe);
+		await(probe, generation);
+	}
+	return ((struct finding *)(void *)shared_document_copy(probe->found,
+	    &len, &generation));
+}
+
 /**
  * queue_probe_look(probe, troubles):
  * Add to ${troubles} what keeps the queues from working.  It takes one and a
@@ -329,22 +357,36 @@ tell(const struct finding *finding, struct troubles *troubles)
 void
 queue_probe_look(struct queue_probe *probe, struct troubles *troubles)
 {
-	uint64_t generation = shared_document_generation(probe->found);
-	char *finding;
-	size_t len;
+	struct finding *finding = recent(probe);
 
-	if (seconds() >= shared_document_expires(probe->found)) {
-		start(probe);
-		await(probe, generation);
-	}
-	finding = shared_document_copy(probe->found, &len, &generation);
 	if (finding == NULL)
 		troubles_add(troubles, "cloud-tasks", "Cloud Tasks, or the "
 		    "service that gives the tokens for it, has not answered "
 		    "yet: ask again in a few seconds");
 	else
-		tell((const struct finding *)(void *)finding, troubles);
+		tell(finding, troubles);
 	free(finding);
+}
+
+/**
+ * queue_probe_is_paused(probe, queue):
+ * Return non-zero iff the queue with the short name ${queue} is known to be
+ * paused or disabled.  It takes as long as queue_probe_look.
+ */
+int
+queue_probe_is_paused(struct queue_probe *probe, const char *queue)
+{
+	struct finding *finding;
+	int is_paused = 0;
+	size_t i;
+
+	queues_wanted(probe->queues, monotime_ms(), queue);
+	if ((finding = recent(probe)) == NULL)
+		return (0);
+	for (i = 0; i < finding->npaused; i++)
+		is_paused |= strcmp(finding->paused[i], queue) == 0;
+	free(finding);
+	return (is_paused);
 }
 
 /**

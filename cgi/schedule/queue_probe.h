@@ -36,6 +36,13 @@ struct queue_probe *queue_probe_new(const struct config *,
 void queue_probe_look(struct queue_probe *, struct troubles *);
 
 /**
+ * queue_probe_is_paused(probe, queue):
+ * Return non-zero iff the queue with the short name ${queue} is known to be
+ * paused or disabled.  It takes as long as queue_probe_look.
+ */
+int queue_probe_is_paused(struct queue_probe *, const char *);
+
+/**
  * queue_probe_free(probe):
  * Free ${probe}, and end what it is asking; NULL is fine.
  */

@@ -136,6 +136,29 @@ blame_queue(const struct queues *queues, struct queues_request *request)
 	request->only_its_queue = atomic_load(&queues->n) > 1;
 }
 
+/* Return the place of the queue ${name}, which is wanted. */
+static int
+want(struct queues *queues, long now, const char *name)
+{
+	int place = find_or_add(queues, name);
+	struct queue *queue = &queues->list[place];
+
+	if (atomic_load(&queue->used_until) < now + WANTED_MS)
+		atomic_store(&queue->used_until, now + WANTED_MS);
+	return (place);
+}
+
+/**
+ * queues_wanted(queues, now, name):
+ * Somebody wants to know of the queue ${name}, which is in use therefore.
+ */
+void
+queues_wanted(struct queues *queues, long now, const char *name)
+{
+
+	(void)want(queues, now, name);
+}
+
 /**
  * queues_ask(queues, now, name, request, hold):
  * May ${request} about a task of the queue ${name} go out?  Return what
@@ -149,10 +172,8 @@ queues_ask(struct queues *queues, long now, const char *name,
 	struct queue *queue;
 
 	memset(request, 0, sizeof(*request));
-	request->queue = find_or_add(queues, name);
+	request->queue = want(queues, now, name);
 	queue = &queues->list[request->queue];
-	if (atomic_load(&queue->used_until) < now + WANTED_MS)
-		atomic_store(&queue->used_until, now + WANTED_MS);
 	if (breaker_ask(queues->breaker, now, &request->service, hold) ==
 	    BREAKER_REFUSED)
 		return (BREAKER_REFUSED);

@@ -64,6 +64,12 @@ enum breaker_answer queues_ask(struct queues *, long, const char *,
     struct queues_request *, struct breaker_hold *);
 
 /**
+ * queues_wanted(queues, now, name):
+ * Somebody wants to know of the queue ${name}, which is in use therefore.
+ */
+void queues_wanted(struct queues *, long, const char *);
+
+/**
  * queues_succeeded(queues, now, request):
  * The service answered, and its queue takes tasks.
  */

@@ -265,6 +265,18 @@ readiness_look(struct readiness *r, struct bookings *bookings,
 }
 
 /**
+ * readiness_is_paused(readiness, queue):
+ * Return non-zero iff the queue with the short name ${queue} is known to be
+ * paused or disabled.
+ */
+int
+readiness_is_paused(struct readiness *r, const char *queue)
+{
+
+	return (queue_probe_is_paused(r->queue, queue));
+}
+
+/**
  * readiness_free(readiness):
  * Free ${readiness}; NULL is fine.
  */

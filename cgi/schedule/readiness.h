@@ -44,6 +44,13 @@ void readiness_look(struct readiness *, struct bookings *,
     struct readiness_report *);
 
 /**
+ * readiness_is_paused(readiness, queue):
+ * Return non-zero iff the queue with the short name ${queue} is known to be
+ * paused or disabled.
+ */
+int readiness_is_paused(struct readiness *, const char *);
+
+/**
  * readiness_free(readiness):
  * Free ${readiness}; NULL is fine.
  */

@@ -6,6 +6,8 @@
 #include "bookings.h"
 #include "explain.h"
 #include "log.h"
+#include "queues.h"
+#include "readiness.h"
 #include "request.h"
 #include "uuid.h"
 
@@ -36,18 +38,37 @@ read_booking(struct routes *r, struct request *request, const char *id,
 	return (0);
 }
 
+/*
+ * Return ${queue}, set to the name of the queue that the task of ${booking} is
+ * in, if that is paused; otherwise NULL.
+ */
+static const char *
+paused_queue(struct routes *r, const struct booking *booking,
+    char queue[QUEUES_NAME_LEN])
+{
+
+	if (booking->status != BOOKING_SCHEDULED ||
+	    booking->task_name == NULL || cloud_tasks_queue(r->tasks,
+	    booking->task_name, queue) != 0 ||
+	    !readiness_is_paused(r->readiness, queue))
+		return (NULL);
+	return (queue);
+}
+
 /* GET /followups/{id} */
 void
 routes_show(struct routes *r, struct request *request, const char *id)
 {
 	char due[BOOKING_TIME_LEN], task[BOOKING_TIME_LEN];
 	char executed[BOOKING_TIME_LEN], explanation[640];
+	char queue[QUEUES_NAME_LEN];
 	struct booking booking;
 	PGresult *rows;
 
 	if (read_booking(r, request, id, &booking, &rows) != 0)
 		return;
-	explain_booking(r->conf, &booking, explanation, sizeof(explanation));
+	explain_booking(r->conf, &booking, paused_queue(r, &booking, queue),
+	    explanation, sizeof(explanation));
 	request_reply(request, 200, json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, "
 	    "s:s?, s:s?, s:i, s:s?, s:s}", "bookingId", booking.id,
 	    "tenantId", booking.tenant_id, "taskStatus", booking.status_text,

@@ -21,6 +21,7 @@ static const struct config conf = {
 	.sweep_window = 86400,
 	.max_schedule_attempts = 10,
 	.overdue_grace = 300,
+	.location = "l",
 };
 
 /* A booking in each state, and what the operator must find in the text. */
@@ -143,7 +144,8 @@ test_states(void **state)
 	(void)state;
 	for (i = 0; i < NITEMS(rows); i++) {
 		memset(text, 0x5a, sizeof(text));
-		explain_booking(&conf, &rows[i].booking, text, sizeof(text));
+		explain_booking(&conf, &rows[i].booking, NULL, text,
+		    sizeof(text));
 		for (j = 0; j < NITEMS(rows[i].says); j++) {
 			if (rows[i].says[j] != NULL &&
 			    strstr(text, rows[i].says[j]) == NULL)
@@ -180,7 +182,7 @@ test_spans(void **state)
 	(void)state;
 	for (i = 0; i < NITEMS(spans); i++) {
 		booking.due_in = spans[i].seconds;
-		explain_booking(&conf, &booking, text, sizeof(text));
+		explain_booking(&conf, &booking, NULL, text, sizeof(text));
 		ASSERT_ROW(strstr(text, spans[i].want) != NULL, text);
 	}
 }
@@ -198,17 +200,44 @@ test_long_texts(void **state)
 		memcpy(&error[i], "\xe2\x82\xac", 3);
 	error[i] = '\0';
 	booking.last_error = error;
-	explain_booking(&conf, &booking, text, sizeof(text));
+	explain_booking(&conf, &booking, NULL, text, sizeof(text));
 	assert_true(utf8_valid(text, strlen(text)));
 	assert_non_null(strstr(text, "POST /followups/" ID "/retry"));
 
 	for (size = 1; size < sizeof(text); size++) {
 		memset(text, 0x5a, sizeof(text));
-		explain_booking(&conf, &booking, text, size);
+		explain_booking(&conf, &booking, NULL, text, size);
 		assert_true(strlen(text) < size);
 		assert_true(utf8_valid(text, strlen(text)));
 		assert_int_equal(text[size], 0x5a);
 	}
+}
+
+/* A paused queue is named, whatever else its bookings wait for. */
+static void
+test_paused_queue(void **state)
+{
+	struct booking booking = { .status = BOOKING_SCHEDULED, .due = DUE,
+	    .task_name = "t", .due_in = 60 };
+	char text[640];
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		explain_booking(&conf, &booking, "tenant-1", text,
+		    sizeof(text));
+		assert_string_equal(text, "Its task is in the queue tenant-1, "
+		    "which is paused: it is called once that is resumed "
+		    "(gcloud tasks queues resume tenant-1 --location=l).");
+		booking.due_in = -60;
+	}
+	booking.verdict = BOOKING_WAIT;
+	explain_booking(&conf, &booking, "tenant-1", text, sizeof(text));
+	assert_non_null(strstr(text, "not called when that fires"));
+	booking.verdict = BOOKING_CALL;
+	booking.outcome_unknown = 1;
+	explain_booking(&conf, &booking, "tenant-1", text, sizeof(text));
+	assert_non_null(strstr(text, "FOLLOWUP_UNKNOWN_OUTCOME"));
 }
 
 int
@@ -218,6 +247,7 @@ main(void)
 		cmocka_unit_test(test_states),
 		cmocka_unit_test(test_spans),
 		cmocka_unit_test(test_long_texts),
+		cmocka_unit_test(test_paused_queue),
 	};
 
 	return (cmocka_run_group_tests_name("explain", tests, NULL, NULL));

@@ -238,6 +238,8 @@ static void
 others(void **state)
 {
 	static const char *const used[] = { "b", "c" };
+	static const char *const all[] = { "b", "c", "q" };
+	char queue;
 	struct queues_request request;
 	struct breaker_hold hold;
 	int i;
@@ -251,6 +253,10 @@ others(void **state)
 	script(SCRIPT(RUNNING, PAUSED, NO_SUCH, AWAY, AWAY, AWAY, AWAY, AWAY,
 	    AWAY));
 	look_for(2);
+	queue = strstr(server->requests[1], "/queues/")[8];
+	for (i = 0; i < 3; i++)
+		assert_int_equal(queue_probe_is_paused(probe, all[i]),
+		    *all[i] == queue);
 	assert_true(has("queue-paused", "the queue %c is paused", 1));
 	assert_true(has("queue-missing", "does the queue %c ", 2));
 

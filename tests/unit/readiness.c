@@ -60,6 +60,14 @@ queue_probe_new(const struct config *c, struct google_auth *auth,
 	return ((struct queue_probe *)(void *)&queue_trouble);
 }
 
+int
+queue_probe_is_paused(struct queue_probe *probe, const char *queue)
+{
+
+	assert_non_null(probe);
+	return (strcmp(queue, "tenant-1") == 0);
+}
+
 void
 queue_probe_look(struct queue_probe *probe, struct troubles *troubles)
 {
@@ -247,6 +255,8 @@ breaker_of_a_queue(void **state)
 	(void)queues_failed(queues, now, &asked, &no_role, 1);
 	expect("breaker");
 	expect_part(0, "the breaker of the queue tenant-1 is open: no role");
+	assert_true(readiness_is_paused(r, "tenant-1"));
+	assert_false(readiness_is_paused(r, "q"));
 }
 
 static void

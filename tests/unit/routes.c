@@ -47,6 +47,16 @@ readiness_look(struct readiness *readiness, struct bookings *b,
 		    "%s", missing[i]);
 }
 
+static const char *paused;
+
+int
+readiness_is_paused(struct readiness *readiness, const char *queue)
+{
+
+	assert_null(readiness);
+	return (paused != NULL && strcmp(queue, paused) == 0);
+}
+
 /* The rest of bookings.c, which the table does not have. */
 
 struct bookings *
@@ -417,6 +427,11 @@ booking_is_shown(void **state)
 	    "executionAttempts")), 2);
 	assert_string_equal(member("lastError"), "boom");
 	assert_string_not_equal(member("explanation"), "(none)");
+	paused = "q";
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 200);
+	assert_non_null(strstr(member("explanation"), "queue q, which is "
+	    "paused"));
+	paused = NULL;
 	A->absent = 1;
 	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 404);
 }
