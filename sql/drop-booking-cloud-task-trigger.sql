@@ -9,8 +9,8 @@
 -- What was made carries a COMMENT that starts with 'followup-scheduler'.  So
 -- a column of the bookings table goes only if the install added it; a grant
 -- only if the install gave it; and a followup_call_request, followup_gate or
--- followup_queue which the deployment has replaced stays in any case.  It may be run again;
--- one transaction.
+-- followup_queue which the deployment has replaced stays in any case.  It may
+-- be run again; one transaction.
 
 \set followup_quiet :QUIET
 \set QUIET on

@@ -189,7 +189,8 @@ row_failed(const struct batch *batch, struct item *item,
 
 /*
  * Cloud Tasks does nothing now, for anybody or in the queue of this booking,
- * which is no fault of the booking.  Return non-zero iff that is what the call of ${item} came to.
+ * which is no fault of the booking.  Return non-zero iff that is what the call
+ * of ${item} came to.
  */
 static int
 is_service_away(struct item *item)

@@ -193,7 +193,8 @@ states(void **state)
 	expect("queue-paused", "gcloud tasks queues resume q --location=l");
 	expect("queue-paused", "the queue q is paused");
 	ahead += 6000;
-	expect("queue-missing", "does the queue q of FOLLOWUP_QUEUE_NAME exist");
+	expect("queue-missing", "does the queue q of FOLLOWUP_QUEUE_NAME "
+	    "exist");
 	ahead += 6000;
 	expect("credentials", "are the credentials still valid?");
 	ahead += 6000;

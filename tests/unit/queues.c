@@ -75,13 +75,13 @@ static const char *
 in_use(void)
 {
 	static char names[QUEUES_IN_USE][QUEUES_NAME_LEN];
-	static char text[QUEUES_IN_USE * QUEUES_NAME_LEN];
-	size_t i, n = queues_in_use(queues, now, names);
+	static char text[QUEUES_IN_USE * (QUEUES_NAME_LEN + 1)];
+	size_t i, len = 0, n = queues_in_use(queues, now, names);
 
-	text[0] = '\0';
 	for (i = 0; i < n; i++) {
-		(void)strcat(text, names[i]);
-		(void)strcat(text, " ");
+		(void)snprintf(&text[len], sizeof(text) - len, "%s ",
+		    names[i]);
+		len += strlen(&text[len]);
 	}
 	return (text);
 }
