@@ -16,6 +16,7 @@
 #include "request.h"
 #include "routes.h"
 #include "secret.h"
+#include "status.h"
 
 /* What the workers have in common. */
 struct service {
@@ -24,6 +25,7 @@ struct service {
 	struct breaker *breaker;
 	struct queues *queues;
 	struct readiness *readiness;
+	struct status *status;
 	struct refusals *refusals;
 };
 
@@ -49,7 +51,7 @@ start(void *cookie)
 	if (secret_curl_init() != 0)
 		return (NULL);
 	return (routes_new(&service->conf, service->auth, service->queues,
-	    service->readiness, service->refusals));
+	    service->readiness, service->status, service->refusals));
 }
 
 static void
@@ -107,11 +109,14 @@ main(int argc, char **argv)
 	    NULL ||
 	    (service.refusals = refusals_new()) == NULL ||
 	    (service.readiness = readiness_new(&service.conf, service.auth,
-	    service.queues)) == NULL) {
+	    service.queues)) == NULL ||
+	    (service.status = status_new(&service.conf,
+	    service.readiness)) == NULL) {
 		log_error(NULL, "out of memory");
 		return (1);
 	}
 	rc = fcgi_server_run(&server);
+	status_free(service.status);
 	readiness_free(service.readiness);
 	refusals_free(service.refusals);
 	queues_free(service.queues);

@@ -130,7 +130,8 @@ struct question {
 
 /* Add what ${sentence} says, unless that has been said of another queue. */
 static void
-add_once(struct troubles *troubles, const char *code, const char *sentence)
+add_once(struct troubles *troubles, const char *code, const char *sentence,
+    int of_some)
 {
 	size_t i;
 
@@ -138,7 +139,10 @@ add_once(struct troubles *troubles, const char *code, const char *sentence)
 		if (strcmp(troubles->list[i].sentence, sentence) == 0)
 			return;
 	}
-	troubles_add(troubles, code, "%s", sentence);
+	if (of_some)
+		troubles_add_some(troubles, code, sentence);
+	else
+		troubles_add(troubles, code, "%s", sentence);
 }
 
 /* Note that a queue is paused. */
@@ -147,13 +151,16 @@ note_paused(const struct config *conf, const char *queue,
     struct finding *finding)
 {
 
+	int is_ours = strcmp(queue, conf->queue) == 0;
+	char sentence[512];
+
 	(void)snprintf(finding->paused[finding->npaused++], QUEUES_NAME_LEN,
 	    "%s", queue);
-	troubles_add(&finding->troubles, "queue-paused", "the queue %s is "
-	    "paused or disabled, so that nobody is called%s: gcloud tasks "
-	    "queues resume %s --location=%s", queue,
-	    strcmp(queue, conf->queue) == 0 ? "" : " whose task is in it",
+	(void)snprintf(sentence, sizeof(sentence), "the queue %s is paused or "
+	    "disabled, so that nobody is called%s: gcloud tasks queues resume "
+	    "%s --location=%s", queue, is_ours ? "" : " whose task is in it",
 	    queue, conf->location);
+	add_once(&finding->troubles, "queue-paused", sentence, !is_ours);
 }
 
 /* Put what a queue answered into words. */
@@ -172,12 +179,14 @@ judge(const struct config *conf, const struct question *question,
 		break;
 	case CLOUD_TASKS_BLOCKED:
 		add_once(troubles, call->error.http_status == 404 ?
-		    "queue-missing" : "credentials", call->error.text);
+		    "queue-missing" : "credentials", call->error.text,
+		    call->error.http_status != 401 &&
+		    strcmp(question->queue, conf->queue) != 0);
 		break;
 	default:
 		(void)snprintf(sentence, sizeof(sentence), "%.400s: tasks are "
 		    "made once it answers", call->error.text);
-		add_once(troubles, "cloud-tasks", sentence);
+		add_once(troubles, "cloud-tasks", sentence, 0);
 		break;
 	}
 }
@@ -326,7 +335,12 @@ tell(const struct finding *finding, struct troubles *troubles)
 
 	for (i = 0; i < finding->troubles.n; i++) {
 		trouble = &finding->troubles.list[i];
-		troubles_add(troubles, trouble->code, "%s", trouble->sentence);
+		if (trouble->of_some)
+			troubles_add_some(troubles, trouble->code,
+			    trouble->sentence);
+		else
+			troubles_add(troubles, trouble->code, "%s",
+			    trouble->sentence);
 	}
 	if (finding->troubles.n == 0 && age > BELIEVED_MS)
 		troubles_add(troubles, "cloud-tasks", "Cloud Tasks, or the "

@@ -7,6 +7,7 @@ struct queues;
 struct readiness;
 struct refusals;
 struct request;
+struct status;
 
 /*
  * The local API: which request is answered by what.  One struct routes is
@@ -15,14 +16,15 @@ struct request;
 struct routes;
 
 /**
- * routes_new(conf, auth, queues, readiness, refusals):
+ * routes_new(conf, auth, queues, readiness, status, refusals):
  * Return the state of a worker, calling Google with ${auth} (NULL for an
- * emulator) through ${queues}, and saying with ${readiness} what is not able;
- * what the database refuses goes to ${refusals}.
+ * emulator) through ${queues}, and saying with ${readiness} and ${status}
+ * what is not able; what the database refuses goes to ${refusals}.
  * NULL when memory is short.
  */
 struct routes *routes_new(const struct config *, struct google_auth *,
-    struct queues *, struct readiness *, struct refusals *);
+    struct queues *, struct readiness *, struct status *,
+    struct refusals *);
 
 /**
  * routes_handle(routes, request):

@@ -8,10 +8,12 @@
 #include "fuzz.h"
 #include "json_text.h"
 #include "log.h"
+#include "queues.h"
 #include "readiness.h"
 #include "request.h"
 #include "routes.h"
 #include "schedule.h"
+#include "status.h"
 
 /*
  * Requests to followup-schedule, up to the point where a booking would be
@@ -71,6 +73,14 @@ schedule_bookings(const struct schedule *s, const char *const *ids, size_t n,
 }
 
 /* What is looked at for /readyz lies outside of a request. */
+int
+readiness_is_paused(struct readiness *readiness, const char *queue)
+{
+
+	FUZZ_REQUIRE(readiness == NULL && queue != NULL);
+	return (0);
+}
+
 void
 readiness_look(struct readiness *readiness, struct bookings *bookings,
     struct readiness_report *report)
@@ -81,6 +91,14 @@ readiness_look(struct readiness *readiness, struct bookings *bookings,
 	troubles_add(&report->troubles, "database", "there is none");
 	report->breaker = "closed";
 	report->retry_after = 1;
+}
+
+json_t *
+status_look(struct status *status, struct bookings *bookings)
+{
+
+	FUZZ_REQUIRE(status == NULL && bookings != NULL);
+	return (json_pack("{s:s}", "state", "ok"));
 }
 
 /* A second opinion: is the body about a booking of ours? */
@@ -125,6 +143,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	static const struct breaker_service service = { .name = "x",
 	    .nothing = "y", .probe_ms = 1 };
 	struct breaker *breaker;
+	struct queues *queues;
 	struct fcgi_memory m;
 	const char *length;
 	int status;
@@ -132,7 +151,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (routes == NULL) {
 		log_init("fuzz", LOG_ERROR, 0);
 		FUZZ_REQUIRE((breaker = breaker_new(&service, NULL)) != NULL);
-		routes = routes_new(&conf, NULL, breaker, NULL, NULL);
+		FUZZ_REQUIRE((queues = queues_new(&conf, breaker)) != NULL);
+		routes = routes_new(&conf, NULL, queues, NULL, NULL,
+		    NULL);
 		FUZZ_REQUIRE(routes != NULL);
 	}
 
