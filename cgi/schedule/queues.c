@@ -60,6 +60,11 @@ set_queue(struct queue *queue, const char *name, int is_configured)
 	    "booking is scheduled or loses an attempt" :
 	    "booking of that queue is scheduled or loses an attempt";
 	queue->service.probe_ms = 30000;
+
+	/* A tenant's queue does not tell how the service is. */
+	queue->service.state = is_configured ? METRICS_BREAKER_TASKS :
+	    METRICS_N;
+	queue->service.opened = METRICS_BREAKER_TASKS_OPENED;
 }
 
 /**
