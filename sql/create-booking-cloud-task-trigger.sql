@@ -28,8 +28,9 @@
 --   schedule_followup_cloud_task()  followup_booking_changed()
 --   followup_is_followup_type(text)  followup_due_at(booking)
 --   followup_is_deleted(booking)  followup_type_meant(text)
---   followup_call_request(uuid)  followup_gate(booking), and what it is made
---   of: followup_gate_at  followup_allowed  followup_open  followup_week
+--   followup_call_request(uuid)  followup_queue(booking)
+--   followup_gate(booking), and what it is made of: followup_gate_at
+--   followup_allowed  followup_open  followup_week
 --   followup_zone(text)  followup_setting_written()  followup_pause_changed()
 --   followup_scope(text)  followup_pause(text, text, timestamptz, text)
 --   followup_resume(text)  followup_canary_state()
@@ -125,6 +126,10 @@ SELECT pg_catalog.pg_advisory_unlock(7382912092064737639) AS followup_unused
 \if :followup_gate_ours
 \else
 \echo kept :"schema".followup_gate: this deployment has its own
+\endif
+\if :followup_queue_ours
+\else
+\echo kept :"schema".followup_queue: this deployment has its own
 \endif
 \echo follow-up scheduling is installed on :"schema".:"table"
 \if :paused

@@ -573,6 +573,11 @@ $body$, :'schema', :'followup_deleted', :'followup_moved', :'followup_leave')
     AS followup_body_changed
 \gset
 
+-- followup_queue(booking) names the queue that the task of a booking is made
+-- in, by its short name; NULL and '' are FOLLOWUP_QUEUE_NAME.
+SELECT 'SELECT NULL::pg_catalog.text' AS followup_body_queue
+\gset
+
 -- followup_call_request is the body of the request that starts the call.
 -- Columns are taken through jsonb, so that one which this deployment lacks is
 -- null, not an error.

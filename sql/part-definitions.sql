@@ -96,6 +96,7 @@ FROM (VALUES
         :'followup_body_is_deleted'),
     ('FUNCTION', '%1$I.followup_call_request(uuid)',
         :'followup_body_call_request'),
+    ('FUNCTION', '%1$I.followup_queue(%1$I.%2$I)', :'followup_body_queue'),
     ('FUNCTION', '%1$I.followup_gate(%1$I.%2$I)', :'followup_body_gate'),
     ('FUNCTION', '%1$I.followup_gate_at(%1$I.%2$I,timestamp with time zone)',
         :'followup_body_gate_at'),

@@ -135,7 +135,7 @@ $statement$),
     (extract(epoch FROM b.until) * 1000000::numeric)::bigint, b.reason,
     EXISTS (SELECT FROM {S}.followup_backlog k WHERE k.booking_id = u.id AND
     k.due_at IS NOT DISTINCT FROM b.due OFFSET 0), f.dead, (extract(epoch
-    FROM a.called_at) * 1000000::numeric)::bigint FROM
+    FROM a.called_at) * 1000000::numeric)::bigint, b.queue FROM
     pg_catalog.unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) CROSS JOIN
     (SELECT NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text AS
     assigned_user_id, NULL::text AS timezone) AS absent LEFT JOIN LATERAL
@@ -147,19 +147,20 @@ $statement$),
     b.task_scheduled_at, b.executed_at, b.execution_attempts::bigint AS
     execution_attempts, b.last_execution_error::text AS last_execution_error,
     b.scheduled_at::text AS scheduled_at, timezone::text AS timezone,
-    {S}.followup_due_at(b) AS due, g.verdict, g.until, g.reason FROM {T} b
-    LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason FROM
-    {S}.followup_gate(b) AS g WHERE b.task_status IN ('pending', 'scheduled')
-    OFFSET 0) AS g ON true WHERE b.id = u.id OFFSET 0) AS b ON true LEFT JOIN
-    LATERAL (SELECT i.due, left('followup:' || coalesce(b.tenant_id, '') ||
-    ':' || b.id::text || ':' || i.due, 255) AS key FROM (SELECT
-    pg_catalog.to_char(b.due AT TIME ZONE 'UTC',
-    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS due OFFSET 0) AS i OFFSET 0) AS k ON
-    true LEFT JOIN LATERAL (SELECT max(f.attempts) FILTER (WHERE f.stage =
-    'schedule') AS attempts, max(f.next_attempt_at) FILTER (WHERE f.stage =
-    'schedule') AS next_attempt_at, max(f.attempts) FILTER (WHERE f.stage =
-    'execute') AS calls, max(f.error) AS error, max(f.error) FILTER (WHERE
-    f.dead_at IS NOT NULL) AS dead FROM {S}.followup_failures f WHERE
+    {S}.followup_due_at(b) AS due, g.verdict, g.until, g.reason, CASE WHEN
+    b.task_status IN ('pending', 'scheduled') THEN
+    {S}.followup_queue(b)::text END AS queue FROM {T} b LEFT JOIN LATERAL
+    (SELECT g.verdict, g.until, g.reason FROM {S}.followup_gate(b) AS g WHERE
+    b.task_status IN ('pending', 'scheduled') OFFSET 0) AS g ON true WHERE
+    b.id = u.id OFFSET 0) AS b ON true LEFT JOIN LATERAL (SELECT i.due,
+    left('followup:' || coalesce(b.tenant_id, '') || ':' || b.id::text || ':'
+    || i.due, 255) AS key FROM (SELECT pg_catalog.to_char(b.due AT TIME ZONE
+    'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS due OFFSET 0) AS i OFFSET 0)
+    AS k ON true LEFT JOIN LATERAL (SELECT max(f.attempts) FILTER (WHERE
+    f.stage = 'schedule') AS attempts, max(f.next_attempt_at) FILTER (WHERE
+    f.stage = 'schedule') AS next_attempt_at, max(f.attempts) FILTER (WHERE
+    f.stage = 'execute') AS calls, max(f.error) AS error, max(f.error) FILTER
+    (WHERE f.dead_at IS NOT NULL) AS dead FROM {S}.followup_failures f WHERE
     f.booking_id = u.id OFFSET 0) AS f ON true LEFT JOIN LATERAL (SELECT
     a.begun_at, a.called_at FROM {S}.followup_attempts a WHERE a.booking_id =
     u.id OFFSET 0) AS a ON true ORDER BY u.n

@@ -55,7 +55,8 @@ FROM (SELECT kind, identity, replaced, CASE
     FROM :followup_defined LEFT JOIN :followup_found USING (kind, identity),
         LATERAL (SELECT coalesce(identity IN (format(
             '%I.followup_call_request(uuid)', :'schema'), format(
-            '%1$I.followup_gate(%1$I.%2$I)', :'schema', :'table'))
+            '%1$I.followup_gate(%1$I.%2$I)', :'schema', :'table'), format(
+            '%1$I.followup_queue(%1$I.%2$I)', :'schema', :'table'))
             AND found.source IS DISTINCT FROM mark_source
             AND found.text IS NOT NULL, false) AS replaced) AS r
     ) AS checked;

@@ -14,6 +14,7 @@
 #include "metrics.h"
 #include "monotime.h"
 #include "plural.h"
+#include "queues.h"
 #include "utf8.h"
 
 #include "schedule.h"
@@ -39,7 +40,7 @@
 #define REFUSED_RETRY	10
 
 /* Between attempts to delete a task of a former queue, in seconds. */
-#define FOREIGN_RETRY	60
+#define FORMER_RETRY	60
 
 /*
  * How long a created task waits for others, to be written with them, in
@@ -194,8 +195,9 @@ row_failed(const struct batch *batch, struct item *item,
 }
 
 /*
- * Cloud Tasks does nothing for anybody now, which is no fault of this
- * booking.  Return non-zero iff that is what the call of ${item} came to.
+ * Cloud Tasks does nothing now, for anybody or in the queue of this booking,
+ * which is no fault of the booking.  Return non-zero iff that is what the call
+ * of ${item} came to.
  */
 static int
 is_service_away(struct item *item)
@@ -205,14 +207,26 @@ is_service_away(struct item *item)
 	if (call->outcome != CLOUD_TASKS_OPEN &&
 	    call->outcome != CLOUD_TASKS_BLOCKED)
 		return (0);
-	item->result->everybody = 1;
+	item->result->everybody = !call->error.only_its_queue;
 	item->result->retry_after = call->outcome == CLOUD_TASKS_OPEN ?
 	    call->error.retry_after : BUSY_RETRY;
 	conclude(item, SCHEDULE_LATER, "%s", call->error.text);
 	return (1);
 }
 
-/* Begin a call about the task ${item} has the name of. */
+/* Is its call still to come? */
+static int
+is_waiting(const struct booking *booking)
+{
+
+	return (booking->status == BOOKING_PENDING ||
+	    booking->status == BOOKING_SCHEDULED);
+}
+
+/*
+ * Begin a call about the task ${item} has the name of.  It may be in the queue
+ * that was configured before, or that followup_queue named then.
+ */
 static void
 begin(struct batch *batch, struct item *item, enum step step,
     enum cloud_tasks_method method)
@@ -221,6 +235,9 @@ begin(struct batch *batch, struct item *item, enum step step,
 	item->step = step;
 	item->call.method = method;
 	item->call.name = item->name;
+	item->call.is_former = is_waiting(&item->booking) &&
+	    !cloud_tasks_is_in(batch->s->tasks, item->booking.queue,
+	    item->name);
 	item->call.cookie = item;
 	cloud_tasks_begin(batch->s->tasks, &item->call);
 }
@@ -305,24 +322,22 @@ obsolete_answered(struct batch *batch, struct item *item)
 	const struct cloud_tasks_call *call = &item->call;
 	struct log_about a = about(item, item->name);
 	enum db_outcome outcome;
-	int is_ours;
 
 	if (is_service_away(item))
 		return;
 	if (call->outcome == CLOUD_TASKS_TRANSIENT) {
-		is_ours = cloud_tasks_is_ours(batch->s->tasks, item->name);
 		item->result->retry_after = call->error.retry_after > 0 ?
-		    call->error.retry_after : is_ours ? BUSY_RETRY :
-		    FOREIGN_RETRY;
+		    call->error.retry_after : call->is_former ?
+		    FORMER_RETRY : BUSY_RETRY;
 		log_warning(&a, "could not delete an obsolete task, trying "
 		    "again later: %s", call->error.text);
 		(void)booking_obsolete_later(batch->s->bookings,
 		    item->booking.id, (double)item->result->retry_after);
-		if (is_ours)
+		if (call->is_former)
+			look(batch, item);
+		else
 			conclude(item, SCHEDULE_LATER, "its obsolete task "
 			    "could not be deleted: %s", call->error.text);
-		else
-			look(batch, item);
 		return;
 	}
 	outcome = booking_obsolete_deleted(batch->s->bookings, item->name);
@@ -364,7 +379,7 @@ create(struct batch *batch, struct item *item)
 	(void)snprintf(id, sizeof(id), n == 1 ?
 	    "followup-%s-%" PRId64 : "followup-%s-%" PRId64 "-%d",
 	    booking->id, booking_epoch(booking), n);
-	cloud_tasks_name(batch->s->tasks, id, item->name);
+	cloud_tasks_name(batch->s->tasks, booking->queue, id, item->name);
 	(void)snprintf(url, sizeof(url), "%s/%s/execute-followup",
 	    batch->s->conf->execution_endpoint, booking->id);
 
@@ -395,11 +410,11 @@ task_created(struct batch *batch, struct item *item, int already_exists)
 		batch->write_at = monotime_ms() + WRITE_MS;
 }
 
-/* The service did not take the task: count it, unless all are refused. */
+/* Count an attempt that failed with ${error}; it may have been the last. */
 static void
-creation_failed(struct batch *batch, struct item *item)
+attempt_failed(struct batch *batch, struct item *item,
+    const struct cloud_tasks_error *error)
 {
-	const struct cloud_tasks_error *error = &item->call.error;
 	struct booking_failure failure = { .stage = BOOKING_SCHEDULE,
 	    .http_status = error->http_status, .error = error->text };
 	struct log_about a = about(item, NULL);
@@ -408,13 +423,10 @@ creation_failed(struct batch *batch, struct item *item)
 	enum db_outcome outcome;
 	long wait_ms;
 
-	if (is_service_away(item))
-		return;
-	if (item->call.outcome != CLOUD_TASKS_TRANSIENT || attempts >= max) {
+	if (attempts >= max) {
 		give_up(batch, item, error->http_status, error->text);
 		return;
 	}
-
 	wait_ms = backoff_ms(attempts, BACKOFF_BASE_MS, BACKOFF_CAP_MS);
 	if (error->retry_after >= 0 && wait_ms < error->retry_after * 1000)
 		wait_ms = error->retry_after * 1000;
@@ -463,6 +475,43 @@ canary_answered(struct batch *batch, struct item *item)
 	}
 	if (outcome != DB_OK)
 		database_failed(batch, item, outcome);
+}
+
+/* The service did not take the task: count it, unless all are refused. */
+static void
+creation_failed(struct batch *batch, struct item *item)
+{
+	const struct cloud_tasks_error *error = &item->call.error;
+
+	if (is_service_away(item))
+		return;
+	if (item->call.outcome == CLOUD_TASKS_TRANSIENT)
+		attempt_failed(batch, item, error);
+	else
+		give_up(batch, item, error->http_status, error->text);
+}
+
+/* No queue has the name that the deployment's followup_queue gave. */
+static void
+refuse_queue(struct batch *batch, struct item *item)
+{
+	struct cloud_tasks_error error = { .retry_after = -1 };
+
+	(void)snprintf(error.text, sizeof(error.text), "followup_queue names "
+	    "\"%.100s\", which cannot be a queue: a name has 1 to 100 "
+	    "letters, digits and hyphens; correct that function, or what it "
+	    "reads", item->booking.queue);
+	utf8_clean(error.text);
+	attempt_failed(batch, item, &error);
+}
+
+/* Is the queue of ${booking} one that can be? */
+static int
+has_queue(const struct booking *booking)
+{
+
+	return (booking->queue == NULL || *booking->queue == '\0' ||
+	    queues_is_name(booking->queue));
 }
 
 /* The service answered whether it took the task. */
@@ -697,6 +746,8 @@ look_at_pending(struct batch *batch, struct item *item)
 		conclude(item, SCHEDULE_NOTHING, "%s: it stays pending and is "
 		    "scheduled by itself after that",
 		    booking_why_not(booking, why));
+	else if (!has_queue(booking))
+		refuse_queue(batch, item);
 	else {
 		item->names = 0;
 		create(batch, item);
@@ -743,15 +794,6 @@ look_for_canary(struct batch *batch, struct item *item)
 		booking->task_body = canary.task_body;
 		create(batch, item);
 	}
-}
-
-/* Is its call still to come? */
-static int
-is_waiting(const struct booking *booking)
-{
-
-	return (booking->status == BOOKING_PENDING ||
-	    booking->status == BOOKING_SCHEDULED);
 }
 
 /*

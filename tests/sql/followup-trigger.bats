@@ -192,14 +192,19 @@ has() {
 	    -c "CREATE OR REPLACE FUNCTION lad_dev.followup_gate(
 	    booking lad_dev.lead_bookings, OUT verdict text,
 	    OUT until timestamptz, OUT reason text) LANGUAGE sql
-	    AS 'SELECT ''call'', NULL::timestamptz, NULL::text'"
+	    AS 'SELECT ''call'', NULL::timestamptz, NULL::text'" \
+	    -c "CREATE OR REPLACE FUNCTION lad_dev.followup_queue(
+	    booking lad_dev.lead_bookings) RETURNS text LANGUAGE sql
+	    AS 'SELECT ''own''::text'"
 	run "$trigger" verify
 	[ "$status" -eq 0 ]
-	has 'ok function lad_dev.followup_call_request\(uuid\) \(replaced by' \
+	has 'ok function lad_dev.followup_queue\(lad_dev.lead_bookings\) \(repl' \
+	    'ok function lad_dev.followup_call_request\(uuid\) \(replaced by' \
 	    'ok function lad_dev.followup_gate\(lad_dev.lead_bookings\) \(replaced by'
 	for verb in install uninstall; do
 		run "$trigger" $verb
-		has 'kept .*followup_call_request' 'kept .*followup_gate'
+		has 'kept .*followup_call_request' 'kept .*followup_gate' \
+		    'kept .*followup_queue'
 	done
 }
 

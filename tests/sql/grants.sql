@@ -20,7 +20,7 @@ INSERT INTO leads VALUES ('00000000-0000-4000-8000-00000000000a', 'Ada', NULL,
 INSERT INTO lead_bookings (id, lead_id)
 VALUES ('00000000-0000-4000-8000-00000000000b',
     '00000000-0000-4000-8000-00000000000a');
-SELECT plan(62);
+SELECT plan(64);
 
 -- 'done' or the SQLSTATE of ${statement} run by ${role}.
 CREATE FUNCTION pg_temp.as_role(role name, statement text) RETURNS text
@@ -52,6 +52,7 @@ FROM unnest(ARRAY[
     'UPDATE lead_bookings SET task_status = ''pending''',
     'SELECT followup_call_request(id) FROM lead_bookings',
     'SELECT g.verdict FROM lead_bookings b, followup_gate(b) g',
+    'SELECT followup_queue(b) FROM lead_bookings b',
     'INSERT INTO followup_late VALUES (gen_random_uuid(), now(), ''me'')',
     'DELETE FROM followup_late',
     'INSERT INTO followup_canary (id, slot, try, scheduled_at) '

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "breaker.h"
+#include "queues.h"
 #include "config.h"
 #include "monotime.h"
 #include "queue_probe.h"
@@ -19,11 +19,12 @@
 
 static char dir[] = "/tmp/followup-readiness.XXXXXX";
 static char sock[64], verdicts_path[64];
-static struct config conf = { .runtime_dir = dir };
+static struct config conf = { .runtime_dir = dir, .queue = "q" };
 static struct readiness *r;
 static const struct breaker_service service = { .name = "Cloud Tasks",
     .nothing = "booking is scheduled", .probe_ms = 30000 };
 static struct breaker *breaker;
+static struct queues *queues;
 static const struct breaker_request request = { .answer = BREAKER_GO };
 static const struct breaker_failure no_role = { .enough = 1,
     .is_everybody = 1, .retry_after = 30, .reason = "no role" };
@@ -52,11 +53,19 @@ monotime_pause(long ms)
 
 struct queue_probe *
 queue_probe_new(const struct config *c, struct google_auth *auth,
-    struct breaker *b)
+    struct queues *q)
 {
 
-	assert_true(c == &conf && auth == NULL && b == breaker);
+	assert_true(c == &conf && auth == NULL && q == queues);
 	return ((struct queue_probe *)(void *)&queue_trouble);
+}
+
+int
+queue_probe_is_paused(struct queue_probe *probe, const char *queue)
+{
+
+	assert_non_null(probe);
+	return (strcmp(queue, "tenant-1") == 0);
 }
 
 void
@@ -170,7 +179,8 @@ begin(void **state)
 	listen_there();
 	assert_non_null(verdicts = verdicts_new(verdicts_path));
 	assert_non_null(breaker = breaker_new(&service, NULL));
-	assert_non_null(r = readiness_new(&conf, NULL, breaker));
+	assert_non_null(queues = queues_new(&conf, breaker));
+	assert_non_null(r = readiness_new(&conf, NULL, queues));
 	return (0);
 }
 
@@ -181,6 +191,7 @@ end(void **state)
 	(void)state;
 	readiness_free(r);
 	readiness_free(NULL);
+	queues_free(queues);
 	breaker_free(breaker);
 	verdicts_free(verdicts);
 	(void)close(listening);
@@ -252,6 +263,22 @@ breaker_alone(void **state)
 	breaker_failed(breaker, now, &request, &no_role);
 	expect("breaker");
 	assert_in_range(report.retry_after, 25, 60);
+}
+
+/* That of one queue is told as that. */
+static void
+breaker_of_a_queue(void **state)
+{
+	struct queues_request asked;
+	struct breaker_hold hold;
+
+	(void)state;
+	(void)queues_ask(queues, now, "tenant-1", &asked, &hold);
+	(void)queues_failed(queues, now, &asked, &no_role, 1);
+	expect("breaker");
+	expect_part(0, "the breaker of the queue tenant-1 is open: no role");
+	assert_true(readiness_is_paused(r, "tenant-1"));
+	assert_false(readiness_is_paused(r, "q"));
 }
 
 static void
@@ -387,6 +414,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(all_at_once),
 		TEST(breaker_alone),
+		TEST(breaker_of_a_queue),
 		TEST(no_database),
 		TEST(execute),
 		TEST(refused),

@@ -31,7 +31,7 @@
  */
 
 #define TABLE_ROWS	100
-#define TABLE_COLUMNS	29
+#define TABLE_COLUMNS	30
 #define TABLE_NOW	INT64_C(1795651200000000)	/* 2026-11-26 */
 #define TABLE_QUEUE	"projects/p/locations/l/queues/q"
 #define TABLE_TEXT	2048
@@ -64,6 +64,7 @@ struct table_row {
 	const char *verdict_reason;	/* or NULL */
 	double wait_in;			/* seconds from TABLE_NOW, or 0 */
 	int in_backlog;
+	const char *queue;		/* of followup_queue, or NULL */
 
 	int locks[2];			/* of ours, by stage */
 	int dropped[2];			/* likewise, of sessions that broke */
@@ -363,6 +364,8 @@ table_read(const struct table_array *ids)
 		table_set(result, i, 27, "%s", r->dead);
 		if (r->called)
 			table_set(result, i, 28, "%" PRId64, TABLE_NOW);
+		if (r->queue != NULL)
+			table_set(result, i, 29, "%s", r->queue);
 		if (r->no_due)
 			continue;
 		(void)booking_time(table_due(r), 3, due);
