@@ -219,7 +219,8 @@ gcloud_here() {
 	    /^  [A-Z]/ {
 		name = $1
 		rest = substr($0, length(name) + 4)
-		fallback[name] = "–"
+		if (!(name in fallback))
+			fallback[name] = "–"
 		if (rest == "(required)")
 			fallback[name] = "required"
 		else if (rest != "")

@@ -11,6 +11,7 @@
 #include "config.h"
 #include "db.h"
 #include "dead_letters.h"
+#include "history.h"
 #include "pauses.h"
 
 #include "unit.h"
@@ -30,8 +31,8 @@
 #define WIDTH		78
 
 static const struct bookings_sql *const *const lists[] = {
-	booking_statements, booking_state_statements, dead_letters_statements,
-	pauses_statements,
+	booking_statements, booking_state_statements, history_statements,
+	dead_letters_statements, pauses_statements,
 };
 
 /* Everything of ${f} up to its end, as a string to be freed. */
