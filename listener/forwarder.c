@@ -14,6 +14,7 @@
 #include "http.h"
 #include "log.h"
 #include "secret.h"
+#include "trace.h"
 #include "uuid.h"
 
 #include "forwarder.h"
@@ -527,7 +528,10 @@ report_success(const struct delivery *e, const json_t *answer)
 {
 	struct log_about a = about(e, text_of(answer, "taskName", NULL));
 	const char *reason = text_of(answer, "reason", "no reason given");
+	struct trace trace;
 
+	(void)trace_parse(text_of(answer, "traceparent", NULL), &trace);
+	a.trace = &trace;
 	if (json_is_true(json_object_get(answer, "scheduled")))
 		log_info(&a, "Successfully scheduled Cloud Task");
 	else if (json_is_true(json_object_get(answer, "success")))

@@ -72,6 +72,7 @@ struct item {
 	int names;			/* tried for its task */
 	long begun;			/* when its last call was */
 	long ms;			/* how long that took */
+	int began_trace;		/* that of the booking is new */
 	int waits;			/* it is left to wait, for long */
 	int round;			/* how often it was looked at */
 	int call_locked;		/* the lock on its call is ours */
@@ -372,8 +373,10 @@ create(struct batch *batch, struct item *item)
 	    batch->s->conf->execution_endpoint, booking->id);
 
 	/* The trace begins here, if the row does not bring one. */
-	if (trace_id(&booking->trace) == NULL)
+	if (trace_id(&booking->trace) == NULL) {
 		trace_next(&booking->trace);
+		item->began_trace = 1;
+	}
 	item->call.traceparent = trace_parent(&booking->trace, traceparent);
 
 	/*
@@ -466,6 +469,9 @@ adopt_answered(struct batch *batch, struct item *item)
 
 	switch (item->call.outcome) {
 	case CLOUD_TASKS_OK:
+		/* It has the trace of whoever made it, which is not known. */
+		if (item->began_trace)
+			(void)trace_parse(NULL, &item->booking.trace);
 		task_created(batch, item, 1);
 		break;
 	case CLOUD_TASKS_GONE:
@@ -639,8 +645,6 @@ look_at_pending(struct batch *batch, struct item *item)
 	const struct booking *booking = &item->booking;
 	char why[BOOKING_WHY_LEN];
 
-	item->waits = booking->due_in > BOOKINGS_HORIZON ||
-	    booking->verdict == BOOKING_WAIT;
 	if (booking->is_deleted)
 		conclude(item, SCHEDULE_NOTHING, "the booking is deleted");
 	else if (!booking->is_followup)
@@ -650,21 +654,23 @@ look_at_pending(struct batch *batch, struct item *item)
 		    "");
 	else if (booking->due == BOOKING_NO_TIME)
 		refuse_time(batch, item);
-	else if (booking->due_in > BOOKINGS_HORIZON)
+	else if (booking->due_in > BOOKINGS_HORIZON) {
+		item->waits = 1;
 		conclude(item, SCHEDULE_NOTHING, "due in %.0f days, beyond "
 		    "the horizon of 30 days: it stays pending and is "
 		    "scheduled by itself once it is near enough",
 		    booking->due_in / 86400);
-	else if (booking->retry_in > 0 && booking->schedule_attempts == 0)
+	} else if (booking->retry_in > 0 && booking->schedule_attempts == 0)
 		conclude(item, SCHEDULE_NOTHING, "it is retried by request, "
 		    "and its turn comes in %.0f s", booking->retry_in);
 	else if (booking->verdict == BOOKING_NEVER)
 		give_up(batch, item, 0, booking_why_not(booking, why));
-	else if (booking->verdict == BOOKING_WAIT)
+	else if (booking->verdict == BOOKING_WAIT) {
+		item->waits = 1;
 		conclude(item, SCHEDULE_NOTHING, "%s: it stays pending and is "
 		    "scheduled by itself after that",
 		    booking_why_not(booking, why));
-	else {
+	} else {
 		item->names = 0;
 		create(batch, item);
 	}
@@ -842,6 +848,7 @@ write_tasks(struct batch *batch, struct item *const *items, size_t n)
 		(void)snprintf(items[i]->result->task_name,
 		    sizeof(items[i]->result->task_name), "%s",
 		    items[i]->name);
+		items[i]->result->trace = items[i]->booking.trace;
 		conclude(items[i], SCHEDULE_DONE, "scheduled");
 	}
 	return (outcome);
