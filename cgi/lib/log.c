@@ -19,7 +19,7 @@
  * What a message and the ids may take of it, so that all fit together: an id
  * is a UUID, a task's full name has a few hundred bytes.
  */
-#define MESSAGE_MAX_LEN		2304
+#define MESSAGE_MAX_LEN		2560
 #define ID_MAX_LEN		72
 #define TASK_NAME_MAX_LEN	1000
 #define TRACE_NAME_MAX_LEN	120

@@ -1,5 +1,5 @@
 -- followup_history: what an application changes by plain SQL, and what an
--- earlier version kept elsewhere.  What the daemons write is in statements.c.
+-- earlier version kept elsewhere.  What the daemons write is in history_rows.c.
 
 \set schema test_told
 \ir lib/app.psql

@@ -17,7 +17,7 @@
  * of the daemons writes to it, and only if it changes something.
  */
 
-#define SCHEMA		"test_told_c"
+#define SCHEMA		"test_history_rows"
 #define ID		"00000000-0000-4000-8000-00000000000b"
 #define TENANT		"11111111-1111-4111-8111-111111111111"
 #define TRACEPARENT							\
