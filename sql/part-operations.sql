@@ -54,7 +54,7 @@ BEGIN
         paused_by = excluded.paused_by, until = excluded.until,
         except_tenants = '{}', paused_at = CASE
             WHEN p.until < now() - interval '10 min' THEN excluded.paused_at
-            ELSE p.paused_at END;
+            ELSE least(p.paused_at, excluded.paused_at) END;
     RETURN NULL;
 END
 $body$, :'schema') AS followup_body_pause
@@ -69,7 +69,9 @@ DECLARE
     ended boolean;
     excepted boolean := false;
 BEGIN
-    UPDATE %1$I.followup_pauses p SET until = now()
+    -- It may have begun by a clock that was ahead.
+    UPDATE %1$I.followup_pauses p
+    SET until = now(), paused_at = least(p.paused_at, now())
     WHERE p.scope = kept AND (p.until IS NULL OR p.until > now());
     ended := FOUND;
     IF kept <> 'all' THEN
