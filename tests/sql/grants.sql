@@ -20,7 +20,7 @@ INSERT INTO leads VALUES ('00000000-0000-4000-8000-00000000000a', 'Ada', NULL,
 INSERT INTO lead_bookings (id, lead_id)
 VALUES ('00000000-0000-4000-8000-00000000000b',
     '00000000-0000-4000-8000-00000000000a');
-SELECT plan(64);
+SELECT plan(63);
 
 -- 'done' or the SQLSTATE of ${statement} run by ${role}.
 CREATE FUNCTION pg_temp.as_role(role name, statement text) RETURNS text
