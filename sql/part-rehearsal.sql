@@ -114,7 +114,7 @@ DECLARE
   ["waits", ["ids", "manyfacts"], "1", {}],
   ["waits", ["ids", "manyfacts"], "0", {}],
   ["history", ["id", "1"], null, {}],
-  ["prune", [], null, {}]]],
+  ["prune", ["500"], null, {}]]],
 ["a booking is executed", [
   ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys", "manyfacts"], "id",

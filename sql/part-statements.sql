@@ -532,9 +532,9 @@ $statement$),
     WITH old AS (SELECT h.ctid FROM {S}.followup_history h WHERE (SELECT
     pg_catalog.pg_try_advisory_xact_lock(1181707336, {K})) AND h.at < now() -
     coalesce((SELECT s.value::int FROM {S}.followup_settings s WHERE s.name =
-    'history_days'), 90) * interval '1 day' ORDER BY h.at LIMIT 500), gone AS
-    (DELETE FROM {S}.followup_history g WHERE g.ctid = ANY (ARRAY(SELECT
-    old.ctid FROM old)) RETURNING 1) SELECT count(*) FROM gone
+    'history_days'), 90) * interval '1 day' ORDER BY h.at LIMIT $1::int),
+    gone AS (DELETE FROM {S}.followup_history g WHERE g.ctid = ANY
+    (ARRAY(SELECT old.ctid FROM old)) RETURNING 1) SELECT count(*) FROM gone
 $statement$),
 ('dead letters', $statement$
     SELECT d.booking_id, d.tenant_id, d.stage, d.attempts,
