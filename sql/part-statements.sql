@@ -639,8 +639,12 @@ $statement$),
     WITH waiting AS (SELECT b.task_status = 'pending' AS is_pending, CASE
     WHEN u.unsure = interval '0' OR b.scheduled_at > (now() AT TIME ZONE
     'UTC') + interval '1 h' + u.unsure THEN b.scheduled_at::timestamptz ELSE
-    {S}.followup_due_at(b) END AS due, b.task_scheduled_at, b.id FROM (SELECT
-    (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
+    {S}.followup_due_at(b) END AS due, b.task_scheduled_at, b.id , (SELECT
+    format('%s', tenant_id) FROM (SELECT b.*) AS r) AS tenant FROM (SELECT
+    NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text AS
+    assigned_user_id, NULL::text AS timezone, NULL::text AS traceparent,
+    NULL::text AS trace_parent) AS absent, (SELECT (SELECT CASE WHEN
+    pg_typeof((NULL::{T}).scheduled_at + interval '0') =
     'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AS
     unsure OFFSET 0) u, {T} b WHERE b.task_status IN ('pending', 'scheduled')
     AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
@@ -648,13 +652,9 @@ $statement$),
     THEN w.due ELSE coalesce(w.task_scheduled_at, w.due) END AS planned FROM
     waiting w WHERE NOT EXISTS (SELECT FROM {S}.followup_backlog k WHERE
     k.booking_id = w.id AND k.due_at IS NOT DISTINCT FROM w.due OFFSET 0)) ,
-    numbers AS (SELECT (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS
-    r) AS tenant, 1 AS open, (o.planned < now())::int AS overdue, 0 AS dead,
-    greatest(now() - o.planned, interval '0') AS age FROM (SELECT NULL::text
-    AS tenant_id, NULL::text AS lead_id, NULL::text AS assigned_user_id,
-    NULL::text AS timezone, NULL::text AS traceparent, NULL::text AS
-    trace_parent) AS absent, open o JOIN {T} b ON b.id = o.id UNION ALL
-    SELECT coalesce(d.tenant_id, ''), 0, 0, 1, NULL FROM
+    numbers AS (SELECT o.tenant, 1 AS open, (o.planned < now())::int AS
+    overdue, 0 AS dead, greatest(now() - o.planned, interval '0') AS age FROM
+    open o UNION ALL SELECT coalesce(d.tenant_id, ''), 0, 0, 1, NULL FROM
     {S}.followup_dead_letters d), tenants AS (SELECT n.tenant, sum(n.open) AS
     open, sum(n.overdue) AS overdue, sum(n.dead) AS dead,
     coalesce((extract(epoch FROM max(n.age)) * 1000)::bigint, 0) AS age FROM
