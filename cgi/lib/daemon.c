@@ -83,6 +83,7 @@ daemon_begin(const struct daemon *daemon, int argc, char **argv,
 	log_init(daemon->component, level,
 	    strcmp(conf->log_format, "json") == 0);
 	log_summarise_bursts();
+	log_project(conf->project_id);
 
 	/* A second one keeps no file; and none is a reason not to start. */
 	if (metrics_init(conf->runtime_dir, daemon->program) != 0 &&

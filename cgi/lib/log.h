@@ -27,6 +27,8 @@
  * not get into the log, whoever quotes it (see phone_number.h).
  */
 
+struct trace;
+
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 
 /*
@@ -38,6 +40,7 @@ struct log_about {
 	const char *tenant_id;
 	const char *task_name;
 	const char *request_id;
+	const struct trace *trace;
 };
 
 /**
@@ -74,6 +77,13 @@ void log_finish(void);
  * written otherwise than by this module: empty, except in the journal.
  */
 const char *log_priority(enum log_level);
+
+/**
+ * log_project(project):
+ * Name the Google Cloud project whose traces JSON lines refer to; it must
+ * stay.  Without one, and in text, a line has the trace_id alone.
+ */
+void log_project(const char *);
 
 /**
  * log_level_parse(name, level):
