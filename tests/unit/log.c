@@ -350,7 +350,7 @@ test_long_messages(void **state)
 
 		/* The ids behind a message that was cut are still there. */
 		line = logged(&c, &about, message);
-		assert_in_range(strlen(json_text(line, "message")), 400, 4096);
+		assert_in_range(strlen(json_text(line, "message")), 350, 4096);
 		assert_string_equal(json_text(line, "booking_id"),
 		    about.booking_id);
 		assert_string_equal(json_text(line, "tenant_id"),
