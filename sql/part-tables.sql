@@ -121,8 +121,8 @@ CREATE INDEX IF NOT EXISTS followup_failures_next_idx
 CREATE INDEX IF NOT EXISTS followup_failures_dead_idx
     ON :"schema".followup_failures (dead_at, booking_id)
     WHERE dead_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS followup_retried_at_idx
-    ON :"schema".followup_retried (retried_at);
+CREATE INDEX IF NOT EXISTS followup_history_retried_idx
+    ON :"schema".followup_history (at) WHERE what = 'retried';
 CREATE INDEX IF NOT EXISTS followup_obsolete_tasks_booking_idx
     ON :"schema".followup_obsolete_tasks (booking_id);
 
