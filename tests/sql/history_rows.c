@@ -121,7 +121,8 @@ start(const char *status)
 	char sql[512];
 
 	run("SET followup.daemon = 'on'");
-	(void)snprintf(sql, sizeof(sql), "DELETE FROM lead_bookings; DELETE FROM followup_failures; "
+	(void)snprintf(sql, sizeof(sql), "DELETE FROM lead_bookings; "
+	    "DELETE FROM followup_failures; "
 	    "DELETE FROM followup_attempts; INSERT INTO lead_bookings (id, "
 	    "task_status, task_name, scheduled_at) VALUES ('" ID "', '%s', "
 	    "'old', '2030-01-01 12:00+00'); "
