@@ -38,10 +38,10 @@
 /* A worker that lived for less is not replaced at once, in milliseconds. */
 #define RESPAWN_MS	1000
 
+#define MINUTE_MS	60000
+
 /* How often the server looks after what its workers logged, likewise. */
 #define TICK_MS		1000
-
-#define MINUTE_MS	60000
 
 static volatile sig_atomic_t stopping;
 

@@ -26,7 +26,7 @@
  * what stands before the message: an id is a UUID, a task's full name has a
  * few hundred bytes.
  */
-#define MESSAGE_MAX_LEN		2400
+#define MESSAGE_MAX_LEN		2240
 #define ID_MAX_LEN		72
 #define TASK_NAME_MAX_LEN	1000
 #define TRACE_NAME_MAX_LEN	120

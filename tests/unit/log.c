@@ -350,7 +350,7 @@ test_long_messages(void **state)
 
 		/* The ids behind a message that was cut are still there. */
 		line = logged(&c, &about, message);
-		assert_in_range(strlen(json_text(line, "message")), 400, 4096);
+		assert_in_range(strlen(json_text(line, "message")), 350, 4096);
 		assert_string_equal(json_text(line, "booking_id"),
 		    about.booking_id);
 		assert_string_equal(json_text(line, "tenant_id"),
@@ -557,8 +557,10 @@ static void
 test_long_bursts(void **state)
 {
 	static char message[5000], name[2000];
+	struct trace trace;
 	const struct log_about about = { .booking_id = message,
-	    .tenant_id = message, .task_name = name, .request_id = message };
+	    .tenant_id = message, .task_name = name, .request_id = message,
+	    .trace = &trace };
 	static struct capture c;
 	const char *text, *line;
 	json_t *object;
@@ -567,7 +569,9 @@ test_long_bursts(void **state)
 	(void)state;
 	memset(message, '"', sizeof(message) - 1);
 	memset(name, 'x', sizeof(name) - 1);
+	(void)trace_parse(TRACEPARENT, &trace);
 	log_init("FollowUpExecution", LOG_INFO, 1);
+	log_project(name);
 	for (i = 0; i < 12; i++) {
 		capture_begin(&c);
 		log_error(&about, "%s", message);
@@ -581,10 +585,11 @@ test_long_bursts(void **state)
 	assert_in_range(strlen(text), 3000, LINE_MAX_LEN);
 	assert_non_null(object = json_loads(text, JSON_REJECT_DUPLICATES,
 	    NULL));
-	assert_int_equal(json_object_size(object), 7);
+	assert_int_equal(json_object_size(object), 10);
 	assert_non_null(strstr(json_text(object, "message"),
 	    "[FollowUpExecution] and 2 more like it in 1 s, the last: \""));
 	json_decref(object);
+	log_project(NULL);
 }
 
 static void
