@@ -70,8 +70,8 @@ $statement$),
     (SELECT FROM {S}.followup_failures f WHERE f.booking_id = b.id AND
     (f.dead_at IS NOT NULL OR (f.stage = 'schedule' AND f.next_attempt_at >
     now())) OFFSET 0) AND NOT EXISTS (SELECT FROM {S}.followup_waits w WHERE
-    w.booking_id = b.id AND CASE WHEN x.unsure = interval '0' THEN w.due_at =
-    b.scheduled_at ELSE w.due_at IS NOT DISTINCT FROM
+    w.booking_id = b.id AND w.until IS NULL AND CASE WHEN x.unsure = interval
+    '0' THEN w.due_at = b.scheduled_at ELSE w.due_at IS NOT DISTINCT FROM
     {S}.followup_due_at(b) END OFFSET 0) AND NOT EXISTS (SELECT FROM
     {S}.followup_obsolete_tasks o WHERE o.booking_id = b.id AND
     o.next_attempt_at > now() OFFSET 0) ORDER BY b.scheduled_at, b.id LIMIT
@@ -107,14 +107,14 @@ $statement$),
     {S}.followup_is_deleted(b) AND NOT EXISTS (SELECT FROM pending WHERE
     pending.id = b.id) AND NOT EXISTS (SELECT FROM {S}.followup_failures d
     WHERE d.booking_id = b.id AND d.dead_at IS NOT NULL) AND NOT EXISTS
-    (SELECT FROM {S}.followup_waits w WHERE w.booking_id = b.id) AND NOT
-    EXISTS (SELECT FROM {S}.followup_pauses p WHERE (p.until IS NULL OR
-    p.until > now() + interval '2588400 s') AND (p.scope = 'tenant:' ||
-    (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) OR (p.scope =
-    'all' AND (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) <> ALL
-    (p.except_tenants)))) ORDER BY random() LIMIT $4::int), overdue AS
-    (SELECT b.id, (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) AS
-    tenant_id FROM (SELECT NULL AS tenant_id, NULL AS timezone) AS absent,
+    (SELECT FROM {S}.followup_waits w WHERE w.booking_id = b.id AND w.until
+    IS NULL) AND NOT EXISTS (SELECT FROM {S}.followup_pauses p WHERE (p.until
+    IS NULL OR p.until > now() + interval '2588400 s') AND (p.scope =
+    'tenant:' || (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) OR
+    (p.scope = 'all' AND (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS
+    r) <> ALL (p.except_tenants)))) ORDER BY random() LIMIT $4::int), overdue
+    AS (SELECT b.id, (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r)
+    AS tenant_id FROM (SELECT NULL AS tenant_id, NULL AS timezone) AS absent,
     {T} b CROSS JOIN LATERAL (SELECT CASE WHEN pg_typeof(b.scheduled_at +
     interval '0') = 'timestamptz'::regtype OR btrim((SELECT format('%s',
     timezone) FROM (SELECT b.*) AS r), E' \t\r\n') = '' THEN interval '0'
@@ -131,19 +131,19 @@ $statement$),
     isfinite(b.task_scheduled_at) THEN b.task_scheduled_at NOT BETWEEN
     b.scheduled_at - x.unsure AND b.scheduled_at + x.unsure ELSE
     b.task_scheduled_at IS NOT NULL END AND NOT EXISTS (SELECT FROM
-    {S}.followup_waits w WHERE w.booking_id = b.id AND CASE WHEN x.unsure =
-    interval '0' THEN w.due_at = b.scheduled_at ELSE w.due_at IS NOT DISTINCT
-    FROM {S}.followup_due_at(b) END OFFSET 0))) AND NOT EXISTS (SELECT FROM
-    {S}.followup_backlog k WHERE k.booking_id = b.id AND CASE WHEN x.unsure =
-    interval '0' THEN k.due_at = b.scheduled_at ELSE k.due_at IS NOT DISTINCT
-    FROM {S}.followup_due_at(b) END OFFSET 0) AND NOT EXISTS (SELECT FROM
-    {S}.followup_failures f WHERE f.booking_id = b.id AND (f.dead_at IS NOT
-    NULL OR (f.stage = 'schedule' AND f.next_attempt_at > now())) OFFSET 0)
-    ORDER BY random() LIMIT $4::int) SELECT id, NULL AS tenant_id, NULL AS
-    place FROM obsolete UNION ALL SELECT id, tenant_id, NULL FROM waits UNION
-    ALL SELECT id, tenant_id, NULL FROM retried UNION ALL SELECT id,
-    tenant_id, NULL FROM overdue UNION ALL SELECT id, tenant_id, place FROM
-    pending
+    {S}.followup_waits w WHERE w.booking_id = b.id AND w.until IS NOT NULL
+    AND CASE WHEN x.unsure = interval '0' THEN w.due_at = b.scheduled_at ELSE
+    w.due_at IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0))) AND
+    NOT EXISTS (SELECT FROM {S}.followup_backlog k WHERE k.booking_id = b.id
+    AND CASE WHEN x.unsure = interval '0' THEN k.due_at = b.scheduled_at ELSE
+    k.due_at IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0) AND
+    NOT EXISTS (SELECT FROM {S}.followup_failures f WHERE f.booking_id = b.id
+    AND (f.dead_at IS NOT NULL OR (f.stage = 'schedule' AND f.next_attempt_at
+    > now())) OFFSET 0) ORDER BY random() LIMIT $4::int) SELECT id, NULL AS
+    tenant_id, NULL AS place FROM obsolete UNION ALL SELECT id, tenant_id,
+    NULL FROM waits UNION ALL SELECT id, tenant_id, NULL FROM retried UNION
+    ALL SELECT id, tenant_id, NULL FROM overdue UNION ALL SELECT id,
+    tenant_id, place FROM pending
 $statement$),
 ('read', $statement$
     SELECT b.id IS NOT NULL, b.task_status, b.tenant_id, b.lead_id,

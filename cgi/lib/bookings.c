@@ -424,12 +424,13 @@ bookings_disconnect(struct bookings *b)
     "AND " SWEEP_TEXT("tenant_id") " <> ALL (p.except_tenants))))"
 
 /*
- * Does it wait, as of the time it is due at?  Only of those whose zone may be
- * another one is the due time worked out.
+ * Does it wait, as of the time it is due at: with a task for later, or (until
+ * is NULL) without one?  Only of those whose zone may be another one is the due
+ * time worked out.
  */
-#define SWEEP_NOTED							\
+#define SWEEP_NOTED(until)						\
     "EXISTS (SELECT FROM {S}.followup_waits w WHERE w.booking_id = b.id "	\
-    "AND CASE WHEN x.unsure = interval '0' THEN w.due_at = b.scheduled_at "	\
+    "AND w.until " until " AND CASE WHEN x.unsure = interval '0' THEN w.due_at = b.scheduled_at "	\
     "ELSE w.due_at IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0)"
 
 /*
@@ -477,7 +478,7 @@ static const char sweep_pending_sql[] =
     "AND " SWEEP_TENANT " NOT IN (SELECT p.scope "
     "FROM {S}.followup_pauses p WHERE " SWEEP_PAUSED ") "
     "AND NOT " SWEEP_IN_BACKLOG " AND NOT " SWEEP_WAITS " "
-    "AND NOT " SWEEP_NOTED " "
+    "AND NOT " SWEEP_NOTED("IS NULL") " "
     "AND NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o "
     "WHERE o.booking_id = b.id AND o.next_attempt_at > now() OFFSET 0) "
     "ORDER BY b.scheduled_at, b.id LIMIT $4::int), ";
@@ -508,7 +509,8 @@ static const char sweep_others_sql[] =
     "AND NOT EXISTS (SELECT FROM {S}.followup_failures d "
     "WHERE d.booking_id = b.id AND d.dead_at IS NOT NULL) "
     "AND NOT EXISTS (SELECT FROM {S}.followup_waits w "
-    "WHERE w.booking_id = b.id) AND NOT " SWEEP_HELD " "
+    "WHERE w.booking_id = b.id AND w.until IS NULL) "
+    "AND NOT " SWEEP_HELD " "
     "ORDER BY random() LIMIT $4::int), ";
 static const char sweep_overdue_sql[] =
     "overdue AS (SELECT b.id, " SWEEP_TEXT("tenant_id") " AS tenant_id "
@@ -526,7 +528,8 @@ static const char sweep_overdue_sql[] =
     "WHEN isfinite(b.task_scheduled_at) "
     "THEN b.task_scheduled_at NOT BETWEEN b.scheduled_at - x.unsure "
     "AND b.scheduled_at + x.unsure "
-    "ELSE b.task_scheduled_at IS NOT NULL END AND NOT " SWEEP_NOTED ")) "
+    "ELSE b.task_scheduled_at IS NOT NULL END "
+    "AND NOT " SWEEP_NOTED("IS NOT NULL") ")) "
     "AND NOT " SWEEP_IN_BACKLOG " AND NOT " SWEEP_WAITS " "
     "ORDER BY random() LIMIT $4::int) "
     "SELECT id, NULL AS tenant_id, NULL AS place FROM obsolete UNION ALL "

@@ -1603,8 +1603,32 @@ waits_are_swept(void **state)
 			fail_msg("row %zu: found is %d", i, !all[i].found);
 	}
 
+	/*
+	 * A pending one is found as ever if the note is of a task or of another
+	 * time, and otherwise not before it is looked at; nor if it is retried.
+	 */
+	run("DELETE FROM followup_pauses; DELETE FROM followup_past_pauses; "
+	    "UPDATE lead_bookings SET task_status = 'pending', "
+	    "scheduled_at = now(); UPDATE followup_waits SET due_at = now(), "
+	    "until = NULL, looked_at = now() + interval '9 s', "
+	    "look_at = now() + interval '9 min'");
+	run("UPDATE followup_waits w SET due_at = scheduled_at "
+	    "FROM lead_bookings");
+	assert_int_equal(is_swept(), 0);
+	run("INSERT INTO followup_failures (booking_id, stage, attempts, "
+	    "error, next_attempt_at) VALUES ('" ID "', 'schedule', 0, 'x', "
+	    "now())");
+	assert_int_equal(is_swept(), 0);
+	run("UPDATE followup_waits SET until = now() + interval '9 min'");
+	assert_int_equal(is_swept(), 1);
+	run("UPDATE followup_waits SET until = NULL; DELETE FROM "
+	    "followup_failures; UPDATE lead_bookings "
+	    "SET scheduled_at = scheduled_at + interval '1 s'");
+	assert_int_equal(is_swept(), 1);
+
 	/* What is left of one that is gone is found too, to be forgotten. */
-	run("DELETE FROM followup_pauses; DELETE FROM lead_bookings");
+	run("UPDATE followup_waits SET look_at = now()");
+	run("DELETE FROM lead_bookings");
 	assert_int_equal(is_swept(), 1);
 	run("DELETE FROM followup_settings WHERE name = 'call_within'");
 }
