@@ -429,9 +429,11 @@ bookings_disconnect(struct bookings *b)
  * time worked out.
  */
 #define SWEEP_NOTED(until)						\
-    "EXISTS (SELECT FROM {S}.followup_waits w WHERE w.booking_id = b.id "	\
-    "AND w.until " until " AND CASE WHEN x.unsure = interval '0' THEN w.due_at = b.scheduled_at "	\
-    "ELSE w.due_at IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0)"
+    "EXISTS (SELECT FROM {S}.followup_waits w "				\
+    "WHERE w.booking_id = b.id AND w.until " until " "			\
+    "AND CASE WHEN x.unsure = interval '0' "				\
+    "THEN w.due_at = b.scheduled_at ELSE w.due_at "			\
+    "IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0)"
 
 /*
  * When somebody has last changed what the gate goes by, beginning with pauses

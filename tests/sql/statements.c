@@ -562,8 +562,8 @@ scheduled(void **state)
 /* The notes: seconds from due to its task; to the next look, from ${from}. */
 #define WAITS(from)							\
     "SELECT coalesce(string_agg(format('%s %s', extract(epoch "		\
-    "FROM until - due_at)::int, round(extract(epoch FROM look_at - " from "))), " \
-    "','), 'none') FROM followup_waits"
+    "FROM until - due_at)::int, round(extract(epoch FROM "		\
+    "look_at - " from "))), ','), 'none') FROM followup_waits"
 
 /* Its task is for the end of a wait. */
 static void
