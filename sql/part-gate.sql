@@ -211,8 +211,9 @@ $body$ AS followup_body_open
 -- whether that is a pause.  Where no such stretch is known, begins is null, and
 -- held says why; closed is true where the hours are to blame.
 --
--- A pause that has begun counts from the beginning of this transaction, which
--- may have begun before it.
+-- A pause that is not over has begun, by the beginning of this transaction at
+-- the latest: that may have come before it, and the clock by which the pause
+-- began may have been ahead.
 SELECT format($body$
 DECLARE
     pause record;
@@ -222,11 +223,10 @@ BEGIN
     paused := false;
     closed := false;
     LOOP
-        -- The pause that holds the longest, or else the next one to begin.
+        -- The pause that holds the longest, or else the next one that began.
         SELECT p.starts, p.until, 'paused: ' || p.reason AS reason INTO pause
         FROM (SELECT scope, reason, until, except_tenants,
-                CASE WHEN paused_at <= clock_timestamp()
-                    THEN least(paused_at, now()) ELSE paused_at END AS starts
+                least(paused_at, now()) AS starts
             FROM %1$I.followup_pauses
             UNION ALL
             SELECT scope, reason, until, except_tenants, paused_at

@@ -56,7 +56,7 @@ BEGIN
         changed_at = excluded.changed_at,
         except_tenants = '{}', paused_at = CASE
             WHEN p.until < now() - interval '10 min' THEN excluded.paused_at
-            ELSE p.paused_at END;
+            ELSE least(p.paused_at, excluded.paused_at) END;
     RETURN NULL;
 END
 $body$, :'schema') AS followup_body_pause
@@ -71,8 +71,10 @@ DECLARE
     ended boolean;
     excepted boolean := false;
 BEGIN
+    -- It may have begun by a clock that was ahead.
     UPDATE %1$I.followup_pauses p
-    SET until = now(), changed_at = clock_timestamp()
+    SET until = now(), paused_at = least(p.paused_at, now()),
+        changed_at = clock_timestamp()
     WHERE p.scope = kept AND (p.until IS NULL OR p.until > now());
     ended := FOUND;
     IF kept <> 'all' THEN

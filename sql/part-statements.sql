@@ -84,12 +84,13 @@ $statement$),
     (SELECT max(c.at) FROM (SELECT max(s.changed_at) FROM
     {S}.followup_settings s UNION ALL SELECT max(p.changed_at) FROM
     {S}.followup_pauses p UNION ALL SELECT max(p.until) FROM
-    {S}.followup_past_pauses p) AS c (at)) AS at) AS c WHERE $2 = '-infinity'
-    AND NOT EXISTS (SELECT FROM {S}.followup_pauses p WHERE p.scope = 'all'
-    AND cardinality(p.except_tenants) = 0 AND (p.until IS NULL OR p.until >
-    now() + interval '2588400 s')) AND (w.look_at <= now() OR (w.looked_at <
-    c.at + interval '5 s' AND (w.until IS NULL OR w.until > c.at + interval
-    '1 min')))) AS w LEFT JOIN {T} b ON b.id = w.booking_id WHERE NOT EXISTS
+    {S}.followup_past_pauses p) AS c (at) WHERE c.at <= now()) AS at) AS c
+    WHERE $2 = '-infinity' AND NOT EXISTS (SELECT FROM {S}.followup_pauses p
+    WHERE p.scope = 'all' AND cardinality(p.except_tenants) = 0 AND (p.until
+    IS NULL OR p.until > now() + interval '2588400 s')) AND (w.look_at NOT
+    BETWEEN now() AND now() + interval '2 h' OR (w.looked_at < c.at +
+    interval '5 s' AND (w.until IS NULL OR w.until > c.at + interval '1 '
+    'min')))) AS w LEFT JOIN {T} b ON b.id = w.booking_id WHERE NOT EXISTS
     (SELECT FROM {S}.followup_pauses p WHERE (p.until IS NULL OR p.until >
     now() + interval '2588400 s') AND (p.scope = 'tenant:' || (SELECT
     format('%s', tenant_id) FROM (SELECT b.*) AS r) OR (p.scope = 'all' AND
@@ -448,11 +449,13 @@ $statement$),
     's' + t.read_at % 1000000 * interval '1 microsecond', now() + t.look *
     interval '1 ms' FROM t WHERE t.look > 0 ON CONFLICT (booking_id) DO
     UPDATE SET due_at = excluded.due_at, until = excluded.until, looked_at =
-    excluded.looked_at, look_at = excluded.look_at WHERE w.looked_at <=
+    excluded.looked_at, look_at = excluded.look_at WHERE w.looked_at NOT
+    BETWEEN excluded.looked_at AND now() OR w.looked_at =
     excluded.looked_at), gone AS (DELETE FROM {S}.followup_waits w USING t
-    WHERE w.booking_id = t.id AND t.look = 0 AND w.looked_at <=
+    WHERE w.booking_id = t.id AND t.look = 0 AND (w.looked_at <=
     'epoch'::timestamptz + t.read_at / 1000000 * interval '1 s' + t.read_at %
-    1000000 * interval '1 microsecond') SELECT count(*) FROM t
+    1000000 * interval '1 microsecond' OR w.looked_at > now())) SELECT
+    count(*) FROM t
 $statement$),
 ('cancel', $statement$
     WITH before AS (SELECT b.id, b.task_name FROM {T} b WHERE b.id = $1::uuid

@@ -32,7 +32,7 @@ members() {
 gone() { [ -z "$(members "$1" "$2")" ]; }
 
 # Start "$2..." as NAME: in the daemons' environment, in a process group of
-# its own, and without our open files.
+# its own, without our open files, and PostgreSQL as its user.
 launch() {
 	name=$1
 	shift
@@ -40,8 +40,10 @@ launch() {
 	touch "$log"
 	log_start=$(wc -c <"$log")
 	eval "wrapper=\${STACK_WRAPPER_$(echo "$name" | tr - _)-}"
-	# shellcheck disable=SC2086 # a command with its flags
-	(cd / && enter_daemon_env && exec setsid $wrapper "$@") </dev/null \
+	as=
+	[ "$name" != postgres ] || as=$as_pg
+	# shellcheck disable=SC2086 # commands with their flags
+	(cd / && enter_daemon_env && exec setsid $as $wrapper "$@") </dev/null \
 	    >>"$log" 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
 	echo $! >"$dir/run/$name.pid"
 	born $! >"$dir/run/$name.born"
@@ -108,11 +110,12 @@ ready_listener() {
 # stays in the process table, and its lock file would stand for a running one.
 run_postgres() {
 	rm -f "$pg_data/postmaster.pid"
-	# shellcheck disable=SC2086 # a command with its flags, or nothing
-	launch postgres $as_pg "$pg_bin/postgres" -D "$pg_data" -p "$pg_port" \
+	# shellcheck disable=SC2086 # flags
+	launch postgres "$pg_bin/postgres" -D "$pg_data" -p "$pg_port" \
 	    -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
 	    -c fsync=off -c full_page_writes=off -c max_connections=200 \
-	    -c timezone=UTC -c log_timezone=UTC -c 'log_line_prefix=%m [%p] %a '
+	    -c timezone=UTC -c log_timezone=UTC -c 'log_line_prefix=%m [%p] %a ' \
+	    ${STACK_POSTGRES_FLAGS:-}
 }
 
 run_emulator() {

@@ -437,13 +437,14 @@ bookings_disconnect(struct bookings *b)
 
 /*
  * When somebody has last changed what the gate goes by, beginning with pauses
- * that were ended.  Such a change may commit some seconds later.
+ * that were ended.  Such a change may commit some seconds later.  One that was
+ * made by a clock that was ahead is noticed when its time has come.
  */
 #define SWEEP_CHANGED							\
     "(SELECT max(c.at) FROM (SELECT max(s.changed_at) "			\
     "FROM {S}.followup_settings s UNION ALL SELECT max(p.changed_at) "	\
     "FROM {S}.followup_pauses p UNION ALL SELECT max(p.until) "		\
-    "FROM {S}.followup_past_pauses p) AS c (at))"
+    "FROM {S}.followup_past_pauses p) AS c (at) WHERE c.at <= now())"
 
 /* Only of the few that are in the backlog is the due time worked out. */
 #define SWEEP_IN_BACKLOG						\
@@ -492,7 +493,8 @@ static const char sweep_others_sql[] =
     "waits AS (SELECT w.booking_id AS id, " SWEEP_TEXT("tenant_id")
     " AS tenant_id FROM " SWEEP_ABSENT ", (SELECT w.* "
     "FROM {S}.followup_waits w, (SELECT " SWEEP_CHANGED " AS at) AS c "
-    "WHERE $2 = '-infinity' AND NOT " SWEEP_ALL_HELD " AND (w.look_at <= now() "
+    "WHERE $2 = '-infinity' AND NOT " SWEEP_ALL_HELD " "
+    "AND (w.look_at NOT BETWEEN now() AND now() + interval '2 h' "
     "OR (w.looked_at < c.at + interval '5 s' AND (w.until IS NULL "
     "OR w.until > c.at + interval '1 min')))) AS w "
     "LEFT JOIN {T} b ON b.id = w.booking_id WHERE NOT " SWEEP_HELD " "

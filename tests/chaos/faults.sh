@@ -270,6 +270,10 @@ rules() {
 		  "count":-1,"probability":0.1}]
 		EOT
 		;;
+	voice-agent,outage) cat <<-'EOT'
+		[{"status":503,"method":"POST","count":-1}]
+		EOT
+		;;
 	*,slow)
 		# Some longer than a call may take (FOLLOWUP_CALL_TIMEOUT).
 		echo '[{"delayMs":4000,"count":-1,"probability":0.03},
@@ -293,7 +297,109 @@ kill_worker() {
 	[ -n "$victims" ] && kill -KILL "$(pick "$2" $victims)"
 }
 
-# Begin fault $1 of program $2; $3 is a number of the plan.  Where there is no
+# Program $1 is started again, by a clock that is $2 minutes ahead of the right
+# one, or with a minus behind it.  The emulator stands for Google, whose clock
+# says when a booking is due.  It only ever goes behind: so whoever is called
+# before the due time by the machine's clock is called too early.
+set_clock() {
+	wrapper=STACK_WRAPPER_$(echo "$1" | tr - _)
+	"$stack" stop "$1" "$dir" && env "$wrapper=env LD_PRELOAD=$faketime \
+	    FAKETIME=${2}m FAKETIME_DONT_FAKE_MONOTONIC=1 \
+	    FAKETIME_CACHE_DURATION=100000" \
+	    STACK_POSTGRES_FLAGS="-c chaos.ahead=${2}min" \
+	    "$stack" start "$1" "$dir"
+}
+
+# How far the clock of program $1 goes wrong, by the plan's number $2.  Tokens
+# live for an hour, so that for followup-execute they have expired, or are not
+# valid yet.
+minutes() {
+	case $1,$(($2 % 2)) in
+	emulator,*) echo -30 ;;
+	execute,0) echo +70 ;;
+	*,0) echo +30 ;;
+	*,1) echo -30 ;;
+	esac
+}
+
+# What is written while the clock is ahead seems to come later than now once it
+# is right.  That a pause was ended is such a thing: it would be in force again,
+# and has to be ended by a clock that is right.
+begin_clock() {
+	exec 8>"$work/clock"
+	flock 8
+	set_clock "$1" "$(minutes "$1" "$2")"
+}
+
+end_clock() {
+	"$stack" stop "$1" "$dir" && "$stack" start "$1" "$dir" && exec 8>&-
+}
+
+# Tell the gate something, however often that takes.
+operate() { wait_for 60 "$root/sql/followup-trigger" "$@"; }
+
+# From now on it is certain what the gate was told: $1 what, $2 scope, $3 and
+# $4 values as in chaos.gate.
+in_force() { told="$1	$2	$3	$4	$(date -u '+%F %T.%NZ')"; }
+
+# The gate is about to be told otherwise.
+no_longer() {
+	printf '%b\t%s\n' "$told" "$(date -u '+%F %T.%NZ')" \
+	    >>"$work/gate.$1"
+}
+
+# Pause what kind $1 says, for $2 ms where the pause has an end by itself.  The
+# end is worked out by the clock of PostgreSQL, which may change in between.
+pause() {
+	one=11111111-1111-4111-8111-111111111111
+	other=22222222-2222-4222-8222-222222222222
+	wait_for 60 try_pause "$1" "$2" || return 1
+	case $1 in
+	tenant*) in_force tenant "$one" "$ends" '' ;;
+	except) in_force all "$other" "$ends" '' ;;
+	*) in_force all '' "$ends" '' ;;
+	esac
+}
+
+try_pause() {
+	ends=
+	tenant=
+	case $1 in
+	tenant*) tenant=$one ;;
+	esac
+	case $1 in
+	*until) ends=$(sql -c "SELECT clock_timestamp()
+	    + $2 * interval '1 ms'") || return 1 ;;
+	esac
+	"$root/sql/followup-trigger" pause --reason chaos \
+	    ${ends:+--until "$ends"} \
+	    ${tenant:+--tenant "$tenant"} || return 1
+	[ "$1" != except ] ||
+	    "$root/sql/followup-trigger" resume --tenant "$other"
+}
+
+# End the pause of kind $1, which may have ended by itself.
+resume() {
+	case $1 in
+	tenant*) flock "$work/clock" "$root/sql/followup-trigger" resume \
+	    --tenant "$one" ;;
+	*) flock "$work/clock" "$root/sql/followup-trigger" resume ;;
+	esac
+}
+
+# A minute is outside of calling hours: this one, or the next one, by the plan's
+# number $1.
+close_hours() {
+	minute=$(wait_for 60 sql -F ' ' -c "SELECT to_char(t, 'HH24:MI'),
+	    to_char(t + interval '1 min', 'HH24:MI')
+	    FROM (SELECT clock_timestamp() AT TIME ZONE 'UTC'
+	    + $(($1 % 2)) * interval '1 min') AS x (t)") &&
+	    operate set calling_hours "mon-sun ${minute#* }-${minute% *}" &&
+	    in_force hours '' "${minute% *}" "${minute#* }"
+}
+
+# Begin fault $1 of program $2; $3 is a number of the plan, $4 for how many ms
+# the fault is to last.  Where there is no
 # session or worker to end just now, because of another fault, one is awaited.
 begin() {
 	case $1 in
@@ -316,7 +422,11 @@ begin() {
 	alter) wait_for 60 add_column ;;
 	stale) wait_for 60 sql -c 'SELECT chaos.copy(300)' ;;
 	bulk) wait_for 60 book_in_bulk ;;
-	errors | slow | reset) script "$2" "$(rules "$2" "$1")" ;;
+	clock) begin_clock "$2" "$3" ;;
+	all | until | tenant | tenant-until | except) pause "$1" "$4" ;;
+	hours) close_hours "$3" ;;
+	within) operate set call_within 1m && in_force within '' 1m '' ;;
+	errors | slow | reset | outage) script "$2" "$(rules "$2" "$1")" ;;
 	esac
 }
 
@@ -331,13 +441,19 @@ end() {
 	hang) wait_for 30 let_go ;;
 	alter) wait_for 60 drop_column && wait_for 60 alter "$3" ;;
 	stale) wait_for 60 sql -c 'SELECT chaos.save(1500)' ;;
-	errors | slow | reset) script "$2" '[]' ;;
+	clock) end_clock "$2" ;;
+	all | until | tenant | tenant-until | except)
+		no_longer pauses && wait_for 60 resume "$1" ;;
+	hours) no_longer settings && operate set calling_hours '' ;;
+	within) no_longer settings && operate set call_within 4h ;;
+	errors | slow | reset | outage) script "$2" '[]' ;;
 	esac
 }
 
-# The application is no process.
+# Neither the application nor an operator is a process.
 is_running() {
-	[ "$1" = application ] || kill -0 "$(cat "$dir/run/$1.pid")"
+	case $1 in application | pauses | settings) return 0 ;; esac
+	kill -0 "$(cat "$dir/run/$1.pid")"
 }
 is_gone() {
 	[ -z "$(processes "$1" | xargs -r ps -o stat= -p | grep -v '^Z')" ]
@@ -363,7 +479,7 @@ lane() {
 			return
 		}
 		began=$(date +%s%3N)
-		if begin "$kind" "$target" "$number" >/dev/null; then
+		if begin "$kind" "$target" "$number" "$lasts" >/dev/null; then
 			printf '%s %s %d\n' "$kind" "$target" \
 			    "$((began - start))" >>"$work/injected.$1"
 			# As long as planned, however late it began.

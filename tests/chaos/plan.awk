@@ -1,13 +1,14 @@
 # The plan of a chaos run, all of it made before the run from one seed:
 #
 #   awk -v seed=N -v bookings=N -v span=MS -v faults=N -v writers=N
-#       -v load=FILE -v trouble=FILE -f plan.awk
+#       -v clocks=1 -v load=FILE -v trouble=FILE -f plan.awk
 #
 # ${load}     writer, at, operation, booking, due, type, tenant, lead
 # ${trouble}  lane, at, lasts, kind, target
 #
 # Tab-separated and not in order; times are milliseconds from the start of the
-# load.  The same seed gives the same files with every awk.
+# load.  Clocks go wrong only with clocks=1.  The same seed gives the same files
+# with every awk.
 
 # Random numbers of our own: rand() differs from awk to awk.
 function random() {
@@ -55,6 +56,11 @@ function plan_booking(i, dice) {
 		operation(at, "insert", at - between(1, 5000))
 		return
 	}
+	# Later than call_within always lets through (4 h), or sometimes (1 m).
+	if (dice < 0.025) {
+		operation(at, "insert", at - (dice < 0.0225 ? 6 : 2) * 3600000)
+		return
+	}
 	if (dice < 0.04)
 		type = "meeting"
 	operation(at, "insert", due)
@@ -80,12 +86,16 @@ function plan_booking(i, dice) {
 	}
 }
 
-# In one lane, one fault follows the other, in random order and at random times.
-function plan_lane(lane, list, n, kind, i, j, t, k, start, lasts) {
+# In one lane, one fault follows the other, in random order and at random times:
+# ${faults} of each kind in ${list}, for ${most} at the longest, and an outage
+# of a quarter of the time.
+function plan_lane(lane, list, most, n, kind, i, j, t, k, start, lasts) {
 	n = split(list, kind, " ")
 	for (i = n; i < n * faults; i++)
 		kind[i + 1] = kind[i - n + 1]
 	n *= faults
+	if (lane == "voice-agent")
+		kind[++n] = "outage"
 	for (i = n; i > 1; i--) {
 		j = between(1, i)
 		t = kind[i]
@@ -103,7 +113,9 @@ function plan_lane(lane, list, n, kind, i, j, t, k, start, lasts) {
 	start[n + 1] = span + 1000
 	for (i = 1; i <= n; i++) {
 		k = int((start[i + 1] - start[i]) * 0.7)
-		lasts = between(100, earlier(k > 100 ? k : 100, 5000))
+		lasts = between(100, earlier(k > 100 ? k : 100, most))
+		if (kind[i] == "outage")
+			lasts = int(span / 4)
 		printf("%s\t%d\t%d\t%s\t%s\n", lane, start[i], lasts,
 		    kind[i], lane) >trouble
 	}
@@ -125,13 +137,19 @@ BEGIN {
 
 	for (b = 0; b < bookings; b++)
 		plan_booking(b)
-	plan_lane("listener", "kill restart freeze disconnect")
-	plan_lane("schedule", "kill restart freeze disconnect worker cut")
-	plan_lane("execute", "kill restart freeze disconnect worker cut")
-	plan_lane("nginx", "kill restart freeze cut")
+	clock = clocks ? " clock" : ""
+	plan_lane("listener", "kill restart freeze disconnect" clock, 5000)
+	plan_lane("schedule", "kill restart freeze disconnect worker cut" clock,
+	    5000)
+	plan_lane("execute", "kill restart freeze disconnect worker cut" clock,
+	    5000)
+	plan_lane("nginx", "kill restart freeze cut", 5000)
 	plan_lane("postgres", "kill restart freeze worker cut readonly " \
-	    "failover hang")
-	plan_lane("emulator", "kill restart freeze cut errors slow reset")
-	plan_lane("voice-agent", "cut errors slow reset")
-	plan_lane("application", "alter stale bulk")
+	    "failover hang" clock, 5000)
+	plan_lane("emulator", "kill restart freeze cut errors slow reset" clock,
+	    5000)
+	plan_lane("voice-agent", "cut errors slow reset", 5000)
+	plan_lane("application", "alter stale bulk", 5000)
+	plan_lane("pauses", "all until tenant tenant-until except", 8000)
+	plan_lane("settings", "hours within", 20000)
 }

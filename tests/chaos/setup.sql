@@ -5,6 +5,16 @@
 \set ON_ERROR_STOP on
 CREATE SCHEMA chaos;
 
+-- By how much PostgreSQL's clock is ahead (the fault "clock"), and what time it
+-- is by the machine's clock, which is the one of the plan.
+CREATE FUNCTION chaos.ahead() RETURNS interval LANGUAGE sql STABLE AS $$
+	SELECT coalesce(nullif(current_setting('chaos.ahead', true), ''),
+	    '0')::interval
+$$;
+CREATE FUNCTION chaos.now() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+	SELECT clock_timestamp() - chaos.ahead()
+$$;
+
 -- The plan; due is when the booking is to be called from then on.
 CREATE TABLE chaos.plan (
 	seq int PRIMARY KEY,
@@ -27,10 +37,11 @@ SELECT seq, writer, :'start'::timestamptz + at * interval '1 ms', operation,
 FROM load;
 
 -- What was committed; a change that came when the booking was due did nothing.
--- With track_commit_timestamp xmin says when.
+-- With track_commit_timestamp xmin says when, by a clock that was so far ahead.
 CREATE TABLE chaos.done (
 	seq int PRIMARY KEY,
-	too_late boolean NOT NULL
+	too_late boolean NOT NULL,
+	ahead interval NOT NULL DEFAULT chaos.ahead()
 );
 
 -- Rows as somebody read them, to be saved some time later.
@@ -61,19 +72,19 @@ BEGIN
 		SELECT id, to_jsonb(b) FROM lad_dev.lead_bookings b
 		WHERE id = step.booking AND n % 4 = 0;
 		UPDATE lad_dev.lead_bookings SET scheduled_at = step.due
-		WHERE id = step.booking AND scheduled_at > clock_timestamp()
+		WHERE id = step.booking AND scheduled_at > chaos.now()
 			AND task_status <> 'executed';
 	WHEN 'cancel' THEN
 		UPDATE lad_dev.lead_bookings SET task_status = 'cancelled'
-		WHERE id = step.booking AND scheduled_at > clock_timestamp();
+		WHERE id = step.booking AND scheduled_at > chaos.now();
 	WHEN 'hide' THEN
 		UPDATE lad_dev.lead_bookings SET is_deleted = true
-		WHERE id = step.booking AND scheduled_at > clock_timestamp();
+		WHERE id = step.booking AND scheduled_at > chaos.now();
 	WHEN 'delete' THEN
 		DELETE FROM lad_dev.lead_bookings
-		WHERE id = step.booking AND scheduled_at > clock_timestamp();
+		WHERE id = step.booking AND scheduled_at > chaos.now();
 	END CASE;
-	INSERT INTO chaos.done VALUES (n, NOT FOUND);
+	INSERT INTO chaos.done (seq, too_late) VALUES (n, NOT FOUND);
 	RETURN n;
 END
 $$;
@@ -89,7 +100,8 @@ CREATE TABLE chaos.changes (
 	booking uuid NOT NULL,
 	operation text NOT NULL,
 	due timestamptz,
-	type text NOT NULL
+	type text NOT NULL,
+	ahead interval NOT NULL DEFAULT chaos.ahead()
 );
 
 -- Insert n bookings with one statement.
@@ -98,7 +110,7 @@ CREATE FUNCTION chaos.book(n int) RETURNS void LANGUAGE sql AS $$
 		INSERT INTO lad_dev.lead_bookings (tenant_id, lead_id,
 		    booking_type, booking_source, scheduled_at, timezone)
 		SELECT t, l, 'auto_followup', 'chaos',
-		    date_trunc('milliseconds', clock_timestamp()
+		    date_trunc('milliseconds', chaos.now()
 		    + interval '0.5 s' + random() * interval '8 s'), 'UTC'
 		FROM (VALUES ('11111111-1111-4111-8111-111111111111'::uuid,
 		    'b1111111-1111-4111-8111-111111111111'::uuid)) AS v (t, l),
@@ -157,7 +169,7 @@ BEGIN
 		open := old.task_status IN ('pending', 'scheduled', 'failed');
 		moves := open AND stale.scheduled_at <> old.scheduled_at;
 		CONTINUE WHEN moves AND (old.task_status = 'failed'
-			OR old.scheduled_at <= clock_timestamp());
+			OR old.scheduled_at <= chaos.now());
 		EXECUTE format('UPDATE lad_dev.lead_bookings SET (%s) = '
 		    '(SELECT ($1).*) WHERE id = $2', columns)
 		USING stale, copy.booking;
@@ -182,6 +194,44 @@ WHERE b.task_status IN ('pending', 'scheduled') AND NOT b.is_deleted
 UNION ALL
 SELECT o.booking_id, 'obsolete task' FROM lad_dev.followup_obsolete_tasks o
 $$;
+
+-- The attempts at calls: when the gate let each pass, by the machine's clock
+-- and by PostgreSQL's.  Both times are the beginning of the transaction, which
+-- sees everything that was committed before.
+CREATE TABLE chaos.attempts (
+	booking uuid NOT NULL,
+	tenant text NOT NULL,
+	due timestamptz NOT NULL,
+	at timestamptz NOT NULL DEFAULT now() - chaos.ahead(),
+	clock timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX ON chaos.attempts (booking);
+CREATE FUNCTION chaos.attempted() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER AS $$
+BEGIN
+	INSERT INTO chaos.attempts (booking, tenant, due)
+	VALUES (NEW.id, NEW.tenant_id, lad_dev.followup_due_at(NEW));
+	RETURN NULL;
+END
+$$;
+CREATE TRIGGER chaos_attempted AFTER UPDATE ON lad_dev.lead_bookings
+FOR EACH ROW WHEN (NEW.execution_attempts > OLD.execution_attempts)
+EXECUTE FUNCTION chaos.attempted();
+
+-- What the gate was told, and when: in force for certain since then (the
+-- command had come to its end) until then (the next one had not begun).
+--
+-- all, tenant  paused: scope is the tenant that is, or that is not
+-- hours        closed from value to value2, times of the day in UTC
+-- within       call_within
+CREATE TABLE chaos.gate (
+	what text NOT NULL,
+	scope text NOT NULL,
+	value text NOT NULL,
+	value2 text NOT NULL,
+	since timestamptz NOT NULL,
+	until timestamptz NOT NULL
+);
 
 CREATE TABLE chaos.calls (
 	key text,

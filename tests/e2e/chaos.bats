@@ -8,7 +8,7 @@ setup_file() {
 	# Not bats' own: what failed is looked at afterwards.
 	export CHAOS="$BUILD/chaos-short"
 	export SEED=${CHAOS_SEED:-20261123}
-	FOLLOWUP_BUILD=$BUILD BOOKINGS=1000 SPAN=25 FAULTS=2 SETTLE=50 \
+	FOLLOWUP_BUILD=$BUILD BOOKINGS=1000 SPAN=25 FAULTS=2 SETTLE=90 \
 	    "$ROOT/tests/chaos/run" "$CHAOS" >"$BATS_FILE_TMPDIR/said" 2>&1 || true
 }
 
@@ -27,6 +27,8 @@ line_is() {
 	line_is 'not called and no dead letter' 0
 	line_is 'stuck pending or scheduled' 0
 	line_is 'brought back by an old copy saved over it' 0
+	line_is 'called while paused' 0
+	line_is 'called outside of calling hours' 0
 	grep -qx "chaos: PASS seed=$SEED" "$BATS_FILE_TMPDIR/said" || {
 		cat "$BATS_FILE_TMPDIR/said" >&2
 		return 1
@@ -34,12 +36,9 @@ line_is() {
 }
 
 @test "every fault of the plan was injected" {
-	[ "$(cat "$CHAOS"/chaos/injected.* | wc -l)" = \
-	    "$(wc -l <"$CHAOS/chaos/trouble")" ]
-	run awk '{ n[$1 " " $2]++ } END { for (k in n) if (n[k] != 2) print k }' \
-	    "$CHAOS"/chaos/injected.*
-	[ "$status" = 0 ]
-	[ -z "$output" ]
+	diff <(awk '{ print $4, $5 }' "$CHAOS/chaos/trouble" | sort) \
+	    <(cut -d ' ' -f 1-2 "$CHAOS"/chaos/injected.* | sort)
+	[ "$(sort -u -k4,5 "$CHAOS/chaos/trouble" | wc -l)" -ge 50 ]
 }
 
 # plan SEED: print the bookings and the faults of its plan.
@@ -50,7 +49,7 @@ plan() {
 }
 
 @test "a seed gives the same plan again, another seed another one" {
-	[ "$(plan 7 | wc -l)" -ge 142 ]
+	[ "$(plan 7 | wc -l)" -ge 150 ]
 	[ "$(plan 7)" = "$(plan 7)" ]
 	[ "$(plan 7)" != "$(plan 8)" ]
 }

@@ -6,7 +6,7 @@
 SET search_path = test_gate, public;
 SET TimeZone = 'UTC';
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT plan(49);
+SELECT plan(53);
 
 -- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
 -- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
@@ -100,6 +100,18 @@ UPDATE followup_pauses SET except_tenants = '{}', until = now();
 UPDATE followup_pauses SET paused_at = now(), until = NULL;
 UPDATE followup_pauses SET until = now();
 SELECT is(string_agg(g.verdict, ' '), 'call call', 'paused once more')
+FROM lead_bookings b, followup_gate(b) g;
+-- The clock was put back since the pause began: it is in force, and can be
+-- renewed and ended.
+UPDATE followup_pauses SET paused_at = now() + interval '30 min', until = NULL;
+SELECT is(string_agg(g.verdict, ' '), 'wait wait',
+    'a pause that began by a clock that was ahead is in force')
+FROM lead_bookings b, followup_gate(b) g;
+SELECT is(followup_pause('all', 'a', now() + interval '10 min'), NULL,
+    'it can be given an end');
+UPDATE followup_pauses SET paused_at = now() + interval '30 min', until = NULL;
+SELECT is(followup_resume('all'), true, 'it can be ended');
+SELECT is(string_agg(g.verdict, ' '), 'call call', 'and then it is over')
 FROM lead_bookings b, followup_gate(b) g;
 -- Pausing and resuming: the tenant by its type; what is wrong is told.
 DELETE FROM followup_pauses;
