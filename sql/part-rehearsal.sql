@@ -97,6 +97,15 @@ DECLARE
   ["pause", ["all", "rehearsal", null, null], null, {}],
   ["pauses", [], null, {}],
   ["resume", ["all"], "1", {}]]],
+["people ask how it stands", [
+  ["limit", ["9s"], null, {}],
+  ["status overdue", ["86400"], null, {}],
+  ["status next", [], null, {}],
+  ["status letters", [], null, {}],
+  ["status acts", [], null, {}],
+  ["status installation", [], null, {}],
+  ["status types", [], null, {}],
+  ["type meant", ["folow_up"], "follow_up", {}]]],
 ["a booking is cancelled", [
   ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys", "dues", "dues"],

@@ -69,6 +69,8 @@ struct booking {
 	int64_t due;			/* BOOKING_NO_TIME: not determinable */
 	double due_in;			/* seconds from now; negative: past */
 	double retry_in;		/* until its next attempt at a task */
+	int has_turn;			/* there is one: a sweep finds it then,
+					   however late it is */
 
 	/*
 	 * What the gate says of a booking that is pending or scheduled, until
@@ -199,6 +201,14 @@ int booking_task_waits(const struct booking *);
  * Return in how many seconds the task of ${booking} fires, or fired.
  */
 double booking_task_in(const struct booking *);
+
+/**
+ * booking_type_meant(bookings, type, buf, len):
+ * Write to ${buf} the follow-up type that ${type}, which is none, is a
+ * misspelling of; return ${buf}, or NULL if it is not near one.
+ */
+const char *booking_type_meant(struct bookings *, const char *, char *,
+    size_t);
 
 /* The statements above, for bookings_prepare; NULL ends the list. */
 struct bookings_sql;
