@@ -78,6 +78,10 @@ DECLARE
   ["mark failed", ["id"], "1", {"task_status": "failed"}],
   ["called", ["id", "tenant", "error"], "1", {}],
   ["retry", ["id", "f", null], "1", {"task_status": "executed"}]]],
+["figures are shown", [
+  ["time limit", ["9s"], null, {}],
+  ["figures", ["schema", "bookings"], null, {}],
+  ["figures by tenant", ["20"], null, {}]]],
 ["calls are paused, and resumed", [
   ["pause", ["all", "rehearsal", null, null], null, {}],
   ["pauses", [], null, {}],

@@ -111,9 +111,10 @@ $statement$),
     {S}.followup_failures f WHERE f.booking_id = b.id AND (f.dead_at IS NOT
     NULL OR (f.stage = 'schedule' AND f.next_attempt_at > now())) OFFSET 0)
     ORDER BY random() LIMIT $4::int) SELECT id, NULL AS tenant_id, NULL AS
-    place FROM obsolete UNION ALL SELECT id, tenant_id, NULL FROM retried
-    UNION ALL SELECT id, tenant_id, NULL FROM overdue UNION ALL SELECT id,
-    tenant_id, place FROM pending
+    place, 'obsolete' AS kind FROM obsolete UNION ALL SELECT id, tenant_id,
+    NULL, 'retried' FROM retried UNION ALL SELECT id, tenant_id, NULL,
+    'overdue' FROM overdue UNION ALL SELECT id, tenant_id, place, 'pending'
+    FROM pending
 $statement$),
 ('read', $statement$
     SELECT b.id IS NOT NULL, b.task_status, b.tenant_id, b.lead_id,
@@ -457,6 +458,75 @@ $statement$),
 ('resume', $statement$
     SELECT CASE WHEN {S}.followup_resume($1) THEN 1 ELSE 0 END
 $statement$),
+('figures', $statement$
+    WITH waiting AS (SELECT b.task_status = 'pending' AS is_pending, CASE
+    WHEN u.unsure = interval '0' OR b.scheduled_at > (now() AT TIME ZONE
+    'UTC') + interval '1 h' + u.unsure THEN b.scheduled_at::timestamptz ELSE
+    {S}.followup_due_at(b) END AS due, b.task_scheduled_at, b.id FROM (SELECT
+    (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
+    'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AS
+    unsure OFFSET 0) u, {T} b WHERE b.task_status IN ('pending', 'scheduled')
+    AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    {S}.followup_is_deleted(b)), open AS (SELECT w.*, CASE WHEN w.is_pending
+    THEN w.due ELSE coalesce(w.task_scheduled_at, w.due) END AS planned FROM
+    waiting w WHERE NOT EXISTS (SELECT FROM {S}.followup_backlog k WHERE
+    k.booking_id = w.id AND k.due_at IS NOT DISTINCT FROM w.due OFFSET 0)) ,
+    home AS (SELECT n.oid FROM pg_namespace n WHERE n.nspname = $1) SELECT
+    count(*) FILTER (WHERE is_pending), count(*) FILTER (WHERE NOT
+    is_pending), (SELECT count(*) FROM {S}.followup_dead_letters), count(*)
+    FILTER (WHERE is_pending AND planned < now()), count(*) FILTER (WHERE NOT
+    is_pending AND planned < now()), coalesce((extract(epoch FROM
+    greatest(now() - min(planned) FILTER (WHERE is_pending), interval '0')) *
+    1000)::bigint, 0), coalesce((extract(epoch FROM greatest(now() -
+    min(planned) FILTER (WHERE NOT is_pending), interval '0')) *
+    1000)::bigint, 0), (extract(epoch FROM min(planned) FILTER (WHERE planned
+    >= now() AND isfinite(planned))) * 1000)::bigint, count(*) FILTER (WHERE
+    planned >= now() AND planned < now() + interval '1 h'), (SELECT count(*)
+    FROM {S}.followup_obsolete_tasks), (SELECT count(*) FROM
+    {S}.followup_pauses p WHERE p.scope = 'all' AND (p.until IS NULL OR
+    p.until > now())), (SELECT count(*) FROM {S}.followup_pauses p WHERE
+    p.scope <> 'all' AND (p.until IS NULL OR p.until > now())), (SELECT
+    count(*) >= 5 AND bool_and(g.tgenabled IN ('O', 'A')) FROM pg_trigger g
+    JOIN pg_class c ON c.oid = g.tgrelid JOIN home ON c.relnamespace =
+    home.oid WHERE c.relname = $2 AND NOT g.tgisinternal AND g.tgname ~
+    '^trigger_.*followup_cloud_task')::int, (SELECT
+    left(md5(string_agg(d.description, ',' ORDER BY p.proname, p.pronargs)),
+    12) FROM pg_proc p JOIN home ON p.pronamespace = home.oid JOIN
+    pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass
+    WHERE d.description LIKE 'followup-scheduler %') FROM open
+$statement$),
+('time limit', $statement$
+    SELECT pg_catalog.set_config('statement_timeout', $1, false)
+$statement$),
+('figures by tenant', $statement$
+    WITH waiting AS (SELECT b.task_status = 'pending' AS is_pending, CASE
+    WHEN u.unsure = interval '0' OR b.scheduled_at > (now() AT TIME ZONE
+    'UTC') + interval '1 h' + u.unsure THEN b.scheduled_at::timestamptz ELSE
+    {S}.followup_due_at(b) END AS due, b.task_scheduled_at, b.id FROM (SELECT
+    (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
+    'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AS
+    unsure OFFSET 0) u, {T} b WHERE b.task_status IN ('pending', 'scheduled')
+    AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    {S}.followup_is_deleted(b)), open AS (SELECT w.*, CASE WHEN w.is_pending
+    THEN w.due ELSE coalesce(w.task_scheduled_at, w.due) END AS planned FROM
+    waiting w WHERE NOT EXISTS (SELECT FROM {S}.followup_backlog k WHERE
+    k.booking_id = w.id AND k.due_at IS NOT DISTINCT FROM w.due OFFSET 0)) ,
+    numbers AS (SELECT (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS
+    r) AS tenant, 1 AS open, (o.planned < now())::int AS overdue, 0 AS dead,
+    greatest(now() - o.planned, interval '0') AS age FROM (SELECT NULL::text
+    AS tenant_id, NULL::text AS lead_id, NULL::text AS assigned_user_id,
+    NULL::text AS timezone) AS absent, open o JOIN {T} b ON b.id = o.id UNION
+    ALL SELECT coalesce(d.tenant_id, ''), 0, 0, 1, NULL FROM
+    {S}.followup_dead_letters d), tenants AS (SELECT n.tenant, sum(n.open) AS
+    open, sum(n.overdue) AS overdue, sum(n.dead) AS dead,
+    coalesce((extract(epoch FROM max(n.age)) * 1000)::bigint, 0) AS age FROM
+    numbers n GROUP BY n.tenant ORDER BY 3 DESC, 4 DESC, 2 DESC, 1 LIMIT
+    $1::int) SELECT
+    coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('tenantId',
+    t.tenant, 'open', t.open, 'overdue', t.overdue, 'dead', t.dead,
+    'oldestOverdueSeconds', t.age / 1000) ORDER BY t.overdue DESC, t.dead
+    DESC, t.open DESC, t.tenant), '[]') FROM tenants t
+$statement$),
 ('limit', $statement$
     SELECT s.before, pg_catalog.set_config('statement_timeout', $1, false)
     FROM (SELECT pg_catalog.current_setting('statement_timeout') AS before
@@ -504,12 +574,13 @@ $statement$),
     coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('bookingId',
     o.id, 'tenantId', o.tenant_id, 'taskStatus', o.status, 'dueAt',
     pg_catalog.to_char(o.due AT TIME ZONE 'UTC',
-    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'timezone', o.timezone) ORDER BY
-    o.due), '[]') FROM oldest o), 'tenants', (SELECT
-    coalesce(pg_catalog.json_object_agg(t.tenant_id, t.n ORDER BY t.n DESC),
-    pg_catalog.json_build_object()) FROM (SELECT tenant_id, count(*) AS n
-    FROM late WHERE tenant_id IS NOT NULL GROUP BY 1 ORDER BY 2 DESC LIMIT
-    10) AS t))
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'timezone', o.timezone, 'dueThere',
+    pg_catalog.to_char(o.due AT TIME ZONE {S}.followup_zone(o.timezone),
+    'YYYY-MM-DD HH24:MI')) ORDER BY o.due), '[]') FROM oldest o), 'tenants',
+    (SELECT coalesce(pg_catalog.json_object_agg(t.tenant_id, t.n ORDER BY t.n
+    DESC), pg_catalog.json_build_object()) FROM (SELECT tenant_id, count(*)
+    AS n FROM late WHERE tenant_id IS NOT NULL GROUP BY 1 ORDER BY 2 DESC
+    LIMIT 10) AS t))
 $statement$),
 ('status next', $statement$
     WITH coming AS ((SELECT d.due FROM {T} b CROSS JOIN LATERAL (SELECT

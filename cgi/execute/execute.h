@@ -59,6 +59,8 @@ struct execute_result {
 	char reason[640];	/* one line */
 	long retry_after;	/* of EXECUTE_LATER, seconds */
 	int alone;		/* likewise: the others are not concerned */
+	int deferred;		/* of EXECUTE_SKIPPED: the gate has it wait */
+	int expired;		/* of EXECUTE_GIVEN_UP: it is too late for it */
 };
 
 /**

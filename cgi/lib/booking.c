@@ -393,6 +393,40 @@ booking_why_not(const struct booking *booking, char buf[BOOKING_WHY_LEN])
 }
 
 /**
+ * booking_is_expired(booking):
+ * Return non-zero iff the gate says of ${booking} that it is too late for its
+ * call.
+ */
+int
+booking_is_expired(const struct booking *booking)
+{
+	static const char late[] = " late";	/* "more than 04:00:00 late" */
+	size_t len = booking->verdict_reason != NULL ?
+	    strlen(booking->verdict_reason) : 0;
+
+	return (booking->verdict == BOOKING_NEVER && len >= strlen(late) &&
+	    strcmp(&booking->verdict_reason[len - strlen(late)], late) == 0);
+}
+
+/**
+ * booking_lateness(booking):
+ * Return how many seconds ago, when it was read, ${booking} could be called
+ * first: when it was due, or, where it had to wait, when its task was.
+ */
+double
+booking_lateness(const struct booking *booking)
+{
+	double waited = 0;
+
+	if (booking->task_scheduled_at != BOOKING_NO_TIME &&
+	    booking->due != BOOKING_NO_TIME &&
+	    booking->task_scheduled_at > booking->due)
+		waited = (double)(booking->task_scheduled_at - booking->due) /
+		    1e6;
+	return (-booking->due_in - waited);
+}
+
+/**
  * booking_epoch(booking):
  * Return when ${booking} is due in whole seconds since 1970, rounded down.
  */

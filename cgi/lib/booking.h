@@ -168,6 +168,20 @@ const char *booking_time(int64_t, int, char [BOOKING_TIME_LEN]);
 const char *booking_why_not(const struct booking *, char [BOOKING_WHY_LEN]);
 
 /**
+ * booking_is_expired(booking):
+ * Return non-zero iff the gate says of ${booking} that it is too late for its
+ * call.
+ */
+int booking_is_expired(const struct booking *);
+
+/**
+ * booking_lateness(booking):
+ * Return how many seconds ago, when it was read, ${booking} could be called
+ * first: when it was due, or, where it had to wait, when its task was.
+ */
+double booking_lateness(const struct booking *);
+
+/**
  * booking_epoch(booking):
  * Return when ${booking} is due in whole seconds since 1970, rounded down.
  */

@@ -488,10 +488,11 @@ static const char sweep_others_sql[] =
     "ELSE b.task_scheduled_at IS NOT NULL END)) "
     "AND NOT " SWEEP_IN_BACKLOG " AND NOT " SWEEP_WAITS " "
     "ORDER BY random() LIMIT $4::int) "
-    "SELECT id, NULL AS tenant_id, NULL AS place FROM obsolete UNION ALL "
-    "SELECT id, tenant_id, NULL FROM retried UNION ALL "
-    "SELECT id, tenant_id, NULL FROM overdue UNION ALL "
-    "SELECT id, tenant_id, place FROM pending";
+    "SELECT id, NULL AS tenant_id, NULL AS place, 'obsolete' AS kind "
+    "FROM obsolete UNION ALL "
+    "SELECT id, tenant_id, NULL, 'retried' FROM retried UNION ALL "
+    "SELECT id, tenant_id, NULL, 'overdue' FROM overdue UNION ALL "
+    "SELECT id, tenant_id, place, 'pending' FROM pending";
 
 /**
  * bookings_sweep_sql(conf):
@@ -500,8 +501,9 @@ static const char sweep_others_sql[] =
  * sweep window in seconds; $2, $3 the place and id where the last page
  * ended, BOOKINGS_SWEEP_START at the start; $4 the length of a page; $5 the
  * grace in seconds after which scheduled bookings are found too, or NULL.
- * Columns: id, tenant_id, and the place, which is NULL for rows that do not
- * belong to a page.  No row of the table can make it fail.  Where scheduled_at
+ * Columns: id, tenant_id, the place, which is NULL for rows that do not belong
+ * to a page, and why it was found: pending, retried (its next attempt is due),
+ * overdue or obsolete (a task to delete).  No row of the table can make it fail.  Where scheduled_at
  * is a timestamp and the row has a time zone, the window reaches back up to
  * 16 hours more.
  */

@@ -82,6 +82,8 @@ main(int argc, char **argv)
 		.name = "Cloud Tasks",
 		.nothing = "booking is scheduled or loses an attempt",
 		.probe_ms = 30000,
+		.state = METRICS_BREAKER_TASKS,
+		.opened = METRICS_BREAKER_TASKS_OPENED,
 	};
 	static struct service service;
 	char socket_path[PATH_MAX], why[512];

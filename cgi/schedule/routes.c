@@ -80,8 +80,8 @@ routes_answered(struct routes *r, struct request *request,
 
 /*
  * The table of the API.  "{id}" stands for the UUID of a booking, "{scope}"
- * for the rest of the path.  Probes do not have the token, if there is one, and
- * a browser has it only where it posts: the page asks for it then.
+ * for the rest of the path.  Probes and Prometheus do not have the token, if
+ * there is one; a browser has it only where it posts: the page asks for it.
  */
 static const struct route {
 	const char *method;
@@ -103,6 +103,8 @@ static const struct route {
 	{ "GET", "/status.json", 1, routes_status_json },
 	{ "GET", "/healthz", 1, routes_alive },
 	{ "GET", "/readyz", 1, routes_ready },
+	{ "GET", "/metrics", 1, routes_metrics },
+	{ "GET", "/stats", 0, routes_stats },
 };
 
 #define NROUTES	(sizeof(table) / sizeof(table[0]))

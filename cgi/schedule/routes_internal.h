@@ -109,4 +109,10 @@ void routes_alive(struct routes *, struct request *, const char *);
 /* GET /readyz: what is inserted now becomes a call, or why it does not. */
 void routes_ready(struct routes *, struct request *, const char *);
 
+/* GET /metrics: Prometheus' text, or OpenMetrics where it is preferred. */
+void routes_metrics(struct routes *, struct request *, const char *);
+
+/* GET /stats?by=tenant&limit=N */
+void routes_stats(struct routes *, struct request *, const char *);
+
 #endif /* !ROUTES_INTERNAL_H_ */

@@ -284,6 +284,72 @@ put_next_chart(struct out *o, const json_t *minutes)
 	html(o, "<p class=\"soft\">Now to 60 minutes ahead</p>");
 }
 
+/* A quantile of how late calls were. */
+static void
+put_lateness(struct out *o, const char *label, const json_t *seconds)
+{
+
+	put(o, "<div><dt>", label, "</dt><dd>");
+	if (json_is_number(seconds))
+		(void)fprintf(o->f, "%.2f <span class=\"unit\">s</span>",
+		    json_number_value(seconds));
+	else
+		html(o, "&ndash;");
+	html(o, "</dd></div>");
+}
+
+/* What came of what was due, minute by minute. */
+static void
+put_last_chart(struct out *o, const json_t *minutes)
+{
+	static const char *const classes[] = { "bar", "late", "dead" };
+	double most = 1, sum, bottom;
+	const json_t *minute;
+	size_t i, j;
+
+	json_array_foreach(minutes, i, minute) {
+		for (sum = 0, j = 0; j < 3; j++)
+			sum += json_number_value(json_array_get(minute, j));
+		if (sum > most)
+			most = sum;
+	}
+	begin_chart(o, "Calls in time, late and not made in each of the last "
+	    "60 minutes");
+	json_array_foreach(minutes, i, minute) {
+		for (bottom = CHART_HEIGHT, j = 0; j < 3; j++)
+			bottom = put_bar(o, classes[j], (int)i, bottom,
+			    CHART_HEIGHT * json_number_value(json_array_get(
+			    minute, j)) / most);
+	}
+	end_chart(o);
+	html(o, "<p class=\"soft\">60 minutes ago to now; above one another: "
+	    "in time, late, not made</p>");
+}
+
+static void
+put_last(struct out *o)
+{
+	const json_t *last = section(o, "lastHour");
+
+	html(o, "<section aria-labelledby=\"last\"><h2 id=\"last\">The last "
+	    "hour</h2><dl class=\"figures\">");
+	put_number(o, "<div><dt>called in time</dt><dd>", number(last,
+	    "inTime"), "</dd></div>");
+	put_number(o, "<div><dt>called late</dt><dd>", number(last, "late"),
+	    "</dd></div>");
+	put_number(o, "<div><dt>not made</dt><dd>", number(last, "notMade"),
+	    "</dd></div>");
+	put_lateness(o, "half are within", json_object_get(last,
+	    "p50Seconds"));
+	put_lateness(o, "99 % are within", json_object_get(last,
+	    "p99Seconds"));
+	html(o, "</dl>");
+	if (number(last, "inTime") + number(last, "late") +
+	    number(last, "notMade") > 0)
+		put_last_chart(o, json_object_get(last, "minutes"));
+	html(o, "</section>");
+}
+
 static void
 put_next(struct out *o)
 {
@@ -321,16 +387,17 @@ static const struct {
 	const char *name;
 	const char *codes;		/* each between blanks */
 	const char *stops;		/* the word, where it is in trouble */
+	const char *measured;		/* of "chain", or NULL */
 } chain[] = {
 	{ "INSERT and NOTIFY", " database not-installed trigger-missing "
 	    "column-missing trigger-disabled grants read-only row-security ",
-	    "trouble" },
-	{ "followup-listener", " listener ", "gone" },
-	{ "followup-schedule", " refused memory ", "trouble" },
+	    "trouble", NULL },
+	{ "followup-listener", " listener ", "gone", NULL },
+	{ "followup-schedule", " refused memory ", "trouble", "schedule" },
 	{ "Cloud Tasks", " breaker credentials cloud-tasks queue-missing "
-	    "queue-paused ", "trouble" },
-	{ "callback", " execute callbacks ", "trouble" },
-	{ "voice agent", " voice-agent ", "breaker open" },
+	    "queue-paused ", "trouble", "task" },
+	{ "callback", " execute callbacks ", "trouble", NULL },
+	{ "voice agent", " voice-agent ", "breaker open", "call" },
 };
 
 /* The first trouble of the part ${i}, or NULL. */
@@ -348,6 +415,18 @@ trouble_of(const struct out *o, size_t i)
 			return (trouble);
 	}
 	return (NULL);
+}
+
+/* How many went there, and how long that takes. */
+static void
+put_measured(struct out *o, const json_t *measured)
+{
+	const json_t *p99 = json_object_get(measured, "p99Seconds");
+
+	if (json_is_number(p99))
+		(void)fprintf(o->f, "%" JSON_INTEGER_FORMAT " so far, 99 %% "
+		    "within %.3f s", number(measured, "count"),
+		    json_number_value(p99));
 }
 
 static void
@@ -370,7 +449,11 @@ put_chain(struct out *o)
 		else
 			put_word(o, "ok", "works");
 		put(o, "</span><span class=\"soft\">", json_text(trouble,
-		    "sentence"), "</span></li>");
+		    "sentence"), "");
+		if (trouble == NULL && chain[i].measured != NULL)
+			put_measured(o, json_object_get(section(o, "chain"),
+			    chain[i].measured));
+		html(o, "</span></li>");
 	}
 	html(o, "</ol></section>");
 }
@@ -762,7 +845,10 @@ put_main(struct out *o)
 	}
 	html(o, "<main data-live>");
 	put_now(o);
+	html(o, "<div class=\"pair\">");
+	put_last(o);
 	put_next(o);
+	html(o, "</div>");
 	put_chain(o);
 	put_overdue(o);
 	put_letters(o);
