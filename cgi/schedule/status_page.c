@@ -475,8 +475,8 @@ put_overdue(struct out *o)
 	if (overdue == NULL)
 		html(o, "<p class=\"soft\">Not known now.</p>");
 	else if (number(overdue, "count") == 0)
-		html(o, "<p class=\"soft\">None: whoever is due was "
-		    "called.</p>");
+		html(o, "<p class=\"soft\">None has been due for more than a "
+		    "minute.</p>");
 	else
 		html(o, "<table><tr><th scope=\"col\">booking</th>"
 		    "<th scope=\"col\">due</th><th scope=\"col\">there</th>"
