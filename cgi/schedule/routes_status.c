@@ -106,8 +106,8 @@ routes_status(struct routes *r, struct request *request, const char *no_id)
 struct act {
 	struct routes *r;
 	json_t *form;
-	const char *by;			/* who asks; NULL: not asked yet */
-	const char *method;		/* the same over HTTP: method, path, */
+	const char *by;		/* who asks; NULL: it is only shown */
+	const char *method;	/* the same over HTTP: method, path, */
 	char path[400];
 	json_t *body;			/* and body, or NULL */
 	char title[64];
@@ -152,8 +152,8 @@ whose(const char *scope, char buf[300])
 
 	if (strcmp(scope, "all") == 0)
 		return ("all calls");
-	(void)snprintf(buf, 300, "the calls of tenant %.250s", strncmp(scope, "tenant:",
-	    7) == 0 ? scope + 7 : scope);
+	(void)snprintf(buf, 300, "the calls of tenant %.250s",
+	    strncmp(scope, "tenant:", 7) == 0 ? scope + 7 : scope);
 	return (buf);
 }
 
