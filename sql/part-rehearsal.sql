@@ -88,6 +88,14 @@ DECLARE
   ["pause", ["all", "rehearsal", null, null], null, {}],
   ["pauses", [], null, {}],
   ["resume", ["all"], "1", {}]]],
+["a canary is sent, and comes back", [
+  ["canary sent", ["zero"], "1", {}],
+  ["canary heard", ["zero", "0"], "1", {}],
+  ["canary received", ["zero"], null, {}],
+  ["canary task", ["zero", "name"], "1", {}],
+  ["canary failed", ["zero", "error"], "1", {}],
+  ["canary called back", ["zero"], "1", {}],
+  ["canary", [], null, {}]]],
 ["people ask how it stands", [
   ["limit", ["9s"], null, {}],
   ["status overdue", ["86400"], null, {}],
@@ -106,7 +114,7 @@ DECLARE
   ["waits", ["ids", "manyfacts"], "1", {}],
   ["waits", ["ids", "manyfacts"], "0", {}],
   ["history", ["id", "1"], null, {}],
-  ["prune", [], null, {}]]],
+  ["prune", ["500"], null, {}]]],
 ["a booking is executed", [
   ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys", "manyfacts"], "id",
@@ -416,6 +424,15 @@ BEGIN
                 -- A pause of calls is no fault.
                 IF to_regclass(s || '.followup_pauses') IS NOT NULL THEN
                     EXECUTE format('DELETE FROM %s.followup_pauses', s);
+                END IF;
+
+                -- Nor is a canary that is off, or has just been sent.
+                IF scenario ->> 0 LIKE 'a canary %' THEN
+                    EXECUTE format('INSERT INTO %1$s.followup_settings '
+                        '(name, value) VALUES (''canary_every'', ''1min'') '
+                        'ON CONFLICT (name) DO UPDATE '
+                        'SET value = excluded.value', s);
+                    EXECUTE format('DELETE FROM %s.followup_canary', s);
                 END IF;
 
                 -- Nor is a gate that does not let this booking be called now.
