@@ -412,7 +412,6 @@ DECLARE
 BEGIN
     NEW.week := NULL;
     IF TG_OP = 'INSERT' OR NEW.value <> OLD.value THEN
-        NEW.written_at := now();
         NEW.changed_at := clock_timestamp();
     END IF;
     BEGIN

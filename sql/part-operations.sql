@@ -210,7 +210,8 @@ DECLARE
     what text;
     plain text;
 BEGIN
-    SELECT nullif(s.value, '')::interval, s.written_at INTO every, since
+    SELECT nullif(s.value, '')::interval,
+        coalesce(s.changed_at, '-infinity') INTO every, since
     FROM %1$I.followup_settings s WHERE s.name = 'canary_every';
     IF every IS NULL THEN
         is_stale := false;

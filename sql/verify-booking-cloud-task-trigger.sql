@@ -129,7 +129,6 @@ WITH needed (tab, col, kind, len) AS (VALUES
     ('followup_late', 'due_at', 'timestamp with time zone', 0),
     ('followup_late', 'asked_by', 'text', 0),
     ('followup_late', 'asked_at', 'timestamp with time zone', 0),
-    ('followup_settings', 'written_at', 'timestamp with time zone', 0),
     ('followup_canary', 'id', 'uuid', 0),
     ('followup_canary', 'slot', 'timestamp with time zone', 0),
     ('followup_canary', 'try', 'integer', 0),
