@@ -29,8 +29,8 @@ $body$, format('%I.%I', :'schema', :'table')) AS followup_body_scope
 \gset
 
 -- followup_pause returns null, or what is wrong with its arguments: a mistake
--- of who asks is no error of the database.  Who is paused again within moments
--- may still wait for the sweep, so that such a pause goes on.
+-- of who asks is no error of the database.  A pause that is changed goes on;
+-- one that has ended is another one, and followup_past_pauses keeps it.
 SELECT format($body$
 DECLARE
     kept text := %1$I.followup_scope(followup_pause.scope);
@@ -55,7 +55,7 @@ BEGIN
         paused_by = excluded.paused_by, until = excluded.until,
         changed_at = excluded.changed_at,
         except_tenants = '{}', paused_at = CASE
-            WHEN p.until < now() - interval '10 min' THEN excluded.paused_at
+            WHEN p.until <= now() THEN excluded.paused_at
             ELSE least(p.paused_at, excluded.paused_at) END;
     RETURN NULL;
 END

@@ -383,6 +383,14 @@ write_sum(struct page *page, enum metric metric)
 	}
 }
 
+/* Who is down neither leads nor listens, and alerts look for that 0. */
+static int
+is_false_when_down(enum metric metric)
+{
+
+	return (metric == METRICS_LEADER || metric == METRICS_LISTENING);
+}
+
 static void
 write_metric(struct page *page, enum metric metric)
 {
@@ -402,6 +410,10 @@ write_metric(struct page *page, enum metric metric)
 			write_build_info(page, p);
 		else if (is_shown(page, p, metric))
 			write_program(page, metric, p);
+		else if (is_false_when_down(metric) &&
+		    programs[p] == CONFIG_LISTENER &&
+		    page->snapshots[p] != NULL)
+			write_value(page, family, 0, NULL, 0);
 	}
 }
 

@@ -1,5 +1,6 @@
 #include <sys/mman.h>
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -134,6 +135,19 @@ say(struct view *view, const char *fmt, ...)
 	(void)vsnprintf(&view->sentence[len], sizeof(view->sentence) - len,
 	    fmt, ap);
 	va_end(ap);
+}
+
+/* What the sentence quotes may have line breaks, or be cut. */
+static void
+be_one_line(char *sentence)
+{
+	char *p;
+
+	for (p = sentence; *p != '\0'; p++) {
+		if (iscntrl((unsigned char)*p))
+			*p = ' ';
+	}
+	utf8_clean(sentence);
 }
 
 /* The number ${name} of the section ${section}, or 0. */
@@ -452,7 +466,7 @@ status_look(struct status *s, struct bookings *bookings)
 	if (!is_paused(s, &view) && !is_stopped(s, &view) &&
 	    !is_not_scheduling(s, &view) && !is_late(s, &view))
 		say_good(s, &view);
-	utf8_clean(view.sentence);
+	be_one_line(view.sentence);
 
 	document = json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s, s:o?, s:o, "
 	    "s:{s:s, s:s}, s:o?, s:o}", "state", view.state,

@@ -617,16 +617,19 @@ some_bookings() {
 	has "^calls of tenant ${tenant/%A/a} are resumed"
 	[[ $output != *paused:* ]]
 
-	# Paused again within moments it goes on, as what waits may wait still.
+	# Changed, a pause goes on; after it has ended, it is another one.
 	began="SELECT paused_at FROM lad_dev.followup_pauses WHERE scope = 'all'"
-	before=$(q -c "$began")
 	"$trigger" pause --reason again
+	before=$(q -c "$began")
+	"$trigger" pause --reason longer
 	[ "$(q -c "$began")" = "$before" ]
 	"$trigger" resume
-	q -c "UPDATE lad_dev.followup_pauses SET paused_at = 'epoch',
-	    until = now() - interval '1 hour'"
+	ended=$(q -c "SELECT until FROM lad_dev.followup_pauses
+	    WHERE scope = 'all'")
 	"$trigger" pause --reason 'another one'
-	[[ $(q -c "$began") != 1970* ]]
+	[[ $(q -c "$began") > $ended ]]
+	[ "$(q -c "SELECT until FROM lad_dev.followup_past_pauses
+	    WHERE paused_at = '$before'")" = "$ended" ]
 
 	run "$trigger" pause --reason x --until yesterday
 	[ "$status" -eq 1 ]
@@ -634,6 +637,31 @@ some_bookings() {
 	run "$trigger" pause --reason x --tenant nonsense
 	[ "$status" -eq 1 ]
 	[[ $output == *'"tenant:nonsense" is no scope'* ]]
+}
+
+# answers STATUS TEXT JSON: status --check exits with STATUS and prints TEXT
+# where followup-schedule answers with JSON.
+answers() {
+	printf '#!/bin/sh\ncat <<"EOT"\n%s\nEOT\n' "$3" >"$BATS_TEST_TMPDIR/curl"
+	chmod +x "$BATS_TEST_TMPDIR/curl"
+	PATH=$BATS_TEST_TMPDIR:$PATH run "$trigger" status --check
+	[[ $status == "$1" && $output == "$2" ]] || {
+		echo "$status: $output"
+		return 1
+	}
+}
+
+@test "status --check prints the sentence whatever it quotes" {
+	local rest='"at":"x","troubles":[{"sentence":"no","command":"no"}]}'
+	answers 0 'ok: All is well.' \
+	    '{"state":"ok","sentence":"All is well.","since":"x","code":"ok","command":null,'"$rest"
+	answers 1 'stopped: It said {"a":"b\n"}, "sentence":"c".
+run: a \ b' '{"state":"stopped","sentence":"It said {\"a\":\"b\\n\"}, \"sentence\":\"c\".","since":"x","code":"voice-agent","command":"a \\ b",'"$rest"
+	answers 1 'degraded: Why.' \
+	    '{"state":"degraded","sentence":"Why.","since":"x","code":"queue-paused","command":null,'"$rest"
+	answers 2 "followup-trigger: cannot ask how follow-ups stand: \
+/run/followup-scheduler/local.sock is no followup-schedule of this version" \
+	    '{"status":"alive"}'
 }
 
 @test "settings are checked, and are in force at once" {

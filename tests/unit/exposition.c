@@ -183,6 +183,18 @@ staleness(void **state)
 	assert_non_null(strstr(text, "\nfollowup_schedules_total"));
 	assert_null(strstr(text, "followup_collect_errors"));
 	assert_null(strstr(text, "followup_build_info{program=\"schedule\""));
+	assert_null(strstr(text, "followup_listener_leader"));
+	free(text);
+
+	/* A listener that was killed leads no more: alerts look for 0. */
+	keep(CONFIG_LISTENER, 150000);
+	metrics_set(METRICS_LEADER, 0, 1);
+	text = exposition_write(dir, EXPOSITION_TEXT, 150001);
+	assert_non_null(strstr(text, "\nfollowup_listener_leader 1\n"));
+	free(text);
+	text = exposition_write(dir, EXPOSITION_TEXT, 170000);
+	assert_non_null(strstr(text, "\nfollowup_listener_leader 0\n"));
+	assert_non_null(strstr(text, "\nfollowup_listener_listening 0\n"));
 	free(text);
 }
 

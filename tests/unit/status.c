@@ -132,6 +132,9 @@ test_sentences(void **state)
 		    "[" PAUSE(",\"until\":\"2026-11-24T09:00:00.000Z\"") "]",
 		    QUIET, "stopped", "paused",
 		    { "until 2026-11-24T09:00 UTC", "by themselves" } },
+		{ "a reason of two lines", NULL, "[{\"scope\":\"tenant:t1\","
+		    "\"reason\":\"a\\n\\tb\"}]", QUIET, "ok", "ok",
+		    { "who is paused (a  b)" } },
 		{ "all but one is paused", NULL,
 		    "[" PAUSE(",\"exceptTenants\":[\"t1\"]") "]", QUIET,
 		    "degraded", "paused", { "Only tenants that were resumed "
