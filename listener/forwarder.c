@@ -15,6 +15,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "secret.h"
+#include "trace.h"
 #include "uuid.h"
 
 #include "forwarder.h"
@@ -528,13 +529,15 @@ report_success(const struct delivery *e, const json_t *answer)
 {
 	struct log_about a = about(e, text_of(answer, "taskName", NULL));
 	const char *reason = text_of(answer, "reason", "no reason given");
-
+	struct trace trace;
 	enum metrics_post outcome =
 	    !json_is_true(json_object_get(answer, "success")) ?
 	    METRICS_POST_REFUSED :
 	    json_is_true(json_object_get(answer, "scheduled")) ?
 	    METRICS_POST_SCHEDULED : METRICS_POST_NOTHING;
 
+	(void)trace_parse(text_of(answer, "traceparent", NULL), &trace);
+	a.trace = &trace;
 	metrics_add(METRICS_POSTS, (int)outcome, 1);
 	if (json_is_true(json_object_get(answer, "scheduled")))
 		log_info(&a, "Successfully scheduled Cloud Task");

@@ -35,10 +35,11 @@
 --   followup_resume(text)
 --   followup_retry(uuid, ...)  followup_retry_all(jsonb, ...)
 --   followup_retry_preview(jsonb, boolean)  followup_letters(jsonb)
---   followup_cause(text)  followup_retried
+--   followup_cause(text)
 --   followup_failures  followup_dead_letters  followup_attempts
 --   followup_obsolete_tasks  followup_settings  followup_pauses
 --   followup_past_pauses  followup_late  followup_backlog
+--   followup_history
 --   followup_bookings_due_idx
 --
 -- The triggers do nothing in a session with the setting followup.daemon = 'on',

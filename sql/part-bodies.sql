@@ -345,9 +345,9 @@ $body$, :'schema', :'followup_payload', :'followup_types', :'table')
 
 -- What is left behind by a booking that starts anew, is cancelled or deleted:
 -- its task, to be deleted, while what is known of earlier attempts is
--- forgotten, because a new time has a new key.  A row that a daemon is writing
--- at this moment is not waited for.  A name that is longer than any task's is
--- none of ours.
+-- forgotten, because a new time has a new key, and history tells.  A row that a
+-- daemon is writing at this moment is not waited for.  A name that is longer
+-- than any task's is none of ours.
 SELECT format($body$
         WITH left_behind AS (
             INSERT INTO %1$I.followup_obsolete_tasks (task_name, booking_id)
@@ -355,6 +355,12 @@ SELECT format($body$
                 AND pg_catalog.octet_length(OLD.task_name)
                 OPERATOR(pg_catalog.<=) 1000
             ON CONFLICT DO NOTHING
+        ), told AS (
+            INSERT INTO %1$I.followup_history (booking_id, tenant_id, what,
+                reason)
+            SELECT OLD.id, pg_catalog.to_jsonb(OLD)
+                OPERATOR(pg_catalog.->>) 'tenant_id', change, because
+            WHERE change IS NOT NULL
         ), failures AS (
             DELETE FROM %1$I.followup_failures f
             WHERE f.booking_id OPERATOR(pg_catalog.=) OLD.id AND f.stage
@@ -392,6 +398,8 @@ DECLARE
     by_hand pg_catalog.bool;
     moved pg_catalog.bool;
     as_asked record;
+    change pg_catalog.text;
+    because pg_catalog.text;
     this_transaction pg_catalog.text;
     this_statement pg_catalog.text;
     known pg_catalog.text;
@@ -399,6 +407,7 @@ DECLARE
 BEGIN
     BEGIN
         as_asked := NEW;
+        change := 'deleted';
 
         -- A booking of another type, before and after, is not ours.
         IF NOT %1$I.followup_is_followup_type(
@@ -457,6 +466,9 @@ BEGIN
                 OR (meant OPERATOR(pg_catalog.=) ANY
                     ('{pending,scheduled,failed}'::pg_catalog.text[])
                     AND %2$s) THEN
+                change := 'cancelled';
+                because := CASE WHEN meant
+                    OPERATOR(pg_catalog.<>) 'cancelled' THEN 'deleted' END;
                 NEW.task_status := 'cancelled';
                 NEW.task_name := NULL;
                 NEW.task_scheduled_at := NULL;
@@ -491,6 +503,11 @@ BEGIN
                 OR (meant OPERATOR(pg_catalog.=) 'scheduled'
                     AND NOT %1$I.followup_is_followup_type(
                     NEW.booking_type::pg_catalog.text)) THEN
+                -- followup_retry tells its own.
+                change := CASE WHEN pg_catalog.current_setting(
+                    'followup.daemon', true) OPERATOR(pg_catalog.=) 'retry'
+                    THEN NULL WHEN meant OPERATOR(pg_catalog.=) before
+                    AND moved THEN 'moved' ELSE 'reset' END;
                 NEW.task_status := 'pending';
                 NEW.task_name := NULL;
                 NEW.task_scheduled_at := NULL;
@@ -637,8 +654,8 @@ $body$, :'schema', :'table', format('%I.leads', :'schema'))
 -- followup_retry lets a failed booking start anew: also one whose row did not
 -- take that it failed, so that only its dead letter says so.  Where the call
 -- was started and the row did not take that, the row is written once more
--- instead.  What is known of the failures is kept in followup_retried; what
--- takes their place, with no attempt, has the sweep find the booking however
+-- instead.  History keeps what is known of the failures; what takes their
+-- place, with no attempt, has the sweep find the booking however
 -- late it is, and not before its turn (not_before).  The triggers, which would
 -- do nothing for a daemon, are let in for this one write, so that the booking
 -- is announced at commit like any other; what they do to the rows is done here
@@ -651,12 +668,14 @@ DECLARE
     called pg_catalog.timestamptz;
     who pg_catalog.text := coalesce(asked_by, session_user);
     tenant pg_catalog.text;
+    whose pg_catalog.text;
     said pg_catalog.text;
     daemon pg_catalog.text := pg_catalog.current_setting('followup.daemon',
         true);
 BEGIN
     SELECT t.task_name, (SELECT a.called_at FROM %1$I.followup_attempts a
-        WHERE a.booking_id = t.id) INTO old_task, called FROM %1$I.%2$I t
+        WHERE a.booking_id = t.id), pg_catalog.to_jsonb(t) ->> 'tenant_id'
+        INTO old_task, called, whose FROM %1$I.%2$I t
     WHERE t.id = followup_retry.booking_id
         AND (t.task_status = 'failed'
             OR (t.task_status IN ('pending', 'scheduled')
@@ -672,14 +691,14 @@ BEGIN
     WITH letter AS (
         DELETE FROM %1$I.followup_failures f
         WHERE f.booking_id = followup_retry.booking_id RETURNING f.*
-    ), kept AS (
-        INSERT INTO %1$I.followup_retried (booking_id, stage, tenant_id,
-            attempts, first_failed_at, last_failed_at, http_status, error,
-            dead_at, retried_by, late)
-        SELECT l.booking_id, l.stage, l.tenant_id, l.attempts,
-            l.first_failed_at, l.last_failed_at, l.http_status, l.error,
-            l.dead_at, who, followup_retry.late FROM letter l
-        WHERE l.attempts > 0
+    ), told AS (
+        INSERT INTO %1$I.followup_history (booking_id, tenant_id, what, by,
+            http_status, reason)
+        SELECT followup_retry.booking_id, whose, 'retried', who,
+            l.http_status, nullif(pg_catalog.concat_ws(', ',
+            CASE WHEN followup_retry.late THEN 'however late' END,
+            'after: ' || l.error), '')
+        FROM (VALUES (1)) AS once LEFT JOIN letter l ON l.attempts > 0
     )
     SELECT l.tenant_id, l.error INTO tenant, said FROM letter l
     ORDER BY l.dead_at DESC NULLS LAST LIMIT 1;

@@ -7,8 +7,8 @@
 SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         '%1$I.followup_attempts, %1$I.followup_late TO %2$s', :'schema',
         a.grantee::regrole),
-    format('GRANT SELECT, INSERT ON %I.followup_retried TO %s', :'schema',
-        a.grantee::regrole),
+    format('GRANT SELECT, INSERT, DELETE ON %I.followup_history TO %s',
+        :'schema', a.grantee::regrole),
     format('GRANT INSERT, UPDATE ON %I.followup_pauses TO %s', :'schema',
         a.grantee::regrole),
     format('GRANT SELECT ON %1$I.followup_dead_letters, '
@@ -79,7 +79,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_failures,
 GRANT SELECT ON :"schema".followup_dead_letters, :"schema".followup_pauses,
     :"schema".followup_past_pauses, :"schema".followup_settings,
     :"schema".followup_backlog TO :"grant_to";
-GRANT SELECT, INSERT ON :"schema".followup_retried TO :"grant_to";
+GRANT SELECT, INSERT, DELETE ON :"schema".followup_history TO :"grant_to";
 GRANT INSERT, UPDATE ON :"schema".followup_pauses TO :"grant_to";
 GRANT EXECUTE ON FUNCTION :"schema".followup_scope(text),
     :"schema".followup_pause(text, text, timestamptz, text),

@@ -135,18 +135,20 @@ $statement$),
     (extract(epoch FROM b.until) * 1000000::numeric)::bigint, b.reason,
     EXISTS (SELECT FROM {S}.followup_backlog k WHERE k.booking_id = u.id AND
     k.due_at IS NOT DISTINCT FROM b.due OFFSET 0), f.dead, (extract(epoch
-    FROM a.called_at) * 1000000::numeric)::bigint FROM
+    FROM a.called_at) * 1000000::numeric)::bigint, b.traceparent FROM
     pg_catalog.unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) CROSS JOIN
     (SELECT NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text AS
-    assigned_user_id, NULL::text AS timezone) AS absent LEFT JOIN LATERAL
-    (SELECT b.id, b.task_status::text AS task_status, tenant_id::text AS
-    tenant_id, lead_id::text AS lead_id, assigned_user_id::text AS
-    assigned_user_id, b.booking_type::text AS booking_type,
+    assigned_user_id, NULL::text AS timezone, NULL::text AS traceparent,
+    NULL::text AS trace_parent) AS absent LEFT JOIN LATERAL (SELECT b.id,
+    b.task_status::text AS task_status, tenant_id::text AS tenant_id,
+    lead_id::text AS lead_id, assigned_user_id::text AS assigned_user_id,
+    b.booking_type::text AS booking_type,
     {S}.followup_is_followup_type(b.booking_type::text) AS is_followup,
     {S}.followup_is_deleted(b) AS is_deleted, b.task_name::text AS task_name,
     b.task_scheduled_at, b.executed_at, b.execution_attempts::bigint AS
     execution_attempts, b.last_execution_error::text AS last_execution_error,
     b.scheduled_at::text AS scheduled_at, timezone::text AS timezone,
+    coalesce(traceparent::text, trace_parent::text) AS traceparent,
     {S}.followup_due_at(b) AS due, g.verdict, g.until, g.reason FROM {T} b
     LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason FROM
     {S}.followup_gate(b) AS g WHERE b.task_status IN ('pending', 'scheduled')
@@ -180,47 +182,65 @@ $statement$),
 ('scheduled', $statement$
     WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]),
     pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::bigint[]),
-    pg_catalog.unnest($4::text[])) AS t (id, name, due, key)), mine AS
-    (SELECT t.* FROM t, {T} l WHERE l.id = t.id FOR NO KEY UPDATE OF l SKIP
-    LOCKED), changed AS (UPDATE {T} b SET task_name = mine.name,
-    task_scheduled_at = {S}.followup_due_at(b), idempotency_key =
-    left(mine.key, coalesce((SELECT nullif(greatest(l.atttypmod,
-    y.typtypmod), -1) - 4 FROM pg_catalog.pg_attribute l JOIN
-    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE l.attrelid = b.tableoid
-    AND l.attname = 'idempotency_key'), 2147483647)), task_status =
-    'scheduled', last_execution_error = CASE WHEN b.execution_attempts > 0
-    THEN b.last_execution_error END FROM mine WHERE b.id = mine.id AND
-    (b.task_status OPERATOR(pg_catalog.||) '') = 'pending' AND (extract(epoch
-    FROM {S}.followup_due_at(b)) * 1000000::numeric)::bigint = mine.due AND
+    pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[])) AS t (id,
+    name, due, key, facts)), mine AS (SELECT t.* FROM t, {T} l WHERE l.id =
+    t.id FOR NO KEY UPDATE OF l SKIP LOCKED), changed AS (UPDATE {T} b SET
+    task_name = mine.name, task_scheduled_at = {S}.followup_due_at(b),
+    idempotency_key = left(mine.key, coalesce((SELECT
+    nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
+    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
+    WHERE l.attrelid = b.tableoid AND l.attname = 'idempotency_key'),
+    2147483647)), task_status = 'scheduled', last_execution_error = CASE WHEN
+    b.execution_attempts > 0 THEN b.last_execution_error END FROM mine WHERE
+    b.id = mine.id AND (b.task_status OPERATOR(pg_catalog.||) '') = 'pending'
+    AND (extract(epoch FROM {S}.followup_due_at(b)) *
+    1000000::numeric)::bigint = mine.due AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b) RETURNING b.id), forgotten AS (DELETE FROM
     {S}.followup_failures f USING changed WHERE f.booking_id = changed.id AND
-    f.stage = 'schedule') SELECT changed.id::text, pg_advisory_unlock(CASE
-    'schedule' WHEN 'schedule' THEN 1181707347 ELSE 1181707333 END,
-    hashtext(changed.id::text) # {K}) FROM changed WHERE (SELECT count(*)
-    FROM changed) > 0
+    f.stage = 'schedule'), told AS (INSERT INTO {S}.followup_history
+    (booking_id, what, tenant_id, by, http_status, ms, reason, trace_id)
+    SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2], ''),
+    coalesce(nullif(f.f[3], ''),
+    nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT mine.id AS id,
+    NULL::text AS what, (mine.facts)::text[] AS f FROM mine JOIN changed ON
+    changed.id = mine.id) AS f) SELECT changed.id::text,
+    pg_advisory_unlock(CASE 'schedule' WHEN 'schedule' THEN 1181707347 ELSE
+    1181707333 END, hashtext(changed.id::text) # {K}) FROM changed WHERE
+    (SELECT count(*) FROM changed) > 0
 $statement$),
 ('scheduled one', $statement$
     WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]),
     pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::bigint[]),
-    pg_catalog.unnest($4::text[])) AS t (id, name, due, key)), mine AS
-    (SELECT t.* FROM t), changed AS (UPDATE {T} b SET task_name = mine.name,
-    task_scheduled_at = {S}.followup_due_at(b), idempotency_key =
-    left(mine.key, coalesce((SELECT nullif(greatest(l.atttypmod,
-    y.typtypmod), -1) - 4 FROM pg_catalog.pg_attribute l JOIN
-    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE l.attrelid = b.tableoid
-    AND l.attname = 'idempotency_key'), 2147483647)), task_status =
-    'scheduled', last_execution_error = CASE WHEN b.execution_attempts > 0
-    THEN b.last_execution_error END FROM mine WHERE b.id = mine.id AND
-    (b.task_status OPERATOR(pg_catalog.||) '') = 'pending' AND (extract(epoch
-    FROM {S}.followup_due_at(b)) * 1000000::numeric)::bigint = mine.due AND
+    pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[])) AS t (id,
+    name, due, key, facts)), mine AS (SELECT t.* FROM t), changed AS (UPDATE
+    {T} b SET task_name = mine.name, task_scheduled_at =
+    {S}.followup_due_at(b), idempotency_key = left(mine.key, coalesce((SELECT
+    nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
+    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
+    WHERE l.attrelid = b.tableoid AND l.attname = 'idempotency_key'),
+    2147483647)), task_status = 'scheduled', last_execution_error = CASE WHEN
+    b.execution_attempts > 0 THEN b.last_execution_error END FROM mine WHERE
+    b.id = mine.id AND (b.task_status OPERATOR(pg_catalog.||) '') = 'pending'
+    AND (extract(epoch FROM {S}.followup_due_at(b)) *
+    1000000::numeric)::bigint = mine.due AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b) RETURNING b.id), forgotten AS (DELETE FROM
     {S}.followup_failures f USING changed WHERE f.booking_id = changed.id AND
-    f.stage = 'schedule') SELECT changed.id::text, pg_advisory_unlock(CASE
-    'schedule' WHEN 'schedule' THEN 1181707347 ELSE 1181707333 END,
-    hashtext(changed.id::text) # {K}) FROM changed WHERE (SELECT count(*)
-    FROM changed) > 0
+    f.stage = 'schedule'), told AS (INSERT INTO {S}.followup_history
+    (booking_id, what, tenant_id, by, http_status, ms, reason, trace_id)
+    SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2], ''),
+    coalesce(nullif(f.f[3], ''),
+    nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT mine.id AS id,
+    NULL::text AS what, (mine.facts)::text[] AS f FROM mine JOIN changed ON
+    changed.id = mine.id) AS f) SELECT changed.id::text,
+    pg_advisory_unlock(CASE 'schedule' WHEN 'schedule' THEN 1181707347 ELSE
+    1181707333 END, hashtext(changed.id::text) # {K}) FROM changed WHERE
+    (SELECT count(*) FROM changed) > 0
 $statement$),
 ('begun', $statement$
     WITH before AS (SELECT b.id FROM {T} b WHERE b.id = $1::uuid AND
@@ -238,9 +258,17 @@ $statement$),
     AND l.attname = 'last_execution_error'), 2147483647)) FROM before WHERE
     b.id = before.id RETURNING b.id), begun AS (INSERT INTO
     {S}.followup_attempts (booking_id) SELECT changed.id FROM changed ON
-    CONFLICT (booking_id) DO UPDATE SET begun_at = now()) SELECT CASE WHEN
-    changed.id IS NOT NULL THEN {S}.followup_call_request(changed.id)::text
-    END, changed.id IS NULL FROM before LEFT JOIN changed ON true
+    CONFLICT (booking_id) DO UPDATE SET begun_at = now()), told AS (INSERT
+    INTO {S}.followup_history (booking_id, what, tenant_id, by, http_status,
+    ms, reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]),
+    nullif(f.f[2], ''), coalesce(nullif(f.f[3], ''),
+    nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
+    NULL::text AS what, ($3)::text[] AS f FROM changed) AS f) SELECT CASE
+    WHEN changed.id IS NOT NULL THEN
+    {S}.followup_call_request(changed.id)::text END, changed.id IS NULL FROM
+    before LEFT JOIN changed ON true
 $statement$),
 ('executed', $statement$
     WITH before AS (SELECT b.id, b.task_status, b.task_name AS old,
@@ -262,8 +290,16 @@ $statement$),
     (SELECT FROM changed)), forgotten AS (DELETE FROM {S}.followup_failures f
     WHERE f.booking_id = $1::uuid AND NOT EXISTS (SELECT FROM ignored)),
     ended AS (DELETE FROM {S}.followup_attempts a WHERE a.booking_id =
-    $1::uuid AND NOT EXISTS (SELECT FROM ignored)) SELECT CASE WHEN EXISTS
-    (SELECT FROM ignored) THEN -1 ELSE (SELECT count(*) FROM changed) END
+    $1::uuid AND NOT EXISTS (SELECT FROM ignored)), told AS (INSERT INTO
+    {S}.followup_history (booking_id, what, tenant_id, by, http_status, ms,
+    reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2],
+    ''), coalesce(nullif(f.f[3], ''),
+    nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
+    NULL::text AS what, ($5)::text[] AS f FROM changed) AS f) SELECT CASE
+    WHEN EXISTS (SELECT FROM ignored) THEN -1 ELSE (SELECT count(*) FROM
+    changed) END
 $statement$),
 ('name executed', $statement$
     WITH changed AS (UPDATE {T} b SET task_name = $2 WHERE b.id = $1::uuid
@@ -281,8 +317,15 @@ $statement$),
     excluded.next_attempt_at, http_status = excluded.http_status, error =
     excluded.error, dead_at = excluded.dead_at RETURNING booking_id), ended
     AS (DELETE FROM {S}.followup_attempts a WHERE a.booking_id = $1::uuid AND
-    $2::text = 'execute' AND NOT $8::boolean), changed AS (UPDATE {T} b SET
-    last_execution_error = left($6, coalesce((SELECT
+    $2::text = 'execute' AND NOT $9::boolean), told AS (INSERT INTO
+    {S}.followup_history (booking_id, what, tenant_id, by, http_status, ms,
+    reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2],
+    ''), coalesce(nullif(f.f[3], ''),
+    nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
+    NULL::text AS what, ($8)::text[] AS f FROM noted) AS f), changed AS
+    (UPDATE {T} b SET last_execution_error = left($6, coalesce((SELECT
     nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
     pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
     WHERE l.attrelid = b.tableoid AND l.attname = 'last_execution_error'),
@@ -302,7 +345,14 @@ $statement$),
     2147483647)), execution_attempts = greatest(b.execution_attempts - 1, 0)
     WHERE b.id = $1::uuid AND (b.task_status OPERATOR(pg_catalog.||) '') IN
     ('pending', 'scheduled') AND (extract(epoch FROM {S}.followup_due_at(b))
-    * 1000000::numeric)::bigint = $3::bigint RETURNING b.id) SELECT count(*)
+    * 1000000::numeric)::bigint = $3::bigint RETURNING b.id), told AS (INSERT
+    INTO {S}.followup_history (booking_id, what, tenant_id, by, http_status,
+    ms, reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]),
+    nullif(f.f[2], ''), coalesce(nullif(f.f[3], ''),
+    nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
+    NULL::text AS what, ($5)::text[] AS f FROM changed) AS f) SELECT count(*)
     FROM changed
 $statement$),
 ('failed', $statement$
@@ -324,8 +374,15 @@ $statement$),
     http_status = excluded.http_status, error = excluded.error, dead_at =
     excluded.dead_at RETURNING booking_id), ended AS (DELETE FROM
     {S}.followup_attempts a WHERE a.booking_id = $1::uuid AND $2::text =
-    'execute') SELECT CASE WHEN EXISTS (SELECT FROM before) AND NOT EXISTS
-    (SELECT FROM changed) THEN -1 ELSE (SELECT count(*) FROM changed) END
+    'execute'), told AS (INSERT INTO {S}.followup_history (booking_id, what,
+    tenant_id, by, http_status, ms, reason, trace_id) SELECT f.id,
+    coalesce(f.what, f.f[1]), nullif(f.f[2], ''), coalesce(nullif(f.f[3],
+    ''), nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
+    NULL::text AS what, ($8)::text[] AS f FROM changed) AS f) SELECT CASE
+    WHEN EXISTS (SELECT FROM before) AND NOT EXISTS (SELECT FROM changed)
+    THEN -1 ELSE (SELECT count(*) FROM changed) END
 $statement$),
 ('unschedule', $statement$
     WITH changed AS (UPDATE {T} b SET task_status = 'pending', task_name =
@@ -337,13 +394,29 @@ $statement$),
     FROM changed ON CONFLICT DO NOTHING), forgotten AS (DELETE FROM
     {S}.followup_failures f USING changed WHERE f.booking_id = changed.id),
     ended AS (DELETE FROM {S}.followup_attempts a USING changed WHERE
-    a.booking_id = changed.id) SELECT count(*) FROM changed
+    a.booking_id = changed.id), told AS (INSERT INTO {S}.followup_history
+    (booking_id, what, tenant_id, by, http_status, ms, reason, trace_id)
+    SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2], ''),
+    coalesce(nullif(f.f[3], ''),
+    nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
+    NULL::text AS what, ($3)::text[] AS f FROM changed) AS f) SELECT count(*)
+    FROM changed
 $statement$),
 ('task gone', $statement$
     WITH changed AS (UPDATE {T} b SET task_status = 'pending', task_name =
     NULL, task_scheduled_at = NULL WHERE b.id = $1::uuid AND (b.task_status
     OPERATOR(pg_catalog.||) '') = 'scheduled' AND b.task_name IS NOT DISTINCT
-    FROM $2 RETURNING b.id) SELECT count(*) FROM changed
+    FROM $2 RETURNING b.id), told AS (INSERT INTO {S}.followup_history
+    (booking_id, what, tenant_id, by, http_status, ms, reason, trace_id)
+    SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2], ''),
+    coalesce(nullif(f.f[3], ''),
+    nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
+    NULL::text AS what, ($3)::text[] AS f FROM changed) AS f) SELECT count(*)
+    FROM changed
 $statement$),
 ('cancel', $statement$
     WITH before AS (SELECT b.id, b.task_name FROM {T} b WHERE b.id = $1::uuid
@@ -360,7 +433,14 @@ $statement$),
     before.task_name, before.id FROM before JOIN changed USING (id) WHERE
     before.task_name IS NOT NULL ON CONFLICT DO NOTHING), forgotten AS
     (DELETE FROM {S}.followup_failures f USING changed WHERE f.booking_id =
-    changed.id) SELECT count(*) FROM changed
+    changed.id), told AS (INSERT INTO {S}.followup_history (booking_id, what,
+    tenant_id, by, http_status, ms, reason, trace_id) SELECT f.id,
+    coalesce(f.what, f.f[1]), nullif(f.f[2], ''), coalesce(nullif(f.f[3],
+    ''), nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
+    NULL::text AS what, ($2)::text[] AS f FROM changed) AS f) SELECT count(*)
+    FROM changed
 $statement$),
 ('retry', $statement$
     SELECT CASE WHEN {S}.followup_retry($1::uuid, $2::boolean, $3) THEN 1
@@ -368,7 +448,15 @@ $statement$),
 $statement$),
 ('obsolete deleted', $statement$
     WITH changed AS (DELETE FROM {S}.followup_obsolete_tasks o WHERE
-    o.task_name = $1 RETURNING 1) SELECT count(*) FROM changed
+    o.task_name = $1 RETURNING o.booking_id), told AS (INSERT INTO
+    {S}.followup_history (booking_id, what, tenant_id, by, http_status, ms,
+    reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2],
+    ''), coalesce(nullif(f.f[3], ''),
+    nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT changed.booking_id AS
+    id, NULL::text AS what, ($2)::text[] AS f FROM changed) AS f) SELECT
+    count(*) FROM changed
 $statement$),
 ('obsolete later', $statement$
     WITH changed AS (UPDATE {S}.followup_obsolete_tasks o SET attempts =
@@ -382,7 +470,15 @@ $statement$),
     now(), http_status = NULL, error = excluded.error, dead_at = now()),
     called AS (INSERT INTO {S}.followup_attempts AS a (booking_id, called_at)
     VALUES ($1::uuid, now()) ON CONFLICT (booking_id) DO UPDATE SET called_at
-    = coalesce(a.called_at, now()) RETURNING 1) SELECT count(*) FROM called
+    = coalesce(a.called_at, now()) RETURNING 1), told AS (INSERT INTO
+    {S}.followup_history (booking_id, what, tenant_id, by, http_status, ms,
+    reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2],
+    ''), coalesce(nullif(f.f[3], ''),
+    nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
+    NULL::text AS what, ($4)::text[] AS f FROM called) AS f) SELECT count(*)
+    FROM called
 $statement$),
 ('refused', $statement$
     WITH noted AS (INSERT INTO {S}.followup_failures AS f (booking_id, stage,
@@ -395,14 +491,49 @@ $statement$),
     http_status = excluded.http_status, error = excluded.error, dead_at =
     CASE WHEN f.attempts + 1 >= $7::int THEN now() END RETURNING attempts,
     dead_at, next_attempt_at), ended AS (DELETE FROM {S}.followup_attempts a
-    WHERE a.booking_id = $1::uuid AND $8::boolean) SELECT n.attempts::bigint,
-    n.dead_at IS NOT NULL, extract(epoch FROM n.next_attempt_at -
-    now())::float8 FROM noted n
+    WHERE a.booking_id = $1::uuid AND $8::boolean), told AS (INSERT INTO
+    {S}.followup_history (booking_id, what, tenant_id, by, http_status, ms,
+    reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2],
+    ''), coalesce(nullif(f.f[3], ''),
+    nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id, CASE
+    WHEN noted.dead_at IS NOT NULL THEN 'dead' END AS what, ($9)::text[] AS f
+    FROM noted) AS f) SELECT n.attempts::bigint, n.dead_at IS NOT NULL,
+    extract(epoch FROM n.next_attempt_at - now())::float8 FROM noted n
 $statement$),
 ('mark failed', $statement$
     WITH changed AS (UPDATE {T} b SET task_status = 'failed' WHERE b.id =
     $1::uuid AND (b.task_status OPERATOR(pg_catalog.||) '') IN ('pending',
     'scheduled') RETURNING 1) SELECT count(*) FROM changed
+$statement$),
+('history', $statement$
+    SELECT pg_catalog.to_char(h.at AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), h.what, h.by, h.http_status, h.ms,
+    h.reason, h.trace_id FROM {S}.followup_history h WHERE h.booking_id =
+    $1::uuid ORDER BY h.id DESC LIMIT $2::int
+$statement$),
+('waits', $statement$
+    WITH told AS (INSERT INTO {S}.followup_history (booking_id, what,
+    tenant_id, by, http_status, ms, reason, trace_id) SELECT f.id,
+    coalesce(f.what, f.f[1]), nullif(f.f[2], ''), coalesce(nullif(f.f[3],
+    ''), nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT w.id AS id,
+    NULL::text AS what, (w.facts)::text[] AS f FROM ROWS FROM
+    (pg_catalog.unnest($1::uuid[]), pg_catalog.unnest($2::text[])) AS w (id,
+    facts) WHERE NOT EXISTS (SELECT FROM (SELECT h.what, h.reason FROM
+    {S}.followup_history h WHERE h.booking_id = w.id ORDER BY h.id DESC LIMIT
+    1) AS h WHERE h.what = 'waiting' AND h.reason = (w.facts::text[])[6])) AS
+    f RETURNING 1) SELECT count(*) FROM told
+$statement$),
+('prune', $statement$
+    WITH old AS (SELECT h.ctid FROM {S}.followup_history h WHERE (SELECT
+    pg_catalog.pg_try_advisory_xact_lock(1181707336, {K})) AND h.at < now() -
+    coalesce((SELECT s.value::int FROM {S}.followup_settings s WHERE s.name =
+    'history_days'), 90) * interval '1 day' ORDER BY h.at LIMIT 500), gone AS
+    (DELETE FROM {S}.followup_history g WHERE g.ctid = ANY (ARRAY(SELECT
+    old.ctid FROM old)) RETURNING 1) SELECT count(*) FROM gone
 $statement$),
 ('dead letters', $statement$
     SELECT d.booking_id, d.tenant_id, d.stage, d.attempts,
@@ -515,8 +646,9 @@ $statement$),
     r) AS tenant, 1 AS open, (o.planned < now())::int AS overdue, 0 AS dead,
     greatest(now() - o.planned, interval '0') AS age FROM (SELECT NULL::text
     AS tenant_id, NULL::text AS lead_id, NULL::text AS assigned_user_id,
-    NULL::text AS timezone) AS absent, open o JOIN {T} b ON b.id = o.id UNION
-    ALL SELECT coalesce(d.tenant_id, ''), 0, 0, 1, NULL FROM
+    NULL::text AS timezone, NULL::text AS traceparent, NULL::text AS
+    trace_parent) AS absent, open o JOIN {T} b ON b.id = o.id UNION ALL
+    SELECT coalesce(d.tenant_id, ''), 0, 0, 1, NULL FROM
     {S}.followup_dead_letters d), tenants AS (SELECT n.tenant, sum(n.open) AS
     open, sum(n.overdue) AS overdue, sum(n.dead) AS dead,
     coalesce((extract(epoch FROM max(n.age)) * 1000)::bigint, 0) AS age FROM
@@ -534,13 +666,14 @@ $statement$),
 $statement$),
 ('status overdue', $statement$
     WITH open AS (SELECT b.* FROM (SELECT NULL::text AS tenant_id, NULL::text
-    AS lead_id, NULL::text AS assigned_user_id, NULL::text AS timezone) AS
-    absent CROSS JOIN LATERAL ((SELECT b.id, tenant_id::text AS tenant_id,
-    'pending' AS status, d.due, timezone::text AS timezone FROM {T} b CROSS
-    JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due OFFSET 0) AS d WHERE
-    b.task_status = 'pending' AND b.scheduled_at > (now() AT TIME ZONE 'UTC')
-    - interval '35 days' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') +
-    (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
+    AS lead_id, NULL::text AS assigned_user_id, NULL::text AS timezone,
+    NULL::text AS traceparent, NULL::text AS trace_parent) AS absent CROSS
+    JOIN LATERAL ((SELECT b.id, tenant_id::text AS tenant_id, 'pending' AS
+    status, d.due, timezone::text AS timezone FROM {T} b CROSS JOIN LATERAL
+    (SELECT {S}.followup_due_at(b) AS due OFFSET 0) AS d WHERE b.task_status
+    = 'pending' AND b.scheduled_at > (now() AT TIME ZONE 'UTC') - interval
+    '35 days' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') + (SELECT CASE
+    WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
     'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AND
     d.due < now() AND {S}.followup_is_followup_type(b.booking_type::text) AND
     NOT {S}.followup_is_deleted(b) AND NOT EXISTS (SELECT FROM
@@ -644,13 +777,15 @@ $statement$),
     10) AS t))
 $statement$),
 ('status acts', $statement$
-    WITH retried AS (SELECT r.retried_at, r.retried_by, r.late, r.booking_id
-    FROM {S}.followup_retried r ORDER BY r.retried_at DESC LIMIT 1000), acts
-    AS (SELECT max(r.retried_at) AS at, r.retried_by AS who, CASE count(*)
-    WHEN 1 THEN 'retried booking ' || min(r.booking_id::text) ELSE
-    format('retried %s bookings', count(*)) END || CASE WHEN r.late THEN ', '
-    'however late' ELSE '' END AS what FROM retried r GROUP BY r.retried_by,
-    r.late, date_trunc('minute', r.retried_at) UNION ALL SELECT p.paused_at,
+    WITH retried AS (SELECT r.at AS retried_at, r.by AS retried_by,
+    coalesce(r.reason LIKE 'however late%', false) AS late, r.booking_id FROM
+    {S}.followup_history r WHERE r.what = 'retried' ORDER BY r.at DESC LIMIT
+    1000), acts AS (SELECT max(r.retried_at) AS at, r.retried_by AS who, CASE
+    count(DISTINCT r.booking_id) WHEN 1 THEN 'retried booking ' ||
+    min(r.booking_id::text) ELSE format('retried %s bookings', count(DISTINCT
+    r.booking_id)) END || CASE WHEN r.late THEN ', however late' ELSE '' END
+    AS what FROM retried r GROUP BY r.retried_by, r.late,
+    date_trunc('minute', r.retried_at) UNION ALL SELECT p.paused_at,
     p.paused_by, format('paused %s: %s', CASE p.scope WHEN 'all' THEN
     'everything' ELSE 'tenant ' || substr(p.scope, 8) END, p.reason) FROM
     {S}.followup_pauses p) SELECT

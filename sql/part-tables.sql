@@ -67,27 +67,53 @@ WHERE NOT EXISTS (SELECT FROM pg_attribute a
     WHERE a.attrelid = to_regclass(format('%I.followup_attempts', :'schema'))
         AND a.attname = 'called_at' AND NOT a.attisdropped)
 \gexec
-SELECT to_regclass(format('%I.followup_retried', :'schema')) IS NULL
-        AS followup_make_retried
+-- What an earlier version kept of retried failures becomes history.
+SELECT to_regclass(format('%I.followup_history', :'schema')) IS NULL
+        AS followup_make_history,
+    coalesce(obj_description(to_regclass(format('%I.followup_retried',
+        :'schema')), 'pg_class') LIKE 'followup-scheduler%', false)
+        AS followup_take_retried
 \gset
-\if :followup_make_retried
-CREATE TABLE :"schema".followup_retried (
+\if :followup_make_history
+CREATE TABLE :"schema".followup_history (
+    id bigint GENERATED ALWAYS AS IDENTITY,
     booking_id uuid NOT NULL,
-    stage text NOT NULL,
     tenant_id text,
-    attempts int NOT NULL,
-    first_failed_at timestamptz NOT NULL,
-    last_failed_at timestamptz NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    what text NOT NULL CHECK (what IN (
+        'scheduled',        -- a task was created
+        'adopted',          -- likewise, by an attempt before
+        'waiting',          -- not to be called now: reason
+        'superseded',       -- its task was for another time
+        'task gone',        -- its task was found to be gone
+        'task deleted',     -- an obsolete one
+        'attempt',          -- at its call, begun
+        'executed',         -- the call was started
+        'called',           -- likewise, and its row does not take that
+        'failed',           -- an attempt at its task or its call
+        'spared',           -- likewise, through no fault of the booking
+        'unknown',          -- an attempt at its call: started or not?
+        'dead',             -- given up
+        'retried',          -- by request, after the error: reason
+        'moved', 'cancelled', 'deleted',
+        'reset')),          -- back to pending by plain SQL
+    by text NOT NULL DEFAULT session_user,
     http_status int,
-    error text NOT NULL,
-    dead_at timestamptz,
-    retried_at timestamptz NOT NULL DEFAULT now(),
-    retried_by text NOT NULL,
-    late boolean NOT NULL);
-CREATE INDEX followup_retried_booking_idx
-    ON :"schema".followup_retried (booking_id);
-COMMENT ON TABLE :"schema".followup_retried IS 'followup-scheduler: failures '
-    'that were retried, as they were then';
+    ms int,
+    reason text,
+    trace_id text,
+    PRIMARY KEY (booking_id, id));
+CREATE INDEX followup_history_at_idx ON :"schema".followup_history (at);
+COMMENT ON TABLE :"schema".followup_history IS 'followup-scheduler: each '
+    'decision about a booking, and each attempt at its task or its call';
+\endif
+\if :followup_take_retried
+INSERT INTO :"schema".followup_history (booking_id, tenant_id, at, what, by,
+    http_status, reason)
+SELECT r.booking_id, r.tenant_id, r.retried_at, 'retried', r.retried_by,
+    r.http_status, r.error
+FROM :"schema".followup_retried r ORDER BY r.retried_at;
+DROP TABLE :"schema".followup_retried;
 \endif
 CREATE INDEX IF NOT EXISTS followup_failures_next_idx
     ON :"schema".followup_failures (next_attempt_at)
@@ -95,8 +121,8 @@ CREATE INDEX IF NOT EXISTS followup_failures_next_idx
 CREATE INDEX IF NOT EXISTS followup_failures_dead_idx
     ON :"schema".followup_failures (dead_at, booking_id)
     WHERE dead_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS followup_retried_at_idx
-    ON :"schema".followup_retried (retried_at);
+CREATE INDEX IF NOT EXISTS followup_history_retried_idx
+    ON :"schema".followup_history (at) WHERE what = 'retried';
 CREATE INDEX IF NOT EXISTS followup_obsolete_tasks_booking_idx
     ON :"schema".followup_obsolete_tasks (booking_id);
 

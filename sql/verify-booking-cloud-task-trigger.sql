@@ -122,7 +122,17 @@ WITH needed (tab, col, kind, len) AS (VALUES
     ('followup_late', 'asked_by', 'text', 0),
     ('followup_late', 'asked_at', 'timestamp with time zone', 0),
     ('followup_backlog', 'booking_id', 'uuid', 0),
-    ('followup_backlog', 'due_at', 'timestamp with time zone', 0)
+    ('followup_backlog', 'due_at', 'timestamp with time zone', 0),
+    ('followup_history', 'id', 'bigint', 0),
+    ('followup_history', 'booking_id', 'uuid', 0),
+    ('followup_history', 'tenant_id', 'text', 36),
+    ('followup_history', 'at', 'timestamp with time zone', 0),
+    ('followup_history', 'what', 'text', 12),
+    ('followup_history', 'by', 'text', 64),
+    ('followup_history', 'http_status', 'integer', 0),
+    ('followup_history', 'ms', 'integer', 0),
+    ('followup_history', 'reason', 'text', 1024),
+    ('followup_history', 'trace_id', 'text', 32)
 ), found AS (
     SELECT n.*, format('%I.%I.%I', :'schema', n.tab, n.col) AS name,
         format_type(a.atttypid, a.atttypmod) AS type,
@@ -183,7 +193,7 @@ SELECT CASE WHEN has_table_privilege('public', rel,
 FROM (VALUES ('followup_failures'), ('followup_attempts'),
     ('followup_obsolete_tasks'), ('followup_dead_letters'),
     ('followup_settings'), ('followup_pauses'), ('followup_past_pauses'),
-    ('followup_late'), ('followup_backlog'))
+    ('followup_late'), ('followup_backlog'), ('followup_history'))
     AS t (name),
     LATERAL (SELECT to_regclass(format('%I.%I', :'schema', name))::oid AS rel)
     AS r
@@ -225,7 +235,8 @@ WITH object AS (
         ('followup_obsolete_tasks', 'DELETE'),
         ('followup_late', 'SELECT'), ('followup_late', 'INSERT'),
         ('followup_late', 'UPDATE'), ('followup_late', 'DELETE'),
-        ('followup_retried', 'SELECT'), ('followup_retried', 'INSERT'),
+        ('followup_history', 'SELECT'), ('followup_history', 'INSERT'),
+        ('followup_history', 'DELETE'),
         ('followup_pauses', 'INSERT'), ('followup_pauses', 'UPDATE'),
         ('followup_pauses', 'SELECT'), ('followup_past_pauses', 'SELECT'),
         ('followup_settings', 'SELECT'), ('followup_backlog', 'SELECT'))

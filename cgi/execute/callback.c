@@ -292,9 +292,11 @@ execute(struct callback *c, struct request *request, const char *id)
 	    id);
 	callback.tenant_id = json_text(body, "tenantId");
 	callback.task_id = task_id(request);
-	callback.traceparent = request_param(request, "HTTP_TRACEPARENT");
+	(void)trace_parse(request_param(request, "HTTP_TRACEPARENT"),
+	    &callback.trace);
 	about.tenant_id = callback.tenant_id;
 	about.task_name = callback.task_id;
+	about.trace = &callback.trace;
 	log_info(&about, "callback verified");
 
 	execute_booking(&c->execute, &callback, &result);

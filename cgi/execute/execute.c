@@ -103,7 +103,7 @@ row_failed(const struct execute *x, const struct booking *booking,
 	    .error = error,
 	    .max_attempts = x->conf->max_execution_attempts };
 	struct log_about a = { .booking_id = booking->id,
-	    .tenant_id = booking->tenant_id };
+	    .tenant_id = booking->tenant_id, .trace = &booking->trace };
 
 	if (outcome == DB_FAILED) {
 		(void)snprintf(error, sizeof(error),
@@ -137,7 +137,8 @@ static struct log_about
 about(const struct booking *booking, const struct execute_callback *callback)
 {
 	struct log_about a = { .booking_id = booking->id,
-	    .tenant_id = booking->tenant_id, .task_name = callback->task_id };
+	    .tenant_id = booking->tenant_id, .task_name = callback->task_id,
+	    .trace = &booking->trace };
 
 	return (a);
 }
@@ -331,7 +332,8 @@ record_called(const struct execute *x, const struct booking *booking,
  */
 static void
 record_executed(const struct execute *x, const struct booking *booking,
-    const struct execute_callback *callback, struct execute_result *result)
+    const struct execute_callback *callback,
+    const struct booking_answer *answer, struct execute_result *result)
 {
 	struct log_about a = about(booking, callback);
 	enum db_outcome outcome = DB_LOST;
@@ -343,7 +345,7 @@ record_executed(const struct execute *x, const struct booking *booking,
 			monotime_pause(WRITE_PAUSE_MS);
 		if (bookings_ready(x->bookings) == DB_OK)
 			outcome = booking_executed(x->bookings, booking,
-			    callback->task_id);
+			    callback->task_id, answer);
 		else
 			outcome = DB_LOST;
 	}
@@ -377,7 +379,8 @@ give_up(const struct execute *x, const struct booking *booking,
     const struct voice_agent_error *error, struct execute_result *result)
 {
 	struct booking_failure failure = { .stage = BOOKING_EXECUTE,
-	    .http_status = error->http_status, .error = error->text };
+	    .http_status = error->http_status, .error = error->text,
+	    .ms = error->ms };
 	struct log_about a = about(booking, callback);
 	char text[sizeof(error->text) + 160];
 	enum db_outcome outcome;
@@ -499,7 +502,7 @@ record_failure(const struct execute *x, const struct booking *booking,
 {
 	struct booking_failure failure = { .stage = BOOKING_EXECUTE,
 	    .http_status = error->http_status, .error = error->text,
-	    .unknown = outcome == VOICE_AGENT_UNKNOWN ||
+	    .ms = error->ms, .unknown = outcome == VOICE_AGENT_UNKNOWN ||
 	    booking->outcome_unknown };
 	int permanent = outcome == VOICE_AGENT_REFUSED ||
 	    (outcome == VOICE_AGENT_UNKNOWN && !may_retry_unknown(x));
@@ -571,8 +574,8 @@ may_call(const struct execute *x, const struct booking *booking,
 		break;
 	}
 	if (booking->status == BOOKING_SCHEDULED &&
-	    (outcome = booking_task_gone(x->bookings, booking, NULL)) !=
-	    DB_OK) {
+	    (outcome = booking_task_gone(x->bookings, booking, why,
+	    NULL)) != DB_OK) {
 		row_failed(x, booking, outcome, result);
 		return (0);
 	}
@@ -595,10 +598,12 @@ call(const struct execute *x, const struct booking *booking,
 	json_t *body = text != NULL ? json_loads(text, 0, NULL) : NULL;
 	const json_t *number = json_object_get(body, "phoneNumber");
 	char stem[TASK_ID_LEN];
+	char traceparent[TRACE_PARENT_LEN];
 	struct voice_agent_call request = { .body = text,
 	    .idempotency_key = booking->key, .message_id = stem,
 	    .tenant_id = booking->tenant_id,
-	    .traceparent = callback->traceparent };
+	    .traceparent = trace_parent(&booking->trace, traceparent) };
+	struct booking_answer answer;
 	struct log_about a = about(booking, callback);
 	enum voice_agent_outcome outcome;
 	enum breaker_blame blame;
@@ -624,10 +629,10 @@ call(const struct execute *x, const struct booking *booking,
 		log_info(&a, "call started");
 		metrics_called(booking_lateness(booking) +
 		    (double)(monotime_ms() - begun) / 1000,
-		    callback->traceparent != NULL &&
-		    strlen(callback->traceparent) > 3 ?
-		    &callback->traceparent[3] : NULL);
-		record_executed(x, booking, callback, result);
+		    trace_id(&booking->trace));
+		answer.http_status = error.http_status;
+		answer.ms = error.ms;
+		record_executed(x, booking, callback, &answer, result);
 	} else
 		record_failure(x, booking, callback, outcome, blame, &error,
 		    result);
@@ -666,6 +671,7 @@ execute_locked(const struct execute *x, const struct booking *booking,
 {
 	struct breaker_request asked = { .id = booking->id,
 	    .tenant = booking->tenant_id };
+	static const struct booking_answer long_ago;
 	struct breaker_hold hold;
 	char *body = NULL;
 	enum db_outcome outcome;
@@ -679,7 +685,7 @@ execute_locked(const struct execute *x, const struct booking *booking,
 	if (!needs_call(x, booking, callback, result))
 		return;
 	if (was_called(booking)) {
-		record_executed(x, booking, callback, result);
+		record_executed(x, booking, callback, &long_ago, result);
 		return;
 	}
 	if (!may_call(x, booking, callback, result) ||
@@ -717,7 +723,8 @@ execute_booking(const struct execute *x,
     const struct execute_callback *callback, struct execute_result *result)
 {
 	const char *ids[] = { callback->booking_id };
-	struct booking booking = { .tenant_id = callback->tenant_id };
+	struct booking booking = { .tenant_id = callback->tenant_id,
+	    .trace = callback->trace };
 	enum db_outcome outcome;
 	PGresult *rows;
 
@@ -730,6 +737,10 @@ execute_booking(const struct execute *x,
 		row_failed(x, &booking, outcome, result);
 		return;
 	}
+	if (trace_id(&callback->trace) != NULL)
+		booking.trace = callback->trace;
+	else if (trace_id(&booking.trace) == NULL)
+		trace_next(&booking.trace);
 	if (booking.locked) {
 		execute_locked(x, &booking, callback, result);
 		booking_unlock(x->bookings, BOOKING_EXECUTE, ids, 1);

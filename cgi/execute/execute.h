@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "trace.h"
 #include "uuid.h"
 
 struct bookings;
@@ -41,7 +42,7 @@ struct execute_callback {
 	int64_t scheduled_at;		/* of the body: when it was due, in
 					   milliseconds since 1970 */
 	const char *task_id;		/* short name of the task; or NULL */
-	const char *traceparent;	/* or NULL */
+	struct trace trace;		/* of its traceparent, if it has one */
 };
 
 enum execute_outcome {

@@ -5,13 +5,14 @@
 
 #include <jansson.h>
 #include <openssl/crypto.h>
-#include <openssl/rand.h>
 
 #include "config.h"
 #include "http.h"
 #include "metrics.h"
+#include "monotime.h"
 #include "phone_number.h"
 #include "secret.h"
+#include "trace.h"
 #include "utf8.h"
 #include "webhook_signature.h"
 
@@ -22,9 +23,6 @@
 
 /* The most headers of a call. */
 #define MAX_HEADERS	8
-
-/* A traceparent (W3C Trace Context, version 00), with its NUL. */
-#define TRACEPARENT_LEN	56
 
 struct voice_agent {
 	const struct config *conf;
@@ -69,41 +67,6 @@ voice_agent_new(const struct config *conf)
 	if (conf->call_secret != NULL)
 		(void)webhook_key_parse(conf->call_secret, &agent->key);
 	return (agent);
-}
-
-static int
-is_hex(const char *s, size_t n)
-{
-
-	return (strspn(s, "0123456789abcdef") >= n);
-}
-
-/*
- * Write the traceparent of the call: a new span of the callback's trace, or
- * of a trace of its own where the callback has none that can be read.
- */
-static void
-make_traceparent(const char *from, char out[TRACEPARENT_LEN])
-{
-	static const char nothing[] = "00000000000000000000000000000000";
-	unsigned char random[24];
-	char hex[2 * sizeof(random) + 1];
-	size_t i;
-
-	if (RAND_bytes(random, sizeof(random)) != 1)
-		memset(random, 1, sizeof(random));
-	for (i = 0; i < sizeof(random); i++)
-		(void)snprintf(&hex[2 * i], 3, "%02x", random[i]);
-
-	if (from != NULL && strlen(from) == TRACEPARENT_LEN - 1 &&
-	    strncmp(from, "00-", 3) == 0 && is_hex(from + 3, 32) &&
-	    strncmp(from + 3, nothing, 32) != 0 && from[35] == '-' &&
-	    is_hex(from + 36, 16) && from[52] == '-' && is_hex(from + 53, 2))
-		(void)snprintf(out, TRACEPARENT_LEN, "00-%.32s-%.16s-%.2s",
-		    from + 3, hex, from + 53);
-	else
-		(void)snprintf(out, TRACEPARENT_LEN, "00-%.32s-%.16s-01", hex,
-		    hex + 32);
 }
 
 /* The headers of a call; NULL ends them, and stands where memory was short. */
@@ -160,13 +123,16 @@ static int
 add_headers(struct voice_agent *agent, struct headers *h,
     const struct voice_agent_call *call, const char *body)
 {
-	char traceparent[TRACEPARENT_LEN];
+	char traceparent[TRACE_PARENT_LEN];
+	struct trace trace;
 
 	memset(h, 0, sizeof(*h));
-	make_traceparent(call->traceparent, traceparent);
+	(void)trace_parse(call->traceparent, &trace);
+	trace_next(&trace);
 	add(h, "Content-Type", "", "application/json");
 	add(h, "Idempotency-Key", "", call->idempotency_key);
-	add(h, "traceparent", "", traceparent);
+	if (trace_parent(&trace, traceparent) != NULL)
+		add(h, "traceparent", "", traceparent);
 	if (call->tenant_id != NULL)
 		add(h, "X-Tenant-Id", "", call->tenant_id);
 	if (agent->conf->call_token != NULL)
@@ -337,7 +303,7 @@ measure(const struct voice_agent *agent, enum voice_agent_outcome outcome,
 
 /**
  * voice_agent_start(agent, call, error):
- * Ask for ${call}.  ${error} is set unless it was started.
+ * Ask for ${call}.  ${error} is set, its text unless the call was started.
  */
 enum voice_agent_outcome
 voice_agent_start(struct voice_agent *agent,
@@ -349,7 +315,9 @@ voice_agent_start(struct voice_agent *agent,
 	    .timeout_ms = agent->conf->call_timeout * 1000L,
 	    .status_only = 1, .fresh = 1 };
 	struct headers headers;
+	long begun;
 
+	error->ms = 0;
 	error->http_status = 0;
 	error->retry_after = -1;
 	error->no_connection = 0;
@@ -366,8 +334,10 @@ voice_agent_start(struct voice_agent *agent,
 		request.headers = (const char *const *)headers.lines;
 		if (http_prepare(agent->http, &request) == 0) {
 			error->not_asked = 0;
+			begun = monotime_ms();
 			outcome = take_answer(agent, call,
 			    http_perform(agent->http) == 0, error);
+			error->ms = monotime_ms() - begun + 1;
 			measure(agent, outcome, error);
 		} else
 			explain(call, "the call's request could not be "

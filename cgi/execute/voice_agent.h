@@ -36,7 +36,7 @@ struct voice_agent_call {
 	const char *idempotency_key;
 	const char *message_id;		/* without '.'; same at each attempt */
 	const char *tenant_id;		/* or NULL */
-	const char *traceparent;	/* of the callback, or NULL */
+	const char *traceparent;	/* whose child the call is, or NULL */
 };
 
 struct voice_agent_error {
@@ -44,6 +44,7 @@ struct voice_agent_error {
 	long retry_after;	/* seconds, or -1 */
 	int no_connection;	/* nothing was sent, for want of one */
 	int not_asked;		/* nothing was sent, and not for that */
+	long ms;		/* how long it took, rounded up; or 0 */
 	char text[512];		/* one line, without phone numbers */
 };
 
@@ -62,7 +63,7 @@ struct voice_agent *voice_agent_new(const struct config *);
 
 /**
  * voice_agent_start(agent, call, error):
- * Ask for ${call}.  ${error} is set unless it was started.
+ * Ask for ${call}.  ${error} is set, its text unless the call was started.
  */
 enum voice_agent_outcome voice_agent_start(struct voice_agent *,
     const struct voice_agent_call *, struct voice_agent_error *);

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "db.h"
+#include "trace.h"
 #include "uuid.h"
 
 struct bookings;
@@ -94,6 +95,12 @@ struct booking {
 	 * newline; also where there is no such row any more.  Or NULL.
 	 */
 	const char *obsolete_tasks;
+
+	/*
+	 * The trace that whoever acts on the booking does so in; as read, that
+	 * of the row's column traceparent or trace_parent, if it has one.
+	 */
+	struct trace trace;
 };
 
 /**

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bookings.h"
+#include "history.h"
 #include "phone_number.h"
 #include "sql_array.h"
 
@@ -27,6 +28,11 @@
     "WHERE l.attrelid = b.tableoid AND l.attname = '" column "'), "	\
     "2147483647))"
 
+/* A row of history for the booking $1, if there is a row in ${from}. */
+#define TELL_WHAT(what, facts, from)					\
+    "told AS (" HISTORY_INSERT(what, "$1::uuid", facts, from) ")"
+#define TELL(facts, from)	TELL_WHAT(HISTORY_AS_TOLD, facts, from)
+
 /*
  * The lock goes with the state that it was taken for.  No lock is released
  * before all rows have been written, since what is released stays so if a
@@ -35,7 +41,8 @@
 #define SCHEDULED(lock)							\
     "WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]), " \
     "pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::bigint[]), "	\
-    "pg_catalog.unnest($4::text[])) AS t (id, name, due, key)), "	\
+    "pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[])) "	\
+    "AS t (id, name, due, key, facts)), "				\
     "mine AS (SELECT t.* FROM t" lock "), "				\
     "changed AS (UPDATE {T} b SET task_name = mine.name, "		\
     "task_scheduled_at = {S}.followup_due_at(b), "			\
@@ -47,7 +54,9 @@
     "AND " DUE " = mine.due AND " BOOKINGS_IS_WANTED " "			\
     "RETURNING b.id), "							\
     "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "	\
-    "WHERE f.booking_id = changed.id AND f.stage = 'schedule') "		\
+    "WHERE f.booking_id = changed.id AND f.stage = 'schedule'), "		\
+    "told AS (" HISTORY_INSERT(HISTORY_AS_TOLD, "mine.id", "mine.facts", \
+    "mine JOIN changed ON changed.id = mine.id") ") "			\
     "SELECT changed.id::text, pg_advisory_unlock("			\
     BOOKING_LOCK_KEY("'schedule'", "changed.id::text") ") FROM changed "	\
     "WHERE (SELECT count(*) FROM changed) > 0"
@@ -62,18 +71,34 @@ static const struct bookings_sql scheduled_sql = { "scheduled",
 static const struct bookings_sql scheduled_one_sql = { "scheduled one",
     SCHEDULED("") };
 
-/* The four arrays of these statements. */
+/* The five arrays of these statements. */
 struct arrays {
 	const char *ids[BOOKING_BATCH];
 	const char *names[BOOKING_BATCH];
 	const char *dues[BOOKING_BATCH];
 	const char *keys[BOOKING_BATCH];
+	char *facts[BOOKING_BATCH];
 	char due_texts[BOOKING_BATCH][NUMBER_LEN];
 };
 
-static void
+/*
+ * What history says of ${booking}, in the form of history_facts: $1 of the
+ * statements is its id.
+ */
+static char *
+facts(const struct booking *booking, struct history_row row)
+{
+
+	row.tenant_id = booking->tenant_id;
+	row.trace_id = trace_id(&booking->trace);
+	return (history_facts(&row));
+}
+
+/* Return 0, or -1 when memory is short; to be given to free_arrays. */
+static int
 fill_arrays(struct arrays *a, const struct booking_task *tasks, size_t n)
 {
+	char due[BOOKING_TIME_LEN], reason[512];
 	size_t i;
 
 	for (i = 0; i < n; i++) {
@@ -83,7 +108,31 @@ fill_arrays(struct arrays *a, const struct booking_task *tasks, size_t n)
 		    tasks[i].booking->due);
 		a->dues[i] = a->due_texts[i];
 		a->keys[i] = tasks[i].booking->key;
+
+		due[0] = '\0';
+		(void)booking_time(tasks[i].booking->due, 3, due);
+		(void)snprintf(reason, sizeof(reason), "due %s%s%s", due,
+		    tasks[i].note != NULL ? "; " : "",
+		    tasks[i].note != NULL ? tasks[i].note : "");
+		phone_number_hide(reason, NULL);
+		a->facts[i] = facts(tasks[i].booking, (struct history_row){
+		    .what = tasks[i].adopted ? "adopted" : "scheduled",
+		    .http_status = 200, .ms = tasks[i].ms,
+		    .reason = reason });
+		if (a->facts[i] == NULL)
+			return (-1);
 	}
+	return (0);
+}
+
+static void
+free_arrays(struct arrays *a, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		free(a->facts[i]);
+	free(a);
 }
 
 /* Mark the tasks whose bookings ${changed} names, in any order. */
@@ -115,23 +164,25 @@ mark_changed(struct booking_task *tasks, size_t n, const PGresult *changed)
 enum db_outcome
 booking_scheduled(struct bookings *b, struct booking_task *tasks, size_t n)
 {
-	struct bookings_call call = { .nparams = 4,
+	struct bookings_call call = { .nparams = 5,
 	    .sql = n > 1 ? &scheduled_sql : &scheduled_one_sql,
 	    .as = scheduled_one_sql.name,
 	    .booking = n == 1 ? tasks[0].booking->id : NULL };
 	enum db_outcome outcome = DB_LOST;
 	struct arrays *a;
-	char *texts[4] = { NULL };
+	char *texts[5] = { NULL };
 	size_t i;
 
-	if ((a = malloc(sizeof(*a))) == NULL)
+	if ((a = calloc(1, sizeof(*a))) == NULL)
 		return (outcome);
-	fill_arrays(a, tasks, n);
+	if (fill_arrays(a, tasks, n) != 0)
+		goto out;
 	texts[0] = sql_array(a->ids, n);
 	texts[1] = sql_array(a->names, n);
 	texts[2] = sql_array(a->dues, n);
 	texts[3] = sql_array(a->keys, n);
-	for (i = 0; i < 4; i++) {
+	texts[4] = sql_array((const char *const *)a->facts, n);
+	for (i = 0; i < 5; i++) {
 		if ((call.params[i] = texts[i]) == NULL)
 			goto out;
 	}
@@ -141,9 +192,9 @@ booking_scheduled(struct bookings *b, struct booking_task *tasks, size_t n)
 	}
 
 out:
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < 5; i++)
 		free(texts[i]);
-	free(a);
+	free_arrays(a, n);
 	return (outcome);
 }
 
@@ -196,7 +247,8 @@ static const struct bookings_sql begun_sql = { "begun",
     "FROM before WHERE b.id = before.id RETURNING b.id), "
     "begun AS (INSERT INTO {S}.followup_attempts (booking_id) "
     "SELECT changed.id FROM changed "
-    "ON CONFLICT (booking_id) DO UPDATE SET begun_at = now()) "
+    "ON CONFLICT (booking_id) DO UPDATE SET begun_at = now()), "
+    TELL("$3", "changed") " "
     "SELECT CASE WHEN changed.id IS NOT NULL "
     "THEN {S}.followup_call_request(changed.id)::text END, "
     "changed.id IS NULL FROM before LEFT JOIN changed ON true" };
@@ -214,14 +266,18 @@ booking_begun(struct bookings *b, const struct booking *booking, char **body,
     int *changed)
 {
 	char due[NUMBER_LEN];
-	struct bookings_call call = { .sql = &begun_sql, .nparams = 2,
-	    .params = { booking->id, due }, .booking = booking->id };
-	enum db_outcome outcome;
+	char *told = facts(booking, (struct history_row){ .what = "attempt" });
+	struct bookings_call call = { .sql = &begun_sql, .nparams = 3,
+	    .params = { booking->id, due, told }, .booking = booking->id };
+	enum db_outcome outcome = DB_LOST;
 
 	*body = NULL;
 	*changed = 0;
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
-	if ((outcome = bookings_run(b, &call, 1)) != DB_OK)
+	if (told != NULL)
+		outcome = bookings_run(b, &call, 1);
+	free(told);
+	if (outcome != DB_OK)
 		return (outcome);
 	*changed = PQntuples(call.result) > 0;
 	if (*changed && *PQgetvalue(call.result, 0, 1) == 't') {
@@ -264,27 +320,35 @@ static const struct bookings_sql executed_sql = { "executed",
     "forgotten AS (DELETE FROM {S}.followup_failures f "
     "WHERE f.booking_id = $1::uuid AND NOT EXISTS (SELECT FROM ignored)), "
     "ended AS (DELETE FROM {S}.followup_attempts a "
-    "WHERE a.booking_id = $1::uuid AND NOT EXISTS (SELECT FROM ignored)) "
+    "WHERE a.booking_id = $1::uuid AND NOT EXISTS (SELECT FROM ignored)), "
+    TELL("$5", "changed") " "
     "SELECT CASE WHEN EXISTS (SELECT FROM ignored) THEN " IGNORED " "
     "ELSE (SELECT count(*) FROM changed) END" };
 
 /**
- * booking_executed(bookings, booking, task_id):
- * The call of ${booking} was started: whatever became of the row meanwhile,
- * it is executed, by the task with the short name ${task_id} (NULL if that is
- * not known); a task made meanwhile for another time is obsolete.
+ * booking_executed(bookings, booking, task_id, answer):
+ * The call of ${booking} was started, with that ${answer}: whatever became of
+ * the row meanwhile, it is executed, by the task with the short name
+ * ${task_id} (NULL if that is not known); a task made meanwhile for another
+ * time is obsolete.
  */
 enum db_outcome
 booking_executed(struct bookings *b, const struct booking *booking,
-    const char *task_id)
+    const char *task_id, const struct booking_answer *answer)
 {
 	char due[NUMBER_LEN];
-	struct bookings_call call = { .sql = &executed_sql, .nparams = 4,
-	    .params = { booking->id, task_id, due, booking->key },
+	char *told = facts(booking, (struct history_row){ .what = "executed",
+	    .http_status = answer->http_status, .ms = answer->ms });
+	struct bookings_call call = { .sql = &executed_sql, .nparams = 5,
+	    .params = { booking->id, task_id, due, booking->key, told },
 	    .booking = booking->id };
+	enum db_outcome outcome = DB_LOST;
 
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
-	return (changed_or_ignored(b, &call, NULL));
+	if (told != NULL)
+		outcome = changed_or_ignored(b, &call, NULL);
+	free(told);
+	return (outcome);
 }
 
 static const struct bookings_sql called_sql = { "called",
@@ -295,7 +359,8 @@ static const struct bookings_sql called_sql = { "called",
     "http_status = NULL, error = excluded.error, dead_at = now()), "
     "called AS (INSERT INTO {S}.followup_attempts AS a (booking_id, "
     "called_at) VALUES ($1::uuid, now()) ON CONFLICT (booking_id) "
-    "DO UPDATE SET called_at = coalesce(a.called_at, now()) RETURNING 1) "
+    "DO UPDATE SET called_at = coalesce(a.called_at, now()) RETURNING 1), "
+    TELL("$4", "called") " "
     "SELECT count(*) FROM called" };
 
 /**
@@ -309,12 +374,15 @@ booking_called(struct bookings *b, const struct booking *booking,
     const char *error)
 {
 	char *kept = kept_error(error);
-	struct bookings_call call = { .sql = &called_sql, .nparams = 3,
-	    .params = { booking->id, booking->tenant_id, kept } };
+	char *told = facts(booking, (struct history_row){ .what = "called",
+	    .reason = kept });
+	struct bookings_call call = { .sql = &called_sql, .nparams = 4,
+	    .params = { booking->id, booking->tenant_id, kept, told } };
 	enum db_outcome outcome = DB_LOST;
 
-	if (kept != NULL)
+	if (kept != NULL && told != NULL)
 		outcome = bookings_changed(b, &call, NULL);
+	free(told);
 	free(kept);
 	return (outcome);
 }
@@ -375,7 +443,9 @@ static const struct bookings_sql refused_sql = { "refused",
     "dead_at = CASE WHEN f.attempts + 1 >= $7::int THEN now() END "
     "RETURNING attempts, dead_at, next_attempt_at), "
     "ended AS (DELETE FROM {S}.followup_attempts a "
-    "WHERE a.booking_id = $1::uuid AND $8::boolean) "
+    "WHERE a.booking_id = $1::uuid AND $8::boolean), "
+    TELL_WHAT("CASE WHEN noted.dead_at IS NOT NULL THEN 'dead' END", "$9",
+    "noted") " "
     "SELECT n.attempts::bigint, n.dead_at IS NOT NULL, "
     "extract(epoch FROM n.next_attempt_at - now())::float8 FROM noted n" };
 
@@ -386,6 +456,18 @@ static const struct bookings_sql mark_failed_sql = { "mark failed",
     "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') RETURNING 1) "
     "SELECT count(*) FROM changed" };
 
+/* What history says of ${failure}, which is ${error} and may be the last. */
+static char *
+failure_facts(const struct booking *booking,
+    const struct booking_failure *failure, const char *error, int is_last)
+{
+
+	return (facts(booking, (struct history_row){
+	    .what = is_last ? "dead" : failure->unknown ? "unknown" :
+	    "failed", .http_status = failure->http_status,
+	    .ms = failure->ms, .reason = error }));
+}
+
 /* Keep ${failure} in our own table; ${refusal} is set as by booking_refused. */
 static enum db_outcome
 keep_failure(struct bookings *b, const struct booking *booking,
@@ -394,10 +476,11 @@ keep_failure(struct bookings *b, const struct booking *booking,
 {
 	char retry_in[NUMBER_LEN], http_status[NUMBER_LEN], max[NUMBER_LEN];
 	char *error = kept_error(failure->error);
-	struct bookings_call call = { .sql = &refused_sql, .nparams = 8,
+	char *told = failure_facts(booking, failure, error, 0);
+	struct bookings_call call = { .sql = &refused_sql, .nparams = 9,
 	    .params = { booking->id, booking_stage_name(failure->stage),
 	    booking->tenant_id, failure->retry_in >= 0 ? retry_in : NULL,
-	    http_status, error, max, ended ? "true" : "false" } };
+	    http_status, error, max, ended ? "true" : "false", told } };
 	struct bookings_call mark = { .sql = &mark_failed_sql, .nparams = 1,
 	    .params = { booking->id }, .booking = booking->id };
 	enum db_outcome outcome = DB_LOST;
@@ -406,8 +489,9 @@ keep_failure(struct bookings *b, const struct booking *booking,
 	(void)snprintf(http_status, sizeof(http_status), "%ld",
 	    failure->http_status);
 	(void)snprintf(max, sizeof(max), "%d", refusal->max_attempts);
-	if (error != NULL)
+	if (error != NULL && told != NULL)
 		outcome = bookings_run(b, &call, 1);
+	free(told);
 	free(error);
 	if (outcome != DB_OK)
 		return (outcome);
@@ -450,16 +534,18 @@ write_failure(struct bookings *b, const struct bookings_sql *sql, int nparams,
 {
 	char retry_in[NUMBER_LEN], http_status[NUMBER_LEN], due[NUMBER_LEN];
 	char *error = kept_error(failure->error);
+	char *told = failure_facts(booking, failure, error,
+	    max_attempts == 1);
 	struct bookings_call call = { .sql = sql, .nparams = nparams,
 	    .params = { booking->id, booking_stage_name(failure->stage),
 	    booking->tenant_id, retry_in, http_status, error,
-	    booking->due != BOOKING_NO_TIME ? due : NULL,
+	    booking->due != BOOKING_NO_TIME ? due : NULL, told,
 	    failure->unknown ? "t" : "f" }, .booking = booking->id };
 	struct booking_refusal refusal = { .max_attempts = max_attempts };
 	enum db_outcome outcome = DB_LOST;
 
-	if (error == NULL)
-		return (outcome);
+	if (error == NULL || told == NULL)
+		goto out;
 	(void)snprintf(retry_in, sizeof(retry_in), "%.3f", failure->retry_in);
 	(void)snprintf(http_status, sizeof(http_status), "%ld",
 	    failure->http_status);
@@ -472,6 +558,9 @@ write_failure(struct bookings *b, const struct bookings_sql *sql, int nparams,
 		    failure->stage == BOOKING_EXECUTE &&
 		    (max_attempts == 1 || !failure->unknown), &refusal);
 	}
+
+out:
+	free(told);
 	free(error);
 	return (outcome);
 }
@@ -483,7 +572,8 @@ write_failure(struct bookings *b, const struct bookings_sql *sql, int nparams,
 static const struct bookings_sql failed_once_sql = { "failed once",
     "WITH noted AS (" UPSERT_FAILURE("NULL::timestamptz",
     "FROM {T} b WHERE b.id = $1::uuid AND " DUE " = $7::bigint") "), "
-    END_ATTEMPT(" AND NOT $8::boolean") ", "
+    END_ATTEMPT(" AND NOT $9::boolean") ", "
+    TELL("$8", "noted") ", "
     "changed AS (UPDATE {T} b SET last_execution_error = "
     FIT("$6", "last_execution_error") " "
     "WHERE b.id = $1::uuid "
@@ -503,7 +593,7 @@ booking_failed_once(struct bookings *b, const struct booking *booking,
     const struct booking_failure *failure)
 {
 
-	return (write_failure(b, &failed_once_sql, 8, booking, failure,
+	return (write_failure(b, &failed_once_sql, 9, booking, failure,
 	    INT_MAX, NULL));
 }
 
@@ -516,7 +606,8 @@ static const struct bookings_sql spared_sql = { "spared",
     "execution_attempts = greatest(b.execution_attempts - 1, 0) "
     "WHERE b.id = $1::uuid "
     "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
-    "AND " DUE " = $3::bigint RETURNING b.id) "
+    "AND " DUE " = $3::bigint RETURNING b.id), "
+    TELL("$5", "changed") " "
     "SELECT count(*) FROM changed" };
 
 /**
@@ -530,14 +621,18 @@ booking_spared(struct bookings *b, const struct booking *booking,
     const struct booking_failure *failure)
 {
 	char due[NUMBER_LEN], *error = kept_error(failure->error);
-	struct bookings_call call = { .sql = &spared_sql, .nparams = 4,
+	char *told = facts(booking, (struct history_row){ .what = "spared",
+	    .http_status = failure->http_status, .ms = failure->ms,
+	    .reason = error });
+	struct bookings_call call = { .sql = &spared_sql, .nparams = 5,
 	    .params = { booking->id, error, due,
-	    failure->unknown ? "t" : "f" }, .booking = booking->id };
+	    failure->unknown ? "t" : "f", told }, .booking = booking->id };
 	enum db_outcome outcome = DB_LOST;
 
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
-	if (error != NULL)
+	if (error != NULL && told != NULL)
 		outcome = bookings_changed(b, &call, NULL);
+	free(told);
 	free(error);
 	return (outcome);
 }
@@ -551,7 +646,7 @@ static const struct bookings_sql failed_sql = { "failed",
     "last_execution_error = " FIT("$6", "last_execution_error") " "
     "FROM before WHERE b.id = before.id RETURNING b.id), "
     "noted AS (" UPSERT_FAILURE("now()", "FROM changed WHERE true") "), "
-    END_ATTEMPT("") " "
+    END_ATTEMPT("") ", " TELL("$8", "changed") " "
     "SELECT CASE WHEN EXISTS (SELECT FROM before) "
     "AND NOT EXISTS (SELECT FROM changed) THEN " IGNORED " "
     "ELSE (SELECT count(*) FROM changed) END" };
@@ -567,8 +662,29 @@ booking_failed(struct bookings *b, const struct booking *booking,
     const struct booking_failure *failure, int *changed)
 {
 
-	return (write_failure(b, &failed_sql, 7, booking, failure, 1,
+	return (write_failure(b, &failed_sql, 8, booking, failure, 1,
 	    changed));
+}
+
+/*
+ * Run ${sql}, whose parameters are the id, the name of a task and what history
+ * says of it.
+ */
+static enum db_outcome
+change(struct bookings *b, const struct bookings_sql *sql,
+    const struct booking *booking, const char *task_name,
+    const struct history_row *row, int *changed)
+{
+	char *told = facts(booking, *row);
+	struct bookings_call call = { .sql = sql, .nparams = 3,
+	    .params = { booking->id, task_name, told },
+	    .booking = booking->id };
+	enum db_outcome outcome = DB_LOST;
+
+	if (told != NULL)
+		outcome = bookings_changed(b, &call, changed);
+	free(told);
+	return (outcome);
 }
 
 static const struct bookings_sql unschedule_sql = { "unschedule",
@@ -584,7 +700,8 @@ static const struct bookings_sql unschedule_sql = { "unschedule",
     "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "
     "WHERE f.booking_id = changed.id), "
     "ended AS (DELETE FROM {S}.followup_attempts a USING changed "
-    "WHERE a.booking_id = changed.id) "
+    "WHERE a.booking_id = changed.id), "
+    TELL("$3", "changed") " "
     "SELECT count(*) FROM changed" };
 
 /**
@@ -596,35 +713,40 @@ enum db_outcome
 booking_unschedule(struct bookings *b, const struct booking *booking,
     int *changed)
 {
-	struct bookings_call call = { .sql = &unschedule_sql, .nparams = 2,
-	    .params = { booking->id, booking->task_name },
-	    .booking = booking->id };
+	struct history_row row = { .what = "superseded" };
 
-	return (bookings_changed(b, &call, changed));
+	return (change(b, &unschedule_sql, booking, booking->task_name, &row,
+	    changed));
 }
 
 static const struct bookings_sql task_gone_sql = { "task gone",
     "WITH changed AS (UPDATE {T} b SET task_status = 'pending', "
     "task_name = NULL, task_scheduled_at = NULL "
     "WHERE b.id = $1::uuid AND " BOOKINGS_STATUS " = 'scheduled' "
-    "AND b.task_name IS NOT DISTINCT FROM $2 RETURNING b.id) "
+    "AND b.task_name IS NOT DISTINCT FROM $2 RETURNING b.id), "
+    TELL("$3", "changed") " "
     "SELECT count(*) FROM changed" };
 
 /**
- * booking_task_gone(bookings, booking, changed):
+ * booking_task_gone(bookings, booking, why, changed):
  * Put a scheduled ${booking} back to pending because its task is gone before
- * it was executed, or has come to nothing: the attempts that were made at its
- * call still count.
+ * it was executed (${why} is NULL), or has come to nothing, since the booking
+ * has to wait (${why} says for what): the attempts that were made at its call
+ * still count.
  */
 enum db_outcome
 booking_task_gone(struct bookings *b, const struct booking *booking,
-    int *changed)
+    const char *why, int *changed)
 {
-	struct bookings_call call = { .sql = &task_gone_sql, .nparams = 2,
-	    .params = { booking->id, booking->task_name },
-	    .booking = booking->id };
+	char *kept = why != NULL ? kept_error(why) : NULL;
+	struct history_row row = { .reason = kept,
+	    .what = why != NULL ? "waiting" : "task gone" };
+	enum db_outcome outcome;
 
-	return (bookings_changed(b, &call, changed));
+	outcome = change(b, &task_gone_sql, booking, booking->task_name,
+	    &row, changed);
+	free(kept);
+	return (outcome);
 }
 
 /*
@@ -646,24 +768,32 @@ static const struct bookings_sql cancel_sql = { "cancel",
     "FROM before JOIN changed USING (id) "
     "WHERE before.task_name IS NOT NULL ON CONFLICT DO NOTHING), "
     "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "
-    "WHERE f.booking_id = changed.id) "
+    "WHERE f.booking_id = changed.id), "
+    TELL("$2", "changed") " "
     "SELECT count(*) FROM changed" };
 
 /**
- * booking_cancel(bookings, booking, changed):
- * Make ${booking} cancelled, unless it is executed (${changed} is 0).  Its
+ * booking_cancel(bookings, booking, by, changed):
+ * Make ${booking} cancelled, because ${by} (or NULL) asks for it, unless it is
+ * executed (${changed} is 0).  Its
  * task becomes obsolete.  An attempt that was begun and has not ended cannot
  * be stopped: it stays noted, and if the call is started the booking becomes
  * executed after all.
  */
 enum db_outcome
 booking_cancel(struct bookings *b, const struct booking *booking,
-    int *changed)
+    const char *by, int *changed)
 {
-	struct bookings_call call = { .sql = &cancel_sql, .nparams = 1,
-	    .params = { booking->id }, .booking = booking->id };
+	char *told = facts(booking, (struct history_row){ .what = "cancelled",
+	    .by = by });
+	struct bookings_call call = { .sql = &cancel_sql, .nparams = 2,
+	    .params = { booking->id, told }, .booking = booking->id };
+	enum db_outcome outcome = DB_LOST;
 
-	return (bookings_changed(b, &call, changed));
+	if (told != NULL)
+		outcome = bookings_changed(b, &call, changed);
+	free(told);
+	return (outcome);
 }
 
 static const struct bookings_sql retry_sql = { "retry",
@@ -688,19 +818,28 @@ booking_retry(struct bookings *b, const char *id, int late, const char *by,
 
 static const struct bookings_sql obsolete_deleted_sql = { "obsolete deleted",
     "WITH changed AS (DELETE FROM {S}.followup_obsolete_tasks o "
-    "WHERE o.task_name = $1 RETURNING 1) SELECT count(*) FROM changed" };
+    "WHERE o.task_name = $1 RETURNING o.booking_id), "
+    "told AS (" HISTORY_INSERT(HISTORY_AS_TOLD, "changed.booking_id", "$2",
+    "changed") ") SELECT count(*) FROM changed" };
 
 /**
- * booking_obsolete_deleted(bookings, task_name):
- * An obsolete task is gone.
+ * booking_obsolete_deleted(bookings, task_name, booking, how):
+ * An obsolete task of ${booking} is gone, and ${how}; or is left alone.
  */
 enum db_outcome
-booking_obsolete_deleted(struct bookings *b, const char *task_name)
+booking_obsolete_deleted(struct bookings *b, const char *task_name,
+    const struct booking *booking, const char *how)
 {
+	char *told = facts(booking, (struct history_row){
+	    .what = "task deleted", .reason = how });
 	struct bookings_call call = { .sql = &obsolete_deleted_sql,
-	    .nparams = 1, .params = { task_name } };
+	    .nparams = 2, .params = { task_name, told } };
+	enum db_outcome outcome = DB_LOST;
 
-	return (bookings_changed(b, &call, NULL));
+	if (told != NULL)
+		outcome = bookings_changed(b, &call, NULL);
+	free(told);
+	return (outcome);
 }
 
 static const struct bookings_sql obsolete_later_sql = { "obsolete later",

@@ -14,6 +14,8 @@ struct bookings;
  *   any but executed --cancel--> cancelled
  *   pending, scheduled --failed--> failed --retry--> pending
  *
+ * Each leaves a row in followup_history, in the same statement (history.h).
+ *
  * All return DB_OK when the database answered, whatever it found; where
  * somebody else was faster, ${changed} is 0 and the caller looks again.
  *
@@ -29,6 +31,9 @@ struct bookings;
 struct booking_task {
 	const struct booking *booking;
 	const char *name;		/* full resource name */
+	int adopted;			/* it was found already created */
+	long ms;			/* how long that took; or 0 */
+	const char *note;		/* for history; or NULL */
 	int changed;			/* set: the row is scheduled now */
 };
 
@@ -55,14 +60,21 @@ enum db_outcome booking_scheduled(struct bookings *, struct booking_task *,
 enum db_outcome booking_begun(struct bookings *, const struct booking *,
     char **, int *);
 
+/* How the voice agent took a call. */
+struct booking_answer {
+	long http_status;		/* or 0: not known any more */
+	long ms;			/* how long it took; or 0 */
+};
+
 /**
- * booking_executed(bookings, booking, task_id):
- * The call of ${booking} was started: whatever became of the row meanwhile,
- * it is executed, by the task with the short name ${task_id} (NULL if that is
- * not known); a task made meanwhile for another time is obsolete.
+ * booking_executed(bookings, booking, task_id, answer):
+ * The call of ${booking} was started, with that ${answer}: whatever became of
+ * the row meanwhile, it is executed, by the task with the short name
+ * ${task_id} (NULL if that is not known); a task made meanwhile for another
+ * time is obsolete.
  */
 enum db_outcome booking_executed(struct bookings *, const struct booking *,
-    const char *);
+    const char *, const struct booking_answer *);
 
 /**
  * booking_name_executed(bookings, id, task_name):
@@ -78,6 +90,7 @@ struct booking_failure {
 	const char *error;
 	double retry_in;		/* seconds until the next attempt */
 	int unknown;			/* the call may have been started */
+	long ms;			/* how long it took; or 0 */
 };
 
 /**
@@ -145,23 +158,25 @@ enum db_outcome booking_unschedule(struct bookings *, const struct booking *,
     int *);
 
 /**
- * booking_task_gone(bookings, booking, changed):
+ * booking_task_gone(bookings, booking, why, changed):
  * Put a scheduled ${booking} back to pending because its task is gone before
- * it was executed, or has come to nothing: the attempts that were made at its
- * call still count.
+ * it was executed (${why} is NULL), or has come to nothing, since the booking
+ * has to wait (${why} says for what): the attempts that were made at its call
+ * still count.
  */
 enum db_outcome booking_task_gone(struct bookings *, const struct booking *,
-    int *);
+    const char *, int *);
 
 /**
- * booking_cancel(bookings, booking, changed):
- * Make ${booking} cancelled, unless it is executed (${changed} is 0).  Its
+ * booking_cancel(bookings, booking, by, changed):
+ * Make ${booking} cancelled, because ${by} (or NULL) asks for it, unless it is
+ * executed (${changed} is 0).  Its
  * task becomes obsolete.  An attempt that was begun and has not ended cannot
  * be stopped: it stays noted, and if the call is started the booking becomes
  * executed after all.
  */
 enum db_outcome booking_cancel(struct bookings *, const struct booking *,
-    int *);
+    const char *, int *);
 
 /**
  * booking_retry(bookings, id, late, by, changed):
@@ -173,10 +188,11 @@ enum db_outcome booking_retry(struct bookings *, const char *, int,
     const char *, int *);
 
 /**
- * booking_obsolete_deleted(bookings, task_name):
- * An obsolete task is gone.
+ * booking_obsolete_deleted(bookings, task_name, booking, how):
+ * An obsolete task of ${booking} is gone, and ${how}; or is left alone.
  */
-enum db_outcome booking_obsolete_deleted(struct bookings *, const char *);
+enum db_outcome booking_obsolete_deleted(struct bookings *, const char *,
+    const struct booking *, const char *);
 
 /**
  * booking_obsolete_later(bookings, id, seconds):

@@ -38,7 +38,7 @@ struct bookings_sql {
 };
 
 /* The most parameters of a statement. */
-#define BOOKINGS_PARAMS	8
+#define BOOKINGS_PARAMS	9
 
 /* One statement of a round trip. */
 struct bookings_call {
@@ -196,7 +196,8 @@ int bookings_trouble(struct bookings *, char *, size_t);
  */
 #define BOOKINGS_ABSENT							\
 	"(SELECT NULL::text AS tenant_id, NULL::text AS lead_id, "	\
-	"NULL::text AS assigned_user_id, NULL::text AS timezone) AS absent"
+	"NULL::text AS assigned_user_id, NULL::text AS timezone, "	\
+	"NULL::text AS traceparent, NULL::text AS trace_parent) AS absent"
 
 /*
  * The status, for a condition on rows that are named by id.  The expression

@@ -81,6 +81,7 @@ daemon_begin(const struct daemon *daemon, int argc, char **argv,
 	(void)log_level_parse(conf->log_level, &level);
 	log_init(daemon->component, level,
 	    strcmp(conf->log_format, "json") == 0);
+	log_project(conf->project_id);
 
 	/* A second one keeps no file; and none is a reason not to start. */
 	if (metrics_init(conf->runtime_dir, daemon->program) != 0 &&

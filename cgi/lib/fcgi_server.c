@@ -37,6 +37,8 @@
 /* A worker that lived for less is not replaced at once, in milliseconds. */
 #define RESPAWN_MS	1000
 
+#define MINUTE_MS	60000
+
 static volatile sig_atomic_t stopping;
 
 static void
@@ -209,6 +211,25 @@ watch(int fd)
 	return (epfd);
 }
 
+/*
+ * Do what is to be done every minute, if it was not since ${due}, which is
+ * moved on.  Return for how long to wait for a request now, in milliseconds.
+ */
+static int
+do_every_minute(const struct fcgi_server *server, void *state, long *due)
+{
+	long now = monotime_ms();
+
+	if (server->every_minute == NULL)
+		return (-1);
+	if (now >= *due) {
+		server->every_minute(state);
+		now = monotime_ms();
+		*due = now + MINUTE_MS;
+	}
+	return ((int)(*due - now));
+}
+
 /* The life of a worker; returns the exit status of its process. */
 static int
 work(const struct fcgi_server *server, int fd, const sigset_t *waiting)
@@ -217,7 +238,8 @@ work(const struct fcgi_server *server, int fd, const sigset_t *waiting)
 	struct epoll_event event;
 	FCGX_Request fcgx;
 	void *state;
-	int epfd, rc;
+	long due = monotime_ms() + MINUTE_MS;
+	int epfd, rc, wait;
 
 	/* It gets no socket to accept from: see accept_request. */
 	if (FCGX_Init() != 0 || FCGX_InitRequest(&fcgx, -1, 0) != 0) {
@@ -235,7 +257,8 @@ work(const struct fcgi_server *server, int fd, const sigset_t *waiting)
 	}
 
 	while (!to_leave()) {
-		if (epoll_pwait(epfd, &event, 1, -1, waiting) <= 0)
+		wait = do_every_minute(server, state, &due);
+		if (epoll_pwait(epfd, &event, 1, wait, waiting) <= 0)
 			continue;
 		rc = accept_request(fd, &fcgx);
 		if (rc == 0)

@@ -18,10 +18,12 @@ struct fcgi_server {
 
 	/*
 	 * In a new worker: return its state, NULL on failure.  Then once a
-	 * request, which must be answered.  At the worker's end.
+	 * request, which must be answered.  Once a minute, between requests,
+	 * if there is something to do then.  At the worker's end.
 	 */
 	void *(*start)(void *cookie);
 	void (*handle)(void *state, struct request *);
+	void (*every_minute)(void *state);	/* or NULL */
 	void (*stop)(void *state);
 	void *cookie;
 };

@@ -8,6 +8,7 @@
 
 #include "metrics.h"
 #include "phone_number.h"
+#include "trace.h"
 #include "utf8.h"
 
 #include "log.h"
@@ -22,10 +23,12 @@
 #define MESSAGE_MAX_LEN		2560
 #define ID_MAX_LEN		72
 #define TASK_NAME_MAX_LEN	1000
+#define TRACE_NAME_MAX_LEN	120
 
 static const char *component = NULL;
 static enum log_level lowest = LOG_INFO;
 static int as_json = 0;
+static const char *project = NULL;
 
 static const struct {
 	const char *name;	/* as configured */
@@ -129,6 +132,27 @@ put_about(struct line *l, const char *name, const char *value, size_t max)
 		puts_line(l, "\"");
 }
 
+/*
+ * Append the ids of ${trace}.  Google Cloud Logging shows the lines of a trace
+ * together by the two names of its own (LogEntry, "trace" and "spanId").
+ */
+static void
+put_trace(struct line *l, const struct trace *trace)
+{
+	char name[TRACE_NAME_MAX_LEN];
+
+	if (trace_id(trace) == NULL)
+		return;
+	put_about(l, "trace_id", trace->id, ID_MAX_LEN);
+	if (!as_json || project == NULL)
+		return;
+	(void)snprintf(name, sizeof(name), "projects/%.64s/traces/%s",
+	    project, trace->id);
+	put_about(l, "logging.googleapis.com/trace", name, sizeof(name));
+	put_about(l, "logging.googleapis.com/spanId", trace->span,
+	    ID_MAX_LEN);
+}
+
 static void
 put_time(struct line *l)
 {
@@ -182,6 +206,8 @@ write_line(enum log_level level, const struct log_about *about,
 	put_about(&l, "tenant_id", about->tenant_id, ID_MAX_LEN);
 	put_about(&l, "task_name", about->task_name, TASK_NAME_MAX_LEN);
 	put_about(&l, "request_id", about->request_id, ID_MAX_LEN);
+	if (about->trace != NULL)
+		put_trace(&l, about->trace);
 
 	if (as_json)
 		l.buf[l.len++] = '}';
@@ -226,6 +252,18 @@ log_init(const char *name, enum log_level level, int json)
 	component = name;
 	lowest = level;
 	as_json = json;
+}
+
+/**
+ * log_project(project):
+ * Name the Google Cloud project whose traces JSON lines refer to; it must
+ * stay.  Without one, and in text, a line has the trace_id alone.
+ */
+void
+log_project(const char *name)
+{
+
+	project = name;
 }
 
 /**

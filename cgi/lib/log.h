@@ -16,6 +16,8 @@
  * not get into the log, whoever quotes it (see phone_number.h).
  */
 
+struct trace;
+
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 
 /*
@@ -27,6 +29,7 @@ struct log_about {
 	const char *tenant_id;
 	const char *task_name;
 	const char *request_id;
+	const struct trace *trace;
 };
 
 /**
@@ -36,6 +39,13 @@ struct log_about {
  * everything from LOG_INFO up is written as text without a component.
  */
 void log_init(const char *, enum log_level, int);
+
+/**
+ * log_project(project):
+ * Name the Google Cloud project whose traces JSON lines refer to; it must
+ * stay.  Without one, and in text, a line has the trace_id alone.
+ */
+void log_project(const char *);
 
 /**
  * log_level_parse(name, level):

@@ -450,8 +450,12 @@ static char *
 create_body(const struct cloud_tasks *tasks,
     const struct cloud_tasks_call *task)
 {
+	const char *trace[] = { "\"traceparent\":\"", task->traceparent,
+	    "\"," };
 	char *encoded, *headers, *url, *body = NULL;
 
+	if (task->traceparent == NULL)
+		trace[0] = trace[1] = trace[2] = "";
 	url = dump_text(task->url);
 	headers = task_headers(tasks->conf);
 	encoded = base64_encode(task->body, strlen(task->body));
@@ -460,7 +464,8 @@ create_body(const struct cloud_tasks *tasks,
 		    task->name, "\",\"dispatchDeadline\":\"", DISPATCH_DEADLINE,
 		    "\",\"scheduleTime\":\"", task->schedule_time,
 		    "\",\"httpRequest\":{\"httpMethod\":\"POST\",\"url\":", url,
-		    ",\"headers\":", headers, ",\"body\":\"", encoded, "\"",
+		    ",\"headers\":{", trace[0], trace[1], trace[2],
+		    headers + 1, ",\"body\":\"", encoded, "\"",
 		    tasks->oidc_token, "}}}"));
 	if (headers != NULL)
 		secret_free(headers, strlen(headers));

@@ -57,6 +57,7 @@ struct cloud_tasks_call {
 	const char *schedule_time;	/* to create one: RFC 3339 */
 	const char *url;		/* likewise: what it calls */
 	const char *body;		/* likewise: with what, JSON */
+	const char *traceparent;	/* likewise: its trace, or NULL */
 	enum cloud_tasks_method method;
 
 	/* What was answered. */

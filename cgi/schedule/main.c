@@ -60,6 +60,13 @@ handle(void *state, struct request *request)
 }
 
 static void
+every_minute(void *state)
+{
+
+	routes_every_minute(state);
+}
+
+static void
 stop(void *state)
 {
 
@@ -88,8 +95,8 @@ main(int argc, char **argv)
 	static struct service service;
 	char socket_path[PATH_MAX], why[512];
 	struct fcgi_server server = { .socket_path = socket_path,
-	    .start = start, .handle = handle, .stop = stop,
-	    .cookie = &service };
+	    .start = start, .handle = handle,
+	    .every_minute = every_minute, .stop = stop, .cookie = &service };
 	int rc;
 
 	daemon_begin(&daemon, argc, argv, &service.conf);

@@ -8,12 +8,16 @@
 #include "bookings.h"
 #include "cloud_tasks.h"
 #include "config.h"
+#include "history.h"
 #include "log.h"
 #include "request.h"
 #include "routes_internal.h"
 #include "uuid.h"
 
 #include "routes.h"
+
+/* How often history_prune is called in a row, which takes milliseconds. */
+#define PRUNE_STEPS	10
 
 /**
  * routes_new(conf, auth, breaker, readiness, status, refusals):
@@ -206,6 +210,23 @@ routes_handle(struct routes *r, struct request *request)
 		    "\"%.48s\" is not a UUID", segment);
 	else
 		found->handle(r, request, id);
+}
+
+/**
+ * routes_every_minute(routes):
+ * Remove some of the history that is too old: more than a busy minute makes,
+ * and no more than fits between two requests.
+ */
+void
+routes_every_minute(struct routes *r)
+{
+	int more = 1, steps;
+
+	for (steps = 0; steps < PRUNE_STEPS && more; steps++) {
+		if (bookings_ready(r->bookings) != DB_OK ||
+		    history_prune(r->bookings, &more) != DB_OK)
+			return;
+	}
 }
 
 /**

@@ -33,6 +33,13 @@ struct routes *routes_new(const struct config *, struct google_auth *,
 void routes_handle(struct routes *, struct request *);
 
 /**
+ * routes_every_minute(routes):
+ * Remove some of the history that is too old: more than a busy minute makes,
+ * and no more than fits between two requests.
+ */
+void routes_every_minute(struct routes *);
+
+/**
  * routes_free(routes):
  * Free ${routes} and its connections; NULL is fine.
  */

@@ -5,7 +5,9 @@
 #include "booking_state.h"
 #include "bookings.h"
 #include "explain.h"
+#include "history.h"
 #include "log.h"
+#include "phone_number.h"
 #include "readiness.h"
 #include "request.h"
 #include "uuid.h"
@@ -37,6 +39,47 @@ read_booking(struct routes *r, struct request *request, const char *id,
 	return (0);
 }
 
+/* A text of ${rows}, or NULL. */
+static const char *
+text(const PGresult *rows, int row, enum history_column column)
+{
+
+	return (PQgetisnull(rows, row, (int)column) ? NULL :
+	    PQgetvalue(rows, row, (int)column));
+}
+
+/* A number of ${rows}, or null. */
+static json_t *
+number(const PGresult *rows, int row, enum history_column column)
+{
+
+	return (PQgetisnull(rows, row, (int)column) ? json_null() :
+	    json_integer(db_int(rows, row, (int)column)));
+}
+
+/* The history in ${rows}; NULL: no memory. */
+static json_t *
+history(const PGresult *rows)
+{
+	json_t *list = json_array();
+	char *reason;
+	int i;
+
+	for (i = 0; i < PQntuples(rows); i++) {
+		reason = PQgetvalue(rows, i, HISTORY_REASON);
+		phone_number_hide(reason, NULL);
+		(void)json_array_append_new(list, json_pack("{s:s, s:s, s:s, "
+		    "s:o, s:o, s:s?, s:s?}", "at", text(rows, i, HISTORY_AT),
+		    "what", text(rows, i, HISTORY_WHAT),
+		    "by", text(rows, i, HISTORY_BY),
+		    "httpStatus", number(rows, i, HISTORY_HTTP_STATUS),
+		    "durationMs", number(rows, i, HISTORY_MS),
+		    "reason", text(rows, i, HISTORY_REASON),
+		    "traceId", text(rows, i, HISTORY_TRACE_ID)));
+	}
+	return (list);
+}
+
 /* Explain ${booking}, by how this installation is at this moment. */
 static void
 explain(struct routes *r, const struct booking *booking,
@@ -61,20 +104,27 @@ routes_show(struct routes *r, struct request *request, const char *id)
 	char due[BOOKING_TIME_LEN], task[BOOKING_TIME_LEN];
 	char executed[BOOKING_TIME_LEN], explanation[EXPLAIN_LEN];
 	struct booking booking;
-	PGresult *rows;
+	PGresult *rows, *past;
 
 	if (read_booking(r, request, id, &booking, &rows) != 0)
 		return;
+	if (routes_answered(r, request, history_read(r->bookings, id,
+	    &past))) {
+		PQclear(rows);
+		return;
+	}
 	explain(r, &booking, explanation);
 	request_reply(request, 200, json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, "
-	    "s:s?, s:s?, s:i, s:s?, s:s}", "bookingId", booking.id,
+	    "s:s?, s:s?, s:i, s:s?, s:s, s:o}", "bookingId", booking.id,
 	    "tenantId", booking.tenant_id, "taskStatus", booking.status_text,
 	    "taskName", booking.task_name,
 	    "scheduledAt", booking_time(booking.due, 3, due),
 	    "taskScheduledAt", booking_time(booking.task_scheduled_at, 3,
 	    task), "executedAt", booking_time(booking.executed_at, 3,
 	    executed), "executionAttempts", booking.execution_attempts,
-	    "lastError", booking.last_error, "explanation", explanation));
+	    "lastError", booking.last_error, "explanation", explanation,
+	    "history", history(past)));
+	PQclear(past);
 	PQclear(rows);
 }
 
@@ -118,7 +168,7 @@ answer_cancelled(struct request *request, const struct booking *now,
  */
 static void
 cancel(struct routes *r, struct request *request,
-    const struct booking *booking)
+    const struct booking *booking, const char *by)
 {
 	struct log_about about = { .booking_id = booking->id,
 	    .tenant_id = booking->tenant_id,
@@ -130,7 +180,7 @@ cancel(struct routes *r, struct request *request,
 	int changed;
 
 	if (routes_answered(r, request, booking_cancel(r->bookings, booking,
-	    &changed)))
+	    by, &changed)))
 		return;
 	if (!changed) {
 		request_problem(request, PROBLEM_CONFLICT, NULL, "the call of "
@@ -154,9 +204,11 @@ routes_cancel(struct routes *r, struct request *request, const char *id)
 {
 	struct booking booking;
 	PGresult *rows;
+	const char *by;
 
-	if (read_booking(r, request, id, &booking, &rows) == 0) {
-		cancel(r, request, &booking);
+	if (request_operator(request, &by) == 0 &&
+	    read_booking(r, request, id, &booking, &rows) == 0) {
+		cancel(r, request, &booking, by);
 		PQclear(rows);
 	}
 }

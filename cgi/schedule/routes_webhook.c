@@ -28,14 +28,17 @@ nothing(int success, const char *id, const char *reason)
 static json_t *
 success(const char *id, const struct schedule_result *result)
 {
+	char traceparent[TRACE_PARENT_LEN];
 
 	switch (result->outcome) {
 	case SCHEDULE_DONE:
-		return (json_pack("{s:b, s:b, s:s, s:s, s:s, s:b}",
+		return (json_pack("{s:b, s:b, s:s, s:s, s:s, s:b, s:s*}",
 		    "success", 1, "scheduled", 1, "bookingId", id,
 		    "taskName", result->task_name,
 		    "scheduleTime", result->schedule_time,
-		    "alreadyExists", result->already_exists));
+		    "alreadyExists", result->already_exists,
+		    "traceparent", trace_parent(&result->trace,
+		    traceparent)));
 	case SCHEDULE_NOTHING:
 		return (nothing(1, id, result->reason));
 	case SCHEDULE_GIVEN_UP:

@@ -9,6 +9,7 @@
 #include "booking_state.h"
 #include "bookings.h"
 #include "config.h"
+#include "history.h"
 #include "log.h"
 #include "metrics.h"
 #include "monotime.h"
@@ -70,6 +71,10 @@ struct item {
 	char name[CLOUD_TASKS_NAME_LEN];	/* of the call at hand */
 	const char *obsolete;		/* next name, ended by a newline */
 	int names;			/* tried for its task */
+	long begun;			/* when its last call was */
+	long ms;			/* how long that took */
+	int began_trace;		/* that of the booking is new */
+	int waits;			/* it is left to wait, for long */
 	int round;			/* how often it was looked at */
 	int call_locked;		/* the lock on its call is ours */
 	double dispatches;		/* of an overdue task */
@@ -123,7 +128,8 @@ static struct log_about
 about(const struct item *item, const char *task_name)
 {
 	struct log_about a = { .booking_id = item->booking.id,
-	    .tenant_id = item->booking.tenant_id, .task_name = task_name };
+	    .tenant_id = item->booking.tenant_id, .task_name = task_name,
+	    .trace = &item->booking.trace };
 
 	return (a);
 }
@@ -216,6 +222,7 @@ begin(struct batch *batch, struct item *item, enum step step,
 {
 
 	item->step = step;
+	item->begun = monotime_ms();
 	item->call.method = method;
 	item->call.name = item->name;
 	item->call.cookie = item;
@@ -228,7 +235,9 @@ give_up(struct batch *batch, struct item *item, long http_status,
     const char *error)
 {
 	struct booking_failure failure = { .stage = BOOKING_SCHEDULE,
-	    .http_status = http_status, .error = error };
+	    .http_status = http_status, .error = error,
+	    .ms = item->step == CREATING || item->step == ADOPTING ?
+	    item->ms : 0 };
 	struct log_about a = about(item, NULL);
 	enum db_outcome outcome;
 	int changed;
@@ -265,7 +274,8 @@ forget_name(struct batch *batch, struct item *item, size_t len)
 	log_warning(&a, "an obsolete task's name has %zu bytes, which is too "
 	    "long for one: it is left alone", len);
 	if (name != NULL)
-		(void)booking_obsolete_deleted(batch->s->bookings, name);
+		(void)booking_obsolete_deleted(batch->s->bookings, name,
+		    &item->booking, "left alone: no task has such a name");
 	free(name);
 }
 
@@ -302,6 +312,7 @@ obsolete_answered(struct batch *batch, struct item *item)
 	const struct cloud_tasks_call *call = &item->call;
 	struct log_about a = about(item, item->name);
 	enum db_outcome outcome;
+	const char *how;
 	int is_ours;
 
 	if (is_service_away(item))
@@ -322,7 +333,11 @@ obsolete_answered(struct batch *batch, struct item *item)
 			look(batch, item);
 		return;
 	}
-	outcome = booking_obsolete_deleted(batch->s->bookings, item->name);
+	how = call->outcome == CLOUD_TASKS_OK ? "deleted" :
+	    call->outcome == CLOUD_TASKS_REFUSED ? "could not be deleted: it "
+	    "will do nothing when it fires" : "was gone already";
+	outcome = booking_obsolete_deleted(batch->s->bookings, item->name,
+	    &item->booking, how);
 	if (outcome != DB_OK) {
 		database_failed(batch, item, outcome);
 		return;
@@ -335,9 +350,7 @@ obsolete_answered(struct batch *batch, struct item *item)
 		if (!item->booking.found || item->booking.is_deleted ||
 		    item->booking.status == BOOKING_CANCELLED)
 			metrics_not_made(METRICS_REASON_CANCELLED);
-		log_info(&a, "obsolete task %s",
-		    call->outcome == CLOUD_TASKS_OK ? "deleted" :
-		    "was gone already");
+		log_info(&a, "obsolete task %s", how);
 	}
 	look(batch, item);
 }
@@ -354,8 +367,9 @@ obsolete_answered(struct batch *batch, struct item *item)
 static void
 create(struct batch *batch, struct item *item)
 {
-	const struct booking *booking = &item->booking;
+	struct booking *booking = &item->booking;
 	char id[128], url[URL_LEN], when[BOOKING_TIME_LEN];
+	char traceparent[TRACE_PARENT_LEN];
 	int n = ++item->names;
 
 	(void)snprintf(id, sizeof(id), n == 1 ?
@@ -364,6 +378,13 @@ create(struct batch *batch, struct item *item)
 	cloud_tasks_name(batch->s->tasks, id, item->name);
 	(void)snprintf(url, sizeof(url), "%s/%s/execute-followup",
 	    batch->s->conf->execution_endpoint, booking->id);
+
+	/* The trace begins here, if the row does not bring one. */
+	if (trace_id(&booking->trace) == NULL) {
+		trace_next(&booking->trace);
+		item->began_trace = 1;
+	}
+	item->call.traceparent = trace_parent(&booking->trace, traceparent);
 
 	/*
 	 * A time that has passed means now.  It is given all the same: our
@@ -398,7 +419,8 @@ creation_failed(struct batch *batch, struct item *item)
 {
 	const struct cloud_tasks_error *error = &item->call.error;
 	struct booking_failure failure = { .stage = BOOKING_SCHEDULE,
-	    .http_status = error->http_status, .error = error->text };
+	    .http_status = error->http_status, .error = error->text,
+	    .ms = item->ms };
 	struct log_about a = about(item, NULL);
 	int attempts = item->booking.schedule_attempts + 1;
 	int max = batch->s->conf->max_schedule_attempts;
@@ -454,6 +476,9 @@ adopt_answered(struct batch *batch, struct item *item)
 
 	switch (item->call.outcome) {
 	case CLOUD_TASKS_OK:
+		/* It has the trace of whoever made it, which is not known. */
+		if (item->began_trace)
+			(void)trace_parse(NULL, &item->booking.trace);
 		task_created(batch, item, 1);
 		break;
 	case CLOUD_TASKS_GONE:
@@ -544,7 +569,7 @@ check_answered(struct batch *batch, struct item *item)
 		log_warning(&a, "overdue by %.0f s, and its task is gone: "
 		    "making another one", -item->booking.due_in);
 		outcome = booking_task_gone(batch->s->bookings,
-		    &item->booking, &changed);
+		    &item->booking, NULL, &changed);
 		unlock_call(batch, item);
 		if (outcome != DB_OK)
 			row_failed(batch, item, outcome);
@@ -601,7 +626,7 @@ look_at_scheduled(struct batch *batch, struct item *item)
 	/* A row of the time before us may be scheduled in name only. */
 	if (booking->task_name == NULL && booking->is_followup) {
 		outcome = booking_task_gone(batch->s->bookings, booking,
-		    &changed);
+		    NULL, &changed);
 		if (outcome != DB_OK)
 			database_failed(batch, item, outcome);
 		else
@@ -638,21 +663,23 @@ look_at_pending(struct batch *batch, struct item *item)
 		    "");
 	else if (booking->due == BOOKING_NO_TIME)
 		refuse_time(batch, item);
-	else if (booking->due_in > BOOKINGS_HORIZON)
+	else if (booking->due_in > BOOKINGS_HORIZON) {
+		item->waits = 1;
 		conclude(item, SCHEDULE_NOTHING, "due in %.0f days, beyond "
 		    "the horizon of 30 days: it stays pending and is "
 		    "scheduled by itself once it is near enough",
 		    booking->due_in / 86400);
-	else if (booking->retry_in > 0 && booking->schedule_attempts == 0)
+	} else if (booking->retry_in > 0 && booking->schedule_attempts == 0)
 		conclude(item, SCHEDULE_NOTHING, "it is retried by request, "
 		    "and its turn comes in %.0f s", booking->retry_in);
 	else if (booking->verdict == BOOKING_NEVER)
 		give_up(batch, item, 0, booking_why_not(booking, why));
-	else if (booking->verdict == BOOKING_WAIT)
+	else if (booking->verdict == BOOKING_WAIT) {
+		item->waits = 1;
 		conclude(item, SCHEDULE_NOTHING, "%s: it stays pending and is "
 		    "scheduled by itself after that",
 		    booking_why_not(booking, why));
-	else {
+	} else {
 		item->names = 0;
 		create(batch, item);
 	}
@@ -817,8 +844,10 @@ write_tasks(struct batch *batch, struct item *const *items, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		tasks[i].booking = &items[i]->booking;
-		tasks[i].name = items[i]->name;
+		tasks[i] = (struct booking_task){
+		    .booking = &items[i]->booking, .name = items[i]->name,
+		    .adopted = items[i]->result->already_exists,
+		    .ms = items[i]->ms };
 	}
 	outcome = booking_scheduled(batch->s->bookings, tasks, n);
 	for (i = 0; i < n && outcome == DB_OK; i++) {
@@ -828,6 +857,7 @@ write_tasks(struct batch *batch, struct item *const *items, size_t n)
 		(void)snprintf(items[i]->result->task_name,
 		    sizeof(items[i]->result->task_name), "%s",
 		    items[i]->name);
+		items[i]->result->trace = items[i]->booking.trace;
 		conclude(items[i], SCHEDULE_DONE, "scheduled");
 	}
 	return (outcome);
@@ -890,6 +920,7 @@ static void
 answered(struct batch *batch, struct item *item)
 {
 
+	item->ms = monotime_ms() - item->begun + 1;
 	switch (item->step) {
 	case DELETING:
 		obsolete_answered(batch, item);
@@ -1004,6 +1035,36 @@ take(struct batch *batch, const char *const *ids)
 	}
 }
 
+/*
+ * History tells of the bookings that were left to wait, of which no other
+ * statement is run.  If it cannot, they wait all the same.
+ */
+static void
+tell_waits(struct batch *batch)
+{
+	struct history_wait *waits = calloc(batch->n, sizeof(*waits));
+	const struct booking *booking;
+	char why[BOOKING_WHY_LEN];
+	size_t i, n = 0;
+
+	for (i = 0; waits != NULL && i < batch->n; i++) {
+		booking = &batch->items[i].booking;
+		if (!batch->items[i].waits ||
+		    batch->items[i].result->outcome != SCHEDULE_NOTHING)
+			continue;
+		waits[n].id = booking->id;
+		waits[n].tenant_id = booking->tenant_id;
+		(void)snprintf(waits[n].reason, sizeof(waits[n].reason), "%s",
+		    booking->due_in > BOOKINGS_HORIZON ?
+		    "due beyond the horizon of 30 days" :
+		    booking_why_not(booking, why));
+		utf8_clean(waits[n++].reason);
+	}
+	if (n > 0)
+		(void)history_waits(batch->s->bookings, waits, n);
+	free(waits);
+}
+
 /* Release the locks that are still ours, and all that the batch holds. */
 static void
 end(struct batch *batch)
@@ -1012,6 +1073,7 @@ end(struct batch *batch)
 	struct rows *rows;
 	size_t i, n = 0;
 
+	tell_waits(batch);
 	for (i = 0; i < batch->n; i++) {
 		if (batch->items[i].booking.locked)
 			ids[n++] = batch->items[i].booking.id;

@@ -147,12 +147,14 @@ static const struct bookings_sql letters_sql = { "status letters",
 
 /* What operators did: a retry of many is one act. */
 static const struct bookings_sql acts_sql = { "status acts",
-    "WITH retried AS (SELECT r.retried_at, r.retried_by, r.late, "
-    "r.booking_id FROM {S}.followup_retried r "
-    "ORDER BY r.retried_at DESC LIMIT 1000), "
+    "WITH retried AS (SELECT r.at AS retried_at, r.by AS retried_by, "
+    "coalesce(r.reason LIKE 'however late%', false) AS late, "
+    "r.booking_id FROM {S}.followup_history r WHERE r.what = 'retried' "
+    "ORDER BY r.at DESC LIMIT 1000), "
     "acts AS (SELECT max(r.retried_at) AS at, r.retried_by AS who, "
-    "CASE count(*) WHEN 1 THEN 'retried booking ' || min(r.booking_id::text) "
-    "ELSE format('retried %s bookings', count(*)) END "
+    "CASE count(DISTINCT r.booking_id) WHEN 1 "
+    "THEN 'retried booking ' || min(r.booking_id::text) "
+    "ELSE format('retried %s bookings', count(DISTINCT r.booking_id)) END "
     "|| CASE WHEN r.late THEN ', however late' ELSE '' END AS what "
     "FROM retried r GROUP BY r.retried_by, r.late, "
     "date_trunc('minute', r.retried_at) "

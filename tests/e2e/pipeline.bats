@@ -166,6 +166,20 @@ fence() {
 	for line in 'callback verified' 'call started' executed; do
 		logged execute "\[FollowUpExecution\] $line booking_id=$id"
 	done
+
+	# One trace goes all the way, and history has each step of it.
+	trace=$(value traceparent | cut -c 4-35)
+	for line in 'listener Successfully scheduled' 'schedule task created' \
+	    'execute callback verified' 'execute call started'; do
+		logged "${line%% *}" "${line#* }.*booking_id=$id.*trace_id=$trace"
+	done
+	api GET "/followups/$id"
+	story=$(jq -r '.history[] | [.what, .by, .httpStatus, .traceId] |
+	    map(tostring) | join(" ")' <<<"$BODY")
+	echo "$story"
+	[[ $story == "executed followup-execute 200 $trace
+attempt followup-execute null $trace
+scheduled followup-schedule 200 $trace" ]]
 }
 
 @test "what is due in 45 days stays pending and says why" {

@@ -65,6 +65,8 @@ same() {
 	jq -Sc . | sed -E \
 	    -e 's/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-[0-9]{10})?/ID/g' \
 	    -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z/TIME/g' \
+	    -e 's/00-[0-9a-f]{32}-[0-9a-f]{16}-01/TRACE/g' \
+	    -e 's/"[0-9a-f]{32}"/TRACE/g; s/"durationMs":[0-9]+/MS/g' \
 	    -e 's/ in [0-9]+ (s|min|h|days)\./ in SPAN./g'
 }
 
@@ -219,7 +221,8 @@ gcloud_here() {
 	    /^  [A-Z]/ {
 		name = $1
 		rest = substr($0, length(name) + 4)
-		fallback[name] = "–"
+		if (!(name in fallback))
+			fallback[name] = "–"
 		if (rest == "(required)")
 			fallback[name] = "required"
 		else if (rest != "")

@@ -29,6 +29,7 @@ static struct db *db;
 static struct bookings *b;
 static PGconn *app;			/* the application, and the test */
 static struct booking booking;
+static const struct booking_answer took = { .http_status = 202, .ms = 31 };
 static PGresult *rows;			/* ${booking}'s */
 
 static void __attribute__((format(printf, 1, 2)))
@@ -380,7 +381,7 @@ hostile_role(void **state)
 	expect_setting("client_min_messages", "error");
 	expect_setting("idle_session_timeout", "0");
 	assert_int_equal(begin_call(), DB_OK);
-	assert_int_equal(booking_executed(b, &booking, "task"), DB_OK);
+	assert_int_equal(booking_executed(b, &booking, "task", &took), DB_OK);
 	expect_row("executed");
 	expect("SELECT (executed_at > '2020-01-01')::text FROM lead_bookings",
 	    "true");
@@ -516,7 +517,8 @@ row_ignores_everything(void **state)
 	assert_non_null(strstr(bookings_error(b), "ignores"));
 	expect("SELECT count(*) FROM followup_attempts", "0");
 	run("INSERT INTO followup_attempts (booking_id) VALUES ('" ID "')");
-	assert_int_equal(booking_executed(b, &booking, "task"), DB_FAILED);
+	assert_int_equal(booking_executed(b, &booking, "task", &took),
+	    DB_FAILED);
 	expect("SELECT count(*) FROM followup_attempts", "1");
 	give_up("no");
 	expect_row("pending");
@@ -601,7 +603,8 @@ called_but_not_executed(void **state)
 	assert_int_equal(schedule(), DB_OK);
 	forbid("NEW.task_status = 'executed'");
 	assert_int_equal(begin_call(), DB_OK);
-	assert_int_equal(booking_executed(b, &booking, "task"), DB_FAILED);
+	assert_int_equal(booking_executed(b, &booking, "task", &took),
+	    DB_FAILED);
 	assert_int_equal(booking_called(b, &booking, "called, but"), DB_OK);
 	expect_row("scheduled");
 	expect_failure("execute1! called, but");

@@ -123,14 +123,15 @@ SELECT is(followup_retry(pg_temp.id(2)), false, 'deleted: no');
 -- What is known of the failures stays, and who asked.
 ALTER TABLE lead_bookings ENABLE TRIGGER USER;
 UPDATE lead_bookings SET is_deleted = false;
-DELETE FROM followup_retried;
 CALL pg_temp.fill();
 SELECT is(followup_retry(pg_temp.id(1), asked_by => 'ann'), true, 'by ann');
-SELECT results_eq('SELECT stage, attempts, http_status, error, dead_at::date, '
-    'retried_by, late FROM followup_retried ORDER BY stage',
-    $$VALUES ('execute', 1, NULL::int, 'not dead yet', NULL::date, 'ann', false),
-    ('schedule', 8, 503, 'boom', date '2030-01-02', 'ann', false)$$,
-    'the failures are kept');
+SELECT results_eq('SELECT what, by, http_status, reason, tenant_id '
+    'FROM followup_history WHERE by = ''ann'' ORDER BY reason',
+    $$VALUES ('retried', 'ann', 503, 'after: boom',
+        '11111111-1111-4111-8111-111111111111'),
+    ('retried', 'ann', NULL::int, 'after: not dead yet',
+        '11111111-1111-4111-8111-111111111111')$$,
+    'history tells of the failures');
 SELECT is((SELECT count(*) FROM followup_late), 0::bigint, 'it is not late');
 SELECT is(followup_retry(pg_temp.id(2), true, 'ann'), true, 'late');
 SELECT results_eq('SELECT booking_id, due_at, asked_by FROM followup_late',

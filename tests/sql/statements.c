@@ -35,6 +35,7 @@ static struct db *db, *db2;
 static struct bookings *b, *b2;
 static PGconn *app;			/* the application, and the test */
 static struct booking booking;
+static const struct booking_answer took = { .http_status = 202, .ms = 31 };
 static PGresult *rows;			/* ${booking}'s */
 
 /* Run ${sql} as the application does. */
@@ -810,8 +811,8 @@ executed(void **state)
 	for (i = 0; i < NITEMS(states); i++) {
 		start(states[i]);
 		booking.key = "its key";
-		assert_int_equal(booking_executed(b, &booking, "made-it"),
-		    DB_OK);
+		assert_int_equal(booking_executed(b, &booking, "made-it",
+		    &took), DB_OK);
 		expect(state_sql, i == 0 ? "executed - 2 -" :
 		    "executed made-it 2 - obsolete:old");
 		expect("SELECT concat_ws(' ', task_name, idempotency_key, "
@@ -823,14 +824,14 @@ executed(void **state)
 
 	/* By the task that it has; and by one whose name is not known. */
 	start("scheduled");
-	assert_int_equal(booking_executed(b, &booking, "old"), DB_OK);
+	assert_int_equal(booking_executed(b, &booking, "old", &took), DB_OK);
 	expect(state_sql, "executed old 2 -");
 	start("scheduled");
-	assert_int_equal(booking_executed(b, &booking, NULL), DB_OK);
+	assert_int_equal(booking_executed(b, &booking, NULL, &took), DB_OK);
 	expect(state_sql, "executed old 2 -");
 	start("executed");
 	run("UPDATE lead_bookings SET executed_at = 'epoch'");
-	assert_int_equal(booking_executed(b, &booking, "old"), DB_OK);
+	assert_int_equal(booking_executed(b, &booking, "old", &took), DB_OK);
 	expect("SELECT executed_at = 'epoch' FROM lead_bookings", "t");
 }
 
@@ -845,12 +846,12 @@ changed_while_it_is_executed(void **state)
 	(void)state;
 	start("scheduled");
 	somebody_does("scheduled_at = scheduled_at + interval '1 hour'");
-	assert_int_equal(booking_executed(b, &booking, "old"), DB_OK);
+	assert_int_equal(booking_executed(b, &booking, "old", &took), DB_OK);
 	somebody_did();
 	expect(state_sql, "executed - 0 - obsolete:old");
 	start("scheduled");
 	somebody_does("task_name = '" QUEUE "newer'");
-	assert_int_equal(booking_executed(b, &booking, "old"), DB_OK);
+	assert_int_equal(booking_executed(b, &booking, "old", &took), DB_OK);
 	somebody_did();
 	expect(state_sql, "executed old 2 - obsolete:newer");
 }
@@ -1063,6 +1064,20 @@ expect_transition(transition *f, const char *status, int changes,
 	expect(state_sql, after);
 }
 
+static enum db_outcome
+task_is_gone(struct bookings *handle, const struct booking *gone, int *changed)
+{
+
+	return (booking_task_gone(handle, gone, NULL, changed));
+}
+
+static enum db_outcome
+cancel(struct bookings *handle, const struct booking *unwanted, int *changed)
+{
+
+	return (booking_cancel(handle, unwanted, "ann", changed));
+}
+
 static void
 unscheduled(void **state)
 {
@@ -1090,21 +1105,21 @@ task_gone(void **state)
 {
 
 	(void)state;
-	expect_transition(booking_task_gone, "scheduled", 1, "pending -" REST);
+	expect_transition(task_is_gone, "scheduled", 1, "pending -" REST);
 	expect("SELECT concat(task_scheduled_at, idempotency_key) "
 	    "FROM lead_bookings", "key");
-	expect_transition(booking_task_gone, "executed", 0,
+	expect_transition(task_is_gone, "executed", 0,
 	    "executed old" REST);
 	start("scheduled");
 	run("UPDATE lead_bookings SET task_name = 'newer'");
 	int changed;
-	assert_int_equal(booking_task_gone(b, &booking, &changed), DB_OK);
+	assert_int_equal(booking_task_gone(b, &booking, NULL, &changed), DB_OK);
 	assert_int_equal(changed, 0);
 
 	/* One that never had a task. */
 	run("UPDATE lead_bookings SET task_name = NULL");
 	read_booking();
-	assert_int_equal(booking_task_gone(b, &booking, &changed), DB_OK);
+	assert_int_equal(booking_task_gone(b, &booking, NULL, &changed), DB_OK);
 	assert_int_equal(changed, 1);
 }
 
@@ -1114,13 +1129,13 @@ cancelled(void **state)
 
 	(void)state;
 	/* The attempt that was begun cannot be stopped, and is not over. */
-	expect_transition(booking_cancel, "pending", 1,
+	expect_transition(cancel, "pending", 1,
 	    "cancelled - 2 cancelled begun");
-	expect_transition(booking_cancel, "scheduled", 1,
+	expect_transition(cancel, "scheduled", 1,
 	    "cancelled - 2 cancelled begun obsolete:old");
-	expect_transition(booking_cancel, "failed", 1,
+	expect_transition(cancel, "failed", 1,
 	    "cancelled - 2 cancelled begun obsolete:old");
-	expect_transition(booking_cancel, "executed", 0,
+	expect_transition(cancel, "executed", 0,
 	    "executed old" REST);
 }
 
@@ -1133,7 +1148,7 @@ executed_while_it_is_cancelled(void **state)
 	(void)state;
 	start("scheduled");
 	another_daemon_does("task_status = 'executed'");
-	assert_int_equal(booking_cancel(b, &booking, &changed), DB_OK);
+	assert_int_equal(booking_cancel(b, &booking, NULL, &changed), DB_OK);
 	somebody_did();
 	assert_int_equal(changed, 0);
 	expect(state_sql, "executed old" REST);
@@ -1168,7 +1183,8 @@ obsolete_tasks(void **state)
 	    "next_attempt_at > now() + interval '5 s'), ',' ORDER BY "
 	    "task_name) FROM followup_obsolete_tasks",
 	    "one 1 t,three 0,two 1 t");
-	assert_int_equal(booking_obsolete_deleted(b, "one"), DB_OK);
+	assert_int_equal(booking_obsolete_deleted(b, "one", &booking,
+	    "deleted"), DB_OK);
 	expect("SELECT string_agg(task_name, ',' ORDER BY task_name) "
 	    "FROM followup_obsolete_tasks", "three,two");
 }
@@ -1187,7 +1203,7 @@ own_writes_fire_nothing(void **state)
 	(void)state;
 	run_on(listener, "LISTEN booking_followup_created");
 	start("scheduled");
-	assert_int_equal(booking_task_gone(b, &booking, &changed), DB_OK);
+	assert_int_equal(booking_task_gone(b, &booking, NULL, &changed), DB_OK);
 	expect("SELECT count(*) FROM followup_obsolete_tasks", "0");
 	start("scheduled");
 	assert_int_equal(booking_unschedule(b, &booking, &changed), DB_OK);
@@ -1195,7 +1211,7 @@ own_writes_fire_nothing(void **state)
 	assert_int_equal(schedule(), 1);
 	assert_int_equal(fail_for_good(BOOKING_SCHEDULE), 1);
 	start("scheduled");
-	assert_int_equal(booking_cancel(b, &booking, &changed), DB_OK);
+	assert_int_equal(booking_cancel(b, &booking, NULL, &changed), DB_OK);
 
 	/* The first that is heard is the application's own. */
 	run("SET followup.daemon = 'off'; NOTIFY booking_followup_created, "
@@ -1255,12 +1271,12 @@ rows_are_found_by_id(void **state)
 	assert_int_equal(changed, 1);
 	free(body);
 	fail_once(BOOKING_EXECUTE);
-	assert_int_equal(booking_task_gone(b, &booking, &changed), DB_OK);
+	assert_int_equal(booking_task_gone(b, &booking, NULL, &changed), DB_OK);
 	assert_int_equal(booking_scheduled(b, &task, 1), DB_OK);
 	read_booking();
 	assert_int_equal(booking_unschedule(b, &booking, &changed), DB_OK);
-	assert_int_equal(booking_cancel(b, &booking, &changed), DB_OK);
-	assert_int_equal(booking_executed(b, &booking, "t"), DB_OK);
+	assert_int_equal(booking_cancel(b, &booking, NULL, &changed), DB_OK);
+	assert_int_equal(booking_executed(b, &booking, "t", &took), DB_OK);
 
 	/* The session hands in its figures at its end. */
 	bookings_disconnect(b);

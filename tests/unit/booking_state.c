@@ -9,6 +9,7 @@
 
 #define ID	"00000000-0000-4000-8000-00000000000b"
 #define ID2	"00000000-0000-4000-8000-00000000000c"
+#define TRACE_ID	"4bf92f3577b34da6a3ce929d0e0e4736"
 #define ID3	"00000000-0000-4000-8000-00000000000d"
 
 /*
@@ -16,6 +17,7 @@
  * between them.  tests/sql/statements.c has what the statements do.
  */
 static char asked[65536];
+static char told[65536];		/* what history is told thereby */
 static enum db_outcome outcome;
 static const char *answer[3];		/* one column; "-" is SQL's NULL */
 
@@ -79,6 +81,17 @@ begun_row(void)
 	return (result);
 }
 
+/* Is the parameter ${i} of ${call} for history? */
+static int
+is_told(const struct bookings_call *call, int i)
+{
+
+	if (strncmp(call->sql->name, "scheduled", 9) == 0)
+		return (i == 4);
+	return (call->params[i] != NULL &&
+	    strncmp(call->params[i], "{\"", 2) == 0);
+}
+
 enum db_outcome
 bookings_run(struct bookings *b, struct bookings_call *calls, size_t n)
 {
@@ -89,10 +102,17 @@ bookings_run(struct bookings *b, struct bookings_call *calls, size_t n)
 	assert_int_equal(n, 1);
 	len = (size_t)snprintf(asked, sizeof(asked), "%s",
 	    calls[0].sql->name);
-	for (i = 0; i < calls[0].nparams; i++)
+	told[0] = '\0';
+	for (i = 0; i < calls[0].nparams; i++) {
+		if (is_told(&calls[0], i)) {
+			(void)snprintf(told, sizeof(told), "%s",
+			    calls[0].params[i]);
+			continue;
+		}
 		len += (size_t)snprintf(&asked[len], sizeof(asked) - len,
 		    "|%s", calls[0].params[i] != NULL ? calls[0].params[i] :
 		    "NULL");
+	}
 	(void)snprintf(&ran[strlen(ran)], sizeof(ran) - strlen(ran), "%s;",
 	    calls[0].sql->name);
 	if (strstr(refuses, calls[0].sql->name) != NULL) {
@@ -149,7 +169,8 @@ begin(void **state)
 	memset(answer, 0, sizeof(answer));
 	answer[0] = "1";
 	booking = (struct booking){ .id = ID, .tenant_id = "t1",
-	    .task_name = "the task", .due = 1795651260000000, .key = "key" };
+	    .task_name = "the task", .due = 1795651260000000, .key = "key",
+	    .trace = { .id = TRACE_ID } };
 	return (0);
 }
 
@@ -158,13 +179,14 @@ begin(void **state)
  */
 
 static struct booking list[3] = {
-	{ .id = ID, .due = 1795651260000000, .key = "k,1" },
-	{ .id = ID2, .due = -1, .key = "k\\2" },
+	{ .id = ID, .due = 1795651260000000, .key = "k,1",
+	    .tenant_id = "t1" },
+	{ .id = ID2, .due = -1, .key = "k\\2", .trace = { .id = TRACE_ID } },
 	{ .id = ID3, .due = INT64_MAX, .key = "{NULL}" },
 };
 static struct booking_task tasks[3] = {
-	{ .booking = &list[0], .name = "one" },
-	{ .booking = &list[1], .name = "tw\"o" },
+	{ .booking = &list[0], .name = "one", .ms = 7 },
+	{ .booking = &list[1], .name = "tw\"o", .adopted = 1, .note = "x" },
 	{ .booking = &list[2], .name = "" },
 };
 
@@ -192,6 +214,13 @@ many_are_scheduled(void **state)
 	    "{\"1795651260000000\",\"-1\",\"9223372036854775807\"}|"
 	    "{\"k,1\",\"k\\\\2\",\"{NULL}\"}");
 	expect_changed(1, 0, 1);
+	assert_string_equal(told,
+	    "{\"{\\\"scheduled\\\",\\\"t1\\\",\\\"\\\",\\\"200\\\",\\\"7\\\","
+	    "\\\"due 2026-11-26T00:01:00.000Z\\\",\\\"\\\"}\","
+	    "\"{\\\"adopted\\\",\\\"\\\",\\\"\\\",\\\"200\\\",\\\"\\\","
+	    "\\\"due 1969-12-31T23:59:59.999Z; x\\\",\\\"" TRACE_ID "\\\"}\","
+	    "\"{\\\"scheduled\\\",\\\"\\\",\\\"\\\",\\\"200\\\",\\\"\\\","
+	    "\\\"due 294247-01-10T04:00:54.775Z\\\",\\\"\\\"}\"}");
 
 	/* None, and all of them. */
 	answer[0] = NULL;
@@ -240,6 +269,8 @@ longest_batch(void **state)
  * The call.
  */
 
+static const struct booking_answer took = { .http_status = 202, .ms = 31 };
+
 static void
 begun(void **state)
 {
@@ -251,6 +282,8 @@ begun(void **state)
 	assert_int_equal(booking_begun(NULL, &booking, &body, &changed),
 	    DB_OK);
 	assert_string_equal(asked, "begun|" ID "|1795651260000000");
+	assert_string_equal(told, "{\"attempt\",\"t1\",\"\",\"\",\"\",\"\",\""
+	    TRACE_ID "\"}");
 	assert_int_equal(changed, 1);
 	assert_string_equal(body, "{}");
 	free(body);
@@ -276,7 +309,8 @@ begun(void **state)
 	assert_null(body);
 	ignores = 0;
 	answer[0] = "-1";
-	assert_int_equal(booking_executed(NULL, &booking, "i"), DB_FAILED);
+	assert_int_equal(booking_executed(NULL, &booking, "i", &took),
+	    DB_FAILED);
 }
 
 static void
@@ -284,9 +318,13 @@ executed(void **state)
 {
 
 	(void)state;
-	assert_int_equal(booking_executed(NULL, &booking, "id"), DB_OK);
+	assert_int_equal(booking_executed(NULL, &booking, "id", &took),
+	    DB_OK);
 	assert_string_equal(asked, "executed|" ID "|id|1795651260000000|key");
-	assert_int_equal(booking_executed(NULL, &booking, NULL), DB_OK);
+	assert_string_equal(told, "{\"executed\",\"t1\",\"\",\"202\",\"31\",\"\","
+	    "\"" TRACE_ID "\"}");
+	assert_int_equal(booking_executed(NULL, &booking, NULL, &took),
+	    DB_OK);
 	assert_string_equal(asked,
 	    "executed|" ID "|NULL|1795651260000000|key");
 	assert_int_equal(booking_name_executed(NULL, ID, "name"), DB_OK);
@@ -301,7 +339,7 @@ static void
 failures(void **state)
 {
 	struct booking_failure failure = { .stage = BOOKING_SCHEDULE,
-	    .http_status = 503, .error = "no", .retry_in = 1.2345 };
+	    .http_status = 503, .error = "no", .retry_in = 1.2345, .ms = 9 };
 	int changed;
 
 	(void)state;
@@ -309,6 +347,8 @@ failures(void **state)
 	    DB_OK);
 	assert_string_equal(asked, "failed once|" ID "|schedule|t1|1.234|503|"
 	    "no|1795651260000000|f");
+	assert_string_equal(told, "{\"failed\",\"t1\",\"\",\"503\",\"9\",\"no\",\""
+	    TRACE_ID "\"}");
 
 	/* It may have been started.  Of numbers the row gets none. */
 	failure.unknown = 1;
@@ -317,6 +357,8 @@ failures(void **state)
 	    DB_OK);
 	assert_string_equal(asked, "failed once|" ID "|schedule|t1|1.234|503|"
 	    "bad ***************|1795651260000000|t");
+	assert_string_equal(told, "{\"unknown\",\"t1\",\"\",\"503\",\"9\","
+	    "\"bad ***************\",\"" TRACE_ID "\"}");
 	failure.error = "no";
 
 	/* Without a time, which is compared as such; nor a tenant. */
@@ -328,6 +370,8 @@ failures(void **state)
 	    DB_OK);
 	assert_string_equal(asked,
 	    "failed|" ID "|execute|NULL|1.234|0|no|NULL");
+	assert_string_equal(told, "{\"dead\",\"\",\"\",\"\",\"9\",\"no\",\"" TRACE_ID
+	    "\"}");
 	assert_int_equal(changed, 1);
 	answer[0] = "0";
 	assert_int_equal(booking_failed(NULL, &booking, &failure, &changed),
@@ -410,9 +454,15 @@ numbers_are_hidden(void **state)
 	assert_int_equal(booking_called(NULL, &booking, failure.error),
 	    DB_OK);
 	assert_string_equal(asked, "called|" ID "|t1|bad ***************");
+	assert_null(strstr(told, "1234567"));
 	assert_int_equal(booking_spared(NULL, &booking, &failure), DB_OK);
 	assert_string_equal(asked, "spared|" ID "|bad ***************|"
 	    "1795651260000000|f");
+	assert_null(strstr(told, "1234567"));
+	assert_int_equal(booking_task_gone(NULL, &booking, failure.error,
+	    NULL), DB_OK);
+	assert_string_equal(told, "{\"waiting\",\"t1\",\"\",\"\",\"\","
+	    "\"bad ***************\",\"" TRACE_ID "\"}");
 }
 
 /*
@@ -427,15 +477,23 @@ transitions(void **state)
 	(void)state;
 	assert_int_equal(booking_unschedule(NULL, &booking, &changed), DB_OK);
 	assert_string_equal(asked, "unschedule|" ID "|the task");
+	assert_int_equal(strncmp(told, "{\"superseded\",", 13), 0);
 	assert_int_equal(changed, 1);
-	assert_int_equal(booking_task_gone(NULL, &booking, &changed), DB_OK);
+	assert_int_equal(booking_task_gone(NULL, &booking, NULL,
+	    &changed), DB_OK);
 	assert_string_equal(asked, "task gone|" ID "|the task");
-	assert_int_equal(booking_cancel(NULL, &booking, &changed), DB_OK);
+	assert_int_equal(strncmp(told, "{\"task gone\",", 12), 0);
+	assert_int_equal(booking_cancel(NULL, &booking, "ann", &changed),
+	    DB_OK);
 	assert_string_equal(asked, "cancel|" ID);
+	assert_int_equal(strncmp(told, "{\"cancelled\",\"t1\",\"ann\",", 24), 0);
 	assert_int_equal(booking_retry(NULL, ID, 0, NULL, &changed), DB_OK);
 	assert_string_equal(asked, "retry|" ID "|f|NULL");
-	assert_int_equal(booking_obsolete_deleted(NULL, "t"), DB_OK);
+	assert_int_equal(booking_obsolete_deleted(NULL, "t", &booking,
+	    "deleted"), DB_OK);
 	assert_string_equal(asked, "obsolete deleted|t");
+	assert_string_equal(told, "{\"task deleted\",\"t1\",\"\",\"\",\"\","
+	    "\"deleted\",\"" TRACE_ID "\"}");
 	assert_int_equal(booking_obsolete_later(NULL, ID, 2.5), DB_OK);
 	assert_string_equal(asked, "obsolete later|" ID "|2.500");
 }
@@ -460,12 +518,12 @@ refusals(void **state)
 		    &changed), outcome);
 		assert_null(body);
 		assert_int_equal(changed, 0);
-		assert_int_equal(booking_executed(NULL, &booking, "i"),
-		    outcome);
+		assert_int_equal(booking_executed(NULL, &booking, "i",
+		    &took), outcome);
 		assert_int_equal(booking_failed(NULL, &booking, &failure,
 		    &changed), outcome);
-		assert_int_equal(booking_cancel(NULL, &booking, &changed),
-		    outcome);
+		assert_int_equal(booking_cancel(NULL, &booking, NULL,
+		    &changed), outcome);
 	}
 }
 

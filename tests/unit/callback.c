@@ -152,6 +152,9 @@ jwks_free(struct jwks *j)
 static enum callback_outcome verdict;
 static int executions;
 static struct execute_callback executed;
+#define TRACEPARENT							\
+	"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 static char tenant[64], task[128], traceparent[64];
 static struct execute_result planned;
 
@@ -187,13 +190,15 @@ execute_booking(const struct execute *x, const struct execute_callback *c,
     struct execute_result *result)
 {
 
+	char text[TRACE_PARENT_LEN];
+
 	assert_true(x->conf == &conf && x->bookings != NULL &&
 	    x->agent != NULL && x->breaker == BREAKER);
 	executions++;
 	executed = *c;
 	keep(tenant, sizeof(tenant), c->tenant_id);
 	keep(task, sizeof(task), c->task_id);
-	keep(traceparent, sizeof(traceparent), c->traceparent);
+	keep(traceparent, sizeof(traceparent), trace_parent(&c->trace, text));
 	*result = planned;
 }
 
@@ -264,13 +269,13 @@ callback_is_executed(void **state)
 
 	(void)state;
 	assert_int_equal(ask("POST", PATH, "HTTP_X_CLOUDTASKS_TASKNAME=t-1\n"
-	    "HTTP_TRACEPARENT=the trace\n", BODY), 200);
+	    "HTTP_TRACEPARENT=" TRACEPARENT "\n", BODY), 200);
 	assert_int_equal(executions, 1);
 	assert_string_equal(executed.booking_id, ID);
 	assert_true(executed.scheduled_at == INT64_C(1795651260500));
 	assert_string_equal(tenant, "t1");
 	assert_string_equal(task, "t-1");
-	assert_string_equal(traceparent, "the trace");
+	assert_string_equal(traceparent, TRACEPARENT);
 
 	/* The other path, a full name, and an id in capitals. */
 	assert_int_equal(ask("POST", "/api/deals-pipeline/bookings/"

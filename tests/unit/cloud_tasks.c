@@ -172,6 +172,9 @@ end(void **state)
 	return (0);
 }
 
+/* The trace of the tasks, or NULL. */
+static const char *traceparent;
+
 /* Begin call ${i} about the task ${name}. */
 static void
 begin_call(int i, enum cloud_tasks_method method, const char *name)
@@ -179,7 +182,8 @@ begin_call(int i, enum cloud_tasks_method method, const char *name)
 
 	calls[i] = (struct cloud_tasks_call){ .method = method, .name = name,
 	    .schedule_time = "2026-11-26T00:00:00.000000Z",
-	    .url = "https://x/1/execute-followup", .body = "{\"a\":1}" };
+	    .url = "https://x/1/execute-followup", .body = "{\"a\":1}",
+	    .traceparent = traceparent };
 	cloud_tasks_begin(tasks, &calls[i]);
 }
 
@@ -310,6 +314,20 @@ task_with_a_token(void **state)
 	expect_task(0, json_pack("{ss}", "Content-Type", "application/json"),
 	    json_pack("{ss ss}", "serviceAccountEmail", "tasks@p", "audience",
 	    "the audience"));
+}
+
+static void
+task_with_a_trace(void **state)
+{
+
+	(void)state;
+	traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
+	expect_task(0, json_pack("{ss ss}", "Content-Type",
+	    "application/json", "traceparent", traceparent),
+	    json_pack("{ss ss}", "serviceAccountEmail", "tasks@p", "audience",
+	    "the audience"));
+	traceparent = NULL;
 }
 
 static void
@@ -999,6 +1017,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(requests),
 		TEST(task_with_a_token),
+		TEST(task_with_a_trace),
 		TEST(task_with_a_secret),
 		TEST(credentials),
 		TEST(names),

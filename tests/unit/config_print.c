@@ -57,7 +57,7 @@ test_help(void **state)
 	assert_non_null(strstr(help, "  FOLLOWUP_CALL_URL (required)\n"));
 	assert_non_null(strstr(help, "  FOLLOWUP_CALL_TIMEOUT [30s]\n"));
 	assert_non_null(strstr(help, "  FOLLOWUP_CALL_TOKEN\n"));
-	assert_null(strstr(help, "GCP_PROJECT_ID"));
+	assert_null(strstr(help, "GCP_LOCATION"));
 	assert_null(strstr(help, "GOOGLE_APPLICATION_CREDENTIALS"));
 	free(help);
 }

@@ -27,6 +27,9 @@ static struct execute execute = { .conf = &conf };
 static struct execute_callback callback;
 static struct execute_result result;
 
+#define TRACEPARENT							\
+	"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 /* The voice agent, instead of the product's. */
 static struct {
 	enum voice_agent_outcome outcome;
@@ -97,7 +100,8 @@ begin(void **state)
 	    .unknown_outcome = "retry" };
 	callback = (struct execute_callback){ .tenant_id = "t1",
 	    .scheduled_at = DUE_MS, .task_id = TASK_ID,
-	    .traceparent = "the trace" };
+	    .booking_id = "" };
+	assert_int_equal(trace_parse(TRACEPARENT, &callback.trace), 0);
 	memcpy(callback.booking_id, A->id, UUID_LEN);
 	captured_log_begin(LOG_DEBUG);
 	return (0);
@@ -182,7 +186,11 @@ call_is_started(void **state)
 	assert_string_equal(A->key, agent.key);
 	assert_string_equal(agent.message_id, TASK_ID);
 	assert_string_equal(agent.tenant, "t1");
-	assert_string_equal(agent.traceparent, "the trace");
+	assert_string_equal(agent.traceparent, TRACEPARENT);
+
+	/* Whoever looks for the trace finds the lines of the call. */
+	assert_int_equal(logged(" trace_id=4bf92f3577b34da6a3ce929d0e0e4736"),
+	    2);
 	assert_int_equal(slept, 0);
 	assert_int_equal(logged("executed"), 1);
 }

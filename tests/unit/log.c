@@ -10,12 +10,16 @@
 
 #include "json_text.h"
 #include "log.h"
+#include "trace.h"
 #include "utf8.h"
 
 #include "unit.h"
 
 #define TIME	"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}" \
     "\\.[0-9]{3}Z"
+
+#define TRACEPARENT							\
+	"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 /* The longest line, which a pipe takes in one piece. */
 #define LINE_MAX_LEN	4096
@@ -93,6 +97,35 @@ logged(struct capture *c, const struct log_about *about, const char *message)
 	return (line);
 }
 
+/* As Google Cloud Logging reads it, where the project is known. */
+static void
+test_json_trace(void **state)
+{
+	struct log_about about = { .booking_id = "0a1b" };
+	struct trace trace;
+	struct capture c;
+	json_t *line;
+
+	(void)state;
+	(void)trace_parse(TRACEPARENT, &trace);
+	about.trace = &trace;
+	line = logged(&c, &about, "x");
+	assert_string_equal(json_string_value(json_object_get(line,
+	    "trace_id")), "0af7651916cd43dd8448eb211c80319c");
+	assert_null(json_object_get(line, "logging.googleapis.com/trace"));
+	json_decref(line);
+
+	log_project("p-1");
+	line = logged(&c, &about, "x");
+	assert_string_equal(json_string_value(json_object_get(line,
+	    "logging.googleapis.com/trace")),
+	    "projects/p-1/traces/0af7651916cd43dd8448eb211c80319c");
+	assert_string_equal(json_string_value(json_object_get(line,
+	    "logging.googleapis.com/spanId")), "b7ad6b7169203331");
+	json_decref(line);
+	log_project(NULL);
+}
+
 static void
 test_before_init(void **state)
 {
@@ -108,10 +141,11 @@ test_before_init(void **state)
 static void
 test_text(void **state)
 {
-	const struct log_about about = {
+	struct log_about about = {
 		.booking_id = "0a1b", .tenant_id = "t-1",
 		.task_name = "projects/p/tasks/x", .request_id = "r-9",
 	};
+	struct trace trace;
 	const struct log_about some = { .tenant_id = "t-1" };
 	struct capture c;
 
@@ -122,6 +156,18 @@ test_text(void **state)
 	assert_true(matches(capture_end(&c), "^" TIME " WARNING "
 	    "\\[BookingListener\\] hello world booking_id=0a1b tenant_id=t-1 "
 	    "task_name=projects/p/tasks/x request_id=r-9\n$"));
+
+	/* With a trace, of which there may be none. */
+	(void)trace_parse(TRACEPARENT, &trace);
+	about.trace = &trace;
+	capture_begin(&c);
+	log_info(&about, "traced");
+	assert_true(matches(capture_end(&c), "request_id=r-9 "
+	    "trace_id=0af7651916cd43dd8448eb211c80319c\n$"));
+	(void)trace_parse("x", &trace);
+	capture_begin(&c);
+	log_info(&about, "not traced");
+	assert_true(matches(capture_end(&c), "request_id=r-9\n$"));
 
 	capture_begin(&c);
 	log_error(&some, "alone, not +49 170 1234567");
@@ -275,18 +321,22 @@ static const char *const units[] = { "x", "\"", "\\", "\n", "\x01", "\xff",
 static void
 test_long_messages(void **state)
 {
-	const struct log_about about = {
+	struct log_about about = {
 		.booking_id = "0a1b2c3d-4e5f-6789-abcd-ef0123456789",
 		.tenant_id = "1a1b2c3d-4e5f-6789-abcd-ef0123456789",
 		.request_id = "r-9",
 	};
 	char message[20001];
+	struct trace trace;
 	struct capture c;
 	const char *text;
 	json_t *line;
 	size_t i, len, n;
 
 	(void)state;
+	log_project("p-1");
+	assert_int_equal(trace_parse(TRACEPARENT, &trace), 0);
+	about.trace = &trace;
 	for (i = 0; i < NITEMS(units); i++) {
 		n = strlen(units[i]);
 		for (len = 0; len + n < sizeof(message); len += n)
@@ -301,6 +351,8 @@ test_long_messages(void **state)
 		assert_string_equal(json_text(line, "tenant_id"),
 		    about.tenant_id);
 		assert_string_equal(json_text(line, "request_id"), "r-9");
+		assert_string_equal(json_text(line,
+		    "logging.googleapis.com/spanId"), trace.span);
 		json_decref(line);
 
 		log_init("Unit", LOG_INFO, 0);
@@ -310,8 +362,9 @@ test_long_messages(void **state)
 		assert_in_range(strlen(text), 400, LINE_MAX_LEN);
 		assert_ptr_equal(strchr(text, '\n'), &text[strlen(text) - 1]);
 		assert_true(utf8_valid(text, strlen(text)));
-		assert_non_null(strstr(text, " request_id=r-9\n"));
+		assert_non_null(strstr(text, " request_id=r-9 trace_id="));
 	}
+	log_project(NULL);
 }
 
 /* Shifted byte by byte, a cut never falls inside a character or escape. */
@@ -389,6 +442,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_before_init),
 		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_json_trace),
 		cmocka_unit_test(test_levels),
 		cmocka_unit_test(test_level_parse),
 		cmocka_unit_test(test_json),

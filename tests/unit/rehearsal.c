@@ -12,6 +12,7 @@
 #include "db.h"
 #include "dead_letters.h"
 #include "figures.h"
+#include "history.h"
 #include "pauses.h"
 #include "status_figures.h"
 
@@ -32,8 +33,9 @@
 #define WIDTH		78
 
 static const struct bookings_sql *const *const lists[] = {
-	booking_statements, booking_state_statements, dead_letters_statements,
-	pauses_statements, figures_statements, status_figures_statements,
+	booking_statements, booking_state_statements, history_statements,
+	dead_letters_statements, pauses_statements, figures_statements,
+	status_figures_statements,
 };
 
 /* Everything of ${f} up to its end, as a string to be freed. */

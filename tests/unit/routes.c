@@ -413,7 +413,7 @@ booking_is_shown(void **state)
 	A->execution_attempts = 2;
 	A->last_error = "boom";
 	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 200);
-	table_expect("read:A");
+	table_expect("read:A history:A");
 	assert_string_equal(member("taskStatus"), "scheduled");
 	assert_string_equal(member("taskName"), A->task_name);
 	assert_string_equal(member("scheduledAt"),
@@ -425,6 +425,16 @@ booking_is_shown(void **state)
 	    "executionAttempts")), 2);
 	assert_string_equal(member("lastError"), "boom");
 	assert_string_not_equal(member("explanation"), "(none)");
+	expect_json(json_object_get(answer, "history"), "["
+	    "{\"at\":\"2026-11-26T00:01:00.000Z\",\"what\":\"failed\","
+	    "\"by\":\"followup-execute\",\"httpStatus\":503,"
+	    "\"durationMs\":31,\"reason\":\"call ***************\","
+	    "\"traceId\":\"4bf92f3577b34da6a3ce929d0e0e4736\"},"
+	    "{\"at\":\"2026-11-26T00:00:00.000Z\",\"what\":\"scheduled\","
+	    "\"by\":\"ann\",\"httpStatus\":null,\"durationMs\":null,"
+	    "\"reason\":null,\"traceId\":null}]");
+	table_fail("history", DB_LOST);
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 503);
 	A->absent = 1;
 	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 404);
 }

@@ -64,6 +64,7 @@ static struct {
 	char url[512];
 	char body[1024];
 	char time[64];
+	char traceparent[64];
 } cloud;
 
 /* The next call of this ${method} about ${task} is answered like that. */
@@ -151,6 +152,8 @@ cloud_tasks_begin(struct cloud_tasks *tasks, struct cloud_tasks_call *call)
 		}
 	}
 	if (call->method == CLOUD_TASKS_CREATE) {
+		(void)snprintf(cloud.traceparent, sizeof(cloud.traceparent),
+		    "%s", call->traceparent);
 		(void)snprintf(cloud.url, sizeof(cloud.url), "%s", call->url);
 		(void)snprintf(cloud.body, sizeof(cloud.body), "%s",
 		    call->body);
@@ -304,6 +307,43 @@ expect_scheduled(int i, const struct table_row *row, const char *task)
  * One booking, as it is read.
  */
 
+#define TRACEPARENT							\
+	"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+/* The trace begins here, unless the row has one; history and log have it. */
+static void
+task_has_a_trace(void **state)
+{
+	struct trace trace;
+	char line[64];
+
+	(void)state;
+	run("A");
+	assert_int_equal(trace_parse(cloud.traceparent, &trace), 0);
+	assert_string_equal(results[0].trace.id, trace.id);
+	(void)snprintf(line, sizeof(line), " trace_id=%s", trace.id);
+	assert_int_equal(logged(line), 1);
+	assert_non_null(strstr(table.told, trace.id));
+	B->traceparent = TRACEPARENT;
+	run("B");
+	assert_string_equal(cloud.traceparent, TRACEPARENT);
+	C->traceparent = "00-x";
+	run("C");
+	assert_int_equal(trace_parse(cloud.traceparent, &trace), 0);
+
+	/* One that is there already has a trace of its own. */
+	(void)create_is("D", CLOUD_TASKS_EXISTS);
+	run("D");
+	assert_null(trace_id(&results[0].trace));
+	assert_null(strstr(table.told, trace_id(&trace)));
+	assert_non_null(strstr(table.told, "adopted"));
+	table.rows[4].traceparent = TRACEPARENT;
+	(void)create_is("E", CLOUD_TASKS_EXISTS);
+	run("E");
+	assert_string_equal(trace_id(&results[0].trace),
+	    "4bf92f3577b34da6a3ce929d0e0e4736");
+}
+
 static void
 one_is_scheduled(void **state)
 {
@@ -437,7 +477,12 @@ nothing_to_schedule(void **state)
 		    rows[i].name);
 		ASSERT_ROW(strstr(results[0].reason, rows[i].reason) != NULL,
 		    rows[i].name);
-		table_expect("try_lock:A read:A unlock:A");
+
+		/* Of what waits history tells. */
+		table_expect(strstr(rows[i].reason, "30 days") != NULL ||
+		    strstr(rows[i].reason, "paused") != NULL ?
+		    "try_lock:A read:A waits:A unlock:A" :
+		    "try_lock:A read:A unlock:A");
 	}
 }
 
@@ -1573,6 +1618,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(task_has_a_trace),
 		TEST(one_is_scheduled),
 		TEST(task_is_what_the_callback_needs),
 		TEST(past_means_now),

@@ -31,7 +31,7 @@
  */
 
 #define TABLE_ROWS	100
-#define TABLE_COLUMNS	29
+#define TABLE_COLUMNS	30
 #define TABLE_NOW	INT64_C(1795651200000000)	/* 2026-11-26 */
 #define TABLE_QUEUE	"projects/p/locations/l/queues/q"
 #define TABLE_TEXT	2048
@@ -63,6 +63,7 @@ struct table_row {
 	const char *verdict_reason;	/* or NULL */
 	double wait_in;			/* seconds from TABLE_NOW, or 0 */
 	int in_backlog;
+	const char *traceparent;	/* of its column, or NULL */
 
 	int locks[2];			/* of ours, by stage */
 	int dropped[2];			/* likewise, of sessions that broke */
@@ -81,6 +82,8 @@ static struct {
 
 	/* Answers statements that are not about single rows. */
 	PGresult *(*other)(const struct bookings_call *);
+
+	char told[TABLE_TEXT];		/* to history, by "scheduled" */
 
 	/* The failure that was written last. */
 	struct {
@@ -362,6 +365,8 @@ table_read(const struct table_array *ids)
 		table_set(result, i, 27, "%s", r->dead);
 		if (r->called)
 			table_set(result, i, 28, "%" PRId64, TABLE_NOW);
+		table_set(result, i, 29, "%s",
+		    r->traceparent != NULL ? r->traceparent : "");
 		if (r->no_due)
 			continue;
 		(void)booking_time(table_due(r), 3, due);
@@ -430,6 +435,7 @@ table_scheduled(const struct table_array *ids, const char *const *params,
 	size_t i;
 	int n = 0;
 
+	(void)snprintf(table.told, sizeof(table.told), "%s", params[4]);
 	table_array(&names, params[1]);
 	table_array(&dues, params[2]);
 	table_array(&keys, params[3]);
@@ -475,7 +481,7 @@ table_failed(struct table_row *row, const char *const *params, int for_good)
 		return (table_count(-1));
 	if (for_good)
 		row->status = "failed";
-	table.failure.unknown = !for_good && strcmp(params[7], "t") == 0;
+	table.failure.unknown = !for_good && strcmp(params[8], "t") == 0;
 	row->last_error = table.failure.error;
 	row->schedule_attempts += params[1][0] == 's';
 	row->outcome_unknown = table.failure.unknown;
@@ -587,6 +593,27 @@ table_become(struct table_row *row, const char *from, const char *to)
 		return (table_count(0));
 	row->status = to;
 	return (table_count(1));
+}
+
+/* Two rows, of which one has everything, and a number. */
+static inline PGresult *
+table_history(void)
+{
+	static const char *const values[2][7] = {
+		{ "2026-11-26T00:01:00.000Z", "failed", "followup-execute",
+		    "503", "31", "call +49 170 1234567",
+		    "4bf92f3577b34da6a3ce929d0e0e4736" },
+		{ "2026-11-26T00:00:00.000Z", "scheduled", "ann", "", "", "",
+		    "" } };
+	PGresult *result = table_rows(7);
+	int row, column;
+
+	for (row = 0; row < 2; row++) {
+		for (column = 0; column < 7; column++)
+			table_set(result, row, column, "%s",
+			    values[row][column]);
+	}
+	return (result);
 }
 
 static inline PGresult *
@@ -722,6 +749,8 @@ table_act(const char *statement, const struct table_array *ids,
 	if (strcmp(statement, "cancel") == 0)
 		return (table_become(row, "pending scheduled failed "
 		    "cancelled", "cancelled"));
+	if (strcmp(statement, "history") == 0)
+		return (table_history());
 	if (strcmp(statement, "retry") == 0)
 		return (table_become(row, "failed", "pending"));
 	return (table_count(1));

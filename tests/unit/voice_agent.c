@@ -95,16 +95,7 @@ request(void **state)
 static void
 traces(void **state)
 {
-	static const char *const wrong[] = { "", "x",
-	    "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-	    "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-	    "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
-	    "00-0af7651916cd43dd8448eb211c80319c_b7ad6b7169203331-01",
-	    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333x-01",
-	    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331_01",
-	    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0x",
-	    /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */
-	    TRACE "-" };
+	static const char *const wrong[] = { NULL, "", TRACE "-" };
 	const char *sent;
 	size_t i;
 
@@ -114,8 +105,7 @@ traces(void **state)
 		(void)start(ANSWER("200 OK", "0\r\n\r\n"));
 		sent = strstr(server->requests[0], "\r\ntraceparent: 00-");
 		ASSERT_ROW(sent != NULL && sent[70] == '\r', wrong[i]);
-		ASSERT_ROW(!has("0af7651916cd43dd") && !has("0AF765") &&
-		    !has("-00000000000000000000000000000000"), wrong[i]);
+		ASSERT_ROW(!has("0af7651916cd43dd"), wrong[i]);
 	}
 }
 

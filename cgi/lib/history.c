@@ -1,0 +1,158 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "bookings.h"
+#include "phone_number.h"
+#include "sql_array.h"
+
+#include "history.h"
+
+/* Room for a number as text. */
+#define NUMBER_LEN	24
+
+/* How many rows one statement removes: a step that holds nobody up. */
+#define PRUNE_STEP	"500"
+
+/* Write ${n} to ${buf}, or nothing where it is 0; return ${buf}. */
+static const char *
+number(long n, char buf[NUMBER_LEN])
+{
+
+	buf[0] = '\0';
+	if (n > 0)
+		(void)snprintf(buf, NUMBER_LEN, "%ld", n);
+	return (buf);
+}
+
+static const char *
+text(const char *s)
+{
+
+	return (s != NULL ? s : "");
+}
+
+/**
+ * history_facts(row):
+ * Return ${row} as the text of a parameter, which HISTORY_INSERT takes apart;
+ * the caller frees it.  NULL when memory is short.
+ */
+char *
+history_facts(const struct history_row *row)
+{
+	char status[NUMBER_LEN], ms[NUMBER_LEN];
+	const char *facts[] = { text(row->what), text(row->tenant_id),
+	    text(row->by), number(row->http_status, status),
+	    number(row->ms, ms), text(row->reason), text(row->trace_id) };
+
+	return (sql_array(facts, sizeof(facts) / sizeof(facts[0])));
+}
+
+/* By id, which is the order in which it happened. */
+static const struct bookings_sql read_sql = { "history",
+    "SELECT pg_catalog.to_char(h.at AT TIME ZONE 'UTC', "
+    "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), h.what, h.by, h.http_status, "
+    "h.ms, h.reason, h.trace_id FROM {S}.followup_history h "
+    "WHERE h.booking_id = $1::uuid ORDER BY h.id DESC LIMIT $2::int" };
+
+/**
+ * history_read(bookings, id, rows):
+ * Read the history of booking ${id}, the newest row first.  On DB_OK the
+ * caller clears ${rows}.
+ */
+enum db_outcome
+history_read(struct bookings *b, const char *id, PGresult **rows)
+{
+	char limit[NUMBER_LEN];
+	struct bookings_call call = { .sql = &read_sql, .nparams = 2,
+	    .params = { id, number(HISTORY_ROWS, limit) } };
+	enum db_outcome outcome;
+
+	outcome = bookings_run(b, &call, 1);
+	*rows = call.result;
+	return (outcome);
+}
+
+static const struct bookings_sql waits_sql = { "waits",
+    "WITH told AS (" HISTORY_INSERT(HISTORY_AS_TOLD, "w.id", "w.facts",
+    "ROWS FROM (pg_catalog.unnest($1::uuid[]), "
+    "pg_catalog.unnest($2::text[])) AS w (id, facts) "
+    "WHERE NOT EXISTS (SELECT FROM (SELECT h.what, h.reason "
+    "FROM {S}.followup_history h WHERE h.booking_id = w.id "
+    "ORDER BY h.id DESC LIMIT 1) AS h WHERE h.what = 'waiting' "
+    "AND h.reason = (w.facts::text[])[6])") " RETURNING 1) "
+    "SELECT count(*) FROM told" };
+
+/**
+ * history_waits(bookings, waits, n):
+ * Write down that the bookings of ${waits} wait, unless that is the last thing
+ * that is known of them: they are looked at again and again.
+ */
+enum db_outcome
+history_waits(struct bookings *b, const struct history_wait *waits, size_t n)
+{
+	struct bookings_call call = { .sql = &waits_sql, .nparams = 2 };
+	enum db_outcome outcome = DB_LOST;
+	const char **ids = calloc(n, sizeof(*ids));
+	char **facts = calloc(n, sizeof(*facts));
+	char *arrays[2] = { NULL, NULL }, reason[sizeof(waits->reason)];
+	size_t i;
+
+	if (ids == NULL || facts == NULL)
+		goto out;
+	for (i = 0; i < n; i++) {
+		struct history_row row = { .what = "waiting",
+		    .tenant_id = waits[i].tenant_id, .reason = reason };
+
+		(void)snprintf(reason, sizeof(reason), "%s", waits[i].reason);
+		phone_number_hide(reason, NULL);
+		ids[i] = waits[i].id;
+		if ((facts[i] = history_facts(&row)) == NULL)
+			goto out;
+	}
+	arrays[0] = sql_array(ids, n);
+	arrays[1] = sql_array((const char *const *)facts, n);
+	call.params[0] = arrays[0];
+	call.params[1] = arrays[1];
+	if (arrays[0] != NULL && arrays[1] != NULL)
+		outcome = bookings_changed(b, &call, NULL);
+
+out:
+	for (i = 0; facts != NULL && i < n; i++)
+		free(facts[i]);
+	free(arrays[0]);
+	free(arrays[1]);
+	free(facts);
+	free(ids);
+	return (outcome);
+}
+
+/* Of several workers one does it; "FolH" in ASCII is its lock. */
+static const struct bookings_sql prune_sql = { "prune",
+    "WITH old AS (SELECT h.ctid FROM {S}.followup_history h "
+    "WHERE (SELECT pg_catalog.pg_try_advisory_xact_lock(1181707336, {K})) "
+    "AND h.at < now() - coalesce((SELECT s.value::int "
+    "FROM {S}.followup_settings s WHERE s.name = 'history_days'), 90) "
+    "* interval '1 day' ORDER BY h.at LIMIT " PRUNE_STEP "), "
+    "gone AS (DELETE FROM {S}.followup_history g "
+    "WHERE g.ctid = ANY (ARRAY(SELECT old.ctid FROM old)) RETURNING 1) "
+    "SELECT count(*) FROM gone" };
+
+/**
+ * history_prune(bookings, more):
+ * Remove some of the rows that are too old, without waiting for any lock;
+ * ${more} is set to whether there may be others.
+ */
+enum db_outcome
+history_prune(struct bookings *b, int *more)
+{
+	struct bookings_call call = { .sql = &prune_sql };
+	enum db_outcome outcome;
+	int n = 0;
+
+	outcome = bookings_changed(b, &call, &n);
+	*more = outcome == DB_OK && n >= atoi(PRUNE_STEP);
+	return (outcome);
+}
+
+const struct bookings_sql *const history_statements[] = { &read_sql,
+    &waits_sql, &prune_sql, NULL };

@@ -1,0 +1,102 @@
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/rand.h>
+
+#include "trace.h"
+
+#define SPAN_BYTES	8
+#define ID_BYTES	16
+
+/* Are the first ${n} bytes of ${s} lower-case digits, not all of them zero? */
+static int
+is_id(const char *s, size_t n)
+{
+
+	return (strspn(s, "0123456789abcdef") >= n && strspn(s, "0") < n);
+}
+
+/**
+ * trace_parse(text, trace):
+ * Read a traceparent, which may be NULL.  Return 0; or -1 if ${text} is none,
+ * and ${trace} is none then.
+ */
+int
+trace_parse(const char *text, struct trace *trace)
+{
+
+	memset(trace, 0, sizeof(*trace));
+	if (text == NULL || strlen(text) != TRACE_PARENT_LEN - 1 ||
+	    strncmp(text, "00-", 3) != 0 || !is_id(text + 3, 32) ||
+	    text[35] != '-' || !is_id(text + 36, 16) || text[52] != '-' ||
+	    strspn(text + 53, "0123456789abcdef") != 2)
+		return (-1);
+	memcpy(trace->id, text + 3, 32);
+	memcpy(trace->span, text + 36, 16);
+	memcpy(trace->flags, text + 53, 2);
+	return (0);
+}
+
+/* Write ${n} random bytes in hexadecimal.  Return 0 on success. */
+static int
+make(char *hex, size_t n)
+{
+	unsigned char bytes[ID_BYTES];
+	size_t i;
+
+	if (RAND_bytes(bytes, (int)n) != 1)
+		return (-1);
+
+	/* All zero is no id. */
+	bytes[n - 1] |= 1;
+	for (i = 0; i < n; i++)
+		(void)snprintf(&hex[2 * i], 3, "%02x", bytes[i]);
+	return (0);
+}
+
+/**
+ * trace_next(trace):
+ * Make a new span of ${trace}, whose id and flags stay; or begin a trace, that
+ * is sampled, where there is none.  Without randomness it is left as it is.
+ */
+void
+trace_next(struct trace *trace)
+{
+	struct trace next = *trace;
+
+	if (make(next.span, SPAN_BYTES) != 0)
+		return;
+	if (*trace->id == '\0') {
+		if (make(next.id, ID_BYTES) != 0)
+			return;
+		(void)snprintf(next.flags, sizeof(next.flags), "01");
+	}
+	*trace = next;
+}
+
+/**
+ * trace_parent(trace, buf):
+ * Write the traceparent of ${trace} to ${buf}, and return it; NULL if there is
+ * no trace.
+ */
+const char *
+trace_parent(const struct trace *trace, char buf[TRACE_PARENT_LEN])
+{
+
+	if (*trace->id == '\0')
+		return (NULL);
+	(void)snprintf(buf, TRACE_PARENT_LEN, "00-%s-%s-%s", trace->id,
+	    trace->span, trace->flags);
+	return (buf);
+}
+
+/**
+ * trace_id(trace):
+ * Return the id of ${trace}, or NULL if there is none.
+ */
+const char *
+trace_id(const struct trace *trace)
+{
+
+	return (*trace->id != '\0' ? trace->id : NULL);
+}

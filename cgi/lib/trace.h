@@ -1,0 +1,52 @@
+#ifndef TRACE_H_
+#define TRACE_H_
+
+/*
+ * One trace for a booking's whole way: W3C Trace Context, level 1
+ * (https://www.w3.org/TR/trace-context-1/), the header traceparent.
+ *
+ * version "-" trace-id "-" parent-id "-" trace-flags, of which only version
+ * 00 is read, exactly as section 3.2 has it: lower-case hexadecimal digits,
+ * neither id all zero, nothing behind the flags.
+ */
+
+/* Room for the header's value, with its NUL; and for its parts. */
+#define TRACE_PARENT_LEN	56
+#define TRACE_ID_LEN		33
+#define TRACE_SPAN_LEN		17
+
+/* With an empty id there is no trace; so memory set to zero is none. */
+struct trace {
+	char id[TRACE_ID_LEN];
+	char span[TRACE_SPAN_LEN];	/* who the parent of the next one is */
+	char flags[3];
+};
+
+/**
+ * trace_parse(text, trace):
+ * Read a traceparent, which may be NULL.  Return 0; or -1 if ${text} is none,
+ * and ${trace} is none then.
+ */
+int trace_parse(const char *, struct trace *);
+
+/**
+ * trace_next(trace):
+ * Make a new span of ${trace}, whose id and flags stay; or begin a trace, that
+ * is sampled, where there is none.  Without randomness it is left as it is.
+ */
+void trace_next(struct trace *);
+
+/**
+ * trace_parent(trace, buf):
+ * Write the traceparent of ${trace} to ${buf}, and return it; NULL if there is
+ * no trace.
+ */
+const char *trace_parent(const struct trace *, char [TRACE_PARENT_LEN]);
+
+/**
+ * trace_id(trace):
+ * Return the id of ${trace}, or NULL if there is none.
+ */
+const char *trace_id(const struct trace *);
+
+#endif /* !TRACE_H_ */
