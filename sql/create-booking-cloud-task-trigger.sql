@@ -39,7 +39,7 @@
 --   followup_failures  followup_dead_letters  followup_attempts
 --   followup_obsolete_tasks  followup_settings  followup_pauses
 --   followup_past_pauses  followup_late  followup_backlog
---   followup_history
+--   followup_history  followup_events
 --   followup_bookings_due_idx
 --
 -- The triggers do nothing in a session with the setting followup.daemon = 'on',
@@ -85,6 +85,7 @@ DO $$BEGIN RAISE EXCEPTION 'another install is running on this database'
 -- Make it so.
 \ir part-functions.sql
 \ir part-tables.sql
+\ir part-events.sql
 \ir part-columns.sql
 \ir part-triggers.sql
 \ir part-grants.sql

@@ -76,6 +76,7 @@ WHERE c.relkind = 'r' AND c.relnamespace = :followup_schema
     AND c.relname IN ('followup_failures', 'followup_attempts',
         'followup_obsolete_tasks', 'followup_settings', 'followup_pauses',
         'followup_past_pauses', 'followup_late', 'followup_history',
+        'followup_events',
         'followup_backlog')
     AND obj_description(c.oid, 'pg_class') LIKE 'followup-scheduler%'
 \gexec

@@ -97,6 +97,14 @@ DECLARE
   ["status installation", [], null, {}],
   ["status types", [], null, {}],
   ["type meant", ["folow_up"], "follow_up", {}]]],
+["people are told", [
+  ["events seen", ["[{\"kind\": \"overdue\", \"key\": \"rehearsal\", \"on\": true, \"state\": \"began\", \"over\": \"ended\", \"by\": \"\", \"data\": {}}]", "{}"],
+    "overdue", {}],
+  ["events seen", ["[{\"kind\": \"overdue\", \"key\": \"rehearsal\", \"on\": false, \"state\": \"began\", \"over\": \"ended\", \"by\": \"\", \"data\": {}}]", "{}"],
+    "overdue", {}],
+  ["event next", [], null, {}],
+  ["event told", ["id", "retry", "error", "1"], "0", {}],
+  ["events forgotten", [], null, {}]]],
 ["a booking is cancelled", [
   ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys", "manyfacts"], "id",
