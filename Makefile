@@ -19,6 +19,7 @@ WERROR ?= -Werror
 SBIN = $(DESTDIR)$(PREFIX)/sbin
 BIN = $(DESTDIR)$(PREFIX)/bin
 SHARE = $(DESTDIR)$(PREFIX)/share/followup-scheduler
+EXAMPLES = $(DESTDIR)$(PREFIX)/share/doc/followup-scheduler/examples
 UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 TMPFILES = $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 
@@ -248,7 +249,7 @@ clean:
 
 install: all
 	install -d $(SBIN) $(BIN) $(SHARE)/sql $(SHARE)/nginx $(UNITS) \
-	    $(TMPFILES)
+	    $(TMPFILES) $(EXAMPLES)
 	install -m 755 $(addprefix $(BUILD)/,$(DAEMONS)) $(SBIN)
 	install -m 755 sql/followup-trigger $(BIN)
 	install -m 755 nginx/followup-nginx $(SBIN)
@@ -258,6 +259,8 @@ install: all
 	install -m 644 sql/*.sql $(SHARE)/sql
 	install -m 644 nginx/*.conf $(SHARE)/nginx
 	install -m 644 .env.example $(SHARE)
+	install -m 644 cgi/schedule/prometheus/followup-alerts.yaml \
+	    cgi/schedule/grafana/followup-scheduler.json $(EXAMPLES)
 	for unit in */*.service */*/*.service; do \
 	    sed 's,/usr/local/,$(PREFIX)/,' $$unit \
 	    >$(UNITS)/$${unit##*/} || exit 1; done
@@ -267,7 +270,7 @@ uninstall:
 	rm -f $(addprefix $(UNITS)/,$(addsuffix .service,$(DAEMONS) \
 	    followup-nginx))
 	rm -f $(BIN)/followup-trigger $(TMPFILES)/followup-scheduler.conf
-	rm -rf $(SHARE)
+	rm -rf $(SHARE) $(EXAMPLES:/examples=)
 
 # The database is the one that psql finds: PGHOST and so on, or DATABASE_URL.
 # TRIGGER_FLAGS='--schema S --table T --grant-to ROLE' for other names.

@@ -14,6 +14,7 @@
 #include "http.h"
 #include "log.h"
 #include "metrics.h"
+#include "plural.h"
 #include "secret.h"
 #include "trace.h"
 #include "uuid.h"
@@ -542,9 +543,9 @@ report_success(const struct delivery *e, const json_t *answer)
 	if (json_is_true(json_object_get(answer, "scheduled")))
 		log_info(&a, "Successfully scheduled Cloud Task");
 	else if (json_is_true(json_object_get(answer, "success")))
-		log_info(&a, "Nothing to schedule: %s", reason);
+		log_info(&a, "nothing to schedule: %s", reason);
 	else
-		log_error(&a, "Given up: %s", reason);
+		log_error(&a, "given up: %s", reason);
 }
 
 /*
@@ -559,6 +560,7 @@ webhook_away(struct forwarder *f, struct deliveries *batch, int probed,
 {
 	struct delivery *e;
 	long until = now + (asked < MAX_AWAY ? asked : MAX_AWAY) * 1000;
+	int waiting = f->ndeliveries - f->nsettled;
 
 	/* What failed goes to the end, so that each probe is another one. */
 	while ((e = TAILQ_FIRST(batch)) != NULL) {
@@ -573,11 +575,11 @@ webhook_away(struct forwarder *f, struct deliveries *batch, int probed,
 		f->probe_at = now + backoff_ms(f->failures, PROBE_BASE_MS,
 		    PROBE_CAP_MS);
 		if (f->failures == 1)
-			log_error(NULL, "the webhook does not work: %s; %d "
-			    "bookings wait until it does (%s; are nginx and "
+			log_error(NULL, "the webhook does not work: %s; %d %s "
+			    "until it does (%s; are nginx and "
 			    "followup-schedule running, and what does "
-			    "/readyz say?)", why,
-			    f->ndeliveries - f->nsettled,
+			    "/readyz say?)", why, waiting,
+			    plural(waiting, "booking waits", "bookings wait"),
 			    f->conf->webhook_socket != NULL ?
 			    f->conf->webhook_socket : f->conf->webhook_url);
 	}
@@ -589,11 +591,12 @@ webhook_away(struct forwarder *f, struct deliveries *batch, int probed,
 static void
 webhook_back(struct forwarder *f, int probed)
 {
+	int waiting = f->ndeliveries - f->nsettled;
 
 	if (!probed)
 		return;
-	log_info(NULL, "the webhook works again; %d bookings go on",
-	    f->ndeliveries - f->nsettled);
+	log_info(NULL, "the webhook works again; %d %s posted now", waiting,
+	    plural(waiting, "booking is", "bookings are"));
 	f->failures = 0;
 }
 
@@ -675,7 +678,7 @@ conclude(struct forwarder *f, struct delivery *e, const struct verdict *v,
 		metrics_add(METRICS_POSTS, later ? METRICS_POST_RETRY :
 		    METRICS_POST_REFUSED, 1);
 	if (!later && v->status != 200)
-		log_error(&a, "The webhook answered %ld, which is final: %s",
+		log_error(&a, "the webhook answered %ld, which is final: %s",
 		    v->status, detail);
 
 	/* Announced meanwhile, it has changed: that is a new beginning. */

@@ -11,6 +11,7 @@
 #include <curl/curl.h>
 #include <jansson.h>
 
+#include "canary_sender.h"
 #include "config.h"
 #include "daemon.h"
 #include "forwarder.h"
@@ -19,12 +20,16 @@
 #include "monotime.h"
 #include "notifications.h"
 #include "payload.h"
+#include "plural.h"
 #include "secret.h"
 #include "sweep.h"
 #include "systemd.h"
 
 /* How long what is in flight may take at the end, in milliseconds. */
 #define DRAIN_MS	20000
+
+/* How often the log is looked after, likewise. */
+#define TICK_MS		1000
 
 /* So many notifications are handled at once, before others get a turn. */
 #define MAX_EVENTS	256
@@ -34,6 +39,7 @@ struct listener {
 	struct notifications *notifications;
 	struct forwarder *forwarder;
 	struct sweep *sweep;
+	struct canary_sender *canary;
 	int signals;			/* readable when a signal is there */
 	int stopping;
 	int failed;
@@ -50,7 +56,7 @@ on_notify(struct listener *l, const char *text, long now)
 
 	switch (payload_parse(text, l->conf.schema, &payload, &why)) {
 	case PAYLOAD_BAD:
-		log_warning(NULL, "Ignored a notification %s: \"%.200s\"",
+		log_warning(NULL, "ignored a notification %s: \"%.200s\"",
 		    why, text);
 		return;
 	case PAYLOAD_FOREIGN:
@@ -64,6 +70,7 @@ on_notify(struct listener *l, const char *text, long now)
 		about.tenant_id = payload.tenant_id;
 	metrics_add(METRICS_NOTIFICATIONS, 0, 1);
 	log_info(&about, "Received booking notification");
+	canary_sender_heard(l->canary, payload.id, now);
 	(void)forwarder_add(l->forwarder, payload.id, about.tenant_id, text,
 	    now);
 
@@ -87,16 +94,20 @@ handle_notifications(struct listener *l, long now)
 			return (0);
 		case NOTIFICATIONS_LISTENING:
 			sweep_request(l->sweep, now);
+			canary_sender_listening(l->canary, now);
 			break;
 		case NOTIFICATIONS_NOTIFY:
 			on_notify(l, data.payload, now);
 			break;
 		case NOTIFICATIONS_RESULT:
-			sweep_result(l->sweep, data.result, l->forwarder,
-			    now);
+			if (!canary_sender_result(l->canary, data.result,
+			    now))
+				sweep_result(l->sweep, data.result,
+				    l->forwarder, now);
 			break;
 		case NOTIFICATIONS_LOST:
 			sweep_lost(l->sweep, l->forwarder, now);
+			canary_sender_lost(l->canary);
 			break;
 		case NOTIFICATIONS_FATAL:
 			l->failed = 1;
@@ -112,6 +123,7 @@ wait_for_something(struct listener *l, long now, int more)
 {
 	struct curl_waitfd fds[2];
 	long alive, beat, deadline, sweep = sweep_deadline(l->sweep);
+	long canary = canary_sender_deadline(l->canary);
 	short events;
 	int fd;
 
@@ -126,6 +138,8 @@ wait_for_something(struct listener *l, long now, int more)
 		deadline = now;
 	if (!l->stopping && sweep < deadline)
 		deadline = sweep;
+	if (!l->stopping && canary < deadline)
+		deadline = canary;
 	alive = systemd_alive(now);
 	if (alive >= 0 && now + alive < deadline)
 		deadline = now + alive;
@@ -134,6 +148,8 @@ wait_for_something(struct listener *l, long now, int more)
 		deadline = now + beat;
 	if (l->stopping && l->drain_until < deadline)
 		deadline = l->drain_until;
+	if (now + TICK_MS < deadline)
+		deadline = now + TICK_MS;
 	forwarder_wait(l->forwarder, fds, fd >= 0 ? 2 : 1, now, deadline);
 }
 
@@ -142,12 +158,13 @@ static void
 check_signals(struct listener *l, long now)
 {
 	struct signalfd_siginfo info;
+	int n = forwarder_in_flight(l->forwarder);
 
 	if (read(l->signals, &info, sizeof(info)) != sizeof(info) ||
 	    l->stopping)
 		return;
-	log_info(NULL, "stopping: %d bookings in flight",
-	    forwarder_in_flight(l->forwarder));
+	log_info(NULL, "stopping: %d %s in flight", n,
+	    plural(n, "booking", "bookings"));
 	systemd_stopping();
 	l->stopping = 1;
 	l->drain_until = now + DRAIN_MS;
@@ -170,11 +187,14 @@ run(struct listener *l)
 
 	for (;;) {
 		now = monotime_ms();
+		log_tick();
 		check_signals(l, now);
 		more = handle_notifications(l, now);
-		if (!l->stopping)
+		if (!l->stopping) {
 			sweep_step(l->sweep, l->notifications, l->forwarder,
 			    now);
+			canary_sender_step(l->canary, l->notifications, now);
+		}
 		forwarder_step(l->forwarder, now);
 		notifications_measure(l->notifications);
 		if (is_finished(l, now))
@@ -217,7 +237,8 @@ main(int argc, char **argv)
 	    (l.signals = open_signals()) < 0 ||
 	    (l.notifications = notifications_new(&l.conf)) == NULL ||
 	    (l.forwarder = forwarder_new(&l.conf)) == NULL ||
-	    (l.sweep = sweep_new(&l.conf)) == NULL) {
+	    (l.sweep = sweep_new(&l.conf)) == NULL ||
+	    (l.canary = canary_sender_new(&l.conf)) == NULL) {
 		log_error(NULL, "the listener could not be started: out of "
 		    "memory or descriptors");
 		return (1);
@@ -227,7 +248,9 @@ main(int argc, char **argv)
 	systemd_ready();
 	run(&l);
 
+	log_finish();
 	log_info(NULL, "stopped");
+	canary_sender_free(l.canary);
 	sweep_free(l.sweep);
 	forwarder_free(l.forwarder);
 	notifications_free(l.notifications);

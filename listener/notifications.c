@@ -470,6 +470,28 @@ notifications_query(struct notifications *n, const char *sql,
 }
 
 /**
+ * notifications_once(n, sql, params, nparams, now):
+ * Execute ${sql} likewise, which may be another statement each time and is not
+ * prepared; ${sql} and ${params} need not live on.
+ */
+int
+notifications_once(struct notifications *n, const char *sql,
+    const char *const *params, int nparams, long now)
+{
+
+	if (n->state != IDLE)
+		return (-1);
+	if (PQsendQueryParams(n->conn, sql, nparams, NULL, params, NULL, NULL,
+	    0) != 1) {
+		n->lost = lose(n, now, NULL) == NOTIFICATIONS_LOST;
+		return (-1);
+	}
+	n->state = QUERYING;
+	n->wake = now + QUERY_MS;
+	return (0);
+}
+
+/**
  * notifications_measure(n):
  * Set the metrics that say what the connection is at.
  */

@@ -57,6 +57,14 @@ int notifications_query(struct notifications *, const char *,
     const char *const *, int, long);
 
 /**
+ * notifications_once(n, sql, params, nparams, now):
+ * Execute ${sql} likewise, which may be another statement each time and is not
+ * prepared; ${sql} and ${params} need not live on.
+ */
+int notifications_once(struct notifications *, const char *,
+    const char *const *, int, long);
+
+/**
  * notifications_measure(n):
  * Set the metrics that say what the connection is at.
  */

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "notifications.h"
+#include "plural.h"
 #include "uuid.h"
 
 #include "sweep.h"
@@ -226,8 +227,8 @@ take_page(struct sweep *s, const PGresult *result, struct forwarder *f,
 			count(PQgetvalue(result, row, 3));
 	}
 	if (rows > 0)
-		log_debug(NULL, "sweep: %d bookings, %d of them new", rows,
-		    s->found);
+		log_debug(NULL, "sweep: %d %s, %d of them new", rows,
+		    plural(rows, "booking", "bookings"), s->found);
 	return (paged);
 }
 

@@ -28,17 +28,18 @@
 --   schedule_followup_cloud_task()  followup_booking_changed()
 --   followup_is_followup_type(text)  followup_due_at(booking)
 --   followup_is_deleted(booking)  followup_type_meant(text)
---   followup_call_request(uuid)  followup_gate(booking), and what it is made
---   of: followup_gate_at  followup_allowed  followup_open  followup_week
+--   followup_call_request(uuid)  followup_queue(booking)
+--   followup_gate(booking), and what it is made of: followup_gate_at
+--   followup_allowed  followup_open  followup_week
 --   followup_zone(text)  followup_setting_written()  followup_pause_changed()
 --   followup_scope(text)  followup_pause(text, text, timestamptz, text)
---   followup_resume(text)
+--   followup_resume(text)  followup_canary_state()
 --   followup_retry(uuid, ...)  followup_retry_all(jsonb, ...)
 --   followup_retry_preview(jsonb, boolean)  followup_letters(jsonb)
 --   followup_cause(text)
 --   followup_failures  followup_dead_letters  followup_attempts
 --   followup_obsolete_tasks  followup_settings  followup_pauses
---   followup_past_pauses  followup_late  followup_backlog
+--   followup_past_pauses  followup_late  followup_backlog  followup_canary
 --   followup_history  followup_events
 --   followup_bookings_due_idx
 --
@@ -86,6 +87,7 @@ DO $$BEGIN RAISE EXCEPTION 'another install is running on this database'
 \ir part-functions.sql
 \ir part-tables.sql
 \ir part-events.sql
+\ir part-canary.sql
 \ir part-columns.sql
 \ir part-triggers.sql
 \ir part-grants.sql
@@ -126,6 +128,10 @@ SELECT pg_catalog.pg_advisory_unlock(7382912092064737639) AS followup_unused
 \if :followup_gate_ours
 \else
 \echo kept :"schema".followup_gate: this deployment has its own
+\endif
+\if :followup_queue_ours
+\else
+\echo kept :"schema".followup_queue: this deployment has its own
 \endif
 \echo follow-up scheduling is installed on :"schema".:"table"
 \if :paused

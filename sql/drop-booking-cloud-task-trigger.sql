@@ -8,9 +8,9 @@
 -- With purge=on those go, too: all that the install made, and nothing else.
 -- What was made carries a COMMENT that starts with 'followup-scheduler'.  So
 -- a column of the bookings table goes only if the install added it; a grant
--- only if the install gave it; and a followup_call_request or followup_gate
--- which the deployment has replaced stays in any case.  It may be run again;
--- one transaction.
+-- only if the install gave it; and a followup_call_request, followup_gate or
+-- followup_queue which the deployment has replaced stays in any case.  It may
+-- be run again; one transaction.
 
 \set followup_quiet :QUIET
 \set QUIET on
@@ -32,7 +32,8 @@ SELECT format('DROP TRIGGER %I ON %s', t.tgname, t.tgrelid::regclass)
 FROM pg_trigger t
 WHERE t.tgrelid IN (:followup_table,
         to_regclass(format('%I.followup_settings', :'schema')),
-        to_regclass(format('%I.followup_pauses', :'schema')))
+        to_regclass(format('%I.followup_pauses', :'schema')),
+        to_regclass(format('%I.followup_canary', :'schema')))
     AND obj_description(t.oid, 'pg_trigger') LIKE 'followup-scheduler %'
 \gexec
 SELECT format('DROP INDEX %s', i.indexrelid::regclass)
@@ -44,7 +45,8 @@ WHERE i.indrelid = :followup_table
 SELECT format('DROP FUNCTION %s', p.oid::regprocedure) FROM pg_proc p
 WHERE p.pronamespace = :followup_schema
     AND obj_description(p.oid, 'pg_proc') LIKE 'followup-scheduler %'
-    AND (p.proname NOT IN ('followup_call_request', 'followup_gate')
+    AND (p.proname NOT IN ('followup_call_request', 'followup_gate',
+        'followup_queue')
     OR split_part(obj_description(p.oid, 'pg_proc'), ' ', 2) = md5(p.prosrc))
 \gexec
 
@@ -76,8 +78,7 @@ WHERE c.relkind = 'r' AND c.relnamespace = :followup_schema
     AND c.relname IN ('followup_failures', 'followup_attempts',
         'followup_obsolete_tasks', 'followup_settings', 'followup_pauses',
         'followup_past_pauses', 'followup_late', 'followup_history',
-        'followup_events',
-        'followup_backlog')
+        'followup_backlog', 'followup_canary', 'followup_events')
     AND obj_description(c.oid, 'pg_class') LIKE 'followup-scheduler%'
 \gexec
 SELECT format('ALTER TABLE %I.%I DROP COLUMN %I', :'schema', :'table',
@@ -92,7 +93,8 @@ WHERE a.attrelid = :followup_table AND a.attnum > 0 AND NOT a.attisdropped
 SELECT coalesce(string_agg(format('kept %s: this deployment has its own',
     p.oid::regprocedure), E'\n'), '') AS followup_kept
 FROM pg_proc p WHERE p.pronamespace = :followup_schema
-    AND p.proname IN ('followup_call_request', 'followup_gate')
+    AND p.proname IN ('followup_call_request', 'followup_gate',
+        'followup_queue')
 \gset
 COMMIT;
 

@@ -301,11 +301,13 @@ BEGIN
         ELSIF pg_catalog.octet_length(hints) OPERATOR(pg_catalog.>=) 100 THEN
             -- A booking beyond the transaction's share that was made pending.
         ELSE
-            -- NOTIFY takes 7999 bytes, and a deleted row has nothing more to
-            -- tell; the id is all that the receiver needs.
-            payload := pg_catalog.json_build_object('booking_id', NEW.id,
-                %2$s, 'schema', %1$L)::pg_catalog.text;
-            IF NEW.id IS NULL OR pg_catalog.octet_length(payload)
+            -- NOTIFY takes 7999 bytes, and a deleted row or a canary has
+            -- nothing more to tell; the id is all that the receiver needs.
+            IF TG_TABLE_NAME OPERATOR(pg_catalog.<>) 'followup_canary' THEN
+                payload := pg_catalog.json_build_object('booking_id', NEW.id,
+                    %2$s, 'schema', %1$L)::pg_catalog.text;
+            END IF;
+            IF payload IS NULL OR NEW.id IS NULL OR pg_catalog.octet_length(payload)
                 OPERATOR(pg_catalog.>) 7999 THEN
                 payload := pg_catalog.json_build_object('booking_id',
                     coalesce(NEW.id, OLD.id), 'schema', %1$L)::pg_catalog.text;
@@ -586,6 +588,11 @@ BEGIN
 END
 $body$, :'schema', :'followup_deleted', :'followup_moved', :'followup_leave')
     AS followup_body_changed
+\gset
+
+-- followup_queue(booking) names the queue that the task of a booking is made
+-- in, by its short name; NULL and '' are FOLLOWUP_QUEUE_NAME.
+SELECT 'SELECT NULL::pg_catalog.text' AS followup_body_queue
 \gset
 
 -- followup_call_request is the body of the request that starts the call.

@@ -60,6 +60,10 @@ SELECT format('CREATE CONSTRAINT TRIGGER trigger_schedule_followup_cloud_task '
         'AFTER UPDATE OR DELETE ON %1$I.followup_pauses FOR EACH ROW '
         'EXECUTE FUNCTION %1$I.followup_pause_changed()', :'schema')
         AS followup_trigger_pause,
+    format('CREATE CONSTRAINT TRIGGER trigger_schedule_followup_cloud_task '
+        'AFTER INSERT ON %1$I.followup_canary DEFERRABLE INITIALLY DEFERRED '
+        'FOR EACH ROW EXECUTE FUNCTION %1$I.schedule_followup_cloud_task()',
+        :'schema') AS followup_trigger_canary,
     format('CREATE OR REPLACE VIEW %1$I.followup_dead_letters AS '
         'SELECT booking_id, tenant_id, stage, attempts, first_failed_at, '
         'last_failed_at, http_status, error, dead_at '
@@ -92,6 +96,7 @@ FROM (VALUES
         :'followup_body_is_deleted'),
     ('FUNCTION', '%1$I.followup_call_request(uuid)',
         :'followup_body_call_request'),
+    ('FUNCTION', '%1$I.followup_queue(%1$I.%2$I)', :'followup_body_queue'),
     ('FUNCTION', '%1$I.followup_gate(%1$I.%2$I)', :'followup_body_gate'),
     ('FUNCTION', '%1$I.followup_gate_at(%1$I.%2$I,timestamp with time zone)',
         :'followup_body_gate_at'),
@@ -115,6 +120,8 @@ FROM (VALUES
         :'followup_body_retry_preview'),
     ('FUNCTION', '%1$I.followup_retry_all(jsonb,boolean,text,integer,'
         'integer)', :'followup_body_retry_all'),
+    ('FUNCTION', '%1$I.followup_canary_state()',
+        :'followup_body_canary_state'),
     ('FUNCTION', '%1$I.schedule_followup_cloud_task()',
         :'followup_body_notify'),
     ('FUNCTION', '%1$I.followup_booking_changed()', :'followup_body_changed'),
@@ -132,6 +139,8 @@ FROM (VALUES
         :'followup_trigger_setting'),
     ('TRIGGER', 'trigger_followup_pause_changed ON %1$I.followup_pauses',
         :'followup_trigger_pause'),
+    ('TRIGGER', 'trigger_schedule_followup_cloud_task ON '
+        '%1$I.followup_canary', :'followup_trigger_canary'),
     ('VIEW', '%1$I.followup_dead_letters', :'followup_view'),
     ('INDEX', '%1$I.followup_bookings_due_idx', :'followup_index')
     ) AS d (kind, identity, source)
@@ -157,7 +166,8 @@ FROM (
     FROM pg_trigger t
     WHERE NOT t.tgisinternal AND t.tgrelid IN (to_regclass(%2$L),
         to_regclass(%1$L || '.followup_settings'),
-        to_regclass(%1$L || '.followup_pauses'))
+        to_regclass(%1$L || '.followup_pauses'),
+        to_regclass(%1$L || '.followup_canary'))
     UNION ALL
     SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'INDEX' END,
         format('%%s.%%I', %1$L, c.relname), NULL, CASE c.relkind WHEN 'v'

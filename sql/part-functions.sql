@@ -127,12 +127,14 @@ CREATE OR REPLACE FUNCTION :"schema".followup_pause_changed()
 REVOKE ALL ON FUNCTION :"schema".followup_setting_written(),
     :"schema".followup_pause_changed() FROM PUBLIC;
 
--- A followup_call_request or followup_gate that is not what we installed is
--- the deployment's own: it stays.
+-- A followup_call_request, followup_gate or followup_queue that is not what we
+-- installed is the deployment's own: it stays.
 SELECT coalesce(bool_and(identity NOT LIKE '%.followup\_call\_request(%'), true)
         AS followup_ours,
     coalesce(bool_and(identity NOT LIKE '%.followup\_gate(%'), true)
-        AS followup_gate_ours
+        AS followup_gate_ours,
+    coalesce(bool_and(identity NOT LIKE '%.followup\_queue(%'), true)
+        AS followup_queue_ours
 FROM :followup_defined JOIN :followup_found USING (kind, identity)
 WHERE kind = 'FUNCTION' AND found.source IS DISTINCT FROM mark_source
 \gset
@@ -148,4 +150,9 @@ CREATE OR REPLACE FUNCTION
     :"schema".followup_gate(booking :"schema".:"table", OUT verdict text,
     OUT until timestamptz, OUT reason text)
     LANGUAGE plpgsql STABLE AS :'followup_body_gate';
+\endif
+\if :followup_queue_ours
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_queue(booking :"schema".:"table") RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE AS :'followup_body_queue';
 \endif

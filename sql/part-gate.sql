@@ -410,6 +410,9 @@ DECLARE
     clock timestamp;
 BEGIN
     NEW.week := NULL;
+    IF TG_OP = 'INSERT' OR NEW.value <> OLD.value THEN
+        NEW.written_at := now();
+    END IF;
     BEGIN
         CASE NEW.name
         WHEN 'call_within' THEN
@@ -431,6 +434,18 @@ BEGIN
             IF NEW.value !~ '^[1-9][0-9]{0,3}$' THEN
                 problem := 'is a number of days from 1 to 9999';
             END IF;
+        WHEN 'canary_every' THEN
+            problem := 'is a time between 1m and 1d, such as 5min, or 0 '
+                'for none';
+            length := CASE WHEN NEW.value ~ '[a-z:]'
+                THEN extract(epoch FROM NEW.value::interval)
+                WHEN btrim(NEW.value) IN ('', '0') THEN 0 END;
+            IF length = 0 THEN
+                NEW.value := '';
+                problem := NULL;
+            ELSIF length BETWEEN 60 AND 86400 THEN
+                problem := NULL;
+            END IF;
         WHEN 'installed_at' THEN
             problem := 'is the time of the first install';
             length := extract(epoch FROM NEW.value::timestamptz);
@@ -440,7 +455,7 @@ BEGIN
                 RAISE EXCEPTION 'there is no setting %%', NEW.name
                     USING ERRCODE = 'invalid_parameter_value',
                     HINT = 'settings are call_within, calling_hours, '
-                    'calling_zone and history_days';
+                    'calling_zone, history_days and canary_every';
             END IF;
         END CASE;
     EXCEPTION WHEN data_exception THEN

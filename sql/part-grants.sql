@@ -6,7 +6,7 @@
 -- uninstall, gets those to what has come since.
 SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         '%1$I.followup_attempts, %1$I.followup_late, '
-        '%1$I.followup_events TO %2$s', :'schema',
+        '%1$I.followup_canary, %1$I.followup_events TO %2$s', :'schema',
         a.grantee::regrole),
     format('GRANT SELECT, INSERT, DELETE ON %I.followup_history TO %s',
         :'schema', a.grantee::regrole),
@@ -18,10 +18,12 @@ SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         a.grantee::regrole),
     format('GRANT EXECUTE ON FUNCTION %1$I.followup_due_at(%1$I.%2$I), '
         '%1$I.followup_gate(%1$I.%2$I), '
+        '%1$I.followup_queue(%1$I.%2$I), '
         '%1$I.followup_gate_at(%1$I.%2$I, timestamptz), '
         '%1$I.followup_allowed(text, int4multirange, text, timestamptz), '
         '%1$I.followup_open(int4multirange, text, timestamptz), '
         '%1$I.followup_week(text), %1$I.followup_call_request(uuid), '
+        '%1$I.followup_canary_state(), '
         '%1$I.followup_scope(text), %1$I.followup_resume(text), '
         '%1$I.followup_pause(text, text, timestamptz, text), '
         '%1$I.followup_retry(uuid, boolean, text, timestamptz), '
@@ -76,7 +78,8 @@ GRANT SELECT, UPDATE (task_name, task_scheduled_at, task_status, executed_at,
     ON :"schema".:"table" TO :"grant_to";
 GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_failures,
     :"schema".followup_attempts, :"schema".followup_obsolete_tasks,
-    :"schema".followup_late, :"schema".followup_events TO :"grant_to";
+    :"schema".followup_late, :"schema".followup_canary,
+    :"schema".followup_events TO :"grant_to";
 GRANT SELECT ON :"schema".followup_dead_letters, :"schema".followup_pauses,
     :"schema".followup_past_pauses, :"schema".followup_settings,
     :"schema".followup_backlog TO :"grant_to";
@@ -87,7 +90,9 @@ GRANT EXECUTE ON FUNCTION :"schema".followup_scope(text),
     :"schema".followup_resume(text) TO :"grant_to";
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_due_at(:"schema".:"table"),
+    :"schema".followup_canary_state(),
     :"schema".followup_gate(:"schema".:"table"),
+    :"schema".followup_queue(:"schema".:"table"),
     :"schema".followup_gate_at(:"schema".:"table", timestamptz),
     :"schema".followup_allowed(text, int4multirange, text, timestamptz),
     :"schema".followup_open(int4multirange, text, timestamptz),

@@ -1,6 +1,6 @@
 -- part-operations.sql: the bodies of what operators do, as the variables
--- followup_body_*: pausing and resuming.  followup-trigger and the local API
--- call the same functions.
+-- followup_body_*: pausing and resuming, the canary.  followup-trigger and
+-- the local API call the same functions.
 
 -- followup_scope gives the scope of a pause as followup_pauses has it: 'all',
 -- or 'tenant:' and the id in the form of tenant_id::text.  It is null where
@@ -193,4 +193,84 @@ BEGIN
     END LOOP;
 END
 $body$, :'schema') AS followup_body_retry_all
+\gset
+
+-- followup_canary_state says how the canary is, in one sentence.  It is stale
+-- when none has come back for three intervals: then the sentence names where
+-- the last one that has had half a minute is stuck.
+SELECT format($body$
+DECLARE
+    since timestamptz;
+    c record;
+    enabled boolean;
+    what text;
+    plain text;
+BEGIN
+    SELECT nullif(s.value, '')::interval, s.written_at INTO every, since
+    FROM %1$I.followup_settings s WHERE s.name = 'canary_every';
+    IF every IS NULL THEN
+        is_stale := false;
+        sentence := 'the canary is off';
+        RETURN;
+    END IF;
+    plain := CASE WHEN extract(epoch FROM every) %% 60 = 0
+        THEN extract(epoch FROM every)::int / 60 || ' min'
+        ELSE extract(epoch FROM every)::int || ' s' END;
+    SELECT max(k.created_at) INTO sent_at FROM %1$I.followup_canary k;
+    SELECT k.* INTO c FROM %1$I.followup_canary k
+    WHERE k.called_back_at IS NOT NULL
+    ORDER BY k.called_back_at DESC LIMIT 1;
+    succeeded_at := c.called_back_at;
+    notified := greatest(c.notified_at - c.created_at, interval '0');
+    created := greatest(c.task_created_at - c.created_at, interval '0');
+    called_back := c.called_back_at - c.created_at;
+    is_stale := coalesce(greatest(succeeded_at, since), since)
+        < now() - 3 * every;
+    IF NOT is_stale THEN
+        sentence := CASE WHEN succeeded_at IS NULL THEN format('a canary is '
+            'sent every %%s, and none has come back yet', plain)
+            ELSE format('the canary of %%s came back after %%s s (one is sent '
+            'every %%s)', to_char(c.created_at AT TIME ZONE 'UTC',
+            'HH24:MI "UTC"'), round(extract(epoch FROM called_back), 1),
+            plain) END;
+        RETURN;
+    END IF;
+
+    SELECT k.* INTO c FROM %1$I.followup_canary k
+    WHERE k.created_at < now() - interval '30 s'
+    ORDER BY k.created_at DESC LIMIT 1;
+    IF c.id IS NULL OR c.created_at < now() - 2 * every
+        OR c.called_back_at IS NOT NULL THEN
+        sentence := format('no canary has been sent since %%s, and one is due '
+            'every %%s: see that followup-listener runs and may write %%I.%%I '
+            '(systemctl status followup-listener)',
+            to_char(coalesce(c.created_at, since) AT TIME ZONE 'UTC',
+            'YYYY-MM-DD HH24:MI "UTC"'), plain, %1$L, 'followup_canary');
+        RETURN;
+    END IF;
+    enabled := coalesce((SELECT t.tgenabled IN ('O', 'A') FROM pg_trigger t
+        WHERE t.tgrelid = to_regclass(format('%%I.followup_canary', %1$L))
+            AND t.tgname = 'trigger_schedule_followup_cloud_task'), false);
+    what := CASE
+        WHEN c.called_back_at IS NULL AND c.task_created_at IS NOT NULL THEN
+            'had its task created, but was not called back: see that the '
+            'queue is not paused, and that the public server, its name and '
+            'followup-execute can be reached from it'
+        WHEN c.error IS NOT NULL THEN
+            'was announced, but no task was created: ' || c.error
+        WHEN c.received_at IS NOT NULL THEN
+            'was announced, but no task was created: see the log of '
+            'followup-schedule'
+        WHEN c.notified_at IS NOT NULL THEN
+            'was announced, but did not reach followup-schedule, so that no '
+            'task was created: see to nginx and the log of followup-listener'
+        WHEN NOT enabled THEN
+            'was not announced, because the trigger is disabled: run '
+            'followup-trigger enable'
+        ELSE 'was not announced, though it was inserted: NOTIFY is lost; run '
+            'followup-trigger verify' END;
+    sentence := format('the canary of %%s %%s', to_char(c.created_at
+        AT TIME ZONE 'UTC', 'HH24:MI "UTC"'), what);
+END
+$body$, :'schema') AS followup_body_canary_state
 \gset

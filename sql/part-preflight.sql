@@ -83,7 +83,8 @@ FROM (
     SELECT format('there is another %s already, which is not ours: rename it, '
         'or keep the bookings in a schema of their own', r::regclass)
     FROM unnest(ARRAY['followup_failures', 'followup_attempts',
-        'followup_obsolete_tasks', 'followup_dead_letters']) AS o (name),
+        'followup_obsolete_tasks', 'followup_dead_letters',
+        'followup_canary']) AS o (name),
         LATERAL (SELECT to_regclass(format('%I.%I', :'schema', o.name))::oid
             AS r) AS rel
     WHERE r IS NOT NULL AND coalesce(obj_description(r, 'pg_class'), '')
@@ -95,13 +96,14 @@ FROM (
     LEFT JOIN pg_index i ON i.indexrelid = c.oid
     WHERE kind = 'INDEX' AND i.indrelid IS DISTINCT FROM tab
     UNION ALL
-    -- A function may be replaced by the deployment, and the one that notifies
-    -- may be of what did this before us.
+    -- A function may have been made anew by the deployment, and the one that
+    -- notifies may be of what did this before us.
     SELECT format('there is another function %s already, which is not ours: '
         'rename it, or keep the bookings in a schema of their own', identity)
     FROM :followup_defined JOIN :followup_found USING (kind, identity)
     WHERE kind = 'FUNCTION' AND mark_source IS NULL
         AND identity NOT LIKE '%.followup_call_request(uuid)'
+        AND identity NOT LIKE '%.followup_queue(%'
         AND identity NOT LIKE '%.schedule_followup_cloud_task()'
     ) AS problems
 \gset

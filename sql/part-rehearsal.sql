@@ -88,6 +88,14 @@ DECLARE
   ["pause", ["all", "rehearsal", null, null], null, {}],
   ["pauses", [], null, {}],
   ["resume", ["all"], "1", {}]]],
+["a canary is sent, and comes back", [
+  ["canary sent", ["zero"], "1", {}],
+  ["canary heard", ["zero", "0"], "1", {}],
+  ["canary received", ["zero"], null, {}],
+  ["canary task", ["zero", "name"], "1", {}],
+  ["canary failed", ["zero", "error"], "1", {}],
+  ["canary called back", ["zero"], "1", {}],
+  ["canary", [], null, {}]]],
 ["people ask how it stands", [
   ["limit", ["9s"], null, {}],
   ["status overdue", ["86400"], null, {}],
@@ -98,10 +106,8 @@ DECLARE
   ["status types", [], null, {}],
   ["type meant", ["folow_up"], "follow_up", {}]]],
 ["people are told", [
-  ["events seen", ["[{\"kind\": \"overdue\", \"key\": \"rehearsal\", \"on\": true, \"state\": \"began\", \"over\": \"ended\", \"by\": \"\", \"data\": {}}]", "{}"],
-    "overdue", {}],
-  ["events seen", ["[{\"kind\": \"overdue\", \"key\": \"rehearsal\", \"on\": false, \"state\": \"began\", \"over\": \"ended\", \"by\": \"\", \"data\": {}}]", "{}"],
-    "overdue", {}],
+  ["events seen", ["begins", "{}"], "overdue", {}],
+  ["events seen", ["ends", "{}"], "overdue", {}],
   ["event next", [], null, {}],
   ["event told", ["id", "retry", "error", "1"], "0", {}],
   ["events forgotten", [], null, {}]]],
@@ -114,7 +120,7 @@ DECLARE
   ["waits", ["ids", "manyfacts"], "1", {}],
   ["waits", ["ids", "manyfacts"], "0", {}],
   ["history", ["id", "1"], null, {}],
-  ["prune", [], null, {}]]],
+  ["prune", ["500"], null, {}]]],
 ["a booking is executed", [
   ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys", "manyfacts"], "id",
@@ -393,6 +399,11 @@ BEGIN
             -- characters, a location of 23, a queue of 100.  The key holds the
             -- tenant's id, which may be long where it is no UUID.
             value := jsonb_build_object('id', b, 'ids', '{' || b || '}',
+                'begins', '[{"kind": "overdue", "key": "rehearsal", '
+                    '"on": true, "state": "began", "over": "ended", '
+                    '"by": "", "data": {}}]',
+                'ends', '[{"kind": "overdue", "key": "rehearsal", '
+                    '"on": false, "over": "ended", "by": "", "data": {}}]',
                 'place', place,
                 'zero', '00000000-0000-0000-0000-000000000000',
                 'task', 'followup-' || b || '-4102444800-2',
@@ -424,6 +435,15 @@ BEGIN
                 -- A pause of calls is no fault.
                 IF to_regclass(s || '.followup_pauses') IS NOT NULL THEN
                     EXECUTE format('DELETE FROM %s.followup_pauses', s);
+                END IF;
+
+                -- Nor is a canary that is off, or has just been sent.
+                IF scenario ->> 0 LIKE 'a canary %' THEN
+                    EXECUTE format('INSERT INTO %1$s.followup_settings '
+                        '(name, value) VALUES (''canary_every'', ''1min'') '
+                        'ON CONFLICT (name) DO UPDATE '
+                        'SET value = excluded.value', s);
+                    EXECUTE format('DELETE FROM %s.followup_canary', s);
                 END IF;
 
                 -- Nor is a gate that does not let this booking be called now.

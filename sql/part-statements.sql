@@ -135,10 +135,10 @@ $statement$),
     (extract(epoch FROM b.until) * 1000000::numeric)::bigint, b.reason,
     EXISTS (SELECT FROM {S}.followup_backlog k WHERE k.booking_id = u.id AND
     k.due_at IS NOT DISTINCT FROM b.due OFFSET 0), f.dead, (extract(epoch
-    FROM a.called_at) * 1000000::numeric)::bigint, b.traceparent FROM
-    pg_catalog.unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) CROSS JOIN
-    (SELECT NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text AS
-    assigned_user_id, NULL::text AS timezone, NULL::text AS traceparent,
+    FROM a.called_at) * 1000000::numeric)::bigint, b.queue, b.traceparent
+    FROM pg_catalog.unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) CROSS
+    JOIN (SELECT NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text
+    AS assigned_user_id, NULL::text AS timezone, NULL::text AS traceparent,
     NULL::text AS trace_parent) AS absent LEFT JOIN LATERAL (SELECT b.id,
     b.task_status::text AS task_status, tenant_id::text AS tenant_id,
     lead_id::text AS lead_id, assigned_user_id::text AS assigned_user_id,
@@ -149,19 +149,20 @@ $statement$),
     execution_attempts, b.last_execution_error::text AS last_execution_error,
     b.scheduled_at::text AS scheduled_at, timezone::text AS timezone,
     coalesce(traceparent::text, trace_parent::text) AS traceparent,
-    {S}.followup_due_at(b) AS due, g.verdict, g.until, g.reason FROM {T} b
-    LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason FROM
-    {S}.followup_gate(b) AS g WHERE b.task_status IN ('pending', 'scheduled')
-    OFFSET 0) AS g ON true WHERE b.id = u.id OFFSET 0) AS b ON true LEFT JOIN
-    LATERAL (SELECT i.due, left('followup:' || coalesce(b.tenant_id, '') ||
-    ':' || b.id::text || ':' || i.due, 255) AS key FROM (SELECT
-    pg_catalog.to_char(b.due AT TIME ZONE 'UTC',
-    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS due OFFSET 0) AS i OFFSET 0) AS k ON
-    true LEFT JOIN LATERAL (SELECT max(f.attempts) FILTER (WHERE f.stage =
-    'schedule') AS attempts, max(f.next_attempt_at) FILTER (WHERE f.stage =
-    'schedule') AS next_attempt_at, max(f.attempts) FILTER (WHERE f.stage =
-    'execute') AS calls, max(f.error) AS error, max(f.error) FILTER (WHERE
-    f.dead_at IS NOT NULL) AS dead FROM {S}.followup_failures f WHERE
+    {S}.followup_due_at(b) AS due, g.verdict, g.until, g.reason, CASE WHEN
+    b.task_status IN ('pending', 'scheduled') THEN
+    {S}.followup_queue(b)::text END AS queue FROM {T} b LEFT JOIN LATERAL
+    (SELECT g.verdict, g.until, g.reason FROM {S}.followup_gate(b) AS g WHERE
+    b.task_status IN ('pending', 'scheduled') OFFSET 0) AS g ON true WHERE
+    b.id = u.id OFFSET 0) AS b ON true LEFT JOIN LATERAL (SELECT i.due,
+    left('followup:' || coalesce(b.tenant_id, '') || ':' || b.id::text || ':'
+    || i.due, 255) AS key FROM (SELECT pg_catalog.to_char(b.due AT TIME ZONE
+    'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS due OFFSET 0) AS i OFFSET 0)
+    AS k ON true LEFT JOIN LATERAL (SELECT max(f.attempts) FILTER (WHERE
+    f.stage = 'schedule') AS attempts, max(f.next_attempt_at) FILTER (WHERE
+    f.stage = 'schedule') AS next_attempt_at, max(f.attempts) FILTER (WHERE
+    f.stage = 'execute') AS calls, max(f.error) AS error, max(f.error) FILTER
+    (WHERE f.dead_at IS NOT NULL) AS dead FROM {S}.followup_failures f WHERE
     f.booking_id = u.id OFFSET 0) AS f ON true LEFT JOIN LATERAL (SELECT
     a.begun_at, a.called_at FROM {S}.followup_attempts a WHERE a.booking_id =
     u.id OFFSET 0) AS a ON true ORDER BY u.n
@@ -531,9 +532,9 @@ $statement$),
     WITH old AS (SELECT h.ctid FROM {S}.followup_history h WHERE (SELECT
     pg_catalog.pg_try_advisory_xact_lock(1181707336, {K})) AND h.at < now() -
     coalesce((SELECT s.value::int FROM {S}.followup_settings s WHERE s.name =
-    'history_days'), 90) * interval '1 day' ORDER BY h.at LIMIT 500), gone AS
-    (DELETE FROM {S}.followup_history g WHERE g.ctid = ANY (ARRAY(SELECT
-    old.ctid FROM old)) RETURNING 1) SELECT count(*) FROM gone
+    'history_days'), 90) * interval '1 day' ORDER BY h.at LIMIT $1::int),
+    gone AS (DELETE FROM {S}.followup_history g WHERE g.ctid = ANY
+    (ARRAY(SELECT old.ctid FROM old)) RETURNING 1) SELECT count(*) FROM gone
 $statement$),
 ('dead letters', $statement$
     SELECT d.booking_id, d.tenant_id, d.stage, d.attempts,
@@ -602,25 +603,30 @@ $statement$),
     THEN w.due ELSE coalesce(w.task_scheduled_at, w.due) END AS planned FROM
     waiting w WHERE NOT EXISTS (SELECT FROM {S}.followup_backlog k WHERE
     k.booking_id = w.id AND k.due_at IS NOT DISTINCT FROM w.due OFFSET 0)) ,
-    home AS (SELECT n.oid FROM pg_namespace n WHERE n.nspname = $1) SELECT
-    count(*) FILTER (WHERE is_pending), count(*) FILTER (WHERE NOT
-    is_pending), (SELECT count(*) FROM {S}.followup_dead_letters), count(*)
-    FILTER (WHERE is_pending AND planned < now()), count(*) FILTER (WHERE NOT
-    is_pending AND planned < now()), coalesce((extract(epoch FROM
-    greatest(now() - min(planned) FILTER (WHERE is_pending), interval '0')) *
-    1000)::bigint, 0), coalesce((extract(epoch FROM greatest(now() -
-    min(planned) FILTER (WHERE NOT is_pending), interval '0')) *
-    1000)::bigint, 0), (extract(epoch FROM min(planned) FILTER (WHERE planned
-    >= now() AND isfinite(planned))) * 1000)::bigint, count(*) FILTER (WHERE
-    planned >= now() AND planned < now() + interval '1 h'), (SELECT count(*)
-    FROM {S}.followup_obsolete_tasks), (SELECT count(*) FROM
-    {S}.followup_pauses p WHERE p.scope = 'all' AND (p.until IS NULL OR
-    p.until > now())), (SELECT count(*) FROM {S}.followup_pauses p WHERE
-    p.scope <> 'all' AND (p.until IS NULL OR p.until > now())), (SELECT
-    count(*) >= 5 AND bool_and(g.tgenabled IN ('O', 'A')) FROM pg_trigger g
-    JOIN pg_class c ON c.oid = g.tgrelid JOIN home ON c.relnamespace =
-    home.oid WHERE c.relname = $2 AND NOT g.tgisinternal AND g.tgname ~
-    '^trigger_.*followup_cloud_task')::int, (SELECT
+    home AS (SELECT n.oid FROM pg_namespace n WHERE n.nspname = $1), canary
+    AS (SELECT * FROM {S}.followup_canary_state()) SELECT count(*) FILTER
+    (WHERE is_pending), count(*) FILTER (WHERE NOT is_pending), (SELECT
+    count(*) FROM {S}.followup_dead_letters), count(*) FILTER (WHERE
+    is_pending AND planned < now()), count(*) FILTER (WHERE NOT is_pending
+    AND planned < now()), coalesce((extract(epoch FROM greatest(now() -
+    min(planned) FILTER (WHERE is_pending), interval '0')) * 1000)::bigint,
+    0), coalesce((extract(epoch FROM greatest(now() - min(planned) FILTER
+    (WHERE NOT is_pending), interval '0')) * 1000)::bigint, 0),
+    (extract(epoch FROM min(planned) FILTER (WHERE planned >= now() AND
+    isfinite(planned))) * 1000)::bigint, count(*) FILTER (WHERE planned >=
+    now() AND planned < now() + interval '1 h'), (SELECT count(*) FROM
+    {S}.followup_obsolete_tasks), (SELECT count(*) FROM {S}.followup_pauses p
+    WHERE p.scope = 'all' AND (p.until IS NULL OR p.until > now())), (SELECT
+    count(*) FROM {S}.followup_pauses p WHERE p.scope <> 'all' AND (p.until
+    IS NULL OR p.until > now())), (SELECT count(*) >= 5 AND
+    bool_and(g.tgenabled IN ('O', 'A')) FROM pg_trigger g JOIN pg_class c ON
+    c.oid = g.tgrelid JOIN home ON c.relnamespace = home.oid WHERE c.relname
+    = $2 AND NOT g.tgisinternal AND g.tgname ~
+    '^trigger_.*followup_cloud_task')::int, (SELECT (extract(epoch FROM
+    c.succeeded_at) * 1000)::bigint FROM canary c), (SELECT (extract(epoch
+    FROM c.notified) * 1000)::bigint FROM canary c), (SELECT (extract(epoch
+    FROM c.created) * 1000)::bigint FROM canary c), (SELECT (extract(epoch
+    FROM c.called_back) * 1000)::bigint FROM canary c), (SELECT
     left(md5(string_agg(d.description, ',' ORDER BY p.proname, p.pronargs)),
     12) FROM pg_proc p JOIN home ON p.pronamespace = home.oid JOIN
     pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass
@@ -633,8 +639,12 @@ $statement$),
     WITH waiting AS (SELECT b.task_status = 'pending' AS is_pending, CASE
     WHEN u.unsure = interval '0' OR b.scheduled_at > (now() AT TIME ZONE
     'UTC') + interval '1 h' + u.unsure THEN b.scheduled_at::timestamptz ELSE
-    {S}.followup_due_at(b) END AS due, b.task_scheduled_at, b.id FROM (SELECT
-    (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
+    {S}.followup_due_at(b) END AS due, b.task_scheduled_at, b.id , (SELECT
+    format('%s', tenant_id) FROM (SELECT b.*) AS r) AS tenant FROM (SELECT
+    NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text AS
+    assigned_user_id, NULL::text AS timezone, NULL::text AS traceparent,
+    NULL::text AS trace_parent) AS absent, (SELECT (SELECT CASE WHEN
+    pg_typeof((NULL::{T}).scheduled_at + interval '0') =
     'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AS
     unsure OFFSET 0) u, {T} b WHERE b.task_status IN ('pending', 'scheduled')
     AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
@@ -642,13 +652,9 @@ $statement$),
     THEN w.due ELSE coalesce(w.task_scheduled_at, w.due) END AS planned FROM
     waiting w WHERE NOT EXISTS (SELECT FROM {S}.followup_backlog k WHERE
     k.booking_id = w.id AND k.due_at IS NOT DISTINCT FROM w.due OFFSET 0)) ,
-    numbers AS (SELECT (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS
-    r) AS tenant, 1 AS open, (o.planned < now())::int AS overdue, 0 AS dead,
-    greatest(now() - o.planned, interval '0') AS age FROM (SELECT NULL::text
-    AS tenant_id, NULL::text AS lead_id, NULL::text AS assigned_user_id,
-    NULL::text AS timezone, NULL::text AS traceparent, NULL::text AS
-    trace_parent) AS absent, open o JOIN {T} b ON b.id = o.id UNION ALL
-    SELECT coalesce(d.tenant_id, ''), 0, 0, 1, NULL FROM
+    numbers AS (SELECT o.tenant, 1 AS open, (o.planned < now())::int AS
+    overdue, 0 AS dead, greatest(now() - o.planned, interval '0') AS age FROM
+    open o UNION ALL SELECT coalesce(d.tenant_id, ''), 0, 0, 1, NULL FROM
     {S}.followup_dead_letters d), tenants AS (SELECT n.tenant, sum(n.open) AS
     open, sum(n.overdue) AS overdue, sum(n.dead) AS dead,
     coalesce((extract(epoch FROM max(n.age)) * 1000)::bigint, 0) AS age FROM
@@ -805,8 +811,12 @@ $statement$),
     g.tgname) FROM pg_catalog.pg_trigger g WHERE g.tgrelid = (SELECT
     t.typrelid FROM pg_catalog.pg_type t WHERE t.oid = pg_typeof(NULL::{T}))
     AND NOT g.tgisinternal AND g.tgname ~ '^trigger_.*followup_cloud_task'),
-    'closedUntil', (SELECT CASE WHEN o.opens > now() THEN
-    pg_catalog.to_char(o.opens AT TIME ZONE 'UTC',
+    'canary', (SELECT pg_catalog.json_build_object('isOn', c.every IS NOT
+    NULL, 'isStale', c.is_stale, 'succeededAt',
+    pg_catalog.to_char(c.succeeded_at AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'sentence', c.sentence) FROM
+    {S}.followup_canary_state() AS c), 'closedUntil', (SELECT CASE WHEN
+    o.opens > now() THEN pg_catalog.to_char(o.opens AT TIME ZONE 'UTC',
     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END FROM {S}.followup_settings s,
     LATERAL {S}.followup_open(s.week, coalesce((SELECT z.value FROM
     {S}.followup_settings z WHERE z.name = 'calling_zone'), 'UTC'), now()) AS
@@ -822,6 +832,58 @@ $statement$),
     pg_catalog.pg_relation_size(pg_typeof(NULL::{T})::text::regclass) AS
     bytes) AS s) AND NOT {S}.followup_is_followup_type(b.booking_type::text)
     GROUP BY 1 ORDER BY 2 DESC LIMIT 20) AS r) AS t WHERE t.meant IS NOT NULL
+$statement$),
+('canary sent', $statement$
+    WITH slot AS (SELECT pg_catalog.date_bin(s.value::interval, now(),
+    'epoch'::timestamptz) AS slot FROM {S}.followup_settings s WHERE s.name =
+    'canary_every' AND s.value <> ''), due AS (SELECT s.slot, coalesce(l.try,
+    0) + 1 AS try FROM slot s LEFT JOIN LATERAL (SELECT c.try, c.created_at,
+    coalesce(c.notified_at, c.received_at) AS heard_at FROM
+    {S}.followup_canary c WHERE c.slot = s.slot ORDER BY c.try DESC LIMIT 1)
+    AS l ON true WHERE l.try IS NULL OR (l.heard_at IS NULL AND l.try < 6 AND
+    l.created_at < now() - interval '10 s')), pruned AS (DELETE FROM
+    {S}.followup_canary c USING due d WHERE c.slot < now() - interval '1 day'
+    AND c.slot < d.slot), sent AS (INSERT INTO {S}.followup_canary AS c (id,
+    slot, try, scheduled_at) SELECT $1::uuid, d.slot, d.try, now() + interval
+    '2 s' FROM due d ON CONFLICT DO NOTHING RETURNING
+    pg_catalog.set_config('followup.daemon', '', true)) SELECT count(*) FROM
+    sent
+$statement$),
+('canary heard', $statement$
+    WITH changed AS (UPDATE {S}.followup_canary c SET notified_at =
+    least(coalesce(c.notified_at, 'infinity'), greatest(c.created_at, now() -
+    $2::float8 * interval '1 s')) WHERE c.id = $1::uuid RETURNING 1) SELECT
+    count(*) FROM changed
+$statement$),
+('canary received', $statement$
+    UPDATE {S}.followup_canary c SET received_at = coalesce(c.received_at,
+    now()), notified_at = coalesce(c.notified_at, now()) WHERE c.id =
+    $1::uuid RETURNING (extract(epoch FROM c.scheduled_at) *
+    1000000::numeric)::bigint, pg_catalog.json_build_object('tenantId', NULL,
+    'bookingId', c.id, 'leadId', NULL, 'assignedUserId', NULL,
+    'idempotencyKey', 'followup:canary:' || c.id::text, 'scheduledAt',
+    pg_catalog.to_char(c.scheduled_at AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
+$statement$),
+('canary task', $statement$
+    WITH changed AS (UPDATE {S}.followup_canary c SET task_created_at =
+    coalesce(c.task_created_at, now()), task_name = $2, error = NULL WHERE
+    c.id = $1::uuid RETURNING 1) SELECT count(*) FROM changed
+$statement$),
+('canary failed', $statement$
+    WITH changed AS (UPDATE {S}.followup_canary c SET error = $2 WHERE c.id =
+    $1::uuid RETURNING 1) SELECT count(*) FROM changed
+$statement$),
+('canary called back', $statement$
+    WITH changed AS (UPDATE {S}.followup_canary c SET called_back_at =
+    coalesce(c.called_back_at, now()) WHERE c.id = $1::uuid RETURNING 1)
+    SELECT count(*) FROM changed
+$statement$),
+('canary', $statement$
+    SELECT (s.every IS NOT NULL)::int, s.is_stale::int, extract(epoch FROM
+    s.succeeded_at)::float8, extract(epoch FROM s.notified)::float8,
+    extract(epoch FROM s.created)::float8, extract(epoch FROM
+    s.called_back)::float8, s.sentence FROM {S}.followup_canary_state() AS s
 $statement$),
 ('events seen', $statement$
     WITH t AS (SELECT * FROM pg_catalog.jsonb_to_recordset($1::jsonb) AS t

@@ -17,7 +17,8 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 SELECT format('%s %s', d.name, coalesce(nullif(s.value, ''), CASE
     WHEN s.value = '' THEN 'none' ELSE d.value || ' (default)' END))
 FROM (VALUES ('call_within', '4h'), ('calling_hours', 'none'),
-    ('calling_zone', 'UTC'), ('history_days', '90')) AS d (name, value)
+    ('calling_zone', 'UTC'), ('history_days', '90'),
+    ('canary_every', 'none')) AS d (name, value)
 LEFT JOIN :"schema".followup_settings s ON s.name = d.name
 WHERE :'name' IN ('', d.name) ORDER BY d.name;
 COMMIT;

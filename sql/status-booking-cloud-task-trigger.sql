@@ -141,4 +141,7 @@ FROM (SELECT b.id, coalesce(left(to_jsonb(b) ->> 'timezone', 60), '') AS zone,
         AND :"schema".followup_is_followup_type(b.booking_type::text)
         LIMIT :considered) AS b
     WHERE :"schema".followup_due_at(b) IS NULL) AS lost;
+
+SELECT upper(left(sentence, 1)) || substr(sentence, 2)
+FROM :"schema".followup_canary_state();
 ROLLBACK;

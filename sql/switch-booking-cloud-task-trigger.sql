@@ -27,10 +27,11 @@ DO $$BEGIN
             '--schema and --table';
     END IF;
 END$$;
-SELECT format('ALTER TABLE %I.%I %s TRIGGER %I', :'schema', :'table',
+SELECT format('ALTER TABLE %s %s TRIGGER %I', tgrelid::regclass,
     CASE :'action' WHEN 'ENABLE' THEN 'ENABLE' ELSE 'DISABLE' END, tgname)
 FROM pg_trigger
-WHERE tgrelid = to_regclass(format('%I.%I', :'schema', :'table'))
+WHERE tgrelid IN (to_regclass(format('%I.%I', :'schema', :'table')),
+        to_regclass(format('%I.followup_canary', :'schema')))
     AND obj_description(oid, 'pg_trigger') LIKE 'followup-scheduler %'
 \gexec
 COMMIT;

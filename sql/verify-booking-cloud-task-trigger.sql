@@ -55,7 +55,8 @@ FROM (SELECT kind, identity, replaced, CASE
     FROM :followup_defined LEFT JOIN :followup_found USING (kind, identity),
         LATERAL (SELECT coalesce(identity IN (format(
             '%I.followup_call_request(uuid)', :'schema'), format(
-            '%1$I.followup_gate(%1$I.%2$I)', :'schema', :'table'))
+            '%1$I.followup_gate(%1$I.%2$I)', :'schema', :'table'), format(
+            '%1$I.followup_queue(%1$I.%2$I)', :'schema', :'table'))
             AND found.source IS DISTINCT FROM mark_source
             AND found.text IS NOT NULL, false) AS replaced) AS r
     ) AS checked;
@@ -121,6 +122,18 @@ WITH needed (tab, col, kind, len) AS (VALUES
     ('followup_late', 'due_at', 'timestamp with time zone', 0),
     ('followup_late', 'asked_by', 'text', 0),
     ('followup_late', 'asked_at', 'timestamp with time zone', 0),
+    ('followup_settings', 'written_at', 'timestamp with time zone', 0),
+    ('followup_canary', 'id', 'uuid', 0),
+    ('followup_canary', 'slot', 'timestamp with time zone', 0),
+    ('followup_canary', 'try', 'integer', 0),
+    ('followup_canary', 'scheduled_at', 'timestamp with time zone', 0),
+    ('followup_canary', 'created_at', 'timestamp with time zone', 0),
+    ('followup_canary', 'notified_at', 'timestamp with time zone', 0),
+    ('followup_canary', 'received_at', 'timestamp with time zone', 0),
+    ('followup_canary', 'task_created_at', 'timestamp with time zone', 0),
+    ('followup_canary', 'task_name', 'text', 200),
+    ('followup_canary', 'called_back_at', 'timestamp with time zone', 0),
+    ('followup_canary', 'error', 'text', 200),
     ('followup_backlog', 'booking_id', 'uuid', 0),
     ('followup_backlog', 'due_at', 'timestamp with time zone', 0),
     ('followup_events', 'id', 'uuid', 0),
@@ -181,7 +194,8 @@ FROM (VALUES ('followup_failures', '(booking_id, stage)'),
     ('followup_attempts', '(booking_id)'),
     ('followup_obsolete_tasks', '(task_name)'),
     ('followup_settings', '(name)'), ('followup_pauses', '(scope)'),
-    ('followup_late', '(booking_id)'), ('followup_events', '(id)'),
+    ('followup_late', '(booking_id)'), ('followup_canary', '(id)'),
+    ('followup_events', '(id)'),
     ('followup_backlog', '(booking_id)')) AS k (tab, key);
 
 -- The shape by which followup_due_at reads scheduled_at.
@@ -204,8 +218,8 @@ SELECT CASE WHEN has_table_privilege('public', rel,
 FROM (VALUES ('followup_failures'), ('followup_attempts'),
     ('followup_obsolete_tasks'), ('followup_dead_letters'),
     ('followup_settings'), ('followup_pauses'), ('followup_past_pauses'),
-    ('followup_late'), ('followup_backlog'), ('followup_history'),
-    ('followup_events'))
+    ('followup_late'), ('followup_backlog'), ('followup_canary'),
+    ('followup_history'), ('followup_events'))
     AS t (name),
     LATERAL (SELECT to_regclass(format('%I.%I', :'schema', name))::oid AS rel)
     AS r
@@ -249,6 +263,8 @@ WITH object AS (
         ('followup_late', 'UPDATE'), ('followup_late', 'DELETE'),
         ('followup_events', 'SELECT'), ('followup_events', 'INSERT'),
         ('followup_events', 'UPDATE'), ('followup_events', 'DELETE'),
+        ('followup_canary', 'SELECT'), ('followup_canary', 'INSERT'),
+        ('followup_canary', 'UPDATE'), ('followup_canary', 'DELETE'),
         ('followup_history', 'SELECT'), ('followup_history', 'INSERT'),
         ('followup_history', 'DELETE'),
         ('followup_pauses', 'INSERT'), ('followup_pauses', 'UPDATE'),

@@ -72,8 +72,8 @@ callback_new(const struct config *conf, struct shared_document *keys,
 	/* The first call need not wait for the connection and the plans. */
 	if (bookings_prepare(c->bookings, booking_statements) != DB_OK ||
 	    bookings_prepare(c->bookings, booking_state_execute) != DB_OK)
-		log_warning(NULL, "the database is not ready yet: %s",
-		    db_error(c->db));
+		log_warning(NULL, "the database is not ready yet: %s; each "
+		    "callback asks for it again", db_error(c->db));
 	return (c);
 }
 
@@ -129,7 +129,8 @@ authenticate(struct callback *c, struct request *request,
 	case CALLBACK_UNDECIDED:
 		verdicts_refused(c->verdicts, monotime_ms(), why);
 		metrics_add(METRICS_CALLBACKS, METRICS_CALLBACK_RETRY, 1);
-		log_error(&about, "callback not decided: %s", why);
+		log_warning(&about, "callback could not be verified: %s; the "
+		    "queue tries again", why);
 		request_unavailable(request, PROBLEM_OUT_OF_SERVICE, 5,
 		    "the callback cannot be verified at the moment");
 		return (-1);
@@ -205,6 +206,11 @@ reply(struct request *request, const char *id,
 		request_reply(request, 200, outcome(1, "skipped", id,
 		    result->reason));
 		break;
+	case EXECUTE_CANARY:
+		request_reply(request, 200, json_pack(
+		    "{s:b, s:b, s:s, s:s}", "success", 1, "canary", 1,
+		    "bookingId", id, "reason", result->reason));
+		break;
 	case EXECUTE_GIVEN_UP:
 		request_reply(request, 200, outcome(0, "failed", id,
 		    result->reason));
@@ -243,6 +249,9 @@ count(const struct execute_result *result)
 		outcome = result->deferred ? METRICS_CALLBACK_DEFERRED :
 		    METRICS_CALLBACK_SKIPPED;
 		break;
+	case EXECUTE_CANARY:
+		/* It is no booking's. */
+		return;
 	case EXECUTE_GIVEN_UP:
 		outcome = result->expired ? METRICS_CALLBACK_EXPIRED :
 		    METRICS_CALLBACK_DEAD;
@@ -268,6 +277,27 @@ task_id(const struct request *request)
 	const char *slash = name != NULL ? strrchr(name, '/') : NULL;
 
 	return (slash != NULL ? slash + 1 : name);
+}
+
+/* Say in the log why a booking is not called by this callback. */
+static void
+report(const struct log_about *about, const struct execute_result *result)
+{
+
+	switch (result->outcome) {
+	case EXECUTE_DONE:
+		break;
+	case EXECUTE_LATER:
+		log_warning(about, "not called yet: %s; the queue tries again",
+		    result->reason);
+		break;
+	case EXECUTE_MISMATCH:
+		log_warning(about, "callback refused: %s", result->reason);
+		break;
+	default:
+		log_info(about, "%s", result->reason);
+		break;
+	}
 }
 
 /* Act on a callback that is ours. */
@@ -301,8 +331,7 @@ execute(struct callback *c, struct request *request, const char *id)
 
 	execute_booking(&c->execute, &callback, &result);
 	count(&result);
-	if (result.outcome != EXECUTE_DONE)
-		log_info(&about, "%s", result.reason);
+	report(&about, &result);
 	reply(request, id, &result);
 
 out:

@@ -9,6 +9,7 @@
 #include "booking_state.h"
 #include "bookings.h"
 #include "breaker.h"
+#include "canary.h"
 #include "config.h"
 #include "log.h"
 #include "metrics.h"
@@ -309,14 +310,14 @@ record_called(const struct execute *x, const struct booking *booking,
 	utf8_clean(error);
 	outcome = booking_called(x->bookings, booking, error);
 	if (outcome != DB_OK) {
-		log_error(&a, "%s; the next attempt carries the same "
+		log_warning(&a, "%s; the next attempt carries the same "
 		    "idempotency key", error);
 		database_failed(x, outcome, result);
 		return;
 	}
 	if (because != DB_FAILED) {
 		/* This passes: the next attempt writes the row. */
-		log_warning(&a, "%s; it is tried again", error);
+		log_warning(&a, "%s; the next attempt tries again", error);
 		database_failed(x, because, result);
 		return;
 	}
@@ -353,7 +354,7 @@ record_executed(const struct execute *x, const struct booking *booking,
 		log_info(&a, "executed");
 		conclude(result, EXECUTE_DONE, "the call was started");
 	} else if (outcome == DB_LOST) {
-		log_error(&a, "the call was started, but that could not be "
+		log_warning(&a, "the call was started, but that could not be "
 		    "written: %s; the next attempt carries the same "
 		    "idempotency key", bookings_error(x->bookings));
 		database_failed(x, outcome, result);
@@ -661,6 +662,25 @@ give_up_unknown(const struct execute *x, const struct booking *booking,
 	return (1);
 }
 
+/* There is no such booking: it is a canary, or was deleted. */
+static void
+look_for_canary(const struct execute *x, const struct booking *booking,
+    struct execute_result *result)
+{
+	enum db_outcome outcome;
+	int found;
+
+	outcome = canary_called_back(x->bookings, booking->id, &found);
+	if (outcome != DB_OK)
+		database_failed(x, outcome, result);
+	else if (found)
+		conclude(result, EXECUTE_CANARY, "a canary came back");
+	else {
+		metrics_not_made(METRICS_REASON_CANCELLED);
+		conclude(result, EXECUTE_SKIPPED, "the booking was deleted");
+	}
+}
+
 /*
  * Act on the row, holding the lock.  The attempt is counted only if the row is
  * still what was read: nobody who is cancelled in between is called.
@@ -678,8 +698,7 @@ execute_locked(const struct execute *x, const struct booking *booking,
 	int changed;
 
 	if (!booking->found) {
-		metrics_not_made(METRICS_REASON_CANCELLED);
-		conclude(result, EXECUTE_SKIPPED, "the booking was deleted");
+		look_for_canary(x, booking, result);
 		return;
 	}
 	if (!needs_call(x, booking, callback, result))

@@ -49,6 +49,7 @@ enum execute_outcome {
 	EXECUTE_DONE,		/* the call was started now */
 	EXECUTE_ALREADY,	/* it had been before */
 	EXECUTE_SKIPPED,	/* nobody is to be called: reason */
+	EXECUTE_CANARY,		/* likewise: it was a canary's task */
 	EXECUTE_GIVEN_UP,	/* a dead letter: reason */
 	EXECUTE_BUSY,		/* another attempt is running */
 	EXECUTE_MISMATCH,	/* the body is not this booking's: reason */

@@ -18,7 +18,7 @@ enum column {
 	COL_SCHEDULE_ATTEMPTS, COL_RETRY_IN, COL_OUTCOME_UNKNOWN,
 	COL_KEY, COL_TASK_BODY, COL_OBSOLETE_TASKS, COL_VERDICT,
 	COL_WAIT_UNTIL, COL_VERDICT_REASON, COL_IN_BACKLOG, COL_DEAD,
-	COL_CALLED_AT, COL_TRACEPARENT,
+	COL_CALLED_AT, COL_QUEUE, COL_TRACEPARENT,
 };
 
 /**
@@ -140,6 +140,7 @@ fill(struct booking *booking, const char *id, const PGresult *rows, int row)
 	booking->in_backlog = get_bool(rows, row, COL_IN_BACKLOG);
 	booking->dead = get(rows, row, COL_DEAD);
 	booking->called_at = get_time(rows, row, COL_CALLED_AT);
+	booking->queue = get(rows, row, COL_QUEUE);
 	(void)trace_parse(get(rows, row, COL_TRACEPARENT), &booking->trace);
 }
 
@@ -174,7 +175,7 @@ static const struct bookings_sql read_sql = { "read",
     "FROM {S}.followup_obsolete_tasks o WHERE o.booking_id = u.id), "
     "b.verdict, " BOOKINGS_US("b.until") ", b.reason, "
     BOOKINGS_IN_BACKLOG("u.id", "b.due") ", "
-    "f.dead, " BOOKINGS_US("a.called_at") ", b.traceparent "
+    "f.dead, " BOOKINGS_US("a.called_at") ", b.queue, b.traceparent "
     "FROM pg_catalog.unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) "
     "CROSS JOIN " BOOKINGS_ABSENT " LEFT JOIN LATERAL (SELECT b.id, "
     "b.task_status::text AS task_status, tenant_id::text AS tenant_id, "
@@ -188,8 +189,9 @@ static const struct bookings_sql read_sql = { "read",
     "b.scheduled_at::text AS scheduled_at, "
     "timezone::text AS timezone, "
     "coalesce(traceparent::text, trace_parent::text) AS traceparent, "
-    "{S}.followup_due_at(b) AS due, "
-    "g.verdict, g.until, g.reason "
+    "{S}.followup_due_at(b) AS due, g.verdict, g.until, g.reason, "
+    "CASE WHEN b.task_status IN ('pending', 'scheduled') "
+    "THEN {S}.followup_queue(b)::text END AS queue "
     "FROM {T} b LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason "
     "FROM {S}.followup_gate(b) AS g "
     "WHERE b.task_status IN ('pending', 'scheduled') OFFSET 0) AS g ON true "

@@ -91,6 +91,13 @@ struct booking {
 	const char *task_body;
 
 	/*
+	 * The short name of the queue that its task is made in, as
+	 * followup_queue says, which may say anything, if it is pending or
+	 * scheduled; NULL and "" are the configured one.
+	 */
+	const char *queue;
+
+	/*
 	 * The names of the tasks that must be deleted, each ended by a
 	 * newline; also where there is no such row any more.  Or NULL.
 	 */

@@ -124,6 +124,23 @@ quote_names(const struct config *conf, char **schema, char **table)
 }
 
 /**
+ * bookings_sql(conf, text):
+ * Return the statement ${text} with the names of ${conf} in it, as a string
+ * the caller frees; NULL when memory is short.
+ */
+char *
+bookings_sql(const struct config *conf, const char *text)
+{
+	char *schema, *table, *sql = NULL;
+
+	if (quote_names(conf, &schema, &table) == 0)
+		sql = expand(text, schema, table, bookings_key(conf));
+	free(schema);
+	free(table);
+	return (sql);
+}
+
+/**
  * bookings_new(conf, db):
  * Return a handle on the tables that ${conf} names, over ${db}; both must
  * outlive it.  NULL when memory is short.
@@ -510,15 +527,12 @@ static const char sweep_others_sql[] =
 char *
 bookings_sweep_sql(const struct config *conf)
 {
-	char *schema, *table, *text, *sql = NULL;
+	char *text, *sql;
 
 	if (asprintf(&text, "%s%s", sweep_pending_sql, sweep_others_sql) < 0)
 		return (NULL);
-	if (quote_names(conf, &schema, &table) == 0)
-		sql = expand(text, schema, table, bookings_key(conf));
+	sql = bookings_sql(conf, text);
 	free(text);
-	free(schema);
-	free(table);
 	return (sql);
 }
 
@@ -620,8 +634,9 @@ static const struct bookings_sql check_sql = { "check", OURS
     "AND NOT has_table_privilege(t.oid, p.privilege) "
     "UNION ALL SELECT format('EXECUTE on %s', f.name) FROM (VALUES "
     "('followup_is_followup_type'), ('followup_due_at'), ('followup_gate'), "
-    "('followup_call_request')) AS f (name) WHERE NOT EXISTS ("
-    "SELECT FROM pg_proc p JOIN home ON p.pronamespace = home.oid "
+    "('followup_queue'), ('followup_call_request')) AS f (name) "
+    "WHERE NOT EXISTS (SELECT FROM pg_proc p "
+    "JOIN home ON p.pronamespace = home.oid "
     "WHERE p.proname = f.name AND has_function_privilege(p.oid, 'EXECUTE'))"
     ") AS g (what)) "
 "SELECT 'not-installed' AS code, sentence FROM base "

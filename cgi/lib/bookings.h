@@ -123,6 +123,13 @@ enum db_outcome bookings_ignored(struct bookings *);
 void bookings_disconnect(struct bookings *);
 
 /**
+ * bookings_sql(conf, text):
+ * Return the statement ${text} with the names of ${conf} in it, as a string
+ * the caller frees; NULL when memory is short.
+ */
+char *bookings_sql(const struct config *, const char *);
+
+/**
  * bookings_sweep_sql(conf):
  * Return the statement that finds bookings with something to do that no
  * notification announced, as a string the caller frees.  Parameters: $1 the

@@ -129,14 +129,22 @@ describe(const struct breaker *b, long now, struct breaker_hold *hold)
 	(void)snprintf(hold->reason, sizeof(hold->reason), "%s", b->reason);
 }
 
+/* Show its state, if that is shown. */
+static void
+show(const struct breaker *b, enum metrics_breaker state)
+{
+
+	if (b->service->state != METRICS_N)
+		metrics_set(b->service->state, 0, (long)state);
+}
+
 /* Note for other programs how it is. */
 static void
 publish(struct breaker *b, long now)
 {
 
-	metrics_set(b->service->state, 0, !b->is_open ? METRICS_BREAKER_CLOSED :
-	    is_probing(b, now) ? METRICS_BREAKER_HALF_OPEN :
-	    METRICS_BREAKER_OPEN);
+	show(b, !b->is_open ? METRICS_BREAKER_CLOSED : is_probing(b, now) ?
+	    METRICS_BREAKER_HALF_OPEN : METRICS_BREAKER_OPEN);
 	if (b->view == NULL)
 		return;
 
@@ -386,7 +394,7 @@ breaker_unused(struct breaker *b, const struct breaker_request *request)
 	shared_mutex_lock(&b->mutex);
 	b->probing_until = 0;
 	if (b->is_open)
-		metrics_set(b->service->state, 0, METRICS_BREAKER_OPEN);
+		show(b, METRICS_BREAKER_OPEN);
 	(void)pthread_mutex_unlock(&b->mutex);
 }
 

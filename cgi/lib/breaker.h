@@ -41,8 +41,9 @@ struct breaker_service {
 				   it stands behind "no" */
 	long probe_ms;		/* longer than a probe can take: it then died
 				   with its worker */
-	enum metric state;	/* where its state is shown, */
-	enum metric opened;	/* and how often it opened */
+	enum metric state;	/* where its state is shown; METRICS_N:
+				   nowhere, it is a part of a service */
+	enum metric opened;	/* where it is counted how often it opened */
 };
 
 /* What another program may know of it; 0 and empty while it is closed. */

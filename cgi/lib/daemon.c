@@ -70,7 +70,8 @@ daemon_begin(const struct daemon *daemon, int argc, char **argv,
 	if (config_load(daemon->program, conf, why, sizeof(why)) != 0 ||
 	    (daemon->check != NULL &&
 	    daemon->check(conf, why, sizeof(why)) != 0)) {
-		(void)fprintf(stderr, "%s: %s\n", name, why);
+		(void)fprintf(stderr, "%s%s: %s\n",
+		    log_priority(LOG_ERROR), name, why);
 		exit(1);
 	}
 	if (test) {
@@ -81,6 +82,7 @@ daemon_begin(const struct daemon *daemon, int argc, char **argv,
 	(void)log_level_parse(conf->log_level, &level);
 	log_init(daemon->component, level,
 	    strcmp(conf->log_format, "json") == 0);
+	log_summarise_bursts();
 	log_project(conf->project_id);
 
 	/* A second one keeps no file; and none is a reason not to start. */

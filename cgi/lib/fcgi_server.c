@@ -20,6 +20,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "monotime.h"
+#include "plural.h"
 #include "request.h"
 #include "systemd.h"
 
@@ -38,6 +39,9 @@
 #define RESPAWN_MS	1000
 
 #define MINUTE_MS	60000
+
+/* How often the server looks after what its workers logged, likewise. */
+#define TICK_MS		1000
 
 static volatile sig_atomic_t stopping;
 
@@ -243,7 +247,7 @@ work(const struct fcgi_server *server, int fd, const sigset_t *waiting)
 
 	/* It gets no socket to accept from: see accept_request. */
 	if (FCGX_Init() != 0 || FCGX_InitRequest(&fcgx, -1, 0) != 0) {
-		log_error(NULL, "libfcgi could not be started");
+		log_error(NULL, "libfcgi could not be initialised");
 		return (1);
 	}
 
@@ -252,7 +256,8 @@ work(const struct fcgi_server *server, int fd, const sigset_t *waiting)
 	    set_handler(SIGINT, on_stop) != 0 || (epfd = watch(fd)) < 0)
 		return (1);
 	if ((state = server->start(server->cookie)) == NULL) {
-		log_error(NULL, "a worker could not be started");
+		log_error(NULL, "a worker could not be started: out of memory "
+		    "or descriptors");
 		return (1);
 	}
 
@@ -269,7 +274,7 @@ work(const struct fcgi_server *server, int fd, const sigset_t *waiting)
 		else if (rc != EAGAIN && rc != EINTR && rc != ECONNABORTED) {
 			/* Out of descriptors or memory: do not spin. */
 			log_warning(NULL, "a request could not be accepted: "
-			    "%s", strerror(rc));
+			    "%s; trying again", strerror(rc));
 			(void)ppoll(NULL, 0, &pause, waiting);
 		}
 	}
@@ -306,8 +311,8 @@ start_worker(const struct fcgi_server *server, int fd,
 
 	if ((pid = fork()) != 0) {
 		if (pid < 0)
-			log_error(NULL, "a worker could not be forked: %s",
-			    strerror(errno));
+			log_error(NULL, "a worker could not be forked: %s; "
+			    "trying again", strerror(errno));
 		return (pid);
 	}
 
@@ -430,7 +435,8 @@ fcgi_server_run(const struct fcgi_server *server)
 	}
 
 	/* Keep the workers running. */
-	log_info(NULL, "ready: %d workers on %s", server->workers,
+	log_info(NULL, "ready: %d %s on %s", server->workers,
+	    plural(server->workers, "worker", "workers"),
 	    server->socket_path);
 	systemd_ready();
 	while (!stopping) {
@@ -438,10 +444,12 @@ fcgi_server_run(const struct fcgi_server *server)
 		now = monotime_ms();
 		wait = sooner(wait, systemd_alive(now));
 		wait = sooner(wait, metrics_beat(now));
+		wait = sooner(wait, TICK_MS);
 		timeout.tv_sec = wait / 1000;
 		timeout.tv_nsec = wait % 1000 * 1000000;
-		(void)ppoll(NULL, 0, wait < 0 ? NULL : &timeout, &waiting);
+		(void)ppoll(NULL, 0, &timeout, &waiting);
 		(void)reap(server, workers);
+		log_tick();
 	}
 
 	systemd_stopping();
@@ -458,6 +466,7 @@ fcgi_server_run(const struct fcgi_server *server)
 		if (running > 0)
 			(void)sigsuspend(&waiting);
 	}
+	log_finish();
 	log_info(NULL, "stopped");
 
 	(void)close(fd);

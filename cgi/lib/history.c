@@ -11,7 +11,7 @@
 #define NUMBER_LEN	24
 
 /* How many rows one statement removes: a step that holds nobody up. */
-#define PRUNE_STEP	"500"
+#define PRUNE_STEP	500
 
 /* Write ${n} to ${buf}, or nothing where it is 0; return ${buf}. */
 static const char *
@@ -132,7 +132,7 @@ static const struct bookings_sql prune_sql = { "prune",
     "WHERE (SELECT pg_catalog.pg_try_advisory_xact_lock(1181707336, {K})) "
     "AND h.at < now() - coalesce((SELECT s.value::int "
     "FROM {S}.followup_settings s WHERE s.name = 'history_days'), 90) "
-    "* interval '1 day' ORDER BY h.at LIMIT " PRUNE_STEP "), "
+    "* interval '1 day' ORDER BY h.at LIMIT $1::int), "
     "gone AS (DELETE FROM {S}.followup_history g "
     "WHERE g.ctid = ANY (ARRAY(SELECT old.ctid FROM old)) RETURNING 1) "
     "SELECT count(*) FROM gone" };
@@ -145,12 +145,14 @@ static const struct bookings_sql prune_sql = { "prune",
 enum db_outcome
 history_prune(struct bookings *b, int *more)
 {
-	struct bookings_call call = { .sql = &prune_sql };
+	char limit[NUMBER_LEN];
+	struct bookings_call call = { .sql = &prune_sql, .nparams = 1,
+	    .params = { number(PRUNE_STEP, limit) } };
 	enum db_outcome outcome;
 	int n = 0;
 
 	outcome = bookings_changed(b, &call, &n);
-	*more = outcome == DB_OK && n >= atoi(PRUNE_STEP);
+	*more = outcome == DB_OK && n >= PRUNE_STEP;
 	return (outcome);
 }
 

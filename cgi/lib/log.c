@@ -1,12 +1,17 @@
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "bursts.h"
 #include "metrics.h"
+#include "monotime.h"
 #include "phone_number.h"
 #include "trace.h"
 #include "utf8.h"
@@ -17,10 +22,11 @@
 #define LINE_MAX_LEN	4096
 
 /*
- * What a message and the ids may take of it, so that all fit together: an id
- * is a UUID, a task's full name has a few hundred bytes.
+ * What a message and the ids may take of it, so that all fit together, behind
+ * what stands before the message: an id is a UUID, a task's full name has a
+ * few hundred bytes.
  */
-#define MESSAGE_MAX_LEN		2560
+#define MESSAGE_MAX_LEN		2240
 #define ID_MAX_LEN		72
 #define TASK_NAME_MAX_LEN	1000
 #define TRACE_NAME_MAX_LEN	120
@@ -28,16 +34,18 @@
 static const char *component = NULL;
 static enum log_level lowest = LOG_INFO;
 static int as_json = 0;
+static struct bursts *bursts = NULL;
 static const char *project = NULL;
 
 static const struct {
 	const char *name;	/* as configured */
 	const char *severity;	/* as Google Cloud Logging names it */
+	const char *priority;	/* as the journal reads it: sd-daemon(3) */
 } levels[] = {
-	[LOG_DEBUG] = { "debug", "DEBUG" },
-	[LOG_INFO] = { "info", "INFO" },
-	[LOG_WARNING] = { "warning", "WARNING" },
-	[LOG_ERROR] = { "error", "ERROR" },
+	[LOG_DEBUG] = { "debug", "DEBUG", "<7>" },
+	[LOG_INFO] = { "info", "INFO", "<6>" },
+	[LOG_WARNING] = { "warning", "WARNING", "<4>" },
+	[LOG_ERROR] = { "error", "ERROR", "<3>" },
 };
 
 /* A line in the making; what does not fit is left out. */
@@ -168,51 +176,90 @@ put_time(struct line *l)
 	puts_line(l, ms);
 }
 
+/*
+ * Does stderr go to the journal?  systemd says which file that is, because what
+ * it started may have put another one in its place: systemd.exec(5).
+ */
+static int
+to_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char this[64];
+	struct stat st;
+
+	if (stream == NULL || fstat(STDERR_FILENO, &st) != 0)
+		return (0);
+	(void)snprintf(this, sizeof(this), "%ju:%ju", (uintmax_t)st.st_dev,
+	    (uintmax_t)st.st_ino);
+	return (strcmp(stream, this) == 0);
+}
+
+/* What stands before the message. */
 static void
-write_line(enum log_level level, const struct log_about *about,
-    const char *message)
+put_head(struct line *l, enum log_level level)
+{
+
+	int journal = to_journal();
+
+	if (journal)
+		puts_line(l, levels[level].priority);
+	if (as_json) {
+		puts_line(l, "{\"severity\":\"");
+		puts_line(l, levels[level].severity);
+		puts_line(l, "\",\"time\":\"");
+		put_time(l);
+		puts_line(l, "\",\"message\":\"");
+	} else {
+		/* The journal has the time already. */
+		if (!journal) {
+			put_time(l);
+			puts_line(l, " ");
+		}
+		puts_line(l, levels[level].severity);
+		puts_line(l, " ");
+	}
+	if (component != NULL) {
+		puts_line(l, "[");
+		puts_line(l, component);
+		puts_line(l, "] ");
+	}
+}
+
+/* The message and all that follows it. */
+static void
+put_rest(struct line *l, const struct log_about *about, const char *message)
 {
 	static const struct log_about nothing;
-	struct line l;
-	size_t done = 0;
-	ssize_t n;
 
 	if (about == NULL)
 		about = &nothing;
-	l.len = 0;
-
-	if (as_json) {
-		puts_line(&l, "{\"severity\":\"");
-		puts_line(&l, levels[level].severity);
-		puts_line(&l, "\",\"time\":\"");
-		put_time(&l);
-		puts_line(&l, "\",\"message\":\"");
-	} else {
-		put_time(&l);
-		puts_line(&l, " ");
-		puts_line(&l, levels[level].severity);
-		puts_line(&l, " ");
-	}
-	if (component != NULL) {
-		puts_line(&l, "[");
-		puts_line(&l, component);
-		puts_line(&l, "] ");
-	}
-
-	put_escaped(&l, message, MESSAGE_MAX_LEN);
+	put_escaped(l, message, MESSAGE_MAX_LEN);
 	if (as_json)
-		puts_line(&l, "\"");
-	put_about(&l, "booking_id", about->booking_id, ID_MAX_LEN);
-	put_about(&l, "tenant_id", about->tenant_id, ID_MAX_LEN);
-	put_about(&l, "task_name", about->task_name, TASK_NAME_MAX_LEN);
-	put_about(&l, "request_id", about->request_id, ID_MAX_LEN);
+		puts_line(l, "\"");
+	put_about(l, "booking_id", about->booking_id, ID_MAX_LEN);
+	put_about(l, "tenant_id", about->tenant_id, ID_MAX_LEN);
+	put_about(l, "task_name", about->task_name, TASK_NAME_MAX_LEN);
+	put_about(l, "request_id", about->request_id, ID_MAX_LEN);
 	if (about->trace != NULL)
-		put_trace(&l, about->trace);
+		put_trace(l, about->trace);
 
 	if (as_json)
-		l.buf[l.len++] = '}';
-	l.buf[l.len++] = '\n';
+		l->buf[l->len++] = '}';
+	l->buf[l->len++] = '\n';
+}
 
+/* Write a line: ${lead} and ${rest}, which put_rest made. */
+static void
+write_line(enum log_level level, const char *lead, const char *rest,
+    size_t len)
+{
+	struct line l = { .len = 0 };
+	size_t done = 0;
+	ssize_t n;
+
+	put_head(&l, level);
+	puts_line(&l, lead);
+	put(&l, rest, len);
 	while (done < l.len) {
 		n = write(STDERR_FILENO, &l.buf[done], l.len - done);
 		if (n < 0 && errno == EINTR)
@@ -223,18 +270,44 @@ write_line(enum log_level level, const struct log_about *about,
 	}
 }
 
+/* Say how many messages were left out, of the kinds for which it is time. */
+static void
+summarise(int all)
+{
+	struct burst burst;
+	char lead[96];
+
+	while (bursts != NULL &&
+	    bursts_take(bursts, monotime_ms(), all, &burst)) {
+		(void)snprintf(lead, sizeof(lead),
+		    "and %ld more like it in %ld s, the last: ", burst.count,
+		    burst.seconds);
+		write_line((enum log_level)burst.level, lead, burst.text,
+		    burst.len);
+	}
+}
+
 static void
 vlog(enum log_level level, const struct log_about *about, const char *fmt,
     va_list ap)
 {
 	char message[MESSAGE_MAX_LEN];
+	struct line rest = { .len = 0 };
 	int saved = errno;
 
-	if (level >= lowest) {
-		(void)vsnprintf(message, sizeof(message), fmt, ap);
-		phone_number_hide(message, NULL);
-		write_line(level, about, message);
-		metrics_add(METRICS_LOG_MESSAGES, (int)level, 1);
+	if (level < lowest)
+		return;
+	metrics_add(METRICS_LOG_MESSAGES, (int)level, 1);
+	(void)vsnprintf(message, sizeof(message), fmt, ap);
+	phone_number_hide(message, NULL);
+	put_rest(&rest, about, message);
+	if (level < LOG_WARNING || bursts == NULL)
+		write_line(level, "", rest.buf, rest.len);
+	else {
+		summarise(0);
+		if (bursts_add(bursts, fmt, (int)level, monotime_ms(),
+		    rest.buf, rest.len))
+			write_line(level, "", rest.buf, rest.len);
 	}
 	errno = saved;
 }
@@ -252,6 +325,53 @@ log_init(const char *name, enum log_level level, int json)
 	component = name;
 	lowest = level;
 	as_json = json;
+}
+
+/**
+ * log_summarise_bursts():
+ * From now on count and summarise what comes in bursts, as said above.  To be
+ * called before the workers are forked, so that they count together.
+ */
+void
+log_summarise_bursts(void)
+{
+
+	bursts = bursts_new();
+}
+
+/**
+ * log_tick():
+ * Write the summaries that are due; to be called about every second by a
+ * process that lives as long as the program.
+ */
+void
+log_tick(void)
+{
+
+	summarise(0);
+}
+
+/**
+ * log_finish():
+ * Write what has not been summarised yet, before the program ends.
+ */
+void
+log_finish(void)
+{
+
+	summarise(1);
+}
+
+/**
+ * log_priority(level):
+ * Return what a line of ${level} on stderr begins with, for lines that are
+ * written otherwise than by this module: empty, except in the journal.
+ */
+const char *
+log_priority(enum log_level level)
+{
+
+	return (to_journal() ? levels[level].priority : "");
 }
 
 /**

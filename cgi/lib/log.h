@@ -11,6 +11,17 @@
  * it: {"severity":"INFO","time":"...","message":"[...] message",
  * "booking_id":"..."}.
  *
+ * Where stderr is the journal (JOURNAL_STREAM names it), a line begins with its
+ * priority, "<4>" for a warning, as sd-daemon(3) says, and the text has no time
+ * of its own.
+ *
+ * Warnings and errors of which more than a few come at once, that is calls with
+ * the same format, are not all written: the first 10 in 10 seconds are, then
+ * one line that says how many more there were, and repeats the last:
+ *
+ * ... WARNING [FollowUpExecution] and 4213 more like it in 10 s, the last:
+ * attempt 1 of 8 to start the call failed: ... booking_id=...
+ *
  * Control characters, and bytes that are not UTF-8, are escaped: whatever a
  * message quotes cannot forge a line.  A phone number with a plus sign does
  * not get into the log, whoever quotes it (see phone_number.h).
@@ -39,6 +50,33 @@ struct log_about {
  * everything from LOG_INFO up is written as text without a component.
  */
 void log_init(const char *, enum log_level, int);
+
+/**
+ * log_summarise_bursts():
+ * From now on count and summarise what comes in bursts, as said above.  To be
+ * called before the workers are forked, so that they count together.
+ */
+void log_summarise_bursts(void);
+
+/**
+ * log_tick():
+ * Write the summaries that are due; to be called about every second by a
+ * process that lives as long as the program.
+ */
+void log_tick(void);
+
+/**
+ * log_finish():
+ * Write what has not been summarised yet, before the program ends.
+ */
+void log_finish(void);
+
+/**
+ * log_priority(level):
+ * Return what a line of ${level} on stderr begins with, for lines that are
+ * written otherwise than by this module: empty, except in the journal.
+ */
+const char *log_priority(enum log_level);
 
 /**
  * log_project(project):

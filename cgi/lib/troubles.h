@@ -14,6 +14,7 @@
 struct trouble {
 	char code[24];
 	char sentence[512];
+	int of_some;		/* it holds up some bookings, not all */
 };
 
 struct troubles {
@@ -28,5 +29,11 @@ struct troubles {
  */
 void troubles_add(struct troubles *, const char *, const char *, ...)
     __attribute__((format(printf, 3, 4)));
+
+/**
+ * troubles_add_some(troubles, code, sentence):
+ * Likewise, one that holds up some bookings only, not all.
+ */
+void troubles_add_some(struct troubles *, const char *, const char *);
 
 #endif /* !TROUBLES_H_ */

@@ -8,12 +8,12 @@
 #include <openssl/crypto.h>
 
 #include "base64.h"
-#include "breaker.h"
 #include "config.h"
 #include "google_auth.h"
 #include "http.h"
 #include "metrics.h"
 #include "monotime.h"
+#include "queues.h"
 #include "secret.h"
 #include "utf8.h"
 
@@ -38,7 +38,7 @@ struct slot {
 	const char *verb;
 	char *url;
 	char *body;			/* or NULL */
-	struct breaker_request asked;	/* as it was let out */
+	struct queues_request asked;	/* as it was let out */
 	int renewed;			/* the token, after a 401 */
 };
 
@@ -51,7 +51,7 @@ struct calls {
 struct cloud_tasks {
 	const struct config *conf;
 	struct google_auth *auth;
-	struct breaker *breaker;
+	struct queues *queues;
 	CURLM *multi;
 	struct http *token_http;	/* where a token is asked for */
 	struct slot *slots;
@@ -59,12 +59,12 @@ struct cloud_tasks {
 	int in_flight;			/* slots that are busy */
 	struct calls answered;
 	char *base;			/* without a slash at its end */
-	char *prefix;			/* what our tasks' names begin with */
+	char *prefix;			/* what our queues' names begin with */
 	char *oidc_token;		/* of every task; see oidc_token() */
 };
 
 /*
- * Set where the API is, and what the names of the queue's tasks begin with.
+ * Set where the API is, and what the names of the queues begin with.
  * Return 0, or -1 when memory is short.
  */
 static int
@@ -87,8 +87,8 @@ set_texts(struct cloud_tasks *tasks)
 	}
 	for (len = strlen(tasks->base); tasks->base[len - 1] == '/'; len--)
 		tasks->base[len - 1] = '\0';
-	if (asprintf(&tasks->prefix, "projects/%s/locations/%s/queues/%s"
-	    "/tasks/", conf->project_id, conf->location, conf->queue) < 0) {
+	if (asprintf(&tasks->prefix, "projects/%s/locations/%s/queues/",
+	    conf->project_id, conf->location) < 0) {
 		tasks->prefix = NULL;
 		return (-1);
 	}
@@ -130,14 +130,14 @@ oidc_token(const struct config *conf)
 }
 
 /**
- * cloud_tasks_new(conf, auth, breaker):
- * Return a client of the configured queue, calling through ${breaker} with
- * the credentials ${auth}, or, for an emulator, without (NULL).  All must
- * outlive it.
+ * cloud_tasks_new(conf, auth, queues):
+ * Return a client of the queues in the configured location, calling with the
+ * credentials ${auth}, or, for an emulator, without (NULL), as the breakers of
+ * ${queues} let it.  All must outlive it.
  */
 struct cloud_tasks *
 cloud_tasks_new(const struct config *conf, struct google_auth *auth,
-    struct breaker *breaker)
+    struct queues *queues)
 {
 	struct cloud_tasks *tasks;
 
@@ -145,7 +145,7 @@ cloud_tasks_new(const struct config *conf, struct google_auth *auth,
 		return (NULL);
 	tasks->conf = conf;
 	tasks->auth = auth;
-	tasks->breaker = breaker;
+	tasks->queues = queues;
 	tasks->answered.end = &tasks->answered.first;
 	tasks->nslots = conf->schedule_concurrency;
 	if ((tasks->slots = calloc((size_t)tasks->nslots,
@@ -164,63 +164,90 @@ cloud_tasks_new(const struct config *conf, struct google_auth *auth,
 	return (tasks);
 }
 
+/* The queue ${queue}, or the configured one if that says nothing. */
+static const char *
+queue_or_ours(const struct cloud_tasks *tasks, const char *queue)
+{
+
+	return (queue != NULL && *queue != '\0' ? queue : tasks->conf->queue);
+}
+
 /**
- * cloud_tasks_name(tasks, id, name):
- * Write the full name of the task ${id} to ${name}.
+ * cloud_tasks_name(tasks, queue, id, name):
+ * Write the full name of the task ${id} of ${queue} to ${name}.  NULL and ""
+ * are the configured queue, here and below.
  */
 void
-cloud_tasks_name(const struct cloud_tasks *tasks, const char *id,
-    char name[CLOUD_TASKS_NAME_LEN])
+cloud_tasks_name(const struct cloud_tasks *tasks, const char *queue,
+    const char *id, char name[CLOUD_TASKS_NAME_LEN])
 {
 
-	(void)snprintf(name, CLOUD_TASKS_NAME_LEN, "%s%s", tasks->prefix, id);
+	(void)snprintf(name, CLOUD_TASKS_NAME_LEN, "%s%s/tasks/%s",
+	    tasks->prefix, queue_or_ours(tasks, queue), id);
 }
 
 /**
- * cloud_tasks_is_ours(tasks, name):
- * Return non-zero iff ${name} is the full name of a task of the configured
- * queue, not of one that was configured before.
+ * cloud_tasks_is_in(tasks, queue, name):
+ * Return non-zero iff ${name} is the full name of a task of ${queue}, not of
+ * another one, or one in another location.
  */
 int
-cloud_tasks_is_ours(const struct cloud_tasks *tasks, const char *name)
+cloud_tasks_is_in(const struct cloud_tasks *tasks, const char *queue,
+    const char *name)
 {
+	char prefix[CLOUD_TASKS_NAME_LEN];
 
-	return (strncmp(name, tasks->prefix, strlen(tasks->prefix)) == 0);
+	cloud_tasks_name(tasks, queue, "", prefix);
+	return (strncmp(name, prefix, strlen(prefix)) == 0);
 }
 
-/* Is the call about a task of a queue that was configured before? */
-static int
-is_foreign(const struct cloud_tasks *tasks,
-    const struct cloud_tasks_call *call)
+/**
+ * cloud_tasks_queue(tasks, name, queue):
+ * Write to ${queue}, which has room for QUEUES_NAME_LEN bytes, the short name
+ * of the queue that the task with the full name ${name} is in.  Return 0; or
+ * -1 if that is in another location, or no queue can have that name.
+ */
+int
+cloud_tasks_queue(const struct cloud_tasks *tasks, const char *name,
+    char *queue)
 {
+	size_t len = strlen(tasks->prefix);
 
-	return (call->method != CLOUD_TASKS_QUEUE &&
-	    !cloud_tasks_is_ours(tasks, call->name));
+	if (strncmp(name, tasks->prefix, len) != 0)
+		return (-1);
+	name += len;
+	(void)snprintf(queue, QUEUES_NAME_LEN, "%.*s",
+	    (int)strcspn(name, "/"), name);
+	return (queues_is_name(queue) ? 0 : -1);
 }
 
 /*
- * Does the call tell how the service treats everybody?  A queue that was
- * configured before may be gone, or closed to us; the role to read queues may
- * be missing.  Neither must open the breaker, so these calls go around it.
+ * Does the call tell how the service, or a queue, treats everybody?  A queue
+ * that a booking's tasks are made in no more may be gone, or closed to us; the
+ * role to read queues may be missing.  Neither must open a breaker, so these
+ * calls go around them.
  */
 static int
-is_for_breaker(const struct cloud_tasks *tasks,
-    const struct cloud_tasks_call *call)
+is_for_breaker(const struct cloud_tasks_call *call)
 {
 
-	return (call->method != CLOUD_TASKS_QUEUE &&
-	    !is_foreign(tasks, call));
+	return (call->method != CLOUD_TASKS_QUEUE && !call->is_former);
 }
 
-/* Return the URL of the queue with ${suffix} behind it, to be freed. */
+/* Return the URL of the call, to be freed; NULL when memory is short. */
 static char *
-queue_url(const struct cloud_tasks *tasks, const char *suffix)
+url_of(const struct cloud_tasks *tasks, const struct cloud_tasks_call *call)
 {
+	const char *end = strrchr(call->name, '/');
 	char *url;
 
-	return (asprintf(&url, "%s/v2/projects/%s/locations/%s/queues/%s%s",
-	    tasks->base, tasks->conf->project_id, tasks->conf->location,
-	    tasks->conf->queue, suffix) < 0 ? NULL : url);
+	/* Tasks are created at .../tasks; the queue is above that. */
+	if (call->method == CLOUD_TASKS_QUEUE)
+		end -= strlen("/tasks");
+	else if (call->method != CLOUD_TASKS_CREATE)
+		end = call->name + strlen(call->name);
+	return (asprintf(&url, "%s/v2/%.*s", tasks->base,
+	    (int)(end - call->name), call->name) < 0 ? NULL : url);
 }
 
 /* Note that no answer came. */
@@ -253,29 +280,35 @@ is_transient(long http_status, const char *status)
 	    strcmp(status, "ABORTED") == 0);
 }
 
-/* What is to be checked when the API answers ${code}. */
-static const char *
-hint_of(const struct cloud_tasks *tasks, const struct cloud_tasks_call *call,
-    long code)
+/* Write to ${hint} what is to be checked when the API answers ${code}. */
+static void
+set_hint(const struct cloud_tasks *tasks, const struct cloud_tasks_call *call,
+    long code, char *hint, size_t len)
 {
+	const char *from = "that followup_queue names";
+	char queue[QUEUES_NAME_LEN] = "";
 
-	if (is_foreign(tasks, call))
-		return ("; its queue is not that of FOLLOWUP_QUEUE_NAME");
-	switch (code) {
-	case 401:
-		return ("; are the credentials still valid?");
-	case 403:
-		return ("; is the API enabled, and does the service account "
-		    "have roles/cloudtasks.enqueuer, .viewer and .taskDeleter "
-		    "on the queue and roles/iam.serviceAccountUser on "
-		    "GCP_CLOUD_TASKS_SERVICE_ACCOUNT?");
-	case 400:
-	case 404:
-		return ("; does the queue FOLLOWUP_QUEUE_NAME exist in "
-		    "GCP_LOCATION of GCP_PROJECT_ID?");
-	default:
-		return ("");
+	*hint = '\0';
+	if (call->is_former) {
+		(void)snprintf(hint, len, "; its queue is not the one in "
+		    "which the tasks of its booking are made now");
+		return;
 	}
+	(void)cloud_tasks_queue(tasks, call->name, queue);
+	if (strcmp(queue, tasks->conf->queue) == 0)
+		from = "of FOLLOWUP_QUEUE_NAME";
+	if (code == 401)
+		(void)snprintf(hint, len, "; are the credentials still "
+		    "valid?");
+	else if (code == 403)
+		(void)snprintf(hint, len, "; is the API enabled, and does the "
+		    "service account have roles/cloudtasks.enqueuer, .viewer "
+		    "and .taskDeleter on the queue %s and "
+		    "roles/iam.serviceAccountUser on "
+		    "GCP_CLOUD_TASKS_SERVICE_ACCOUNT?", queue);
+	else if (code == 400 || code == 404)
+		(void)snprintf(hint, len, "; does the queue %s %s exist in "
+		    "GCP_LOCATION of GCP_PROJECT_ID?", queue, from);
 }
 
 /*
@@ -284,21 +317,20 @@ hint_of(const struct cloud_tasks *tasks, const struct cloud_tasks_call *call,
  * fire in vain, and one that may not be looked at is one booking's trouble.
  */
 static enum cloud_tasks_outcome
-forbidden(const struct cloud_tasks *tasks, const struct cloud_tasks_call *call)
+forbidden(const struct cloud_tasks_call *call)
 {
 
 	if (call->method == CLOUD_TASKS_DELETE)
 		return (CLOUD_TASKS_REFUSED);
 	if (call->method == CLOUD_TASKS_GET)
-		return (is_foreign(tasks, call) ? CLOUD_TASKS_REFUSED :
+		return (call->is_former ? CLOUD_TASKS_REFUSED :
 		    CLOUD_TASKS_TRANSIENT);
 	return (CLOUD_TASKS_BLOCKED);
 }
 
 /* What an answer with ${code} and the API's ${status} (or NULL) comes to. */
 static enum cloud_tasks_outcome
-outcome_of(const struct cloud_tasks *tasks,
-    const struct cloud_tasks_call *call, long code, const char *status)
+outcome_of(const struct cloud_tasks_call *call, long code, const char *status)
 {
 
 	if (is_transient(code, status))
@@ -306,10 +338,10 @@ outcome_of(const struct cloud_tasks *tasks,
 	switch (code) {
 	case 401:
 		/* With ours the others will notice what is wrong. */
-		return (is_foreign(tasks, call) ? CLOUD_TASKS_TRANSIENT :
+		return (call->is_former ? CLOUD_TASKS_TRANSIENT :
 		    CLOUD_TASKS_BLOCKED);
 	case 403:
-		return (forbidden(tasks, call));
+		return (forbidden(call));
 	case 404:
 		/* What a create does not find is the queue. */
 		return (call->method == CLOUD_TASKS_GET ||
@@ -335,7 +367,7 @@ describe(const struct cloud_tasks *tasks, struct cloud_tasks_call *call,
 	const char *status = json_string_value(json_object_get(e, "status"));
 	const char *message = json_string_value(json_object_get(e,
 	    "message"));
-	char *quoted;
+	char *quoted, hint[320] = "";
 
 	/* A front end may answer HTML, which has neither. */
 	if (message == NULL)
@@ -344,16 +376,15 @@ describe(const struct cloud_tasks *tasks, struct cloud_tasks_call *call,
 	/* The secret is in the tasks: what they are refused for may quote it. */
 	if ((quoted = strdup(message)) != NULL && secret != NULL)
 		secret_hide(quoted, secret);
-	call->outcome = outcome_of(tasks, call, http_status(http), status);
+	call->outcome = outcome_of(call, http_status(http), status);
 	call->error.http_status = http_status(http);
 	call->error.retry_after = http_retry_after(http);
+	if (call->outcome == CLOUD_TASKS_BLOCKED || http_status(http) == 403)
+		set_hint(tasks, call, http_status(http), hint, sizeof(hint));
 	(void)snprintf(call->error.text, sizeof(call->error.text),
-	    "Cloud Tasks answered %ld %.40s: %.240s%s", http_status(http),
-	    status != NULL ? status : "no status",
-	    quoted != NULL ? quoted : "",
-	    call->outcome == CLOUD_TASKS_BLOCKED ||
-	    http_status(http) == 403 ?
-	    hint_of(tasks, call, http_status(http)) : "");
+	    "Cloud Tasks answered %ld %.40s: %.*s%s", http_status(http),
+	    status != NULL ? status : "no status", *hint != '\0' ? 140 : 240,
+	    quoted != NULL ? quoted : "", hint);
 	utf8_clean(call->error.text);
 	free(quoted);
 }
@@ -586,17 +617,27 @@ send_slot(struct cloud_tasks *tasks, struct slot *slot, char *why,
 }
 
 /*
- * The call in ${slot} has an outcome: tell the breaker and the caller.
+ * Is it the queue that failed the call?  It is not there or not ready; we may
+ * make no tasks in it; or it has been asked too often.
+ */
+static int
+is_queues_fault(const struct cloud_tasks_call *call)
+{
+	long code = call->error.http_status;
+
+	return (code == 429 ||
+	    (call->outcome == CLOUD_TASKS_BLOCKED && code != 401));
+}
+
+/*
+ * The call in ${slot} failed, and not for what it asked: tell the breakers.
  *
- * Where the breaker is open by now, the service fails for everybody; many
- * calls may have been in flight when that began.  A failure then costs no
- * booking an attempt.
- *
- * That a task may not be deleted or looked at tells nothing about creating
- * one, unless it was the probe, which has to tell something.
+ * Where the breaker is open by now, the service or the queue fails for
+ * everybody; many calls may have been in flight when that began.  A failure
+ * then costs no booking an attempt.
  */
 static void
-finish(struct cloud_tasks *tasks, struct slot *slot)
+tell_failure(struct cloud_tasks *tasks, struct slot *slot)
 {
 	struct cloud_tasks_call *call = slot->call;
 	struct cloud_tasks_error *error = &call->error;
@@ -604,24 +645,40 @@ finish(struct cloud_tasks *tasks, struct slot *slot)
 	struct breaker_failure failure = { .reason = error->text,
 	    .enough = is_blocked ? 1 : BREAKER_SEVERAL, .is_everybody = 1,
 	    .retry_after = error->retry_after };
-	int is_forbidden = call->outcome != CLOUD_TASKS_OK &&
-	    error->http_status == 403 && !is_blocked;
 
-	if (!is_for_breaker(tasks, call) ||
-	    (is_forbidden && slot->asked.answer != BREAKER_PROBE))
-		;
-	else if (!is_blocked && !is_forbidden &&
-	    call->outcome != CLOUD_TASKS_TRANSIENT)
-		breaker_succeeded(tasks->breaker, monotime_ms(),
-		    &slot->asked);
-	else if (breaker_failed(tasks->breaker, monotime_ms(), &slot->asked,
-	    &failure) != BREAKER_ITS_OWN && !is_blocked) {
+	if (queues_failed(tasks->queues, monotime_ms(), &slot->asked,
+	    &failure, is_queues_fault(call)) != BREAKER_ITS_OWN &&
+	    !is_blocked) {
 		call->outcome = CLOUD_TASKS_OPEN;
 		if (error->retry_after < 1)
 			error->retry_after = 1;
 		else if (error->retry_after > BREAKER_ASKED_MAX)
 			error->retry_after = BREAKER_ASKED_MAX;
 	}
+	error->only_its_queue = slot->asked.only_its_queue;
+}
+
+/*
+ * The call in ${slot} has an outcome: tell the breakers and the caller.  That
+ * a task may not be deleted or looked at tells nothing about creating one.
+ */
+static void
+finish(struct cloud_tasks *tasks, struct slot *slot)
+{
+	struct cloud_tasks_call *call = slot->call;
+	int is_blocked = call->outcome == CLOUD_TASKS_BLOCKED;
+	int is_forbidden = call->outcome != CLOUD_TASKS_OK &&
+	    call->error.http_status == 403 && !is_blocked;
+
+	call->error.only_its_queue = 0;
+	if (!is_for_breaker(call))
+		;
+	else if (is_forbidden)
+		queues_answered(tasks->queues, monotime_ms(), &slot->asked);
+	else if (is_blocked || call->outcome == CLOUD_TASKS_TRANSIENT)
+		tell_failure(tasks, slot);
+	else
+		queues_succeeded(tasks->queues, monotime_ms(), &slot->asked);
 	free_slot(tasks, slot);
 	answer_call(tasks, call);
 }
@@ -638,24 +695,12 @@ fill_slot(struct cloud_tasks *tasks, struct slot *slot,
 	if (slot->http == NULL &&
 	    (slot->http = http_new(tasks->conf->proxy)) == NULL)
 		return (-1);
-	switch (call->method) {
-	case CLOUD_TASKS_CREATE:
-		slot->verb = "POST";
-		slot->url = queue_url(tasks, "/tasks");
-		slot->body = create_body(tasks, call);
-		return (slot->url != NULL && slot->body != NULL ? 0 : -1);
-	case CLOUD_TASKS_QUEUE:
-		slot->verb = "GET";
-		slot->url = queue_url(tasks, "");
-		break;
-	default:
-		slot->verb = call->method == CLOUD_TASKS_GET ? "GET" :
-		    "DELETE";
-		if (asprintf(&slot->url, "%s/v2/%s", tasks->base,
-		    call->name) < 0)
-			slot->url = NULL;
-		break;
-	}
+	slot->url = url_of(tasks, call);
+	slot->verb = call->method == CLOUD_TASKS_CREATE ? "POST" :
+	    call->method == CLOUD_TASKS_DELETE ? "DELETE" : "GET";
+	if (call->method == CLOUD_TASKS_CREATE &&
+	    (slot->body = create_body(tasks, call)) == NULL)
+		return (-1);
 	return (slot->url != NULL ? 0 : -1);
 }
 
@@ -667,6 +712,7 @@ refuse_name(struct cloud_tasks *tasks, struct cloud_tasks_call *call)
 	call->outcome = CLOUD_TASKS_REFUSED;
 	call->error.http_status = 0;
 	call->error.retry_after = -1;
+	call->error.only_its_queue = 0;
 	(void)snprintf(call->error.text, sizeof(call->error.text),
 	    "\"%.200s\" is not the name of a task of this project",
 	    call->name);
@@ -674,15 +720,16 @@ refuse_name(struct cloud_tasks *tasks, struct cloud_tasks_call *call)
 	answer_call(tasks, call);
 }
 
-/* Answer ${call} because the breaker is open. */
+/* Answer ${call} because a breaker is open: its queue's, or everybody's. */
 static void
 refuse_open(struct cloud_tasks *tasks, struct cloud_tasks_call *call,
-    const struct breaker_hold *hold)
+    const struct breaker_hold *hold, int only_its_queue)
 {
 
 	call->outcome = CLOUD_TASKS_OPEN;
 	call->error.http_status = 0;
 	call->error.retry_after = hold->wait / 1000 + 1;
+	call->error.only_its_queue = only_its_queue;
 	(void)snprintf(call->error.text, sizeof(call->error.text),
 	    "breaker open: %s", hold->reason);
 	answer_call(tasks, call);
@@ -708,19 +755,20 @@ cloud_tasks_has_room(const struct cloud_tasks *tasks)
 void
 cloud_tasks_begin(struct cloud_tasks *tasks, struct cloud_tasks_call *call)
 {
-	char why[256] = "out of memory";
-	struct breaker_request asked = { .answer = BREAKER_GO };
+	char why[256] = "out of memory", queue[QUEUES_NAME_LEN];
+	struct queues_request asked = { .queue = 0 };
 	struct breaker_hold hold;
 	struct slot *slot = tasks->slots;
 
-	if (call->method != CLOUD_TASKS_QUEUE &&
-	    !is_task_name(tasks, call->name)) {
+	if (!is_task_name(tasks, call->name)) {
 		refuse_name(tasks, call);
 		return;
 	}
-	if (is_for_breaker(tasks, call) && breaker_ask(tasks->breaker,
-	    monotime_ms(), &asked, &hold) == BREAKER_REFUSED) {
-		refuse_open(tasks, call, &hold);
+	if (cloud_tasks_queue(tasks, call->name, queue) != 0)
+		call->is_former = 1;
+	if (is_for_breaker(call) && queues_ask(tasks->queues, monotime_ms(),
+	    queue, &asked, &hold) == BREAKER_REFUSED) {
+		refuse_open(tasks, call, &hold, asked.only_its_queue);
 		return;
 	}
 	while (slot->call != NULL)

@@ -4,14 +4,15 @@
 #include <stddef.h>
 #include <time.h>
 
-struct breaker;
 struct config;
 struct google_auth;
+struct queues;
 
 /*
- * Google Cloud Tasks over REST (v2): create, get and delete a task of the
- * configured queue, FOLLOWUP_SCHEDULE_CONCURRENCY calls at once; over one
- * connection where the service speaks HTTP/2, over kept ones otherwise.
+ * Google Cloud Tasks over REST (v2): create, get and delete tasks in the
+ * queues of the configured location, FOLLOWUP_SCHEDULE_CONCURRENCY calls at
+ * once; over one connection where the service speaks HTTP/2, over kept ones
+ * otherwise.
  */
 struct cloud_tasks;
 
@@ -27,12 +28,14 @@ enum cloud_tasks_outcome {
 	CLOUD_TASKS_REFUSED,	/* this request is wrong, for good */
 	CLOUD_TASKS_BLOCKED,	/* every request is refused until an operator
 				   fixes a role, the API or the queue */
-	CLOUD_TASKS_OPEN,	/* the breaker is open: nothing was sent */
+	CLOUD_TASKS_OPEN,	/* a breaker is open: nothing was sent */
 };
 
 struct cloud_tasks_error {
 	long http_status;	/* or 0 where no answer came */
 	long retry_after;	/* seconds, or -1 */
+	int only_its_queue;	/* blocked, open: tasks of other queues can be
+				   made */
 	char text[512];		/* one line, what it was and what to do */
 };
 
@@ -53,12 +56,18 @@ enum cloud_tasks_method {
 /* One call of the API. */
 struct cloud_tasks_call {
 	/* What is asked; it need not live longer than cloud_tasks_begin. */
-	const char *name;		/* full name of the task */
+	const char *name;		/* full name of the task; to ask for a
+					   queue, of any task in it */
 	const char *schedule_time;	/* to create one: RFC 3339 */
 	const char *url;		/* likewise: what it calls */
 	const char *body;		/* likewise: with what, JSON */
 	const char *traceparent;	/* likewise: its trace, or NULL */
 	enum cloud_tasks_method method;
+	int is_former;			/* its booking's tasks are made in
+					   another queue now: what is wrong
+					   with this one is nobody else's
+					   trouble.  The module sets it where
+					   the location is another one */
 
 	/* What was answered. */
 	enum cloud_tasks_outcome outcome;
@@ -70,27 +79,37 @@ struct cloud_tasks_call {
 };
 
 /**
- * cloud_tasks_new(conf, auth, breaker):
- * Return a client of the configured queue, calling through ${breaker} with
- * the credentials ${auth}, or, for an emulator, without (NULL).  All must
- * outlive it.
+ * cloud_tasks_new(conf, auth, queues):
+ * Return a client of the queues in the configured location, calling with the
+ * credentials ${auth}, or, for an emulator, without (NULL), as the breakers of
+ * ${queues} let it.  All must outlive it.
  */
 struct cloud_tasks *cloud_tasks_new(const struct config *,
-    struct google_auth *, struct breaker *);
+    struct google_auth *, struct queues *);
 
 /**
- * cloud_tasks_name(tasks, id, name):
- * Write the full name of the task ${id} to ${name}.
+ * cloud_tasks_name(tasks, queue, id, name):
+ * Write the full name of the task ${id} of ${queue} to ${name}.  NULL and ""
+ * are the configured queue, here and below.
  */
-void cloud_tasks_name(const struct cloud_tasks *, const char *,
+void cloud_tasks_name(const struct cloud_tasks *, const char *, const char *,
     char [CLOUD_TASKS_NAME_LEN]);
 
 /**
- * cloud_tasks_is_ours(tasks, name):
- * Return non-zero iff ${name} is the full name of a task of the configured
- * queue, not of one that was configured before.
+ * cloud_tasks_is_in(tasks, queue, name):
+ * Return non-zero iff ${name} is the full name of a task of ${queue}, not of
+ * another one, or one in another location.
  */
-int cloud_tasks_is_ours(const struct cloud_tasks *, const char *);
+int cloud_tasks_is_in(const struct cloud_tasks *, const char *,
+    const char *);
+
+/**
+ * cloud_tasks_queue(tasks, name, queue):
+ * Write to ${queue}, which has room for QUEUES_NAME_LEN bytes, the short name
+ * of the queue that the task with the full name ${name} is in.  Return 0; or
+ * -1 if that is in another location, or no queue can have that name.
+ */
+int cloud_tasks_queue(const struct cloud_tasks *, const char *, char *);
 
 /**
  * cloud_tasks_has_room(tasks):

@@ -38,7 +38,8 @@ trouble(const struct explain_facts *facts, int stops)
 	size_t i;
 
 	for (i = 0; i < troubles->n; i++) {
-		if (trouble_kind(troubles->list[i].code)->stops & stops)
+		if (!troubles->list[i].of_some &&
+		    (trouble_kind(troubles->list[i].code)->stops & stops))
 			return (troubles->list[i].sentence);
 	}
 	return (NULL);
@@ -176,6 +177,12 @@ explain_scheduled(const struct explain_facts *facts, const struct booking *b,
 		    booking_why_not(b, why), b->verdict == BOOKING_WAIT ?
 		    ": another one is made after that" :
 		    ": it becomes a dead letter");
+	else if (facts->paused_queue != NULL && !b->outcome_unknown)
+		(void)snprintf(buf, len, "Its task is in the queue %s, which "
+		    "is paused: it is called once that is resumed (gcloud "
+		    "tasks queues resume %s --location=%s).",
+		    facts->paused_queue, facts->paused_queue,
+		    facts->conf->location);
 	else if (b->due_in >= 0 && trouble_then != NULL)
 		(void)snprintf(buf, len, "Its task is in the queue; the call "
 		    "is started in %s if this is over by then: %s.",
@@ -190,7 +197,8 @@ explain_scheduled(const struct explain_facts *facts, const struct booking *b,
 /**
  * explain_booking(facts, booking, buf, buflen):
  * Write to ${buf} one sentence for an operator on why ${booking} is in the
- * state it is in, and what happens next.
+ * state it is in, and what happens next.  ${paused} is the name of the queue
+ * that its task is in if that is known to be paused, or NULL.
  */
 void
 explain_booking(const struct explain_facts *facts, const struct booking *b,

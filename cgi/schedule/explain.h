@@ -11,6 +11,7 @@ struct troubles;
 struct explain_facts {
 	const struct config *conf;
 	const struct troubles *troubles;	/* of this installation now */
+	const char *paused_queue;	/* in which its task is, or NULL */
 	const char *type_meant;		/* the follow-up type that its type
 					   is a misspelling of, or NULL */
 };
@@ -18,7 +19,8 @@ struct explain_facts {
 /**
  * explain_booking(facts, booking, buf, buflen):
  * Write to ${buf} one sentence for an operator on why ${booking} is in the
- * state it is in, and what happens next.
+ * state it is in, and what happens next.  ${paused} is the name of the queue
+ * that its task is in if that is known to be paused, or NULL.
  */
 void explain_booking(const struct explain_facts *, const struct booking *,
     char *, size_t);

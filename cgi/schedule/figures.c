@@ -21,15 +21,16 @@
 
 /*
  * The bookings that wait for their call, and their due time: worked out only
- * where it matters within the hour and the row does not say it.
+ * where it matters within the hour and the row does not say it.  ${more} is a
+ * further column, and ${from} where it comes from, or empty.
  */
-#define WAITING								\
+#define WAITING(more, from)						\
     "waiting AS (SELECT b.task_status = 'pending' AS is_pending, "	\
     "CASE WHEN u.unsure = interval '0' "				\
     "OR b.scheduled_at > " NOW " + interval '1 h' + u.unsure "		\
     "THEN b.scheduled_at::timestamptz ELSE {S}.followup_due_at(b) END "	\
-    "AS due, b.task_scheduled_at, b.id "				\
-    "FROM (SELECT " UNSURE " AS unsure OFFSET 0) u, {T} b "		\
+    "AS due, b.task_scheduled_at, b.id " more				\
+    "FROM " from "(SELECT " UNSURE " AS unsure OFFSET 0) u, {T} b "	\
     "WHERE b.task_status IN ('pending', 'scheduled') "			\
     "AND " BOOKINGS_IS_WANTED "), "					\
     "open AS (SELECT w.*, CASE WHEN w.is_pending THEN w.due "		\
@@ -41,8 +42,9 @@
 #define MS(interval)	"(extract(epoch FROM " interval ") * 1000)::bigint"
 
 static const struct bookings_sql figures_sql = { "figures",
-"WITH " WAITING ", "
-"home AS (SELECT n.oid FROM pg_namespace n WHERE n.nspname = $1) "
+"WITH " WAITING("", "") ", "
+"home AS (SELECT n.oid FROM pg_namespace n WHERE n.nspname = $1), "
+"canary AS (SELECT * FROM {S}.followup_canary_state()) "
 "SELECT count(*) FILTER (WHERE is_pending), "
     "count(*) FILTER (WHERE NOT is_pending), "
     "(SELECT count(*) FROM {S}.followup_dead_letters), "
@@ -66,6 +68,10 @@ static const struct bookings_sql figures_sql = { "figures",
     "JOIN home ON c.relnamespace = home.oid WHERE c.relname = $2 "
     "AND NOT g.tgisinternal "
     "AND g.tgname ~ '^trigger_.*followup_cloud_task')::int, "
+    "(SELECT " MS("c.succeeded_at") " FROM canary c), "
+    "(SELECT " MS("c.notified") " FROM canary c), "
+    "(SELECT " MS("c.created") " FROM canary c), "
+    "(SELECT " MS("c.called_back") " FROM canary c), "
     "(SELECT left(md5(string_agg(d.description, ',' "
     "ORDER BY p.proname, p.pronargs)), 12) FROM pg_proc p "
     "JOIN home ON p.pronamespace = home.oid "
@@ -97,6 +103,10 @@ static const struct {
 	{ METRICS_PAUSED, METRICS_PAUSED_ALL },
 	{ METRICS_PAUSED, METRICS_PAUSED_TENANTS },
 	{ METRICS_TRIGGERS_ENABLED, 0 },
+	{ METRICS_CANARY_SUCCESS, 0 },
+	{ METRICS_CANARY_DURATION, METRICS_CANARY_NOTIFIED },
+	{ METRICS_CANARY_DURATION, METRICS_CANARY_CREATED },
+	{ METRICS_CANARY_DURATION, METRICS_CANARY_CALLED_BACK },
 };
 
 #define NCOLUMNS	(int)(sizeof(columns) / sizeof(columns[0]))
@@ -179,11 +189,11 @@ figures_collect(const struct config *conf, struct bookings *b, long now)
     "(SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r)"
 
 static const struct bookings_sql tenants_sql = { "figures by tenant",
-"WITH " WAITING ", "
-"numbers AS (SELECT " TENANT " AS tenant, 1 AS open, "
+"WITH " WAITING(", " TENANT " AS tenant ", BOOKINGS_ABSENT ", ") ", "
+"numbers AS (SELECT o.tenant, 1 AS open, "
     "(o.planned < now())::int AS overdue, 0 AS dead, "
     "greatest(now() - o.planned, interval '0') AS age "
-    "FROM " BOOKINGS_ABSENT ", open o JOIN {T} b ON b.id = o.id "
+    "FROM open o "
     "UNION ALL SELECT coalesce(d.tenant_id, ''), 0, 0, 1, NULL "
     "FROM {S}.followup_dead_letters d), "
 "tenants AS (SELECT n.tenant, sum(n.open) AS open, "

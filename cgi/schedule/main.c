@@ -11,6 +11,7 @@
 #include "fcgi_server.h"
 #include "google_auth.h"
 #include "log.h"
+#include "queues.h"
 #include "readiness.h"
 #include "refusals.h"
 #include "request.h"
@@ -24,6 +25,7 @@ struct service {
 	struct config conf;
 	struct google_auth *auth;	/* NULL for an emulator */
 	struct breaker *breaker;
+	struct queues *queues;
 	struct readiness *readiness;
 	struct status *status;
 	struct refusals *refusals;
@@ -56,7 +58,7 @@ start(void *cookie)
 
 	if (secret_curl_init() != 0)
 		return (NULL);
-	return (routes_new(&service->conf, service->auth, service->breaker,
+	return (routes_new(&service->conf, service->auth, service->queues,
 	    service->readiness, service->status, service->refusals));
 }
 
@@ -128,9 +130,11 @@ main(int argc, char **argv)
 		return (1);
 	}
 	if ((service.breaker = breaker_new(&cloud_tasks, NULL)) == NULL ||
+	    (service.queues = queues_new(&service.conf, service.breaker)) ==
+	    NULL ||
 	    (service.refusals = refusals_new()) == NULL ||
 	    (service.readiness = readiness_new(&service.conf, service.auth,
-	    service.breaker)) == NULL ||
+	    service.queues)) == NULL ||
 	    (service.status = status_new(&service.conf,
 	    service.readiness)) == NULL ||
 	    (service.conf.events_url != NULL && (service.watcher =
@@ -145,6 +149,7 @@ main(int argc, char **argv)
 	status_free(service.status);
 	readiness_free(service.readiness);
 	refusals_free(service.refusals);
+	queues_free(service.queues);
 	breaker_free(service.breaker);
 	google_auth_free(service.auth);
 	return (rc == 0 ? 0 : 1);

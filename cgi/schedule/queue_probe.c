@@ -16,13 +16,14 @@
 #include "http.h"
 #include "log.h"
 #include "monotime.h"
+#include "queues.h"
 #include "secret.h"
 #include "shared_document.h"
 #include "troubles.h"
 
 #include "queue_probe.h"
 
-/* How old an answer may be before the queue is asked again, in seconds. */
+/* How old an answer may be before the queues are asked again, in seconds. */
 #define FRESH		5
 
 /* How old it may be and still be believed, in milliseconds. */
@@ -41,7 +42,7 @@
 struct queue_probe {
 	const struct config *conf;
 	struct google_auth *auth;
-	struct breaker *breaker;
+	struct queues *queues;
 	struct shared_document *found;	/* a struct finding */
 	pid_t child;			/* of this worker, or 0 */
 	long begun;			/* when, in ms */
@@ -51,6 +52,8 @@ struct queue_probe {
 struct finding {
 	long at;
 	struct troubles troubles;
+	char paused[QUEUES_IN_USE][QUEUES_NAME_LEN];
+	size_t npaused;
 };
 
 /* The clock of the document, in seconds; never 0, which it takes for never. */
@@ -62,15 +65,15 @@ seconds(void)
 }
 
 /**
- * queue_probe_new(conf, auth, breaker):
- * Return a probe of the configured queue, with the credentials ${auth}, or,
- * for an emulator, without (NULL); all must outlive it.  It leaves ${breaker}
- * as it is.  To be called before the workers are forked.  NULL when memory is
+ * queue_probe_new(conf, auth, queues):
+ * Return a probe of ${queues}, with the credentials ${auth}, or, for an
+ * emulator, without (NULL); all must outlive it.  It leaves their breakers as
+ * they are.  To be called before the workers are forked.  NULL when memory is
  * short.
  */
 struct queue_probe *
 queue_probe_new(const struct config *conf, struct google_auth *auth,
-    struct breaker *breaker)
+    struct queues *queues)
 {
 	struct queue_probe *probe;
 
@@ -78,7 +81,7 @@ queue_probe_new(const struct config *conf, struct google_auth *auth,
 		return (NULL);
 	probe->conf = conf;
 	probe->auth = auth;
-	probe->breaker = breaker;
+	probe->queues = queues;
 	probe->found = shared_document_new(sizeof(struct finding));
 	if (probe->found == NULL) {
 		free(probe);
@@ -117,58 +120,136 @@ has_token(const struct queue_probe *probe, struct troubles *troubles)
 	return (1);
 }
 
-/* Put what the queue answered into words. */
+/* A queue that is asked for. */
+struct question {
+	const char *queue;
+	char name[CLOUD_TASKS_NAME_LEN];
+	struct cloud_tasks_call call;
+	int is_open;			/* it has no good answer yet */
+};
+
+/* Add what ${sentence} says, unless that has been said of another queue. */
 static void
-judge(const struct config *conf, const struct cloud_tasks_call *call,
-    struct troubles *troubles)
+add_once(struct troubles *troubles, const char *code, const char *sentence,
+    int of_some)
 {
+	size_t i;
+
+	for (i = 0; i < troubles->n; i++) {
+		if (strcmp(troubles->list[i].sentence, sentence) == 0)
+			return;
+	}
+	if (of_some)
+		troubles_add_some(troubles, code, sentence);
+	else
+		troubles_add(troubles, code, "%s", sentence);
+}
+
+/* Note that a queue is paused. */
+static void
+note_paused(const struct config *conf, const char *queue,
+    struct finding *finding)
+{
+
+	int is_ours = strcmp(queue, conf->queue) == 0;
+	char sentence[512];
+
+	(void)snprintf(finding->paused[finding->npaused++], QUEUES_NAME_LEN,
+	    "%s", queue);
+	(void)snprintf(sentence, sizeof(sentence), "the queue %s is paused or "
+	    "disabled, so that nobody is called%s: gcloud tasks queues resume "
+	    "%s --location=%s", queue, is_ours ? "" : " whose task is in it",
+	    queue, conf->location);
+	add_once(&finding->troubles, "queue-paused", sentence, !is_ours);
+}
+
+/* Put what a queue answered into words. */
+static void
+judge(const struct config *conf, const struct question *question,
+    struct finding *finding)
+{
+	const struct cloud_tasks_call *call = &question->call;
+	struct troubles *troubles = &finding->troubles;
+	char sentence[512];
 
 	switch (call->outcome) {
 	case CLOUD_TASKS_OK:
 		if (call->info.is_paused)
-			troubles_add(troubles, "queue-paused", "the queue %s "
-			    "is paused or disabled, so that nobody is called: "
-			    "gcloud tasks queues resume %s --location=%s",
-			    conf->queue, conf->queue, conf->location);
+			note_paused(conf, question->queue, finding);
 		break;
 	case CLOUD_TASKS_BLOCKED:
-		troubles_add(troubles, call->error.http_status == 404 ?
-		    "queue-missing" : "credentials", "%s", call->error.text);
+		add_once(troubles, call->error.http_status == 404 ?
+		    "queue-missing" : "credentials", call->error.text,
+		    call->error.http_status != 401 &&
+		    strcmp(question->queue, conf->queue) != 0);
 		break;
 	default:
-		troubles_add(troubles, "cloud-tasks", "%s: tasks are made "
-		    "once it answers", call->error.text);
+		(void)snprintf(sentence, sizeof(sentence), "%.400s: tasks are "
+		    "made once it answers", call->error.text);
+		add_once(troubles, "cloud-tasks", sentence, 0);
 		break;
 	}
 }
 
-/* Ask for the queue; once more if no good answer came, which may happen. */
+/* Ask the ${n} questions that are still open, as many at once as may be. */
 static void
-ask(const struct queue_probe *probe, struct troubles *troubles)
+ask_all(struct cloud_tasks *tasks, struct question *list, size_t n)
 {
-	struct cloud_tasks_call call = { .method = CLOUD_TASKS_QUEUE };
-	struct cloud_tasks *tasks;
-	int attempt;
+	struct cloud_tasks_call *call;
+	struct question *question;
+	size_t i = 0;
 
-	if (!has_token(probe, troubles))
+	while (i < n || cloud_tasks_in_flight(tasks) > 0) {
+		for (; i < n && cloud_tasks_has_room(tasks); i++) {
+			if (list[i].is_open)
+				cloud_tasks_begin(tasks, &list[i].call);
+		}
+		if (cloud_tasks_in_flight(tasks) == 0)
+			continue;
+		if ((call = cloud_tasks_next(tasks, ANSWER_MS)) == NULL)
+			return;
+		question = call->cookie;
+		question->is_open = call->outcome == CLOUD_TASKS_TRANSIENT;
+	}
+}
+
+/* Ask for the queues; once more where no good answer came, as may happen. */
+static void
+ask(const struct queue_probe *probe, struct finding *finding)
+{
+	static struct question list[QUEUES_IN_USE];
+	static char names[QUEUES_IN_USE][QUEUES_NAME_LEN];
+	struct cloud_tasks *tasks;
+	size_t i, n, open = 0;
+
+	if (!has_token(probe, &finding->troubles))
 		return;
 
 	/* The worker's own client has connections that are not ours. */
-	tasks = cloud_tasks_new(probe->conf, probe->auth, probe->breaker);
+	tasks = cloud_tasks_new(probe->conf, probe->auth, probe->queues);
 	if (tasks == NULL) {
-		troubles_add(troubles, "memory", "out of memory");
+		troubles_add(&finding->troubles, "memory", "out of memory");
 		return;
 	}
-	for (attempt = 0; attempt < 2; attempt++) {
-		if (attempt > 0)
-			monotime_pause(AGAIN_MS);
-		cloud_tasks_begin(tasks, &call);
-		if (cloud_tasks_next(tasks, ANSWER_MS) == NULL)
-			break;
-		if (call.outcome != CLOUD_TASKS_TRANSIENT)
-			break;
+	n = queues_in_use(probe->queues, monotime_ms(), names);
+	for (i = 0; i < n; i++) {
+		cloud_tasks_name(tasks, names[i], "", list[i].name);
+		list[i].queue = names[i];
+		list[i].is_open = 1;
+		list[i].call.method = CLOUD_TASKS_QUEUE;
+		list[i].call.name = list[i].name;
+		list[i].call.cookie = &list[i];
+		list[i].call.outcome = CLOUD_TASKS_TRANSIENT;
 	}
-	judge(probe->conf, &call, troubles);
+	ask_all(tasks, list, n);
+	for (i = 0; i < n; i++)
+		open += (size_t)list[i].is_open;
+	if (open > 0) {
+		monotime_pause(AGAIN_MS);
+		ask_all(tasks, list, n);
+	}
+	for (i = 0; i < n; i++)
+		judge(probe->conf, &list[i], finding);
 	cloud_tasks_free(tasks);
 }
 
@@ -200,7 +281,7 @@ run(struct queue_probe *probe, pid_t worker)
 	if (!shared_document_renewal_begin(probe->found, DOCUMENT_EXPIRED, 0,
 	    seconds(), FRESH - 1))
 		return;
-	ask(probe, &finding.troubles);
+	ask(probe, &finding);
 	finding.at = monotime_ms();
 	shared_document_renewal_end(probe->found, (const char *)&finding,
 	    sizeof(finding), seconds() + FRESH);
@@ -254,7 +335,12 @@ tell(const struct finding *finding, struct troubles *troubles)
 
 	for (i = 0; i < finding->troubles.n; i++) {
 		trouble = &finding->troubles.list[i];
-		troubles_add(troubles, trouble->code, "%s", trouble->sentence);
+		if (trouble->of_some)
+			troubles_add_some(troubles, trouble->code,
+			    trouble->sentence);
+		else
+			troubles_add(troubles, trouble->code, "%s",
+			    trouble->sentence);
 	}
 	if (finding->troubles.n == 0 && age > BELIEVED_MS)
 		troubles_add(troubles, "cloud-tasks", "Cloud Tasks, or the "
@@ -262,30 +348,59 @@ tell(const struct finding *finding, struct troubles *troubles)
 		    "for %ld s: tasks are made once it does", age / 1000);
 }
 
-/**
- * queue_probe_look(probe, troubles):
- * Add to ${troubles} what keeps the queue from working.  It takes one and a
- * half seconds at most, and as a rule nothing.
- */
-void
-queue_probe_look(struct queue_probe *probe, struct troubles *troubles)
+/* Return what was found last, to be freed; NULL if nothing has been yet. */
+static struct finding *
+recent(struct queue_probe *probe)
 {
 	uint64_t generation = shared_document_generation(probe->found);
-	char *finding;
 	size_t len;
 
 	if (seconds() >= shared_document_expires(probe->found)) {
 		start(probe);
 		await(probe, generation);
 	}
-	finding = shared_document_copy(probe->found, &len, &generation);
+	return ((struct finding *)(void *)shared_document_copy(probe->found,
+	    &len, &generation));
+}
+
+/**
+ * queue_probe_look(probe, troubles):
+ * Add to ${troubles} what keeps the queues from working.  It takes one and a
+ * half seconds at most, and as a rule nothing.
+ */
+void
+queue_probe_look(struct queue_probe *probe, struct troubles *troubles)
+{
+	struct finding *finding = recent(probe);
+
 	if (finding == NULL)
 		troubles_add(troubles, "cloud-tasks", "Cloud Tasks, or the "
 		    "service that gives the tokens for it, has not answered "
 		    "yet: ask again in a few seconds");
 	else
-		tell((const struct finding *)(void *)finding, troubles);
+		tell(finding, troubles);
 	free(finding);
+}
+
+/**
+ * queue_probe_is_paused(probe, queue):
+ * Return non-zero iff the queue with the short name ${queue} is known to be
+ * paused or disabled.  It takes as long as queue_probe_look.
+ */
+int
+queue_probe_is_paused(struct queue_probe *probe, const char *queue)
+{
+	struct finding *finding;
+	int is_paused = 0;
+	size_t i;
+
+	queues_wanted(probe->queues, monotime_ms(), queue);
+	if ((finding = recent(probe)) == NULL)
+		return (0);
+	for (i = 0; i < finding->npaused; i++)
+		is_paused |= strcmp(finding->paused[i], queue) == 0;
+	free(finding);
+	return (is_paused);
 }
 
 /**

@@ -9,10 +9,11 @@
 #include <unistd.h>
 
 #include "bookings.h"
-#include "breaker.h"
+#include "canary.h"
 #include "config.h"
 #include "monotime.h"
 #include "queue_probe.h"
+#include "queues.h"
 #include "verdicts.h"
 
 #include "readiness.h"
@@ -35,7 +36,7 @@
 
 struct readiness {
 	const struct config *conf;
-	struct breaker *breaker;
+	struct queues *queues;
 	struct queue_probe *queue;
 
 	/* Of this worker. */
@@ -47,23 +48,23 @@ struct readiness {
 };
 
 /**
- * readiness_new(conf, auth, breaker):
+ * readiness_new(conf, auth, queues):
  * Return what the workers have in common, to be called before they are
  * forked.  ${auth} is NULL for an emulator.  All must outlive it.  NULL when
  * memory is short.
  */
 struct readiness *
 readiness_new(const struct config *conf, struct google_auth *auth,
-    struct breaker *breaker)
+    struct queues *queues)
 {
 	struct readiness *r;
 
 	if ((r = calloc(1, sizeof(*r))) == NULL)
 		return (NULL);
 	r->conf = conf;
-	r->breaker = breaker;
+	r->queues = queues;
 	r->knock = -1;
-	if ((r->queue = queue_probe_new(conf, auth, breaker)) == NULL) {
+	if ((r->queue = queue_probe_new(conf, auth, queues)) == NULL) {
 		free(r);
 		return (NULL);
 	}
@@ -222,17 +223,33 @@ look_at_voice_agent(struct readiness *r, struct bookings *bookings,
 	    (monotime_ms() - seen.agent_since) / 1000, seen.agent_reason);
 }
 
-/* Is the breaker open?  Return for how many seconds, or 0. */
+/* Has the canary stayed away?  Its sentence says where it is stuck. */
+static void
+look_at_canary(struct bookings *bookings, struct troubles *troubles)
+{
+	struct canary_state canary;
+
+	if (canary_look(bookings, &canary) == DB_OK && canary.is_stale)
+		troubles_add(troubles, "canary_stale", "%s", canary.sentence);
+}
+
+/* Is a breaker open?  Return for how many seconds, or 0. */
 static long
 look_at_breaker(const struct readiness *r, struct readiness_report *report)
 {
+	char whose[QUEUES_LABEL_LEN], sentence[512];
 	struct breaker_hold hold;
 
-	report->breaker = breaker_state(r->breaker, monotime_ms(), &hold);
+	report->breaker = queues_state(r->queues, monotime_ms(), &hold,
+	    whose);
 	if (strcmp(report->breaker, "closed") == 0)
 		return (0);
-	troubles_add(&report->troubles, "breaker", "the breaker of Cloud "
-	    "Tasks is %s: %s", report->breaker, hold.reason);
+	(void)snprintf(sentence, sizeof(sentence), "the breaker of %s is %s: "
+	    "%s", whose, report->breaker, hold.reason);
+	if (strcmp(whose, "Cloud Tasks") == 0)
+		troubles_add(&report->troubles, "breaker", "%s", sentence);
+	else
+		troubles_add_some(&report->troubles, "breaker", sentence);
 	return (hold.wait / 1000 + 1);
 }
 
@@ -252,6 +269,8 @@ readiness_look(struct readiness *r, struct bookings *bookings,
 	report->agent = "unknown";
 	lost = look_at_database(bookings, troubles);
 	down = look_at_execute(r, troubles);
+	if (!lost)
+		look_at_canary(bookings, troubles);
 	if (!lost && !down) {
 		look_at_callbacks(r, bookings, troubles);
 		look_at_voice_agent(r, bookings, report);
@@ -263,6 +282,18 @@ readiness_look(struct readiness *r, struct bookings *bookings,
 	report->retry_after = lost ? RETRY_SOON : RETRY;
 	if (wait > 0 && troubles->n == 1)
 		report->retry_after = wait;
+}
+
+/**
+ * readiness_is_paused(readiness, queue):
+ * Return non-zero iff the queue with the short name ${queue} is known to be
+ * paused or disabled.
+ */
+int
+readiness_is_paused(struct readiness *r, const char *queue)
+{
+
+	return (queue_probe_is_paused(r->queue, queue));
 }
 
 /**

@@ -4,9 +4,9 @@
 #include "troubles.h"
 
 struct bookings;
-struct breaker;
 struct config;
 struct google_auth;
+struct queues;
 
 /*
  * Can a booking that is inserted now become a call?  Everything on its way is
@@ -30,13 +30,13 @@ struct readiness_report {
 };
 
 /**
- * readiness_new(conf, auth, breaker):
+ * readiness_new(conf, auth, queues):
  * Return what the workers have in common, to be called before they are
  * forked.  ${auth} is NULL for an emulator.  All must outlive it.  NULL when
  * memory is short.
  */
 struct readiness *readiness_new(const struct config *, struct google_auth *,
-    struct breaker *);
+    struct queues *);
 
 /**
  * readiness_look(readiness, bookings, report):
@@ -44,6 +44,13 @@ struct readiness *readiness_new(const struct config *, struct google_auth *,
  */
 void readiness_look(struct readiness *, struct bookings *,
     struct readiness_report *);
+
+/**
+ * readiness_is_paused(readiness, queue):
+ * Return non-zero iff the queue with the short name ${queue} is known to be
+ * paused or disabled.
+ */
+int readiness_is_paused(struct readiness *, const char *);
 
 /**
  * readiness_free(readiness):

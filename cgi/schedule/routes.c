@@ -20,15 +20,15 @@
 #define PRUNE_STEPS	10
 
 /**
- * routes_new(conf, auth, breaker, readiness, status, refusals):
+ * routes_new(conf, auth, queues, readiness, status, refusals):
  * Return the state of a worker, calling Google with ${auth} (NULL for an
- * emulator) through ${breaker}, and saying with ${readiness} and ${status}
+ * emulator) through ${queues}, and saying with ${readiness} and ${status}
  * what is not able; what the database refuses goes to ${refusals}.
  * NULL when memory is short.
  */
 struct routes *
 routes_new(const struct config *conf, struct google_auth *auth,
-    struct breaker *breaker, struct readiness *readiness,
+    struct queues *queues, struct readiness *readiness,
     struct status *status, struct refusals *refusals)
 {
 	struct routes *r;
@@ -40,7 +40,7 @@ routes_new(const struct config *conf, struct google_auth *auth,
 	r->status = status;
 	if ((r->db = db_new(conf, "followup-schedule")) == NULL ||
 	    (r->bookings = bookings_new(conf, r->db)) == NULL ||
-	    (r->tasks = cloud_tasks_new(conf, auth, breaker)) == NULL) {
+	    (r->tasks = cloud_tasks_new(conf, auth, queues)) == NULL) {
 		routes_free(r);
 		return (NULL);
 	}
@@ -52,8 +52,8 @@ routes_new(const struct config *conf, struct google_auth *auth,
 	/* The first booking need not wait for the connection and the plans. */
 	if (bookings_prepare(r->bookings, booking_statements) != DB_OK ||
 	    bookings_prepare(r->bookings, booking_state_schedule) != DB_OK)
-		log_warning(NULL, "the database is not ready yet: %s",
-		    db_error(r->db));
+		log_warning(NULL, "the database is not ready yet: %s; each "
+		    "request asks for it again", db_error(r->db));
 	return (r);
 }
 

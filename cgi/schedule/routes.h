@@ -1,9 +1,9 @@
 #ifndef ROUTES_H_
 #define ROUTES_H_
 
-struct breaker;
 struct config;
 struct google_auth;
+struct queues;
 struct readiness;
 struct refusals;
 struct request;
@@ -16,14 +16,14 @@ struct status;
 struct routes;
 
 /**
- * routes_new(conf, auth, breaker, readiness, status, refusals):
+ * routes_new(conf, auth, queues, readiness, status, refusals):
  * Return the state of a worker, calling Google with ${auth} (NULL for an
- * emulator) through ${breaker}, and saying with ${readiness} and ${status}
+ * emulator) through ${queues}, and saying with ${readiness} and ${status}
  * what is not able; what the database refuses goes to ${refusals}.
  * NULL when memory is short.
  */
 struct routes *routes_new(const struct config *, struct google_auth *,
-    struct breaker *, struct readiness *, struct status *,
+    struct queues *, struct readiness *, struct status *,
     struct refusals *);
 
 /**

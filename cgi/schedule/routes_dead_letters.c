@@ -10,6 +10,7 @@
 #include "dead_letters.h"
 #include "log.h"
 #include "monotime.h"
+#include "plural.h"
 #include "request.h"
 #include "rfc3339.h"
 #include "uuid.h"
@@ -292,9 +293,9 @@ routes_retry_all(struct routes *r, struct request *request, const char *no_id)
 		request_reply(request, 200, counts);
 		goto out;
 	}
-	log_info(NULL, "%lld dead letters back to pending by request of %s",
-	    (long long)retry.retried, retry.by != NULL ? retry.by :
-	    "somebody");
+	log_info(NULL, "%lld dead %s back to pending by request of %s",
+	    (long long)retry.retried, plural(retry.retried, "letter",
+	    "letters"), retry.by != NULL ? retry.by : "somebody");
 	request_reply(request, 200, json_pack("{s:b, s:I, s:b, s:s*}",
 	    "success", 1, "retried", (json_int_t)retry.retried, "more",
 	    retry.more, "until", *retry.until != '\0' ? retry.until : NULL));

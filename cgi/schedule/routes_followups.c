@@ -8,6 +8,7 @@
 #include "history.h"
 #include "log.h"
 #include "phone_number.h"
+#include "queues.h"
 #include "readiness.h"
 #include "request.h"
 #include "uuid.h"
@@ -37,6 +38,23 @@ read_booking(struct routes *r, struct request *request, const char *id,
 		return (-1);
 	}
 	return (0);
+}
+
+/*
+ * Return ${queue}, set to the name of the queue that the task of ${booking} is
+ * in, if that is paused; otherwise NULL.
+ */
+static const char *
+paused_queue(struct routes *r, const struct booking *booking,
+    char queue[QUEUES_NAME_LEN])
+{
+
+	if (booking->status != BOOKING_SCHEDULED ||
+	    booking->task_name == NULL || cloud_tasks_queue(r->tasks,
+	    booking->task_name, queue) != 0 ||
+	    !readiness_is_paused(r->readiness, queue))
+		return (NULL);
+	return (queue);
 }
 
 /* A text of ${rows}, or NULL. */
@@ -88,8 +106,9 @@ explain(struct routes *r, const struct booking *booking,
 	struct readiness_report report;
 	struct explain_facts facts = { .conf = r->conf,
 	    .troubles = &report.troubles };
-	char meant[64];
+	char meant[64], queue[QUEUES_NAME_LEN];
 
+	facts.paused_queue = paused_queue(r, booking, queue);
 	readiness_look(r->readiness, r->bookings, &report);
 	if (!booking->is_followup && booking->booking_type != NULL)
 		facts.type_meant = booking_type_meant(r->bookings,

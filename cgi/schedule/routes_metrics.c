@@ -79,7 +79,10 @@ routes_stats(struct routes *r, struct request *request, const char *no_id)
 	}
 	(void)snprintf(limit, sizeof(limit), "%ld", n);
 	outcome = figures_by_tenant(r->bookings, limit, &tenants);
-	if (!routes_answered(r, request, outcome))
+	if (outcome == DB_LOCKED)
+		request_unavailable(request, PROBLEM_UNAVAILABLE, 10, "the "
+		    "database takes longer for that than " FIGURES_TIMEOUT);
+	else if (!routes_answered(r, request, outcome))
 		request_reply(request, 200, json_pack("{s:o}", "tenants",
 		    tenants));
 }

@@ -8,11 +8,14 @@
 #include "backoff.h"
 #include "booking_state.h"
 #include "bookings.h"
+#include "canary.h"
 #include "config.h"
 #include "history.h"
 #include "log.h"
 #include "metrics.h"
 #include "monotime.h"
+#include "plural.h"
+#include "queues.h"
 #include "utf8.h"
 
 #include "schedule.h"
@@ -38,7 +41,7 @@
 #define REFUSED_RETRY	10
 
 /* Between attempts to delete a task of a former queue, in seconds. */
-#define FOREIGN_RETRY	60
+#define FORMER_RETRY	60
 
 /*
  * How long a created task waits for others, to be written with them, in
@@ -77,6 +80,7 @@ struct item {
 	int waits;			/* it is left to wait, for long */
 	int round;			/* how often it was looked at */
 	int call_locked;		/* the lock on its call is ours */
+	int is_canary;			/* it is no booking, but a canary */
 	double dispatches;		/* of an overdue task */
 	char last_dispatch[160];
 };
@@ -188,17 +192,18 @@ row_failed(const struct batch *batch, struct item *item,
 		    "POST /followups/%s/retry", error, item->booking.id);
 		conclude(item, SCHEDULE_GIVEN_UP, "failed: %s", error);
 	} else {
-		log_warning(&a, "attempt %d of %d failed, next in %.0f s: %s",
-		    refusal.attempts, refusal.max_attempts, refusal.retry_in,
-		    error);
+		log_warning(&a, "attempt %d of %d to schedule the booking "
+		    "failed, next in %.0f s: %s", refusal.attempts,
+		    refusal.max_attempts, refusal.retry_in, error);
 		item->result->retry_after = (long)refusal.retry_in + 1;
 		conclude(item, SCHEDULE_LATER, "%s", error);
 	}
 }
 
 /*
- * Cloud Tasks does nothing for anybody now, which is no fault of this
- * booking.  Return non-zero iff that is what the call of ${item} came to.
+ * Cloud Tasks does nothing now, for anybody or in the queue of this booking,
+ * which is no fault of the booking.  Return non-zero iff that is what the call
+ * of ${item} came to.
  */
 static int
 is_service_away(struct item *item)
@@ -208,14 +213,26 @@ is_service_away(struct item *item)
 	if (call->outcome != CLOUD_TASKS_OPEN &&
 	    call->outcome != CLOUD_TASKS_BLOCKED)
 		return (0);
-	item->result->everybody = 1;
+	item->result->everybody = !call->error.only_its_queue;
 	item->result->retry_after = call->outcome == CLOUD_TASKS_OPEN ?
 	    call->error.retry_after : BUSY_RETRY;
 	conclude(item, SCHEDULE_LATER, "%s", call->error.text);
 	return (1);
 }
 
-/* Begin a call about the task ${item} has the name of. */
+/* Is its call still to come? */
+static int
+is_waiting(const struct booking *booking)
+{
+
+	return (booking->status == BOOKING_PENDING ||
+	    booking->status == BOOKING_SCHEDULED);
+}
+
+/*
+ * Begin a call about the task ${item} has the name of.  It may be in the queue
+ * that was configured before, or that followup_queue named then.
+ */
 static void
 begin(struct batch *batch, struct item *item, enum step step,
     enum cloud_tasks_method method)
@@ -225,6 +242,9 @@ begin(struct batch *batch, struct item *item, enum step step,
 	item->begun = monotime_ms();
 	item->call.method = method;
 	item->call.name = item->name;
+	item->call.is_former = is_waiting(&item->booking) &&
+	    !cloud_tasks_is_in(batch->s->tasks, item->booking.queue,
+	    item->name);
 	item->call.cookie = item;
 	cloud_tasks_begin(batch->s->tasks, &item->call);
 }
@@ -271,8 +291,8 @@ forget_name(struct batch *batch, struct item *item, size_t len)
 	struct log_about a = about(item, NULL);
 	char *name = strndup(item->obsolete, len);
 
-	log_warning(&a, "an obsolete task's name has %zu bytes, which is too "
-	    "long for one: it is left alone", len);
+	log_warning(&a, "could not delete an obsolete task, because no task "
+	    "has a name of %zu bytes; it is left alone", len);
 	if (name != NULL)
 		(void)booking_obsolete_deleted(batch->s->bookings, name,
 		    &item->booking, "left alone: no task has such a name");
@@ -313,24 +333,22 @@ obsolete_answered(struct batch *batch, struct item *item)
 	struct log_about a = about(item, item->name);
 	enum db_outcome outcome;
 	const char *how;
-	int is_ours;
 
 	if (is_service_away(item))
 		return;
 	if (call->outcome == CLOUD_TASKS_TRANSIENT) {
-		is_ours = cloud_tasks_is_ours(batch->s->tasks, item->name);
 		item->result->retry_after = call->error.retry_after > 0 ?
-		    call->error.retry_after : is_ours ? BUSY_RETRY :
-		    FOREIGN_RETRY;
+		    call->error.retry_after : call->is_former ?
+		    FORMER_RETRY : BUSY_RETRY;
 		log_warning(&a, "could not delete an obsolete task, trying "
 		    "again later: %s", call->error.text);
 		(void)booking_obsolete_later(batch->s->bookings,
 		    item->booking.id, (double)item->result->retry_after);
-		if (is_ours)
+		if (call->is_former)
+			look(batch, item);
+		else
 			conclude(item, SCHEDULE_LATER, "its obsolete task "
 			    "could not be deleted: %s", call->error.text);
-		else
-			look(batch, item);
 		return;
 	}
 	how = call->outcome == CLOUD_TASKS_OK ? "deleted" :
@@ -375,7 +393,7 @@ create(struct batch *batch, struct item *item)
 	(void)snprintf(id, sizeof(id), n == 1 ?
 	    "followup-%s-%" PRId64 : "followup-%s-%" PRId64 "-%d",
 	    booking->id, booking_epoch(booking), n);
-	cloud_tasks_name(batch->s->tasks, id, item->name);
+	cloud_tasks_name(batch->s->tasks, booking->queue, id, item->name);
 	(void)snprintf(url, sizeof(url), "%s/%s/execute-followup",
 	    batch->s->conf->execution_endpoint, booking->id);
 
@@ -413,11 +431,11 @@ task_created(struct batch *batch, struct item *item, int already_exists)
 		batch->write_at = monotime_ms() + WRITE_MS;
 }
 
-/* The service did not take the task: count it, unless all are refused. */
+/* Count an attempt that failed with ${error}; it may have been the last. */
 static void
-creation_failed(struct batch *batch, struct item *item)
+attempt_failed(struct batch *batch, struct item *item,
+    const struct cloud_tasks_error *error)
 {
-	const struct cloud_tasks_error *error = &item->call.error;
 	struct booking_failure failure = { .stage = BOOKING_SCHEDULE,
 	    .http_status = error->http_status, .error = error->text,
 	    .ms = item->ms };
@@ -427,13 +445,10 @@ creation_failed(struct batch *batch, struct item *item)
 	enum db_outcome outcome;
 	long wait_ms;
 
-	if (is_service_away(item))
-		return;
-	if (item->call.outcome != CLOUD_TASKS_TRANSIENT || attempts >= max) {
+	if (attempts >= max) {
 		give_up(batch, item, error->http_status, error->text);
 		return;
 	}
-
 	wait_ms = backoff_ms(attempts, BACKOFF_BASE_MS, BACKOFF_CAP_MS);
 	if (error->retry_after >= 0 && wait_ms < error->retry_after * 1000)
 		wait_ms = error->retry_after * 1000;
@@ -450,11 +465,86 @@ creation_failed(struct batch *batch, struct item *item)
 	conclude(item, SCHEDULE_LATER, "%s", error->text);
 }
 
+/*
+ * The service answered whether it took the task of a canary.  It is not tried
+ * again, unless nobody's task is taken: the next one is sent soon, and until
+ * then its row says why it got no further.
+ */
+static void
+canary_answered(struct batch *batch, struct item *item)
+{
+	const char *error = item->call.error.text;
+	struct log_about a = about(item, item->name);
+	enum db_outcome outcome;
+	int already_exists = item->call.outcome == CLOUD_TASKS_EXISTS;
+
+	if (item->call.outcome != CLOUD_TASKS_OK && !already_exists) {
+		log_warning(&a, "no task was created for a canary: %s", error);
+		outcome = canary_failed(batch->s->bookings, item->booking.id,
+		    error);
+		if (!is_service_away(item))
+			conclude(item, SCHEDULE_NOTHING, "no task was created "
+			    "for a canary: %s", error);
+	} else {
+		outcome = canary_task_created(batch->s->bookings,
+		    item->booking.id, item->name);
+		item->result->already_exists = already_exists;
+		(void)booking_time(item->booking.due, 3,
+		    item->result->schedule_time);
+		(void)snprintf(item->result->task_name,
+		    sizeof(item->result->task_name), "%s", item->name);
+		conclude(item, SCHEDULE_DONE, "a canary is scheduled");
+	}
+	if (outcome != DB_OK)
+		database_failed(batch, item, outcome);
+}
+
+/* The service did not take the task: count it, unless all are refused. */
+static void
+creation_failed(struct batch *batch, struct item *item)
+{
+	const struct cloud_tasks_error *error = &item->call.error;
+
+	if (is_service_away(item))
+		return;
+	if (item->call.outcome == CLOUD_TASKS_TRANSIENT)
+		attempt_failed(batch, item, error);
+	else
+		give_up(batch, item, error->http_status, error->text);
+}
+
+/* No queue has the name that the deployment's followup_queue gave. */
+static void
+refuse_queue(struct batch *batch, struct item *item)
+{
+	struct cloud_tasks_error error = { .retry_after = -1 };
+
+	(void)snprintf(error.text, sizeof(error.text), "followup_queue names "
+	    "\"%.100s\", which cannot be a queue: a name has 1 to 100 "
+	    "letters, digits and hyphens; correct that function, or what it "
+	    "reads", item->booking.queue);
+	utf8_clean(error.text);
+	attempt_failed(batch, item, &error);
+}
+
+/* Is the queue of ${booking} one that can be? */
+static int
+has_queue(const struct booking *booking)
+{
+
+	return (booking->queue == NULL || *booking->queue == '\0' ||
+	    queues_is_name(booking->queue));
+}
+
 /* The service answered whether it took the task. */
 static void
 create_answered(struct batch *batch, struct item *item)
 {
 
+	if (item->is_canary) {
+		canary_answered(batch, item);
+		return;
+	}
 	switch (item->call.outcome) {
 	case CLOUD_TASKS_OK:
 		task_created(batch, item, 0);
@@ -540,12 +630,16 @@ queue_answered(struct batch *batch, struct item *item)
 
 	unlock_call(batch, item);
 	conclude(item, SCHEDULE_NOTHING, "overdue by %.0f s, and its task is "
-	    "still in the queue%s: %.0f dispatches%s%s",
+	    "still in the queue%s: %.0f %s%s%s",
 	    -item->booking.due_in, call->outcome == CLOUD_TASKS_OK &&
 	    call->info.is_paused ? ", which is paused" : "",
-	    item->dispatches, *item->last_dispatch != '\0' ?
+	    item->dispatches, plural((long long)item->dispatches, "dispatch",
+	    "dispatches"), *item->last_dispatch != '\0' ?
 	    ", the last one: " : "", item->last_dispatch);
-	log_warning(&a, "%s", item->result->reason);
+	if (call->outcome == CLOUD_TASKS_OK && call->info.is_paused)
+		log_error(&a, "%s", item->result->reason);
+	else
+		log_warning(&a, "%s", item->result->reason);
 }
 
 /* The service answered whether the task of an overdue booking is there. */
@@ -679,19 +773,54 @@ look_at_pending(struct batch *batch, struct item *item)
 		conclude(item, SCHEDULE_NOTHING, "%s: it stays pending and is "
 		    "scheduled by itself after that",
 		    booking_why_not(booking, why));
-	} else {
+	} else if (!has_queue(booking))
+		refuse_queue(batch, item);
+	else {
 		item->names = 0;
 		create(batch, item);
 	}
 }
 
-/* Is its call still to come? */
+/* Keep ${result} until the batch ends: its rows are in use.  -1: no memory. */
 static int
-is_waiting(const struct booking *booking)
+keep_rows(struct batch *batch, PGresult *result)
 {
+	struct rows *rows;
 
-	return (booking->status == BOOKING_PENDING ||
-	    booking->status == BOOKING_SCHEDULED);
+	if ((rows = malloc(sizeof(*rows))) == NULL) {
+		PQclear(result);
+		return (-1);
+	}
+	rows->result = result;
+	rows->next = batch->rows;
+	batch->rows = rows;
+	return (0);
+}
+
+/* There is no such booking: it may be a canary. */
+static void
+look_for_canary(struct batch *batch, struct item *item)
+{
+	struct booking *booking = &item->booking;
+	struct canary canary;
+	enum db_outcome outcome;
+	PGresult *result;
+
+	outcome = canary_received(batch->s->bookings, booking->id, &canary,
+	    &result);
+	if (outcome == DB_OK && keep_rows(batch, result) != 0)
+		outcome = DB_LOST;
+	if (outcome != DB_OK)
+		database_failed(batch, item, outcome);
+	else if (!canary.found)
+		conclude(item, SCHEDULE_NO_BOOKING, "there is no booking %s",
+		    booking->id);
+	else {
+		item->is_canary = 1;
+		booking->due = canary.due;
+		booking->task_body = canary.task_body;
+		create(batch, item);
+	}
 }
 
 /*
@@ -711,8 +840,7 @@ look(struct batch *batch, struct item *item)
 		conclude(item, SCHEDULE_NOTHING,
 		    "the booking was deleted, and now its task too");
 	else if (!booking->found)
-		conclude(item, SCHEDULE_NO_BOOKING, "there is no booking %s",
-		    booking->id);
+		look_for_canary(batch, item);
 	else if (is_waiting(booking) && booking->in_backlog)
 		conclude(item, SCHEDULE_NOTHING, "%s",
 		    booking_why_not(booking, why));
@@ -728,22 +856,6 @@ look(struct batch *batch, struct item *item)
 		conclude(item, SCHEDULE_NOTHING, "already %s",
 		    booking->status_text != NULL ? booking->status_text :
 		    "in another state");
-}
-
-/* Keep ${result} until the batch ends: its rows are in use.  -1: no memory. */
-static int
-keep_rows(struct batch *batch, PGresult *result)
-{
-	struct rows *rows;
-
-	if ((rows = malloc(sizeof(*rows))) == NULL) {
-		PQclear(result);
-		return (-1);
-	}
-	rows->result = result;
-	rows->next = batch->rows;
-	batch->rows = rows;
-	return (0);
 }
 
 /*

@@ -182,8 +182,9 @@ find_trouble(const struct readiness_report *report, int stops)
 	size_t i;
 
 	for (i = 0; i < report->troubles.n; i++) {
-		if (stops == 0 || (trouble_kind(report->troubles.list[i].code)
-		    ->stops & stops) != 0)
+		if (stops == 0 || (!report->troubles.list[i].of_some &&
+		    (trouble_kind(report->troubles.list[i].code)->stops &
+		    stops) != 0))
 			return (&report->troubles.list[i]);
 	}
 	return (NULL);
@@ -259,7 +260,8 @@ is_not_scheduling(struct status *s, struct view *view)
 	judge(view, trouble->code, "degraded");
 	view->command = trouble_kind(trouble->code)->command;
 	remember(s->memory, view);
-	if (trouble_kind(trouble->code)->stops == TROUBLE_DELAYS)
+	if (trouble->of_some ||
+	    trouble_kind(trouble->code)->stops == TROUBLE_DELAYS)
 		say(view, "Follow-ups are being called, but since ");
 	else
 		say(view, "Follow-ups that are in the queue are being called, "

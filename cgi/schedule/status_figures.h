@@ -32,7 +32,8 @@ struct config;
  *                 tenants, first, last, bookingIds
  *   tenants       the 10 with most trouble: tenantId, overdue, dead
  *   acts          the last 20 acts of operators: at, by, what
- *   installation  database, server, role, settings, triggers, closedUntil
+ *   installation  database, server, role, settings, triggers, closedUntil,
+ *                 canary: isOn, isStale, succeededAt, sentence
  *   types         misspelt types of recent bookings: type, meant, count
  *   missing       sections that are not there, and why
  */

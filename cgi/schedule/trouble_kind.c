@@ -25,6 +25,9 @@ static const struct trouble_kind kinds[] = {
 	    "journalctl -u followup-schedule" },
 	{ "cloud-tasks", TROUBLE_SCHEDULING, NULL },
 	{ "breaker", TROUBLE_SCHEDULING, "journalctl -u followup-schedule" },
+
+	/* Of a NOTIFY that is lost the sweep makes up. */
+	{ "canary_stale", TROUBLE_DELAYS, "followup-trigger status" },
 };
 
 /**

@@ -137,7 +137,8 @@ is_within() {
 local_nginx() {
 	run=$BATS_TEST_TMPDIR/run
 	mkdir -p "$run" "$BATS_TEST_TMPDIR/conf"
-	cp nginx/followup-nginx.conf "$BATS_TEST_TMPDIR/conf"
+	sed "s,syslog:.*,stderr;," nginx/followup-nginx.conf \
+	    >"$BATS_TEST_TMPDIR/conf/followup-nginx.conf"
 	sed -e "s,/run/followup-scheduler/local,$run/local," \
 	    -e "s,/run/followup-scheduler/,$(dirname "$LOCAL_SOCKET")/," \
 	    -e "s,127.0.0.1:8080,${1:-127.0.0.3:${LOCAL_URL##*:}}," \

@@ -464,6 +464,8 @@ stub() {
 	grep -q '^bookings that wait:' <<<"$output"
 	run_block set
 	grep -q '^call_within' <<<"$output"
+	run_block canary
+	grep -q '^A canary is sent every 5 min' <<<"$output"
 	run_block uninstall
 	[ -z "$(find "$DEST" -type f)" ]
 	[ "$(sql "$shape")" != "$before" ]
@@ -483,6 +485,21 @@ stub() {
 }
 
 # The sums that the choice of the queue's numbers rests on.
+@test "operations: a tenant has a queue of its own" {
+	curl -sf -o /dev/null -H 'Content-Type: application/json' \
+	    -d "{\"name\": \"${QUEUE%/*}/follow-up-big-tenant\"}" \
+	    "$EMULATOR_URL/v2/${QUEUE%/queues/*}/queues"
+	run_block followup-queue
+	id=$(book)
+	becomes "$id" scheduled
+	[[ $(column "$id" task_name) == */queues/follow-up-big-tenant/* ]]
+	sql 'DROP FUNCTION lad_dev.followup_queue'
+	sql/followup-trigger install --grant-to followup
+	id=$(book)
+	becomes "$id" scheduled
+	[[ $(column "$id" task_name) == "$QUEUE"/* ]]
+}
+
 @test "deployment: how long the attempts last" {
 	# pauses ATTEMPTS FIRST: all the pauses between them, in seconds.
 	pauses() {

@@ -134,7 +134,7 @@ queue() {
 	queue resume
 	ready
 	restart schedule FOLLOWUP_QUEUE_NAME=nowhere
-	troubled queue-missing '404.*does the queue FOLLOWUP_QUEUE_NAME exist'
+	troubled queue-missing '404.*queue nowhere of FOLLOWUP_QUEUE_NAME exist'
 	restart schedule
 	ready
 }

@@ -8,6 +8,7 @@
 #include "fuzz.h"
 #include "json_text.h"
 #include "log.h"
+#include "queues.h"
 #include "readiness.h"
 #include "request.h"
 #include "routes.h"
@@ -72,6 +73,14 @@ schedule_bookings(const struct schedule *s, const char *const *ids, size_t n,
 }
 
 /* What is looked at for /readyz lies outside of a request. */
+int
+readiness_is_paused(struct readiness *readiness, const char *queue)
+{
+
+	FUZZ_REQUIRE(readiness == NULL && queue != NULL);
+	return (0);
+}
+
 void
 readiness_look(struct readiness *readiness, struct bookings *bookings,
     struct readiness_report *report)
@@ -134,6 +143,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	static const struct breaker_service service = { .name = "x",
 	    .nothing = "y", .probe_ms = 1 };
 	struct breaker *breaker;
+	struct queues *queues;
 	struct fcgi_memory m;
 	const char *length;
 	int status;
@@ -141,7 +151,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (routes == NULL) {
 		log_init("fuzz", LOG_ERROR, 0);
 		FUZZ_REQUIRE((breaker = breaker_new(&service, NULL)) != NULL);
-		routes = routes_new(&conf, NULL, breaker, NULL, NULL,
+		FUZZ_REQUIRE((queues = queues_new(&conf, breaker)) != NULL);
+		routes = routes_new(&conf, NULL, queues, NULL, NULL,
 		    NULL);
 		FUZZ_REQUIRE(routes != NULL);
 	}

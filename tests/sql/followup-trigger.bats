@@ -192,14 +192,19 @@ has() {
 	    -c "CREATE OR REPLACE FUNCTION lad_dev.followup_gate(
 	    booking lad_dev.lead_bookings, OUT verdict text,
 	    OUT until timestamptz, OUT reason text) LANGUAGE sql
-	    AS 'SELECT ''call'', NULL::timestamptz, NULL::text'"
+	    AS 'SELECT ''call'', NULL::timestamptz, NULL::text'" \
+	    -c "CREATE OR REPLACE FUNCTION lad_dev.followup_queue(
+	    booking lad_dev.lead_bookings) RETURNS text LANGUAGE sql
+	    AS 'SELECT ''own''::text'"
 	run "$trigger" verify
 	[ "$status" -eq 0 ]
-	has 'ok function lad_dev.followup_call_request\(uuid\) \(replaced by' \
+	has 'ok function lad_dev.followup_queue\(lad_dev.lead_bookings\) \(repl' \
+	    'ok function lad_dev.followup_call_request\(uuid\) \(replaced by' \
 	    'ok function lad_dev.followup_gate\(lad_dev.lead_bookings\) \(replaced by'
 	for verb in install uninstall; do
 		run "$trigger" $verb
-		has 'kept .*followup_call_request' 'kept .*followup_gate'
+		has 'kept .*followup_call_request' 'kept .*followup_gate' \
+		    'kept .*followup_queue'
 	done
 }
 
@@ -581,12 +586,12 @@ some_bookings() {
 	has '^would be called: 2; of them overdue: 0;'
 
 	run "$trigger" resume --tenant 10000000-0000-4000-8000-000000000001
-	has ' resumed: 3 bookings waited, 1 of them are overdue' \
+	has ' resumed; bookings that waited: 3, of them overdue .*: 1$' \
 	    '^paused: everything .*\(not paused: tenant 1'
 	run "$trigger" preview
 	has '^would be called: 5;.* waiting now: 2$'
 	run "$trigger" resume
-	has '^calls are resumed: 2 bookings waited, 0 of them'
+	has '^calls are resumed; bookings that waited: 2, of them .*: 0$'
 	run "$trigger" resume
 	[ "$output" = 'calls were not paused' ]
 
@@ -607,7 +612,7 @@ some_bookings() {
 	run "$trigger" pause --reason 'holidays' --tenant "$tenant"
 	has '^paused: everything' '^paused: tenant 1.*00a since .*: holidays$'
 	run "$trigger" resume
-	has '^calls are resumed: 3 bookings' '^paused: tenant 1.*00a since'
+	has '^calls are resumed; bookings that waited: 3,' '^paused: tenant 1.*00a since'
 	run "$trigger" resume --tenant "$tenant"
 	has "^calls of tenant ${tenant/%A/a} are resumed"
 	[[ $output != *paused:* ]]
@@ -637,6 +642,7 @@ some_bookings() {
 	[ "$output" = 'call_within 4h (default)
 calling_hours none (default)
 calling_zone UTC (default)
+canary_every none (default)
 history_days 90 (default)' ]
 	some_bookings a
 	q -c "UPDATE lad_dev.lead_bookings
@@ -655,6 +661,7 @@ history_days 90 (default)' ]
 	before=$("$trigger" set)
 	for wrong in 'call_within 4' 'call_within soon' 'call_within 0h' \
 	    'calling_zone Mars/Olympus' 'calling_zone IST' 'history_days 0' \
+	    'canary_every 30s' 'canary_every 2d' 'canary_every 5' \
 	    'calling_hours 9-17' 'call_witin 4h' 'call_witin'; do
 		# shellcheck disable=SC2086 # several words are meant
 		run "$trigger" set $wrong
@@ -666,6 +673,11 @@ history_days 90 (default)' ]
 	[ "$("$trigger" set)" = "$before" ]
 	run "$trigger" set calling_hours ''
 	[ "$output" = 'calling_hours none' ]
+	for none in '' 0 0s; do
+		[ "$("$trigger" set canary_every 5min)" = 'canary_every 5min' ]
+		[ "$("$trigger" set canary_every "$none")" = \
+		    'canary_every none' ]
+	done
 
 	# What an uninstalled system has taken is found by the next install.
 	"$trigger" uninstall

@@ -20,7 +20,7 @@ INSERT INTO leads VALUES ('00000000-0000-4000-8000-00000000000a', 'Ada', NULL,
 INSERT INTO lead_bookings (id, lead_id)
 VALUES ('00000000-0000-4000-8000-00000000000b',
     '00000000-0000-4000-8000-00000000000a');
-SELECT plan(57);
+SELECT plan(63);
 
 -- 'done' or the SQLSTATE of ${statement} run by ${role}.
 CREATE FUNCTION pg_temp.as_role(role name, statement text) RETURNS text
@@ -52,8 +52,14 @@ FROM unnest(ARRAY[
     'UPDATE lead_bookings SET task_status = ''pending''',
     'SELECT followup_call_request(id) FROM lead_bookings',
     'SELECT g.verdict FROM lead_bookings b, followup_gate(b) g',
+    'SELECT followup_queue(b) FROM lead_bookings b',
     'INSERT INTO followup_late VALUES (gen_random_uuid(), now(), ''me'')',
     'DELETE FROM followup_late',
+    'INSERT INTO followup_canary (id, slot, try, scheduled_at) '
+        'VALUES (gen_random_uuid(), now(), 1, now())',
+    'UPDATE followup_canary SET notified_at = now()',
+    'DELETE FROM followup_canary',
+    'SELECT followup_canary_state()',
     'SELECT followup_retry(id) FROM lead_bookings',
     'SELECT followup_retry_all()',
     'SELECT followup_retry_preview(''{}'', true)',
@@ -96,6 +102,7 @@ FROM unnest(ARRAY[
     'SELECT * FROM followup_failures',
     'SELECT * FROM followup_attempts',
     'SELECT * FROM followup_obsolete_tasks',
+    'SELECT * FROM followup_canary',
     'SELECT * FROM followup_dead_letters',
     'SELECT followup_retry(gen_random_uuid())',
     'SELECT followup_pause(''all'', ''x'')',

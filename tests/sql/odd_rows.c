@@ -578,6 +578,39 @@ request_that_raises(void **state)
 	expect("SELECT count(*) FROM followup_attempts", "0");
 }
 
+/*
+ * A deployment's own queues: asked of what is to come, and where one booking
+ * makes the function raise, that is its own trouble.
+ */
+static void
+queues_of_its_own(void **state)
+{
+	const char *id = ID;
+	struct booking other;
+	PGresult *result;
+
+	(void)state;
+	read_booking();
+	assert_null(booking.queue);
+	run("CREATE OR REPLACE FUNCTION followup_queue(booking lead_bookings) "
+	    "RETURNS text LANGUAGE sql AS "
+	    "'SELECT ''tenant-'' || booking.task_status'");
+	read_booking();
+	assert_string_equal(booking.queue, "tenant-pending");
+	assert_int_equal(schedule(), DB_OK);
+	read_booking();
+	assert_string_equal(booking.queue, "tenant-scheduled");
+	run("CREATE OR REPLACE FUNCTION followup_queue(booking lead_bookings) "
+	    "RETURNS text LANGUAGE plpgsql AS "
+	    "'BEGIN RAISE EXCEPTION ''no queue for it''; END'");
+	assert_int_equal(booking_read(b, &id, 1, &other, &result), DB_FAILED);
+	assert_string_equal(bookings_error(b),
+	    "no queue for it (SQLSTATE P0001)");
+	run("UPDATE lead_bookings SET task_status = 'cancelled'");
+	read_booking();
+	assert_null(booking.queue);
+}
+
 /* Attempts that the row did not take count as well. */
 static void
 attempts_add_up(void **state)
@@ -723,6 +756,7 @@ main(void)
 		TEST(row_refuses_one_state),
 		TEST(refusals_are_put_off),
 		TEST(request_that_raises),
+		TEST(queues_of_its_own),
 		TEST(attempts_add_up),
 		TEST(called_but_not_executed),
 		TEST(called_and_moved),

@@ -26,6 +26,8 @@ WHERE notes = 'failed';
 INSERT INTO followup_obsolete_tasks VALUES ('obsolete', gen_random_uuid());
 INSERT INTO followup_attempts SELECT id FROM lead_bookings
 WHERE notes = 'scheduled';
+INSERT INTO followup_canary (id, slot, try, scheduled_at)
+VALUES (gen_random_uuid(), now(), 1, now());
 INSERT INTO followup_pauses (scope, reason) VALUES ('tenant:x', 'why not');
 CREATE VIEW everything AS
     SELECT 'b' AS t, to_jsonb(b) AS r FROM lead_bookings b
@@ -34,7 +36,8 @@ CREATE VIEW everything AS
     UNION ALL SELECT 'a', to_jsonb(a) FROM followup_attempts a
     UNION ALL SELECT 'p', to_jsonb(p) FROM followup_pauses p
     UNION ALL SELECT 's', to_jsonb(s) FROM followup_settings s
-    UNION ALL SELECT 'k', to_jsonb(k) FROM followup_backlog k;
+    UNION ALL SELECT 'k', to_jsonb(k) FROM followup_backlog k
+    UNION ALL SELECT 'c', to_jsonb(c) FROM followup_canary c;
 CREATE TEMP TABLE before AS TABLE everything;
 
 \ir ../../sql/drop-booking-cloud-task-trigger.sql

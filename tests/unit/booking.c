@@ -60,12 +60,15 @@ every_column(void **state)
 	A->verdict_reason = "paused";
 	A->wait_in = 60;
 	A->in_backlog = 1;
+	A->queue = "tenant-1";
 	B->absent = 1;
 	assert_int_equal(booking_read(NULL, ids, 2, list, &rows), DB_OK);
 	table_expect("read:AB");
 	assert_string_equal(list[0].id, A->id);
 	assert_string_equal(list[0].dead, "refused");
 	assert_true(list[0].called_at == TABLE_NOW);
+	assert_string_equal(list[0].queue, "tenant-1");
+	assert_null(list[1].queue);
 	assert_null(list[1].dead);
 	assert_true(list[1].called_at == BOOKING_NO_TIME);
 	assert_int_equal(list[0].found, 1);

@@ -340,7 +340,8 @@ only_our_queue(void **state)
 	assert_int_equal(logged("callback refused: for some reason"), 1);
 	verdict = CALLBACK_UNDECIDED;
 	assert_int_equal(ask("POST", PATH, "", BODY), 503);
-	assert_int_equal(logged("callback not decided: for some reason"), 1);
+	assert_int_equal(logged("callback could not be verified: "
+	    "for some reason"), 1);
 	assert_int_equal(executions, 0);
 
 	/* Whoever asks about us is told, until one is let in. */

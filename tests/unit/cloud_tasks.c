@@ -9,6 +9,7 @@
 #include "config.h"
 #include "google_auth.h"
 #include "monotime.h"
+#include "queues.h"
 
 #include "captured_log.h"
 #include "scripted_peer.h"
@@ -18,6 +19,7 @@
 #define PATIENCE_MS	5000	/* a peer on this machine has so long */
 #define QUEUE		"projects/p-1/locations/l/queues/q"
 #define TASK		QUEUE "/tasks/followup-1"
+#define TASK_OF_B	"projects/p-1/locations/l/queues/b/tasks/followup-1"
 #define SECRET		"s3cr3t-s3cr3t-s3cr3t"
 
 static struct config conf;
@@ -25,9 +27,10 @@ static struct cloud_tasks *tasks;
 static struct cloud_tasks_call calls[2 * SLOTS];
 static char endpoint[64];
 
-/* The breaker, instead of the product's: what it says, and what it is told. */
+/* The breakers, instead of the product's: what they say, and are told. */
 static enum breaker_answer breaker_says;
 static long breaker_wait;
+static int only_its_queue;
 static char told[256];
 
 static void __attribute__((format(printf, 1, 2)))
@@ -41,45 +44,70 @@ tell(const char *fmt, ...)
 	va_end(ap);
 }
 
-enum breaker_answer
-breaker_ask(struct breaker *b, long now, struct breaker_request *request,
-    struct breaker_hold *hold)
+int
+queues_is_name(const char *name)
 {
 
-	(void)b;
+	return (*name != '\0');
+}
+
+/* What is told of another queue than q names it. */
+enum breaker_answer
+queues_ask(struct queues *q, long now, const char *name,
+    struct queues_request *request, struct breaker_hold *hold)
+{
+
+	(void)q;
 	(void)now;
-	tell("ask ");
+	tell(strcmp(name, "q") == 0 ? "ask " : "ask:%s ", name);
 	hold->wait = breaker_wait;
 	(void)snprintf(hold->reason, BREAKER_REASON_LEN, "it was down");
-	return (request->answer = breaker_says);
+	request->only_its_queue = only_its_queue;
+	return (request->own.answer = breaker_says);
+}
+
+static void
+tell_end(const struct queues_request *request, const char *what)
+{
+
+	assert_int_equal(request->own.answer, breaker_says);
+	tell("%s ", what);
 }
 
 void
-breaker_succeeded(struct breaker *b, long now,
-    const struct breaker_request *request)
+queues_succeeded(struct queues *q, long now, struct queues_request *request)
 {
 
-	(void)b;
+	(void)q;
 	(void)now;
-	assert_int_equal(request->answer, breaker_says);
-	tell("ok ");
+	tell_end(request, "ok");
+}
+
+void
+queues_answered(struct queues *q, long now, struct queues_request *request)
+{
+
+	(void)q;
+	(void)now;
+	tell_end(request, "answered");
 }
 
 enum breaker_blame
-breaker_failed(struct breaker *b, long now,
-    const struct breaker_request *request,
-    const struct breaker_failure *failure)
+queues_failed(struct queues *q, long now, struct queues_request *request,
+    const struct breaker_failure *failure, int is_queue)
 {
 	int at_once = failure->enough == 1;
 
-	(void)b;
+	(void)q;
 	(void)now;
-	assert_int_equal(request->answer, breaker_says);
+	assert_int_equal(request->own.answer, breaker_says);
 	assert_string_not_equal(failure->reason, "");
 	assert_true(failure->is_everybody && !failure->slow_down);
 	assert_true(at_once || failure->enough == BREAKER_SEVERAL);
-	tell("%s%ld ", at_once ? "blocked" : "failed", failure->retry_after);
-	return (at_once || request->answer == BREAKER_PROBE ? BREAKER_COMMON :
+	request->only_its_queue = is_queue && only_its_queue;
+	tell("%s%s%ld ", is_queue ? "queue-" : "", at_once ? "blocked" :
+	    "failed", failure->retry_after);
+	return (at_once || breaker_says == BREAKER_PROBE ? BREAKER_COMMON :
 	    BREAKER_ITS_OWN);
 }
 
@@ -152,6 +180,7 @@ begin(void **state)
 	    .execution_audience = "the audience",
 	    .service_account = "tasks@p", .schedule_concurrency = SLOTS };
 	breaker_says = BREAKER_GO;
+	only_its_queue = 0;
 	told[0] = '\0';
 	auth = NULL;
 	quota = NULL;
@@ -376,8 +405,19 @@ names(void **state)
 	char name[CLOUD_TASKS_NAME_LEN];
 
 	(void)state;
-	cloud_tasks_name(tasks, "followup-1", name);
+	cloud_tasks_name(tasks, NULL, "followup-1", name);
 	assert_string_equal(name, TASK);
+	cloud_tasks_name(tasks, "", "followup-1", name);
+	assert_string_equal(name, TASK);
+	cloud_tasks_name(tasks, "b", "followup-1", name);
+	assert_string_equal(name, TASK_OF_B);
+
+	assert_true(cloud_tasks_is_in(tasks, NULL, TASK));
+	assert_true(cloud_tasks_is_in(tasks, "b", TASK_OF_B));
+	assert_false(cloud_tasks_is_in(tasks, NULL, TASK_OF_B));
+	assert_false(cloud_tasks_is_in(tasks, "b", TASK));
+	assert_false(cloud_tasks_is_in(tasks, "q", "projects/p-1/locations/"
+	    "other/queues/q/tasks/followup-1"));
 }
 
 /* Where the API is, as the requests' Host header tells. */
@@ -454,22 +494,25 @@ outcomes(void **state)
 		    ERROR("UNAUTHENTICATED"), "ask blocked-1 ",
 		    CLOUD_TASKS_CREATE, CLOUD_TASKS_BLOCKED },
 		{ "no role", "403 Forbidden", ERROR("PERMISSION_DENIED"),
-		    "ask blocked-1 ", CLOUD_TASKS_CREATE, CLOUD_TASKS_BLOCKED },
-		{ "403 of a front end", "403 Forbidden", HTML, "ask blocked-1 ",
-		    CLOUD_TASKS_CREATE, CLOUD_TASKS_BLOCKED },
+		    "ask queue-blocked-1 ", CLOUD_TASKS_CREATE,
+		    CLOUD_TASKS_BLOCKED },
+		{ "403 of a front end", "403 Forbidden", HTML,
+		    "ask queue-blocked-1 ", CLOUD_TASKS_CREATE,
+		    CLOUD_TASKS_BLOCKED },
 		{ "no role to look", "403 Forbidden",
-		    ERROR("PERMISSION_DENIED"), "ask ", CLOUD_TASKS_GET,
-		    CLOUD_TASKS_TRANSIENT },
+		    ERROR("PERMISSION_DENIED"), "ask answered ",
+		    CLOUD_TASKS_GET, CLOUD_TASKS_TRANSIENT },
 		{ "no role to delete", "403 Forbidden",
-		    ERROR("PERMISSION_DENIED"), "ask ", CLOUD_TASKS_DELETE,
-		    CLOUD_TASKS_REFUSED },
+		    ERROR("PERMISSION_DENIED"), "ask answered ",
+		    CLOUD_TASKS_DELETE, CLOUD_TASKS_REFUSED },
 		{ "wrong task", "400 Bad Request", ERROR("INVALID_ARGUMENT"),
 		    "ask ok ", CLOUD_TASKS_CREATE, CLOUD_TASKS_REFUSED },
 		{ "queue not ready", "400 Bad Request",
-		    ERROR("FAILED_PRECONDITION"), "ask blocked-1 ",
+		    ERROR("FAILED_PRECONDITION"), "ask queue-blocked-1 ",
 		    CLOUD_TASKS_CREATE, CLOUD_TASKS_BLOCKED },
 		{ "no queue", "404 Not Found", ERROR("NOT_FOUND"),
-		    "ask blocked-1 ", CLOUD_TASKS_CREATE, CLOUD_TASKS_BLOCKED },
+		    "ask queue-blocked-1 ", CLOUD_TASKS_CREATE,
+		    CLOUD_TASKS_BLOCKED },
 		{ "no such task to get", "404 Not Found", ERROR("NOT_FOUND"),
 		    "ask ok ", CLOUD_TASKS_GET, CLOUD_TASKS_GONE },
 		{ "no such task to delete", "404 Not Found", ERROR("NOT_FOUND"),
@@ -483,7 +526,7 @@ outcomes(void **state)
 		{ "409 of a front end", "409 Conflict", HTML, "ask failed-1 ",
 		    CLOUD_TASKS_CREATE, CLOUD_TASKS_TRANSIENT },
 		{ "too many", "429 Too Many Requests",
-		    ERROR("RESOURCE_EXHAUSTED"), "ask failed-1 ",
+		    ERROR("RESOURCE_EXHAUSTED"), "ask queue-failed-1 ",
 		    CLOUD_TASKS_CREATE, CLOUD_TASKS_TRANSIENT },
 		{ "cancelled", "499 x", ERROR("CANCELLED"), "ask failed-1 ",
 		    CLOUD_TASKS_CREATE, CLOUD_TASKS_TRANSIENT },
@@ -520,8 +563,8 @@ outcomes(void **state)
 static void
 former_queue(void **state)
 {
-	static const char name[] = "projects/p-1/locations/l/queues/old/"
-	    "tasks/followup-1";
+	static const char *const names[] = { TASK_OF_B,
+	    "projects/p-1/locations/old/queues/q/tasks/followup-1" };
 	static const struct {
 		const char *status;
 		const char *body;
@@ -540,21 +583,67 @@ former_queue(void **state)
 	int i, k;
 
 	(void)state;
-	assert_true(cloud_tasks_is_ours(tasks, TASK));
-	assert_false(cloud_tasks_is_ours(tasks, name));
 	for (i = 0; i < (int)NITEMS(rows); i++) {
-		for (k = 0; k < 2; k++) {
-			begin_call(0, k == 0 ? CLOUD_TASKS_GET :
-			    CLOUD_TASKS_DELETE, name);
-			asked(2 * i + k + 1);
-			peer_answer(2 * i + k, rows[i].status, "",
+		for (k = 0; k < 4; k++) {
+			calls[0] = (struct cloud_tasks_call){
+			    .name = names[k % 2], .is_former = k % 2 == 0,
+			    .method = k < 2 ? CLOUD_TASKS_GET :
+			    CLOUD_TASKS_DELETE };
+			cloud_tasks_begin(tasks, &calls[0]);
+			asked(4 * i + k + 1);
+			peer_answer(4 * i + k, rows[i].status, "",
 			    rows[i].body);
 			answered(0);
-			ASSERT_ROW(calls[0].outcome == rows[i].outcomes[k],
+			ASSERT_ROW(calls[0].outcome == rows[i].outcomes[k / 2],
 			    rows[i].status);
 			expect_told("");
 		}
 	}
+}
+
+/* What one queue has is told of that one. */
+static void
+another_queue(void **state)
+{
+
+	(void)state;
+	only_its_queue = 1;
+	begin_call(0, CLOUD_TASKS_CREATE, TASK_OF_B);
+	asked(1);
+	expect_request(0, "POST /v2/projects/p-1/locations/l/queues/b/tasks "
+	    "HTTP/1.1\r\n");
+	assert_non_null(strstr(peer_body(0), "\"name\":\"" TASK_OF_B "\""));
+	peer_answer(0, "404 x", "", ERROR("NOT_FOUND"));
+	answered(0);
+	expect_told("ask:b queue-blocked-1 ");
+	assert_int_equal(calls[0].outcome, CLOUD_TASKS_BLOCKED);
+	assert_int_equal(calls[0].error.only_its_queue, 1);
+	assert_non_null(strstr(calls[0].error.text, "; does the queue b that "
+	    "followup_queue names exist in GCP_LOCATION"));
+
+	begin_call(0, CLOUD_TASKS_QUEUE, TASK_OF_B);
+	asked(2);
+	expect_request(1, "GET /v2/projects/p-1/locations/l/queues/b "
+	    "HTTP/1.1\r\n");
+	peer_answer(1, "403 x", "", ERROR("PERMISSION_DENIED"));
+	answered(0);
+	assert_int_equal(calls[0].error.only_its_queue, 0);
+	assert_non_null(strstr(calls[0].error.text, "on the queue b and "
+	    "roles/iam.serviceAccountUser on GCP_CLOUD_TASKS_SERVICE_"));
+	expect_told("");
+
+	/* The service is everybody's; a breaker may be the queue's. */
+	begin_call(1, CLOUD_TASKS_CREATE, TASK_OF_B);
+	asked(3);
+	peer_answer(2, "500 x", "", HTML);
+	answered(1);
+	expect_told("ask:b failed-1 ");
+	assert_int_equal(calls[1].error.only_its_queue, 0);
+	breaker_says = BREAKER_REFUSED;
+	begin_call(1, CLOUD_TASKS_CREATE, TASK_OF_B);
+	answered(1);
+	assert_int_equal(calls[1].outcome, CLOUD_TASKS_OPEN);
+	assert_int_equal(calls[1].error.only_its_queue, 1);
 }
 
 static void
@@ -613,7 +702,7 @@ errors_in_words(void **state)
 	assert_non_null(strstr(calls[0].error.text, ".taskDeleter"));
 	exchange(CLOUD_TASKS_CREATE, "404 x", "", ERROR("NOT_FOUND"));
 	assert_non_null(strstr(calls[0].error.text,
-	    "as it said; does the queue FOLLOWUP_QUEUE_NAME exist"));
+	    "as it said; does the queue q of FOLLOWUP_QUEUE_NAME exist in "));
 }
 
 /* Tasks hold the secret, and an answer may quote the task. */
@@ -637,7 +726,7 @@ retry_after(void **state)
 	exchange(CLOUD_TASKS_CREATE, "429 x", "Retry-After: 17\r\n",
 	    ERROR("RESOURCE_EXHAUSTED"));
 	assert_int_equal(calls[0].error.retry_after, 17);
-	expect_told("ask failed17 ");
+	expect_told("ask queue-failed17 ");
 	exchange(CLOUD_TASKS_CREATE, "503 x", "", HTML);
 	assert_int_equal(calls[0].error.retry_after, -1);
 }
@@ -824,8 +913,6 @@ probe_fails(void **state)
 	assert_int_equal(calls[0].error.retry_after, 30);
 	exchange(CLOUD_TASKS_CREATE, "503 x", "Retry-After: 3600\r\n", HTML);
 	assert_int_equal(calls[0].error.retry_after, BREAKER_ASKED_MAX);
-	exchange(CLOUD_TASKS_DELETE, "403 x", "", ERROR("PERMISSION_DENIED"));
-	assert_int_equal(calls[0].outcome, CLOUD_TASKS_OPEN);
 
 	/* That this request is wrong is. */
 	told[0] = '\0';
@@ -1028,6 +1115,7 @@ main(void)
 		TEST(secret_is_hidden),
 		TEST(retry_after),
 		TEST(former_queue),
+		TEST(another_queue),
 		TEST(long_endpoint),
 		TEST(info_of_a_task),
 		TEST(no_answer),

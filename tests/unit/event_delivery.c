@@ -40,9 +40,13 @@ test_check(void **state)
 		c.events_url = rows[i].url;
 		c.events_secret = rows[i].secret;
 		why = event_delivery_check(&c);
-		ASSERT_ROW((why == NULL) == (rows[i].why == NULL), "check");
-		ASSERT_ROW(why == NULL || (strstr(why, rows[i].why) != NULL &&
-		    strstr(why, "hush") == NULL), why);
+		if (rows[i].why == NULL) {
+			assert_null(why);
+			continue;
+		}
+		assert_non_null(why);
+		ASSERT_ROW(strstr(why, rows[i].why) != NULL, why);
+		ASSERT_ROW(strstr(why, "hush") == NULL, why);
 	}
 }
 

@@ -178,13 +178,15 @@ test_hosts(void **state)
 #define LETTERS(causes, more)						\
     "{\"deadLetters\":{\"atLeast\":" more ",\"causes\":[" causes "]}}"
 
+#define ONE	CAUSE("execute", "1", "e")
+#define FIVE	ONE "," ONE "," ONE "," ONE "," ONE
+
 static void
 test_dead_letters(void **state)
 {
 	json_t *seen = see(LETTERS(CAUSE("execute", "422", "no # number") ","
 	    CAUSE("schedule", "null", "odd"), "false"), 1), *event;
-	char many[8192] = CAUSE("execute", "1", "e"), text[8300];
-	int i;
+	char text[8300];
 
 	(void)state;
 	event = find(seen, "dead_letter", "execute 422 no # number");
@@ -206,9 +208,8 @@ test_dead_letters(void **state)
 	assert_string_equal(complete, "{}");
 	json_decref(see("{}", 1));
 	assert_string_equal(complete, "{}");
-	for (i = 1; i < 20; i++)
-		strcat(many, "," CAUSE("execute", "1", "e"));
-	(void)snprintf(text, sizeof(text), LETTERS("%s", "false"), many);
+	(void)snprintf(text, sizeof(text), LETTERS("%s,%s,%s,%s", "false"),
+	    FIVE, FIVE, FIVE, FIVE);
 	json_decref(see(text, 1));
 	assert_string_equal(complete, "{}");
 }

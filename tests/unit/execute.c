@@ -255,6 +255,20 @@ another_attempt_is_running(void **state)
 }
 
 static void
+canary_calls_nobody(void **state)
+{
+
+	(void)state;
+	A->absent = A->is_canary = 1;
+	run();
+	table_expect(TAKE "canary_called_back:A" UNLOCK);
+	expect(EXECUTE_CANARY, "a canary came back");
+	table_fail("canary called back", DB_LOST);
+	run();
+	expect_alone("the database is not available", 1, 0);
+}
+
+static void
 no_call_by_the_row(void **state)
 {
 	static const struct {
@@ -1335,6 +1349,7 @@ main(void)
 		TEST(no_tenant_on_either_side),
 		TEST(body_without_a_number),
 		TEST(another_attempt_is_running),
+		TEST(canary_calls_nobody),
 		TEST(no_call_by_the_row),
 		TEST(foreign_task_names),
 		TEST(superseded_back_to_pending),

@@ -22,6 +22,7 @@ static const struct config conf = {
 	.sweep_window = 86400,
 	.max_schedule_attempts = 10,
 	.overdue_grace = 300,
+	.location = "l",
 };
 
 static struct troubles troubles;
@@ -278,6 +279,41 @@ test_long_texts(void **state)
 	}
 }
 
+/* A paused queue is named, whatever else its bookings wait for. */
+static void
+test_paused_queue(void **state)
+{
+	struct booking booking = { .status = BOOKING_SCHEDULED, .due = DUE,
+	    .task_name = "t", .due_in = 60 };
+	char text[640];
+	int i;
+
+	(void)state;
+	facts.paused_queue = "tenant-1";
+	for (i = 0; i < 2; i++) {
+		explain_booking(&facts, &booking, text, sizeof(text));
+		assert_string_equal(text, "Its task is in the queue tenant-1, "
+		    "which is paused: it is called once that is resumed "
+		    "(gcloud tasks queues resume tenant-1 --location=l).");
+		booking.due_in = -60;
+	}
+	booking.verdict = BOOKING_WAIT;
+	explain_booking(&facts, &booking, text, sizeof(text));
+	assert_non_null(strstr(text, "not called when that fires"));
+	booking.verdict = BOOKING_CALL;
+	booking.outcome_unknown = 1;
+	explain_booking(&facts, &booking, text, sizeof(text));
+	assert_non_null(strstr(text, "FOLLOWUP_UNKNOWN_OUTCOME"));
+	facts.paused_queue = NULL;
+
+	/* What is said of another queue is nothing to this booking. */
+	troubles_add_some(&troubles, "queue-paused", "another one is paused");
+	booking.outcome_unknown = 0;
+	explain_booking(&facts, &booking, text, sizeof(text));
+	assert_null(strstr(text, "another one"));
+	troubles.n = 0;
+}
+
 int
 main(void)
 {
@@ -287,6 +323,7 @@ main(void)
 		cmocka_unit_test(test_type_meant),
 		cmocka_unit_test(test_spans),
 		cmocka_unit_test(test_long_texts),
+		cmocka_unit_test(test_paused_queue),
 	};
 
 	return (cmocka_run_group_tests_name("explain", tests, NULL, NULL));

@@ -393,11 +393,11 @@ test_single_answers(void **state)
 		    " task_name=t", 0 },
 		{ "200 OK", "", "{\"success\":true,\"scheduled\":false,"
 		    "\"reason\":\"executed\"}",
-		    "INFO Nothing to schedule: executed booking_id=0", 0 },
+		    "INFO nothing to schedule: executed booking_id=0", 0 },
 		{ "200 OK", "", "{\"success\":true}",
-		    "INFO Nothing to schedule: no reason given", 0 },
+		    "INFO nothing to schedule: no reason given", 0 },
 		{ "200 OK", "", "{\"success\":false,\"reason\":\"dead\"}",
-		    "ERROR Given up: dead booking_id=", 0 },
+		    "ERROR given up: dead booking_id=", 0 },
 		{ "404 Not Found", "", "{\"detail\":\"no such row\"}",
 		    "answered 404, which is final: no such row", 0 },
 		{ "401 Unauthorized", "", "",
@@ -427,7 +427,7 @@ test_single_answers(void **state)
 		    "next in 300.0 s", MOST_MS },
 		/* All of them do. */
 		{ "503 No", "", ALL, "the webhook does not work: none of them;"
-		    " 1 bookings wait until it does", PROBE_MS },
+		    " 1 booking waits until it does", PROBE_MS },
 		{ "503 No", "Retry-After: 7\r\n", ALL, "does not work", 7000 },
 		{ "503 No", "Retry-After: 3600\r\n", ALL, "does not work",
 		    AWAY_MS },
@@ -497,9 +497,9 @@ test_results(void **state)
 		{ R_DONE, "Successfully scheduled Cloud Task booking_id="
 		    "00000000-0000-4000-8000-000000000000", 0 },
 		{ "\"status\":200,\"success\":true,\"reason\":\"late\"}",
-		    "INFO Nothing to schedule: late", 0 },
+		    "INFO nothing to schedule: late", 0 },
 		{ "\"success\":false,\"reason\":\"dead\"}",
-		    "ERROR Given up: dead", 0 },
+		    "ERROR given up: dead", 0 },
 		{ "\"status\":404,\"detail\":\"no such row\"}",
 		    "answered 404, which is final: no such row", 0 },
 		{ "\"status\":400}", "which is final: no detail given", 0 },
@@ -534,14 +534,14 @@ test_results(void **state)
 		    RETRY_MS },
 		{ "\"status\":503,\"type\":\"urn:followup-scheduler:"
 		    "out-of-service\",\"detail\":\"breaker\"}",
-		    "the webhook does not work: breaker; 1 bookings wait",
+		    "the webhook does not work: breaker; 1 booking waits",
 		    PROBE_MS },
 		{ "\"status\":503,\"type\":\"urn:followup-scheduler:"
 		    "out-of-service\",\"retryAfter\":9}",
 		    "does not work: no detail given", 9000 },
 		/* The type says it only together with a status. */
 		{ "\"success\":true,\"type\":\"urn:followup-scheduler:"
-		    "out-of-service\"}", "Nothing to schedule: no reason", 0 },
+		    "out-of-service\"}", "nothing to schedule: no reason", 0 },
 	};
 	size_t i;
 
@@ -556,7 +556,7 @@ test_results(void **state)
 		    "\"success\":true,\"reason\":\"other\"}"));
 		in_flight(0);
 		ASSERT_ROW(logged(rows[i].says) == 1, rows[i].result);
-		ASSERT_ROW(logged("Nothing to schedule: other booking_id="
+		ASSERT_ROW(logged("nothing to schedule: other booking_id="
 		    "00000000-0000-4000-8000-000000000001 tenant_id=" TENANT)
 		    == 1, rows[i].result);
 		ASSERT_ROW(logged("Z ") == 2, rows[i].result);
@@ -617,7 +617,7 @@ test_results_that_do_not_fit(void **state)
 		asked(1);
 		peer_answer(0, "200 OK", "", rows[i].body);
 		in_flight(0);
-		ASSERT_ROW(logged("Nothing to schedule") == 3 - rows[i].again,
+		ASSERT_ROW(logged("nothing to schedule") == 3 - rows[i].again,
 		    rows[i].body);
 		ASSERT_ROW(logged("makes no sense") == rows[i].again,
 		    rows[i].body);
@@ -910,7 +910,7 @@ test_dead_webhook(void **state)
 	assert_int_equal(forwarder_in_flight(f), 26);
 	assert_int_equal(logged("the webhook does not work"), 1);
 	assert_int_equal(logged("INFO the webhook works again; 27 bookings "
-	    "go on"), 1);
+	    "are posted now"), 1);
 	assert_int_equal(logged("attempt"), 0);
 }
 

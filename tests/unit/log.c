@@ -1,6 +1,11 @@
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <regex.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -345,7 +350,7 @@ test_long_messages(void **state)
 
 		/* The ids behind a message that was cut are still there. */
 		line = logged(&c, &about, message);
-		assert_in_range(strlen(json_text(line, "message")), 400, 4096);
+		assert_in_range(strlen(json_text(line, "message")), 350, 4096);
 		assert_string_equal(json_text(line, "booking_id"),
 		    about.booking_id);
 		assert_string_equal(json_text(line, "tenant_id"),
@@ -420,6 +425,173 @@ test_long_ids(void **state)
 	}
 }
 
+/*
+ * In the journal, which is a socket that JOURNAL_STREAM names, each line has
+ * its priority, and no time but the journal's; in a file that has taken its
+ * place nothing is different.
+ */
+static void
+test_journal(void **state)
+{
+	static const char want[] = "<7>DEBUG a\n<6>INFO b\n<4>WARNING c\n"
+	    "<3>ERROR d\n<4>{\"severity\":\"WARNING\",\"time\":\"";
+	char stream[64], got[1024];
+	int journal[2], saved;
+	struct capture c;
+	struct stat st;
+	ssize_t n;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, journal), 0);
+	assert_int_equal(fstat(journal[1], &st), 0);
+	(void)snprintf(stream, sizeof(stream), "%ju:%ju",
+	    (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	assert_int_equal(setenv("JOURNAL_STREAM", stream, 1), 0);
+
+	assert_true((saved = dup(STDERR_FILENO)) >= 0);
+	assert_true(dup2(journal[1], STDERR_FILENO) >= 0);
+	log_init(NULL, LOG_DEBUG, 0);
+	log_debug(NULL, "a");
+	log_info(NULL, "b");
+	log_warning(NULL, "c");
+	log_error(NULL, "d");
+	log_init(NULL, LOG_DEBUG, 1);
+	log_warning(NULL, "e");
+	(void)snprintf(got, sizeof(got), "%s", log_priority(LOG_ERROR));
+	assert_true(dup2(saved, STDERR_FILENO) >= 0);
+	(void)close(saved);
+	assert_string_equal(got, "<3>");
+	n = recv(journal[0], got, sizeof(got) - 1, MSG_DONTWAIT);
+	assert_true(n > (ssize_t)strlen(want));
+	got[strlen(want)] = '\0';
+	assert_string_equal(got, want);
+	(void)close(journal[0]);
+	(void)close(journal[1]);
+
+	log_init(NULL, LOG_DEBUG, 0);
+	capture_begin(&c);
+	log_warning(NULL, "c%s", log_priority(LOG_WARNING));
+	assert_true(matches(capture_end(&c), "^" TIME " WARNING c\n$"));
+	assert_int_equal(unsetenv("JOURNAL_STREAM"), 0);
+}
+
+/* How many lines of ${text} have ${part} in them? */
+static int
+count(const char *text, const char *part)
+{
+	int n = 0;
+
+	while ((text = strstr(text, part)) != NULL) {
+		text = strchr(text, '\n');
+		n++;
+	}
+	return (n);
+}
+
+/* A worker logs ${n} like failures of booking ${id}, and dies by a signal. */
+static void
+fail_often(int n, const char *id)
+{
+	const struct log_about about = { .booking_id = id };
+	pid_t pid = fork();
+	int i, status;
+
+	if (pid == 0) {
+		for (i = 0; i < n; i++)
+			log_warning(&about, "it failed: %d \"%s\"", i, id);
+		(void)kill(getpid(), SIGKILL);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+}
+
+/* Of all the workers' like warnings ten are written, and one that sums up. */
+static void
+test_bursts(void **state)
+{
+	struct log_about about = { .booking_id = "b-9" };
+	static struct capture c;
+	const char *text, *sum;
+	int i, json;
+
+	(void)state;
+	log_summarise_bursts();
+	for (json = 0; json <= 1; json++) {
+		log_init("Unit", LOG_INFO, json);
+		capture_begin(&c);
+		fail_often(8, "b-1");
+		fail_often(20, "b-2");
+		fail_often(1, "b-3");
+
+		/* Others are other kinds, and information is never left out. */
+		log_error(NULL, "something else");
+		for (i = 0; i < 30; i++)
+			log_info(&about, "executed");
+		log_tick();
+		log_finish();
+		log_finish();
+		text = capture_end(&c);
+
+		assert_int_equal(count(text, "it failed"), 11);
+		assert_int_equal(count(text, "something else"), 1);
+		assert_int_equal(count(text, "executed"), 30);
+		assert_non_null(sum = strstr(text, "and 19 more like it in "
+		    "1 s, the last: it failed: 0 "));
+		assert_int_equal(count(sum, "b-3"), 1);
+		assert_int_equal(count(text, "[Unit] and"), 1);
+	}
+
+	/* Nothing is left of them. */
+	capture_begin(&c);
+	log_finish();
+	log_init("Unit", LOG_ERROR, 1);
+	for (i = 0; i < 30; i++)
+		log_warning(NULL, "not asked for");
+	log_finish();
+	assert_string_equal(capture_end(&c), "");
+}
+
+/* The longest line fits behind what sums up a burst: it is one line of JSON. */
+static void
+test_long_bursts(void **state)
+{
+	static char message[5000], name[2000];
+	struct trace trace;
+	const struct log_about about = { .booking_id = message,
+	    .tenant_id = message, .task_name = name, .request_id = message,
+	    .trace = &trace };
+	static struct capture c;
+	const char *text, *line;
+	json_t *object;
+	int i;
+
+	(void)state;
+	memset(message, '"', sizeof(message) - 1);
+	memset(name, 'x', sizeof(name) - 1);
+	(void)trace_parse(TRACEPARENT, &trace);
+	log_init("FollowUpExecution", LOG_INFO, 1);
+	log_project(name);
+	for (i = 0; i < 12; i++) {
+		capture_begin(&c);
+		log_error(&about, "%s", message);
+		(void)capture_end(&c);
+	}
+	capture_begin(&c);
+	log_finish();
+	text = capture_end(&c);
+	assert_non_null(line = strchr(text, '\n'));
+	assert_int_equal(line[1], '\0');
+	assert_in_range(strlen(text), 3000, LINE_MAX_LEN);
+	assert_non_null(object = json_loads(text, JSON_REJECT_DUPLICATES,
+	    NULL));
+	assert_int_equal(json_object_size(object), 10);
+	assert_non_null(strstr(json_text(object, "message"),
+	    "[FollowUpExecution] and 2 more like it in 1 s, the last: \""));
+	json_decref(object);
+	log_project(NULL);
+}
+
 static void
 test_errno(void **state)
 {
@@ -451,6 +623,9 @@ main(void)
 		cmocka_unit_test(test_cut_places),
 		cmocka_unit_test(test_long_ids),
 		cmocka_unit_test(test_errno),
+		cmocka_unit_test(test_journal),
+		cmocka_unit_test(test_bursts),
+		cmocka_unit_test(test_long_bursts),
 	};
 
 	return (cmocka_run_group_tests_name("log", tests, NULL, NULL));

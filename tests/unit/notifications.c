@@ -483,6 +483,33 @@ test_sending_fails(void **state)
 	assert_int_equal(logged(LOST), 1);
 }
 
+/* One that is not the caller's own does not disturb that. */
+static void
+test_once(void **state)
+{
+
+	(void)state;
+	assert_int_equal(notifications_once(n, "x", params, 1, now), -1);
+	to_querying();
+	assert_int_equal(notifications_once(n, "x", params, 1, now), -1);
+	pq_reply(PQ_ROW("815"));
+	assert_int_equal(next(), NOTIFICATIONS_RESULT);
+	assert_int_equal(notifications_once(n, "SELECT canary", params, 1,
+	    now), 0);
+	pq_expect("SELECT canary");
+	pq_reply(PQ_ROW("1"));
+	assert_int_equal(next(), NOTIFICATIONS_RESULT);
+	quiet();
+	query();
+	pq_expect("EXECUTE ");
+	pq_reply(PQ_ROW("815"));
+	assert_int_equal(next(), NOTIFICATIONS_RESULT);
+	pq.send_fails = 1;
+	assert_int_equal(notifications_once(n, "x", NULL, 0, now), -1);
+	pq.send_fails = 0;
+	lost("once");
+}
+
 static void
 test_pooler(void **state)
 {
@@ -1037,6 +1064,7 @@ main(void)
 		T(notifications_are_no_answer),
 		T(refused_in_every_state),
 		T(sending_fails),
+		T(once),
 		T(pooler),
 		T(last_result_counts),
 		T(heartbeat),

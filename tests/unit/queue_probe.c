@@ -9,6 +9,7 @@
 #include "google_auth.h"
 #include "monotime.h"
 #include "queue_probe.h"
+#include "queues.h"
 #include "troubles.h"
 
 #include "captured_log.h"
@@ -32,6 +33,7 @@ static struct config conf = { .emulator_host = host, .project_id = "p",
 static const struct breaker_service service = { .name = "Cloud Tasks",
     .nothing = "booking is scheduled", .probe_ms = 30000 };
 static struct breaker *breaker;
+static struct queues *queues;
 static struct queue_probe *probe;
 static struct scripted_server *server;
 static struct troubles troubles;
@@ -97,7 +99,8 @@ begin(void **state)
 	server = NULL;
 	captured_log_begin(LOG_DEBUG);
 	assert_non_null(breaker = breaker_new(&service, NULL));
-	assert_non_null(probe = queue_probe_new(&conf, NULL, breaker));
+	assert_non_null(queues = queues_new(&conf, breaker));
+	assert_non_null(probe = queue_probe_new(&conf, NULL, queues));
 	return (0);
 }
 
@@ -108,6 +111,7 @@ end(void **state)
 	(void)state;
 	queue_probe_free(probe);
 	queue_probe_free(NULL);
+	queues_free(queues);
 	breaker_free(breaker);
 	captured_log_end();
 	return (0);
@@ -189,12 +193,79 @@ states(void **state)
 	expect("queue-paused", "gcloud tasks queues resume q --location=l");
 	expect("queue-paused", "the queue q is paused");
 	ahead += 6000;
-	expect("queue-missing", "does the queue FOLLOWUP_QUEUE_NAME exist");
+	expect("queue-missing", "does the queue q of FOLLOWUP_QUEUE_NAME "
+	    "exist");
 	ahead += 6000;
 	expect("credentials", "are the credentials still valid?");
 	ahead += 6000;
 	expect(NULL, NULL);
 	script_ends(5);
+}
+
+/* Is a trouble of the kind ${code} found for the queue of request ${i}? */
+static int
+has(const char *code, const char *fmt, int i)
+{
+	const char *queue = strstr(server->requests[i], "/queues/");
+	char part[256];
+	size_t k;
+
+	assert_non_null(queue);
+	(void)snprintf(part, sizeof(part), fmt, queue[8]);
+	for (k = 0; k < troubles.n; k++) {
+		if (strcmp(troubles.list[k].code, code) == 0 &&
+		    strstr(troubles.list[k].sentence, part) != NULL)
+			return (1);
+	}
+	return (0);
+}
+
+/* Look until ${n} troubles are found. */
+static void
+look_for(size_t n)
+{
+	int attempts = 100;
+
+	do {
+		troubles.n = 0;
+		queue_probe_look(probe, &troubles);
+		monotime_pause(20);
+	} while (troubles.n != n && --attempts > 0);
+	assert_int_equal(troubles.n, n);
+}
+
+/* All queues that are in use are asked for. */
+static void
+others(void **state)
+{
+	static const char *const used[] = { "b", "c" };
+	static const char *const all[] = { "b", "c", "q" };
+	char queue;
+	struct queues_request request;
+	struct breaker_hold hold;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(queues_ask(queues, monotime_ms(), used[i],
+		    &request, &hold), BREAKER_GO);
+		queues_succeeded(queues, monotime_ms(), &request);
+	}
+	script(SCRIPT(RUNNING, PAUSED, NO_SUCH, AWAY, AWAY, AWAY, AWAY, AWAY,
+	    AWAY));
+	look_for(2);
+	queue = strstr(server->requests[1], "/queues/")[8];
+	for (i = 0; i < 3; i++)
+		assert_int_equal(queue_probe_is_paused(probe, all[i]),
+		    *all[i] == queue);
+	assert_true(has("queue-paused", "the queue %c is paused", 1));
+	assert_true(has("queue-missing", "does the queue %c ", 2));
+
+	/* What all of them say is told once. */
+	ahead += 6000;
+	look_for(1);
+	assert_true(has("cloud-tasks", "too busy", 0));
+	script_ends(9);
 }
 
 /* One failure says little; and none is the breaker's business. */
@@ -227,7 +298,7 @@ credentials(void **state)
 	(void)state;
 	queue_probe_free(probe);
 	script(SCRIPT(RUNNING));
-	assert_non_null(probe = queue_probe_new(&conf, auth, breaker));
+	assert_non_null(probe = queue_probe_new(&conf, auth, queues));
 	no_token = "invalid_grant";
 	expect("credentials", "there is no access token for Google: "
 	    "invalid_grant: check");
@@ -281,6 +352,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(states),
+		TEST(others),
 		TEST(failures),
 		TEST(credentials),
 		TEST(hanging),

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "breaker.h"
+#include "queues.h"
 #include "config.h"
 #include "monotime.h"
 #include "queue_probe.h"
@@ -19,11 +19,12 @@
 
 static char dir[] = "/tmp/followup-readiness.XXXXXX";
 static char sock[64], verdicts_path[64];
-static struct config conf = { .runtime_dir = dir };
+static struct config conf = { .runtime_dir = dir, .queue = "q" };
 static struct readiness *r;
 static const struct breaker_service service = { .name = "Cloud Tasks",
     .nothing = "booking is scheduled", .probe_ms = 30000 };
 static struct breaker *breaker;
+static struct queues *queues;
 static const struct breaker_request request = { .answer = BREAKER_GO };
 static const struct breaker_failure no_role = { .enough = 1,
     .is_everybody = 1, .retry_after = 30, .reason = "no role" };
@@ -52,11 +53,19 @@ monotime_pause(long ms)
 
 struct queue_probe *
 queue_probe_new(const struct config *c, struct google_auth *auth,
-    struct breaker *b)
+    struct queues *q)
 {
 
-	assert_true(c == &conf && auth == NULL && b == breaker);
+	assert_true(c == &conf && auth == NULL && q == queues);
 	return ((struct queue_probe *)(void *)&queue_trouble);
+}
+
+int
+queue_probe_is_paused(struct queue_probe *probe, const char *queue)
+{
+
+	assert_non_null(probe);
+	return (strcmp(queue, "tenant-1") == 0);
 }
 
 void
@@ -85,6 +94,24 @@ bookings_trouble(struct bookings *b, char *text, size_t len)
 	assert_non_null(b);
 	(void)snprintf(text, len, "%s", trouble);
 	return (*trouble != '\0');
+}
+
+/* How the canary is: where it is stuck, or NULL. */
+static const char *canary_trouble;
+
+static PGresult *
+canary_state(const struct bookings_call *call)
+{
+	PGresult *result;
+
+	if (strcmp(call->sql->name, "canary") != 0)
+		return (NULL);
+	result = table_rows(7);
+	table_set(result, 0, 0, "1");
+	table_set(result, 0, 1, "%d", canary_trouble != NULL);
+	table_set(result, 0, 6, "%s", canary_trouble != NULL ?
+	    canary_trouble : "it came back");
+	return (result);
 }
 
 enum db_outcome
@@ -147,10 +174,13 @@ begin(void **state)
 	now = 1000000;
 	queue_trouble = check_trouble = NULL;
 	has_overdue = overdue_asked = 0;
+	canary_trouble = NULL;
+	table.other = canary_state;
 	listen_there();
 	assert_non_null(verdicts = verdicts_new(verdicts_path));
 	assert_non_null(breaker = breaker_new(&service, NULL));
-	assert_non_null(r = readiness_new(&conf, NULL, breaker));
+	assert_non_null(queues = queues_new(&conf, breaker));
+	assert_non_null(r = readiness_new(&conf, NULL, queues));
 	return (0);
 }
 
@@ -161,6 +191,7 @@ end(void **state)
 	(void)state;
 	readiness_free(r);
 	readiness_free(NULL);
+	queues_free(queues);
 	breaker_free(breaker);
 	verdicts_free(verdicts);
 	(void)close(listening);
@@ -210,13 +241,15 @@ all_at_once(void **state)
 	assert_string_equal(report.breaker, "closed");
 	check_trouble = "a sentence";
 	queue_trouble = "another";
+	canary_trouble = "it is stuck";
 	(void)close(listening);
 	breaker_failed(breaker, now, &request, &no_role);
-	expect("check execute queue breaker");
+	expect("check execute canary_stale queue breaker");
 	expect_part(0, "a sentence");
 	expect_part(1, "systemctl status followup-execute");
-	expect_part(2, "another");
-	expect_part(3, "the breaker of Cloud Tasks is open: no role");
+	expect_part(2, "it is stuck");
+	expect_part(3, "another");
+	expect_part(4, "the breaker of Cloud Tasks is open: no role");
 	assert_string_equal(report.breaker, "open");
 	assert_int_equal(report.retry_after, 10);
 }
@@ -230,6 +263,22 @@ breaker_alone(void **state)
 	breaker_failed(breaker, now, &request, &no_role);
 	expect("breaker");
 	assert_in_range(report.retry_after, 25, 60);
+}
+
+/* That of one queue is told as that. */
+static void
+breaker_of_a_queue(void **state)
+{
+	struct queues_request asked;
+	struct breaker_hold hold;
+
+	(void)state;
+	(void)queues_ask(queues, now, "tenant-1", &asked, &hold);
+	(void)queues_failed(queues, now, &asked, &no_role, 1);
+	expect("breaker");
+	expect_part(0, "the breaker of the queue tenant-1 is open: no role");
+	assert_true(readiness_is_paused(r, "tenant-1"));
+	assert_false(readiness_is_paused(r, "q"));
 }
 
 static void
@@ -365,6 +414,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(all_at_once),
 		TEST(breaker_alone),
+		TEST(breaker_of_a_queue),
 		TEST(no_database),
 		TEST(execute),
 		TEST(refused),

@@ -8,6 +8,7 @@
 #include "booking.h"
 #include "booking_state.h"
 #include "bookings.h"
+#include "canary.h"
 #include "config.h"
 #include "db.h"
 #include "dead_letters.h"
@@ -36,7 +37,7 @@
 static const struct bookings_sql *const *const lists[] = {
 	booking_statements, booking_state_statements, history_statements,
 	dead_letters_statements, pauses_statements, figures_statements,
-	status_figures_statements,
+	status_figures_statements, canary_statements,
 	event_outbox_statements,
 };
 

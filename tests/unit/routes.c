@@ -6,7 +6,7 @@
 
 #include "../fuzz/fcgi_memory.h"
 
-#include "breaker.h"
+#include "queues.h"
 #include "config.h"
 #include "readiness.h"
 #include "routes.h"
@@ -29,6 +29,7 @@ static struct routes *routes;
 static const struct breaker_service service = { .name = "Cloud Tasks",
     .nothing = "booking is scheduled", .probe_ms = 30000 };
 static struct breaker *breaker;
+static struct queues *queues;
 
 /* What is not able, instead of the product's: up to two sentences. */
 static const char *missing[2];
@@ -45,6 +46,16 @@ readiness_look(struct readiness *readiness, struct bookings *b,
 	for (i = 0; i < NITEMS(missing) && missing[i] != NULL; i++)
 		troubles_add(&report->troubles, i == 0 ? "first" : "second",
 		    "%s", missing[i]);
+}
+
+static const char *paused;
+
+int
+readiness_is_paused(struct readiness *readiness, const char *queue)
+{
+
+	assert_null(readiness);
+	return (paused != NULL && strcmp(queue, paused) == 0);
 }
 
 /* What GET /status.json answers. */
@@ -129,7 +140,8 @@ begin(void **state)
 	missing[0] = missing[1] = NULL;
 	calls = 0;
 	assert_non_null(breaker = breaker_new(&service, NULL));
-	assert_non_null(routes = routes_new(&conf, NULL, breaker, NULL,
+	assert_non_null(queues = queues_new(&conf, breaker));
+	assert_non_null(routes = routes_new(&conf, NULL, queues, NULL,
 	    NULL, NULL));
 	return (0);
 }
@@ -140,6 +152,7 @@ end(void **state)
 
 	(void)state;
 	routes_free(routes);
+	queues_free(queues);
 	breaker_free(breaker);
 	table_end();
 	captured_log_end();
@@ -425,6 +438,11 @@ booking_is_shown(void **state)
 	    "executionAttempts")), 2);
 	assert_string_equal(member("lastError"), "boom");
 	assert_string_not_equal(member("explanation"), "(none)");
+	paused = "q";
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 200);
+	assert_non_null(strstr(member("explanation"), "queue q, which is "
+	    "paused"));
+	paused = NULL;
 	expect_json(json_object_get(answer, "history"), "["
 	    "{\"at\":\"2026-11-26T00:01:00.000Z\",\"what\":\"failed\","
 	    "\"by\":\"followup-execute\",\"httpStatus\":503,"

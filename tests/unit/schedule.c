@@ -14,6 +14,7 @@
 #include "unit.h"
 
 #define ROOM		4
+#define QUEUES		"projects/p/locations/l/queues/"
 #define WRITE_MS	10	/* how long a created task waits for others */
 
 static struct config conf = { .execution_endpoint = "https://x/bookings",
@@ -43,6 +44,7 @@ struct answer {
 	long http_status;
 	long retry_after;
 	const char *text;
+	int only_its_queue;
 	long ms;			/* until it comes */
 	void (*happen)(void);		/* before it comes */
 	int used;
@@ -59,6 +61,8 @@ static struct {
 	int n;
 	int most;			/* that were in flight at once */
 	int room;
+
+	int is_former;			/* the last delete was said to be */
 
 	/* The last task that was created. */
 	char url[512];
@@ -102,21 +106,23 @@ delete_is(const char *task, enum cloud_tasks_outcome outcome)
 }
 
 void
-cloud_tasks_name(const struct cloud_tasks *tasks, const char *id,
-    char name[CLOUD_TASKS_NAME_LEN])
+cloud_tasks_name(const struct cloud_tasks *tasks, const char *queue,
+    const char *id, char name[CLOUD_TASKS_NAME_LEN])
 {
 
 	(void)tasks;
-	(void)snprintf(name, CLOUD_TASKS_NAME_LEN, TABLE_QUEUE "/tasks/%s",
-	    id);
+	(void)snprintf(name, CLOUD_TASKS_NAME_LEN, QUEUES "%s/tasks/%s",
+	    queue != NULL && *queue != '\0' ? queue : "q", id);
 }
 
 int
-cloud_tasks_is_ours(const struct cloud_tasks *tasks, const char *name)
+cloud_tasks_is_in(const struct cloud_tasks *tasks, const char *queue,
+    const char *name)
 {
+	char prefix[CLOUD_TASKS_NAME_LEN];
 
-	(void)tasks;
-	return (strncmp(name, TABLE_QUEUE "/", strlen(TABLE_QUEUE "/")) == 0);
+	cloud_tasks_name(tasks, queue, "", prefix);
+	return (strncmp(name, prefix, strlen(prefix)) == 0);
 }
 
 int
@@ -151,7 +157,10 @@ cloud_tasks_begin(struct cloud_tasks *tasks, struct cloud_tasks_call *call)
 			break;
 		}
 	}
+	if (call->method == CLOUD_TASKS_DELETE)
+		cloud.is_former = call->is_former;
 	if (call->method == CLOUD_TASKS_CREATE) {
+		assert_false(call->is_former);
 		(void)snprintf(cloud.traceparent, sizeof(cloud.traceparent),
 		    "%s", call->traceparent);
 		(void)snprintf(cloud.url, sizeof(cloud.url), "%s", call->url);
@@ -196,6 +205,7 @@ cloud_tasks_next(struct cloud_tasks *tasks, long wait)
 	call->outcome = a.outcome;
 	call->error.http_status = a.http_status;
 	call->error.retry_after = a.retry_after;
+	call->error.only_its_queue = a.only_its_queue;
 	(void)snprintf(call->error.text, sizeof(call->error.text), "%s",
 	    a.text != NULL ? a.text : "");
 	call->info.dispatches = 3;
@@ -379,6 +389,55 @@ task_is_what_the_callback_needs(void **state)
 	assert_true(json_equal(body, sent));
 	json_decref(body);
 	json_decref(sent);
+}
+
+/*
+ * The id of no booking may be a canary's, whose task is made by the same calls
+ * and of which no booking is written.  It is not tried again, unless Cloud
+ * Tasks does nothing for anybody.
+ */
+static void
+canary_is_scheduled(void **state)
+{
+	static const struct {
+		enum cloud_tasks_outcome task;
+		enum schedule_outcome outcome;
+		const char *trace;
+		int everybody;
+	} rows[] = {
+		{ CLOUD_TASKS_OK, SCHEDULE_DONE, "canary_task:A", 0 },
+		{ CLOUD_TASKS_EXISTS, SCHEDULE_DONE, "canary_task:A", 0 },
+		{ CLOUD_TASKS_REFUSED, SCHEDULE_NOTHING, "canary_failed:A", 0 },
+		{ CLOUD_TASKS_TRANSIENT, SCHEDULE_NOTHING, "canary_failed:A",
+		    0 },
+		{ CLOUD_TASKS_OPEN, SCHEDULE_LATER, "canary_failed:A", 1 },
+	};
+	char trace[128];
+	size_t i;
+
+	(void)state;
+	A->absent = A->is_canary = 1;
+	for (i = 0; i < NITEMS(rows); i++) {
+		(void)create_is("A", rows[i].task);
+		run("A");
+		(void)snprintf(trace, sizeof(trace), TAKE
+		    "canary_received:A create:A %s" UNLOCK, rows[i].trace);
+		table_expect(trace);
+		assert_int_equal(results[0].outcome, rows[i].outcome);
+		if (rows[i].outcome == SCHEDULE_LATER)
+			assert_int_equal(results[0].everybody,
+			    rows[i].everybody);
+	}
+	assert_string_equal(cloud.body, "{\"canary\":1}");
+	assert_string_equal(A->status, "pending");
+
+	/* Nor is the database's trouble the canary's. */
+	table_fail("canary received", DB_LOST);
+	run("A");
+	expect(0, SCHEDULE_LATER, "the database is not available");
+	table_fail("canary task", DB_BROKEN);
+	run("A");
+	expect(0, SCHEDULE_LATER, "the database refuses");
 }
 
 /* Before 1970 there is no scheduleTime, but there is a name and a key. */
@@ -632,12 +691,115 @@ obsolete_of_a_former_queue(void **state)
 
 	(void)state;
 	(void)snprintf(A->obsolete, sizeof(A->obsolete),
-	    "projects/p/locations/l/queues/former/tasks/old\n");
+	    QUEUES "former/tasks/old\n");
 	(void)delete_is("old", CLOUD_TASKS_TRANSIENT);
 	run("A");
 	table_expect(TAKE "delete:old obsolete_later:A create:A" WRITE);
 	expect_scheduled(0, A, "A");
 	assert_int_equal(results[0].deleted, 0);
+}
+
+/*
+ * Queues that followup_queue names.
+ */
+
+/* The booking is moved to another queue by a change of its tenant's. */
+static void
+queue_of_its_tenant(void **state)
+{
+	struct answer *a;
+
+	(void)state;
+	A->queue = "tenant-1";
+	B->queue = "";
+	run("AB");
+	expect_scheduled(0, A, "A");
+	expect_scheduled(1, B, "B");
+	assert_non_null(strstr(A->task_name, QUEUES "tenant-1/tasks/"));
+	assert_non_null(strstr(B->task_name, QUEUES "q/tasks/"));
+	assert_int_equal(cloud.is_former, 0);
+
+	/* Its task stays where it is, and is deleted there. */
+	A->queue = "tenant-2";
+	run("A");
+	expect(0, SCHEDULE_NOTHING, "already scheduled");
+	A->status = "pending";
+	(void)snprintf(A->obsolete, sizeof(A->obsolete), "%.500s\n",
+	    A->task_name);
+	table.trace[0] = '\0';
+	a = delete_is("A", CLOUD_TASKS_TRANSIENT);
+	run("A");
+	table_expect(TAKE "delete:A obsolete_later:A create:A" WRITE);
+	assert_true(a->used && cloud.is_former);
+	assert_non_null(strstr(A->task_name, QUEUES "tenant-2/tasks/"));
+}
+
+/* The task of the same name in the same queue must be gone first. */
+static void
+obsolete_of_its_tenants_queue(void **state)
+{
+
+	(void)state;
+	A->queue = "tenant-1";
+	(void)snprintf(A->obsolete, sizeof(A->obsolete),
+	    QUEUES "tenant-1/tasks/old\n");
+	(void)delete_is("old", CLOUD_TASKS_TRANSIENT);
+	run("A");
+	expect_later(0, "could not be deleted", 1, 0);
+	assert_int_equal(cloud.is_former, 0);
+
+	/* Nor is it of another queue where no other one is made. */
+	A->status = "cancelled";
+	A->queue = NULL;
+	(void)delete_is("old", CLOUD_TASKS_TRANSIENT);
+	run("A");
+	expect_later(0, "could not be deleted", 1, 0);
+	assert_int_equal(cloud.is_former, 0);
+}
+
+/* What holds up one queue is told of its bookings alone. */
+static void
+queue_in_trouble(void **state)
+{
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		create_is("A", i == 0 ? CLOUD_TASKS_BLOCKED :
+		    CLOUD_TASKS_OPEN)->only_its_queue = 1;
+		run("AB");
+		expect(0, SCHEDULE_LATER, "what it said");
+		assert_int_equal(results[0].everybody, 0);
+		assert_int_equal(A->schedule_attempts, 0);
+		assert_int_equal(table.failure.error[0], '\0');
+	}
+	expect(1, SCHEDULE_NOTHING, "already scheduled");
+}
+
+/* A name that no queue has is its own trouble, which comes to an end. */
+static void
+queue_that_cannot_be(void **state)
+{
+	static const char *const names[] = { "a/b", "a b", "\xc3\xa4",
+	    "12345678901234567890123456789012345678901234567890"
+	    "123456789012345678901234567890123456789012345678901" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(names); i++) {
+		A->queue = names[i];
+		A->status = "pending";
+		A->schedule_attempts = 0;
+		run("A");
+		expect_later(0, "followup_queue names \"", 1, 0);
+		assert_non_null(strstr(results[0].reason, i < 2 ? names[i] :
+		    "cannot be a queue"));
+		A->schedule_attempts = conf.max_schedule_attempts - 1;
+		run("A");
+		expect(0, SCHEDULE_GIVEN_UP, "followup_queue names \"");
+		assert_string_equal(A->status, "failed");
+		assert_null(strstr(table.trace, "create"));
+	}
 }
 
 /* What no task can be called is not cut off to what one can. */
@@ -1526,6 +1688,7 @@ overdue_and_its_task_is_there(void **state)
 	expect(0, SCHEDULE_NOTHING, "overdue by 121 s, and its task is still "
 	    "in the queue: 3 dispatches, the last one: UNAVAILABLE");
 	assert_string_equal(A->status, "scheduled");
+	assert_int_equal(logged("WARNING overdue by"), 1);
 
 	/* Why it waits; that the queue cannot be read is no failure. */
 	answer(CLOUD_TASKS_QUEUE, "", CLOUD_TASKS_OK)->http_status = 200;
@@ -1534,6 +1697,7 @@ overdue_and_its_task_is_there(void **state)
 	expect(0, SCHEDULE_NOTHING, "in the queue, which is paused: "
 	    "3 dispatches");
 	assert_null(strstr(results[0].reason, "last one"));
+	assert_int_equal(logged("ERROR overdue by"), 1);
 	answer(CLOUD_TASKS_QUEUE, "", CLOUD_TASKS_BLOCKED)->http_status = 200;
 	run("A");
 	expect(0, SCHEDULE_NOTHING, "in the queue: 3 dispatches");
@@ -1621,6 +1785,7 @@ main(void)
 		TEST(task_has_a_trace),
 		TEST(one_is_scheduled),
 		TEST(task_is_what_the_callback_needs),
+		TEST(canary_is_scheduled),
 		TEST(past_means_now),
 		TEST(nothing_to_schedule),
 		TEST(not_by_the_gate),
@@ -1633,6 +1798,10 @@ main(void)
 		TEST(obsolete_of_a_deleted_booking),
 		TEST(obsolete_cannot_be_deleted_now),
 		TEST(obsolete_of_a_former_queue),
+		TEST(queue_of_its_tenant),
+		TEST(obsolete_of_its_tenants_queue),
+		TEST(queue_in_trouble),
+		TEST(queue_that_cannot_be),
 		TEST(obsolete_name_too_long),
 		TEST(obsolete_while_the_service_is_away),
 		TEST(obsolete_deleted_is_not_written),

@@ -226,7 +226,7 @@ test_requested(void **state)
 	assert_int_equal(handed, 1);
 	assert_string_equal(last_id, "id");
 	assert_string_equal(last_tenant, "tenant");
-	assert_int_equal(logged("sweep: 1 bookings, 1 of them new"), 1);
+	assert_int_equal(logged("sweep: 1 booking, 1 of them new"), 1);
 }
 
 /* Every interval in any case. */

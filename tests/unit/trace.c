@@ -49,6 +49,7 @@ hostile(void **state)
 	    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0\n",
 	    " 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nX: y",
+	    /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */
 	    PARENT "-", PARENT " " };
 	char text[TRACE_PARENT_LEN];
 	struct trace trace;

@@ -1,0 +1,55 @@
+#ifndef BURSTS_H_
+#define BURSTS_H_
+
+#include <stddef.h>
+
+/*
+ * Bursts of like messages, which shall not flood the log: the first
+ * BURSTS_SHOWN of a kind that come in an interval are to be shown, the others
+ * are counted, and the last of them is kept.  The workers of a program count
+ * together, in memory that they share.  All times are in milliseconds of the
+ * monotonic clock.
+ */
+struct bursts;
+
+#define BURSTS_SHOWN		10
+#define BURSTS_INTERVAL_MS	10000
+
+/* No text of a message is longer; a longer one is not counted but shown. */
+#define BURSTS_TEXT_LEN		4096
+
+/* The messages of a kind that were not shown. */
+struct burst {
+	int level;		/* as it was told */
+	long count;
+	long seconds;		/* how long they took to come, 1 at least */
+	size_t len;
+	char text[BURSTS_TEXT_LEN];	/* the last of them */
+};
+
+/**
+ * bursts_new():
+ * Return what counts bursts; NULL if there is no memory.  To be called before
+ * the workers are forked; it lives as long as the program.
+ */
+struct bursts *bursts_new(void);
+
+/**
+ * bursts_add(bursts, kind, level, now, text, len):
+ * A message came at ${now}.  Those of one ${kind} and ${level} are alike: the
+ * kind is an address that means the same in every worker, the message's format.
+ * Return non-zero iff it is to be shown; if not, it is counted, and its ${text}
+ * of ${len} bytes is kept.
+ */
+int bursts_add(struct bursts *, const void *, int, long, const char *,
+    size_t);
+
+/**
+ * bursts_take(bursts, now, all, burst):
+ * Move a kind's count into ${burst} if its interval is over at ${now}, or if
+ * ${all} is set, and begin its next interval.  Return non-zero iff there was
+ * one: call again for the next.
+ */
+int bursts_take(struct bursts *, long, int, struct burst *);
+
+#endif /* !BURSTS_H_ */
