@@ -67,7 +67,7 @@ DOUBLE_LIBS := $(call packages,--libs,libmicrohttpd)
 TEST_LIBS := $(DOUBLE_LIBS) $(call packages,--libs,cmocka libssl)
 
 # A program sees its own folder and the library's; tests see all of them.
-CPPFLAGS += -D_GNU_SOURCE -Icgi/lib $(PKG_CFLAGS)
+CPPFLAGS += -D_GNU_SOURCE -Icgi/lib -I$(BUILD)/made $(PKG_CFLAGS)
 TEST_CPPFLAGS = -Icgi/schedule -Icgi/execute -Ilistener -Itests/emulator \
     $(TEST_CFLAGS)
 CFLAGS ?= -O2 -g
@@ -150,6 +150,12 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The page of GET /status as an array of its lines.
+$(BUILD)/obj/cgi/schedule/status_page.o: $(BUILD)/made/status_html.h
+$(BUILD)/made/status_html.h: cgi/schedule/status.html
+	@mkdir -p $(@D)
+	$(Q)sed -e 's/[\\"]/\\&/g' -e 's/^/	"/' -e 's/$$/\\n",/' $< >$@
 
 # Written only when they differ, so that other flags rebuild everything.
 FLAGS = $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LIBS) $(TEST_LIBS)
@@ -236,7 +242,7 @@ lint-cppcheck:
 	    --enable=warning,performance,portability --inline-suppr \
 	    $(CPPCHECK_MACROS) -D_GNU_SOURCE -Icgi/lib $(TEST_CPPFLAGS) \
 	    $(C_FILES)
-lint-tidy:
+lint-tidy: $(BUILD)/made/status_html.h
 	printf '%s\n' $(C_FILES) | xargs -P $$(nproc) -n 1 \
 	    sh -c 'clang-tidy --quiet "$$1" -- $(TIDY_FLAGS)' tidy
 

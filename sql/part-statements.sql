@@ -713,12 +713,13 @@ $statement$),
     coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('bookingId',
     o.id, 'tenantId', o.tenant_id, 'taskStatus', o.status, 'dueAt',
     pg_catalog.to_char(o.due AT TIME ZONE 'UTC',
-    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'timezone', o.timezone) ORDER BY
-    o.due), '[]') FROM oldest o), 'tenants', (SELECT
-    coalesce(pg_catalog.json_object_agg(t.tenant_id, t.n ORDER BY t.n DESC),
-    pg_catalog.json_build_object()) FROM (SELECT tenant_id, count(*) AS n
-    FROM late WHERE tenant_id IS NOT NULL GROUP BY 1 ORDER BY 2 DESC LIMIT
-    10) AS t))
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'timezone', o.timezone, 'dueThere',
+    pg_catalog.to_char(o.due AT TIME ZONE {S}.followup_zone(o.timezone),
+    'YYYY-MM-DD HH24:MI')) ORDER BY o.due), '[]') FROM oldest o), 'tenants',
+    (SELECT coalesce(pg_catalog.json_object_agg(t.tenant_id, t.n ORDER BY t.n
+    DESC), pg_catalog.json_build_object()) FROM (SELECT tenant_id, count(*)
+    AS n FROM late WHERE tenant_id IS NOT NULL GROUP BY 1 ORDER BY 2 DESC
+    LIMIT 10) AS t))
 $statement$),
 ('status next', $statement$
     WITH coming AS ((SELECT d.due FROM {T} b CROSS JOIN LATERAL (SELECT

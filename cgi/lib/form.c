@@ -24,7 +24,10 @@ decode(const char *text, size_t len, char *out)
 
 	for (i = 0; i < len; i++) {
 		if (text[i] != '%') {
-			*out++ = text[i] == '+' ? ' ' : text[i];
+			*out = text[i];
+			if (*out == '+')
+				*out = ' ';
+			out++;
 			continue;
 		}
 		if (len - i < 3 || !isxdigit((unsigned char)text[i + 1]) ||

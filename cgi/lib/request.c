@@ -102,17 +102,56 @@ request_bearer(const struct request *request)
 int
 request_operator(struct request *request, const char **by)
 {
-	const char *value = request_param(request, "HTTP_X_OPERATOR"), *p;
+	const char *value = request_param(request, "HTTP_X_OPERATOR");
 
 	*by = value != NULL && *value != '\0' ? value : NULL;
-	for (p = *by; p != NULL && *p != '\0'; p++) {
-		if (*p >= ' ' && *p <= '~' && p - value < 64)
-			continue;
-		request_problem(request, PROBLEM_INVALID, NULL, "X-Operator "
-		    "must be printable ASCII, of at most 64 bytes");
-		return (-1);
+	if (*by == NULL || request_is_operator(*by))
+		return (0);
+	request_problem(request, PROBLEM_INVALID, NULL, "X-Operator must be "
+	    "printable ASCII, of at most 64 bytes");
+	return (-1);
+}
+
+/**
+ * request_is_operator(text):
+ * Return non-zero iff ${text} can say who asks: printable ASCII, of at most 64
+ * bytes.
+ */
+int
+request_is_operator(const char *text)
+{
+	const char *p;
+
+	for (p = text; *p != '\0'; p++) {
+		if (*p < ' ' || *p > '~' || p - text >= 64)
+			return (0);
 	}
-	return (0);
+	return (1);
+}
+
+/**
+ * request_is_own(request):
+ * Return non-zero iff ${request} does not come from a page of another site:
+ * a browser says of each what it comes from, and a program that is none says
+ * nothing.
+ */
+int
+request_is_own(const struct request *request)
+{
+	const char *site = request_param(request, "HTTP_SEC_FETCH_SITE");
+	const char *origin = request_param(request, "HTTP_ORIGIN");
+	const char *host = request_param(request, "HTTP_HOST");
+
+	if (site != NULL)
+		return (strcmp(site, "same-origin") == 0 ||
+		    strcmp(site, "none") == 0);
+
+	/* A browser from before 2023. */
+	if (origin == NULL)
+		return (1);
+	origin = strstr(origin, "://");
+	return (origin != NULL && host != NULL &&
+	    strcmp(origin + 3, host) == 0);
 }
 
 /* Is ${type} the one that is wanted, with or without parameters? */
@@ -343,7 +382,8 @@ phrase(int status)
 		const char *phrase;
 	} phrases[] = {
 		{ 200, "OK" }, { 202, "Accepted" }, { 400, "Bad Request" },
-		{ 401, "Unauthorized" }, { 404, "Not Found" },
+		{ 401, "Unauthorized" }, { 403, "Forbidden" },
+		{ 404, "Not Found" },
 		{ 405, "Method Not Allowed" }, { 409, "Conflict" },
 		{ 413, "Content Too Large" },
 		{ 415, "Unsupported Media Type" },

@@ -52,6 +52,21 @@ const char *request_bearer(const struct request *);
 int request_operator(struct request *, const char **);
 
 /**
+ * request_is_operator(text):
+ * Return non-zero iff ${text} can say who asks: printable ASCII, of at most 64
+ * bytes.
+ */
+int request_is_operator(const char *);
+
+/**
+ * request_is_own(request):
+ * Return non-zero iff ${request} does not come from a page of another site:
+ * a browser says of each what it comes from, and a program that is none says
+ * nothing.
+ */
+int request_is_own(const struct request *);
+
+/**
  * request_json(request):
  * Read the body and parse it as a JSON object of unique names, as the content
  * type must say.  Return a reference that the caller drops; or NULL, when

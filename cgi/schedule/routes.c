@@ -85,7 +85,7 @@ routes_answered(struct routes *r, struct request *request,
 /*
  * The table of the API.  "{id}" stands for the UUID of a booking, "{scope}"
  * for the rest of the path.  Probes and Prometheus do not have the token, if
- * there is one.
+ * there is one; a browser has it only where it posts: the page asks for it.
  */
 static const struct route {
 	const char *method;
@@ -102,6 +102,8 @@ static const struct route {
 	{ "GET", "/pauses", 0, routes_pauses },
 	{ "POST", "/pauses", 0, routes_pause },
 	{ "DELETE", "/pauses/{scope}", 0, routes_resume },
+	{ "GET", "/status", 1, routes_status },
+	{ "POST", "/status", 1, routes_status_act },
 	{ "GET", "/status.json", 1, routes_status_json },
 	{ "GET", "/healthz", 1, routes_alive },
 	{ "GET", "/readyz", 1, routes_ready },
@@ -145,12 +147,15 @@ is_method(const struct route *route, const char *method)
 	    strcmp(method, "HEAD") == 0));
 }
 
-/* Does the caller have the token, where one is configured? */
-static int
-is_authorized(const struct routes *r, const struct request *request)
+/**
+ * routes_has_token(routes, token):
+ * Return non-zero iff ${token}, which may be NULL, is the one that is asked
+ * for, or none is asked for.
+ */
+int
+routes_has_token(const struct routes *r, const char *token)
 {
 	const char *want = r->conf->webhook_token;
-	const char *token = request_bearer(request);
 
 	if (want == NULL)
 		return (1);
@@ -194,7 +199,8 @@ routes_handle(struct routes *r, struct request *request)
 		    len > 0 ? ", " : "", route->method);
 	}
 
-	if ((found == NULL || !found->open) && !is_authorized(r, request))
+	if ((found == NULL || !found->open) && 
+	    !routes_has_token(r, request_bearer(request)))
 		request_problem(request, PROBLEM_UNAUTHORIZED,
 		    "WWW-Authenticate: Bearer", "send the token of "
 		    "FOLLOWUP_WEBHOOK_TOKEN as Authorization: Bearer");

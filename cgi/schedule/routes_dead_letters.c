@@ -232,9 +232,14 @@ check_filter(struct request *request, const json_t *json)
 	return (-1);
 }
 
-/* Retry what ${json} names, in steps, as long as a request may take. */
-static enum db_outcome
-retry_steps(struct routes *r, json_t *json, struct dead_letters_retry *retry)
+/**
+ * routes_retry_letters(routes, filter, retry):
+ * Retry the dead letters that ${filter} names, in steps, as long as a request
+ * may take; see dead_letters_retry.
+ */
+enum db_outcome
+routes_retry_letters(struct routes *r, json_t *json,
+    struct dead_letters_retry *retry)
 {
 	long end = monotime_ms() + RETRY_MS;
 	enum db_outcome outcome;
@@ -286,7 +291,7 @@ routes_retry_all(struct routes *r, struct request *request, const char *no_id)
 		    retry.late, &counts);
 		free(filter);
 	} else if (outcome == DB_OK)
-		outcome = retry_steps(r, json, &retry);
+		outcome = routes_retry_letters(r, json, &retry);
 	if (routes_answered(r, request, outcome))
 		goto out;
 	if (dry) {

@@ -116,35 +116,59 @@ explain(struct routes *r, const struct booking *booking,
 	explain_booking(&facts, booking, explanation, EXPLAIN_LEN);
 }
 
-/* GET /followups/{id} */
-void
-routes_show(struct routes *r, struct request *request, const char *id)
+/**
+ * routes_booking(routes, id, document):
+ * Set ${document} to what GET /followups/{id} answers, for the caller to drop,
+ * or to NULL if there is no booking ${id}.
+ */
+enum db_outcome
+routes_booking(struct routes *r, const char *id, json_t **document)
 {
 	char due[BOOKING_TIME_LEN], task[BOOKING_TIME_LEN];
 	char executed[BOOKING_TIME_LEN], explanation[EXPLAIN_LEN];
 	struct booking booking;
-	PGresult *rows, *past;
+	enum db_outcome outcome;
+	PGresult *rows = NULL, *past = NULL;
 
-	if (read_booking(r, request, id, &booking, &rows) != 0)
-		return;
-	if (routes_answered(r, request, history_read(r->bookings, id,
-	    &past))) {
-		PQclear(rows);
-		return;
+	*document = NULL;
+	if ((outcome = bookings_ready(r->bookings)) == DB_OK)
+		outcome = booking_read(r->bookings, &id, 1, &booking, &rows);
+	if (outcome != DB_OK)
+		return (outcome);
+	if (booking.found &&
+	    (outcome = history_read(r->bookings, id, &past)) == DB_OK) {
+		explain(r, &booking, explanation);
+		*document = json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, s:s?, "
+		    "s:s?, s:i, s:s?, s:s, s:o}", "bookingId", booking.id,
+		    "tenantId", booking.tenant_id,
+		    "taskStatus", booking.status_text,
+		    "taskName", booking.task_name,
+		    "scheduledAt", booking_time(booking.due, 3, due),
+		    "taskScheduledAt", booking_time(booking.task_scheduled_at,
+		    3, task), "executedAt", booking_time(booking.executed_at,
+		    3, executed), "executionAttempts",
+		    booking.execution_attempts,
+		    "lastError", booking.last_error,
+		    "explanation", explanation, "history", history(past));
 	}
-	explain(r, &booking, explanation);
-	request_reply(request, 200, json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, "
-	    "s:s?, s:s?, s:i, s:s?, s:s, s:o}", "bookingId", booking.id,
-	    "tenantId", booking.tenant_id, "taskStatus", booking.status_text,
-	    "taskName", booking.task_name,
-	    "scheduledAt", booking_time(booking.due, 3, due),
-	    "taskScheduledAt", booking_time(booking.task_scheduled_at, 3,
-	    task), "executedAt", booking_time(booking.executed_at, 3,
-	    executed), "executionAttempts", booking.execution_attempts,
-	    "lastError", booking.last_error, "explanation", explanation,
-	    "history", history(past)));
 	PQclear(past);
 	PQclear(rows);
+	return (outcome);
+}
+
+/* GET /followups/{id} */
+void
+routes_show(struct routes *r, struct request *request, const char *id)
+{
+	json_t *document;
+
+	if (routes_answered(r, request, routes_booking(r, id, &document)))
+		return;
+	if (document != NULL)
+		request_reply(request, 200, document);
+	else
+		request_problem(request, PROBLEM_NO_SUCH_BOOKING, NULL,
+		    "there is no booking %s", id);
 }
 
 /*

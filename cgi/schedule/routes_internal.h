@@ -1,6 +1,8 @@
 #ifndef ROUTES_INTERNAL_H_
 #define ROUTES_INTERNAL_H_
 
+#include <jansson.h>
+
 #include "db.h"
 #include "schedule.h"
 
@@ -37,6 +39,29 @@ int routes_answered(struct routes *, struct request *, enum db_outcome);
  */
 int routes_is_time(const char *);
 
+/**
+ * routes_has_token(routes, token):
+ * Return non-zero iff ${token}, which may be NULL, is the one that is asked
+ * for, or none is asked for.
+ */
+int routes_has_token(const struct routes *, const char *);
+
+/**
+ * routes_booking(routes, id, document):
+ * Set ${document} to what GET /followups/{id} answers, for the caller to drop,
+ * or to NULL if there is no booking ${id}.
+ */
+enum db_outcome routes_booking(struct routes *, const char *, json_t **);
+
+/**
+ * routes_retry_letters(routes, filter, retry):
+ * Retry the dead letters that ${filter} names, in steps, as long as a request
+ * may take; see dead_letters_retry.
+ */
+struct dead_letters_retry;
+enum db_outcome routes_retry_letters(struct routes *, json_t *,
+    struct dead_letters_retry *);
+
 /*
  * The handlers.  The last argument is the id of a booking in lower case, or
  * a scope, or empty where the path has none.
@@ -68,6 +93,12 @@ void routes_pause(struct routes *, struct request *, const char *);
 
 /* DELETE /pauses/{scope} */
 void routes_resume(struct routes *, struct request *, const char *);
+
+/* GET /status, the page */
+void routes_status(struct routes *, struct request *, const char *);
+
+/* POST /status, a form of the page */
+void routes_status_act(struct routes *, struct request *, const char *);
 
 /* GET /status.json */
 void routes_status_json(struct routes *, struct request *, const char *);

@@ -17,6 +17,7 @@
 #include "readiness.h"
 #include "shared_mutex.h"
 #include "status_figures.h"
+#include "status_memory.h"
 #include "trouble_kind.h"
 #include "utf8.h"
 #include "version.h"
@@ -449,7 +450,7 @@ status_look(struct status *s, struct bookings *bookings)
 {
 	struct readiness_report report;
 	struct view view = { .report = &report };
-	json_t *document, *figures = NULL, *pauses = NULL;
+	json_t *document, *figures = NULL, *pauses = NULL, *memory;
 	char now[BOOKING_TIME_LEN];
 
 	readiness_look(s->readiness, bookings, &report);
@@ -481,6 +482,10 @@ status_look(struct status *s, struct bookings *bookings)
 		    json_boolean(find_late(&view) != NULL));
 	}
 	json_decref(figures);
+	memory = status_memory(s->conf->runtime_dir, time(NULL));
+	if (document != NULL && memory != NULL)
+		(void)json_object_update(document, memory);
+	json_decref(memory);
 	return (document);
 }
 

@@ -45,7 +45,8 @@ struct status *status_new(const struct config *, struct readiness *);
  *   program   version, host, workers, limits
  *   late      whether there is a booking that should have been called more than
  *             two minutes ago, where the figures are known
- *   and the figures of status_figures.h, each overdue booking with its
+ *   and what the programs remember (status_memory.h), and the figures of
+ *   status_figures.h, each overdue booking with its
  *   explanation.
  */
 json_t *status_look(struct status *, struct bookings *);

@@ -24,8 +24,10 @@ struct config;
  *
  *   overdue       count, atLeast, waiting (with those that came due within
  *                 the last minute), left (those older than the sweep looks
- *                 back, which are no part of count), oldestSeconds, bookings: the 20 oldest with
- *                 bookingId, tenantId, taskStatus, dueAt, timezone
+ *                 back, which are no part of count), oldestSeconds,
+ *                 bookings: the 20 oldest with bookingId, tenantId,
+ *                 taskStatus, dueAt, timezone and dueThere, the time on the
+ *                 clock of that zone
  *   next          in15Minutes, in60Minutes, atLeast, minutes: an array of 60
  *                 counts, nextAt: the first that is due after now
  *   deadLetters   count, atLeast, causes: stage, httpStatus, error, count,

@@ -135,6 +135,18 @@ fcgi_memory_check(struct fcgi_memory *m, const struct request *request)
 		return (request->answered);
 	}
 
+	/* A page is whole, and has no script but its own. */
+	if (strstr(answer, "\r\nContent-Type: text/html") != NULL) {
+		FUZZ_REQUIRE(strncmp(body, "<!doctype html>", 15) == 0 &&
+		    strcmp(answer + len - 9, "</html>\n\n") == 0);
+		body = strstr(body, "<script");
+		FUZZ_REQUIRE(body != NULL &&
+		    strstr(body + 1, "<script") == NULL);
+		return (request->answered);
+	}
+	if (strstr(answer, "\r\nContent-Type: text/plain") != NULL)
+		return (request->answered);
+
 	/* One JSON object on one line; an error says its status again. */
 	FUZZ_REQUIRE(strchr(body, '\n') == answer + len - 1);
 	json = json_loads(body, JSON_REJECT_DUPLICATES, NULL);

@@ -98,7 +98,10 @@ status_look(struct status *status, struct bookings *bookings)
 {
 
 	FUZZ_REQUIRE(status == NULL && bookings != NULL);
-	return (json_pack("{s:s}", "state", "ok"));
+	return (json_pack("{s:s, s:s, s:s, s:s, s:[{s:s, s:s}]}",
+	    "state", "stopped", "code", "execute", "since",
+	    "2026-11-26T12:00:00.000Z", "sentence", "<script>",
+	    "tenants", "tenantId", "<script>", "why", "\"'&"));
 }
 
 /* A second opinion: is the body about a booking of ours? */
@@ -162,8 +165,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	scheduled = 0;
 	routes_handle(routes, &request);
 	status = fcgi_memory_check(&m, &request);
-	FUZZ_REQUIRE(status == 200 || status == 400 || status == 404 ||
-	    status == 405 || status == 413 || status == 415 || status == 503);
+	FUZZ_REQUIRE(status == 200 || status == 400 || status == 403 ||
+	    status == 404 || status == 405 || status == 413 || status == 415 || status == 503);
 
 	/* A body that is shorter than announced was not looked at. */
 	length = request_param(&request, "CONTENT_LENGTH");

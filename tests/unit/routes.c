@@ -830,6 +830,88 @@ token(void **state)
 	assert_int_equal(ask("GET", "/healthz", ""), 200);
 }
 
+/*
+ * Send a form of the page, with ${header} if that is not empty; the answer is
+ * a page.  Return its status.
+ */
+static int
+submit(const char *header, const char *fields)
+{
+	struct request request;
+	char *text;
+	int status;
+
+	assert_true(asprintf(&text, "REQUEST_METHOD=POST\n"
+	    "DOCUMENT_URI=/status\nHTTP_HOST=localhost:8080\n"
+	    "CONTENT_TYPE=application/x-www-form-urlencoded\n%s\n%s", header,
+	    fields) > 0);
+	fcgi_memory_init(&memory, &request, (const uint8_t *)text,
+	    strlen(text));
+	routes_handle(routes, &request);
+	status = fcgi_memory_check(&memory, &request);
+	fcgi_memory_free(&memory);
+	free(text);
+	return (status);
+}
+
+static void
+forms(void **state)
+{
+	static const char pause[] = "action=pause&scope=all&reason=it%27s";
+	static const char confirmed[] = "action=pause&scope=all&reason=x"
+	    "&confirm=yes&operator=ann";
+	static const struct {
+		const char *header;
+		int status;
+	} sites[] = {
+		{ "HTTP_SEC_FETCH_SITE=same-origin\n", 200 },
+		{ "HTTP_SEC_FETCH_SITE=cross-site\n", 403 },
+		{ "HTTP_SEC_FETCH_SITE=same-site\n", 403 },
+		{ "HTTP_ORIGIN=http://localhost:8080\n", 200 },
+		{ "HTTP_ORIGIN=http://localhost:8081\n", 403 },
+		{ "HTTP_ORIGIN=null\n", 403 },
+	};
+	size_t i;
+
+	(void)state;
+	table.other = pauses;
+	wrong_pause = "";
+	params[0] = '\0';
+
+	/* It is shown first, as a shell would do it. */
+	assert_int_equal(submit("", pause), 200);
+	assert_true(has_header("\r\nContent-Security-Policy: default-src "
+	    "'none'; "));
+	assert_true(has_header("it&#39;\\&#39;&#39;s"));
+	assert_true(has_header("name=\"operator\""));
+	assert_string_equal(params, "");
+
+	/* It is done by one who says who that is, and by our own page. */
+	assert_int_equal(submit("", "action=pause&scope=all&reason=x"
+	    "&confirm=yes"), 400);
+	assert_string_equal(params, "");
+	for (i = 0; i < NITEMS(sites); i++) {
+		ASSERT_ROW(submit(sites[i].header, confirmed) ==
+		    sites[i].status, sites[i].header);
+		assert_string_equal(params, sites[i].status == 200 ?
+		    "all|x|-|ann|" : "");
+		params[0] = '\0';
+	}
+	conf.webhook_token = "token";
+	assert_int_equal(submit("", confirmed), 401);
+	assert_string_equal(params, "");
+	assert_int_equal(submit("HTTP_AUTHORIZATION=Bearer token\n",
+	    confirmed), 200);
+	assert_string_equal(params, "all|x|-|ann|");
+	assert_int_equal(submit("", "action=x&confirm=yes&operator=ann"
+	    "&token=token"), 400);
+	assert_int_equal(submit("", "action=call&booking=x&confirm=yes"
+	    "&operator=ann&token=token"), 400);
+	assert_int_equal(submit("", "action=call&booking=" ID(0) "&confirm=yes"
+	    "&operator=ann&token=token"), 200);
+	table_expect("schedule:A");
+}
+
 static int
 forget(void **state)
 {
@@ -862,6 +944,7 @@ main(void)
 		TEST(health),
 		TEST(paths_and_methods),
 		TEST(token),
+		TEST(forms),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, forget));

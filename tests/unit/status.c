@@ -86,7 +86,8 @@ look(void)
 }
 
 #define PAUSE(more)	"{\"scope\":\"all\",\"reason\":\"moving\","	\
-	"\"pausedBy\":\"ann\",\"pausedAt\":\"2026-11-23T14:03:00.000Z\""	\
+	"\"pausedBy\":\"ann\","						\
+	"\"pausedAt\":\"2026-11-23T14:03:00.000Z\""			\
 	more "}"
 #define OVERDUE(n, seconds)						\
 	"{\"overdue\":{\"count\":" #n ",\"waiting\":" #n ","		\

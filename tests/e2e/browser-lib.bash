@@ -1,0 +1,164 @@
+# shellcheck shell=bash
+#
+# A browser for the tests of the page: Debian's Chromium, driven over the
+# WebDriver protocol by curl and jq.  axe-core, which looks for what people who
+# cannot see or use a mouse run into, comes from npm where that is.
+
+AXE_VERSION=4.10.3
+
+# Skip the test where there is no browser.
+need_browser() {
+	local program
+	for program in chromium chromedriver; do
+		command -v "$program" >/dev/null ||
+		    skip "no $program: install chromium and chromium-driver"
+	done
+}
+
+# Print the path of axe.min.js, which is fetched once; fail without it.
+axe_path() {
+	local dir=$BUILD/axe-$AXE_VERSION
+	if [[ ! -s $dir/package/axe.min.js ]]; then
+		command -v npm >/dev/null || return
+		mkdir -p "$dir" &&
+		    (cd "$dir" && npm pack --silent "axe-core@$AXE_VERSION" \
+		    >/dev/null 2>&1 && tar xzf "axe-core-$AXE_VERSION.tgz" \
+		    package/axe.min.js) || return
+	fi
+	printf '%s\n' "$dir/package/axe.min.js"
+}
+
+# wd METHOD PATH [JSON]: ask the driver, and print the value it answers.
+wd() {
+	local answer
+	answer=$(printf '%s' "${3:-}" | curl -s -m 60 --noproxy '*' -X "$1" \
+	    -H 'Content-Type: application/json' ${3:+-d @-} \
+	    "http://127.0.0.1:$DRIVER_PORT$2") || return
+	jq -e '.value | type != "object" or .error == null' \
+	    <<<"$answer" >/dev/null 2>&1 || {
+		jq -r '.value | .error, .message' <<<"$answer" >&2
+		return 1
+	}
+	jq -c .value <<<"$answer"
+}
+
+driver_answers() {
+	wd GET /status 2>/dev/null | jq -e .ready >/dev/null
+}
+
+# browser_up WIDTH HEIGHT [light|dark]: start the driver and a window.
+browser_up() {
+	DRIVER_PORT=$("$ROOT/tests/stack" port)
+	chromedriver --port="$DRIVER_PORT" --silent \
+	    >"$BATS_TEST_TMPDIR/driver.log" 2>&1 3>&- &
+	DRIVER=$!
+	wait_for 20 driver_answers || return
+	local args='"--headless=new","--no-sandbox","--disable-gpu",
+	    "--disable-quic","--no-first-run","--disable-component-update",
+	    "--disable-background-networking","--disable-sync",
+	    "--hide-scrollbars","--disable-dev-shm-usage"'
+	SESSION=$(wd POST /session "{\"capabilities\":{\"alwaysMatch\":{
+	    \"browserName\":\"chrome\",\"goog:chromeOptions\":{
+	    \"binary\":\"$(command -v chromium)\",\"args\":[$args,
+	    \"--user-data-dir=$BATS_TEST_TMPDIR/profile\"]}}}}" |
+	    jq -r .sessionId) && size "$1" "$2" && scheme "${3:-light}"
+}
+
+# For teardown.
+browser_down() {
+	[[ -n ${DRIVER:-} ]] || return 0
+	[[ -z ${SESSION:-} ]] || wd DELETE "/session/$SESSION" >/dev/null || true
+	kill "$DRIVER" 2>/dev/null || true
+	wait "$DRIVER" 2>/dev/null || true
+	DRIVER=
+}
+
+# cdp METHOD PARAMS: the browser's own protocol.
+cdp() {
+	wd POST "/session/$SESSION/goog/cdp/execute" \
+	    "{\"cmd\":\"$1\",\"params\":$2}"
+}
+
+# size WIDTH HEIGHT: of what is seen, as of a phone.
+size() {
+	cdp Emulation.setDeviceMetricsOverride "{\"width\":$1,\"height\":$2,
+	    \"deviceScaleFactor\":1,\"mobile\":false}" >/dev/null
+}
+
+# scheme light|dark
+scheme() {
+	cdp Emulation.setEmulatedMedia "{\"features\":[{
+	    \"name\":\"prefers-color-scheme\",\"value\":\"$1\"}]}" >/dev/null
+}
+
+# visit URL
+visit() {
+	wd POST "/session/$SESSION/url" "{\"url\":\"$1\"}" >/dev/null
+}
+
+# js EXPRESSION: print its value, as JSON.
+js() {
+	wd POST "/session/$SESSION/execute/sync" \
+	    "$(jq -n --arg s "return ($1)" '{script: $s, args: []}')"
+}
+
+# js_is VALUE EXPRESSION
+js_is() {
+	[[ $(js "$2") == "$1" ]]
+}
+
+# element SELECTOR: print its reference.
+element() {
+	wd POST "/session/$SESSION/element" "$(jq -n --arg v "$1" \
+	    '{using: "css selector", value: $v}')" | jq -r '.[]'
+}
+
+click_once() {
+	local e
+	e=$(element "$1" 2>/dev/null) &&
+	    wd POST "/session/$SESSION/element/$e/click" '{}' 2>/dev/null
+}
+
+# click SELECTOR: as a person does; the element must be there to be hit, and
+# the page may be renewed between the look and the click.
+click() {
+	wait_for 10 click_once "$1"
+}
+
+# fill SELECTOR TEXT: by the keyboard.
+fill() {
+	local e
+	e=$(element "$1") && wd POST "/session/$SESSION/element/$e/value" \
+	    "$(jq -n --arg t "$2" '{text: $t}')" >/dev/null
+}
+
+# shows TEXT: the page does, anywhere.
+shows() {
+	js 'document.body.innerText' | grep -qF -- "$1"
+}
+
+# shot NAME: of the whole page, to BUILD/status-page/NAME.png.
+shot() {
+	mkdir -p "$BUILD/status-page"
+	cdp Page.captureScreenshot '{"captureBeyondViewport":true}' |
+	    jq -r .data | base64 -d >"$BUILD/status-page/$1.png"
+}
+
+# axe: fail with what it finds.
+axe() {
+	local script found
+	script=$(axe_path) || return
+	jq -n --rawfile axe "$script" '{script: $axe, args: []}' \
+	    >"$BATS_TEST_TMPDIR/axe.json"
+	curl -s -m 60 --noproxy '*' -H 'Content-Type: application/json' \
+	    -d @"$BATS_TEST_TMPDIR/axe.json" \
+	    "http://127.0.0.1:$DRIVER_PORT/session/$SESSION/execute/sync" \
+	    >/dev/null
+	found=$(wd POST "/session/$SESSION/execute/async" '{"script":
+	    "axe.run().then(r => arguments[0](r.violations.map(v => [v.id, v.nodes.map(n => n.html.slice(0, 160))])))",
+	    "args":[]}') || return
+	[[ $found == '[]' ]] || {
+		jq . <<<"$found" >&2
+		return 1
+	}
+}
