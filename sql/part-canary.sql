@@ -29,12 +29,6 @@ CREATE TABLE :"schema".followup_canary (
 COMMENT ON TABLE :"schema".followup_canary IS 'followup-scheduler: made-up '
     'follow-ups of the last day that called nobody, and how far each came';
 \endif
-SELECT format('ALTER TABLE %I.followup_settings '
-    'ADD COLUMN written_at timestamptz NOT NULL DEFAULT now()', :'schema')
-WHERE NOT EXISTS (SELECT FROM pg_attribute a
-    WHERE a.attrelid = to_regclass(format('%I.followup_settings', :'schema'))
-        AND a.attname = 'written_at' AND NOT a.attisdropped)
-\gexec
 
 CREATE OR REPLACE FUNCTION :"schema".followup_canary_state(
     OUT every interval, OUT sent_at timestamptz, OUT succeeded_at timestamptz,

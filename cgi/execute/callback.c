@@ -211,6 +211,10 @@ reply(struct request *request, const char *id,
 		    "{s:b, s:b, s:s, s:s}", "success", 1, "canary", 1,
 		    "bookingId", id, "reason", result->reason));
 		break;
+	case EXECUTE_DEFERRED:
+		request_reply(request, 200, outcome(1, "deferred", id,
+		    result->reason));
+		break;
 	case EXECUTE_GIVEN_UP:
 		request_reply(request, 200, outcome(0, "failed", id,
 		    result->reason));
@@ -246,8 +250,10 @@ count(const struct execute_result *result)
 		outcome = METRICS_CALLBACK_ALREADY;
 		break;
 	case EXECUTE_SKIPPED:
-		outcome = result->deferred ? METRICS_CALLBACK_DEFERRED :
-		    METRICS_CALLBACK_SKIPPED;
+		outcome = METRICS_CALLBACK_SKIPPED;
+		break;
+	case EXECUTE_DEFERRED:
+		outcome = METRICS_CALLBACK_DEFERRED;
 		break;
 	case EXECUTE_CANARY:
 		/* It is no booking's. */

@@ -18,13 +18,17 @@ struct voice_agent;
  * if the process dies in between, the next attempt carries the same
  * idempotency key.
  *
+ * The gate is asked as the last act.  A booking that has to wait goes back to
+ * pending, and followup-schedule makes a task for the end of its wait; for less
+ * than a minute the queue tries again.
+ *
  * A row that makes the database refuse spends an attempt of its booking, and
  * no call is started; one that refuses to be executed is not called again.
  *
  * While the voice agent fails for everybody, or asks us to slow down, no call
  * is begun, and the attempts of the bookings that found that out do not count.
- * What waits is tried again by the queue.  An attempt whose outcome is not
- * known remains one for a person where the operator wants it so.
+ * What waits for that is tried again by the queue.  An attempt whose outcome
+ * is not known remains one for a person where the operator wants it so.
  */
 
 /* What it works with; all must outlive it. */
@@ -49,6 +53,7 @@ enum execute_outcome {
 	EXECUTE_DONE,		/* the call was started now */
 	EXECUTE_ALREADY,	/* it had been before */
 	EXECUTE_SKIPPED,	/* nobody is to be called: reason */
+	EXECUTE_DEFERRED,	/* not now, another task is made: reason */
 	EXECUTE_CANARY,		/* likewise: it was a canary's task */
 	EXECUTE_GIVEN_UP,	/* a dead letter: reason */
 	EXECUTE_BUSY,		/* another attempt is running */
@@ -61,7 +66,6 @@ struct execute_result {
 	char reason[640];	/* one line */
 	long retry_after;	/* of EXECUTE_LATER, seconds */
 	int alone;		/* likewise: the others are not concerned */
-	int deferred;		/* of EXECUTE_SKIPPED: the gate has it wait */
 	int expired;		/* of EXECUTE_GIVEN_UP: it is too late for it */
 };
 

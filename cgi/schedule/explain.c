@@ -111,7 +111,10 @@ explain_pending(const struct explain_facts *facts, const struct booking *b,
 		    "once it is near enough.", span(b->due_in, s));
 	else if (b->verdict == BOOKING_WAIT)
 		(void)snprintf(buf, len, "It waits (%s): its task is created "
-		    "by itself after that.", booking_why_not(b, why));
+		    "by itself %s.", booking_why_not(b, why),
+		    b->planned == BOOKING_NO_TIME ? "after that" :
+		    booking_in(b, b->planned) > BOOKINGS_HORIZON ?
+		    "once that is near enough" : "for then, within seconds");
 	else if (b->due_in < -(double)facts->conf->sweep_window &&
 	    !b->has_turn)
 		(void)snprintf(buf, len, "Overdue by %s, which is more than "
@@ -171,11 +174,15 @@ explain_scheduled(const struct explain_facts *facts, const struct booking *b,
 		(void)snprintf(buf, len, "Its task is in the queue, but its "
 		    "due time can no longer be determined: correct the "
 		    "booking's scheduled_at or timezone.");
+	else if (b->verdict == BOOKING_WAIT && b->planned != BOOKING_NO_TIME &&
+	    b->task_scheduled_at >= b->planned)
+		(void)snprintf(buf, len, "It waits (%s): its task is in the "
+		    "queue.", booking_why_not(b, why));
 	else if (b->verdict != BOOKING_CALL)
 		(void)snprintf(buf, len, "Its task is in the queue, but it is "
 		    "not called when that fires (%s)%s.",
 		    booking_why_not(b, why), b->verdict == BOOKING_WAIT ?
-		    ": another one is made after that" :
+		    ": another one is made for the end of that" :
 		    ": it becomes a dead letter");
 	else if (facts->paused_queue != NULL && !b->outcome_unknown)
 		(void)snprintf(buf, len, "Its task is in the queue %s, which "
@@ -183,13 +190,13 @@ explain_scheduled(const struct explain_facts *facts, const struct booking *b,
 		    "tasks queues resume %s --location=%s).",
 		    facts->paused_queue, facts->paused_queue,
 		    facts->conf->location);
-	else if (b->due_in >= 0 && trouble_then != NULL)
+	else if (booking_task_in(b) >= 0 && trouble_then != NULL)
 		(void)snprintf(buf, len, "Its task is in the queue; the call "
 		    "is started in %s if this is over by then: %s.",
-		    span(b->due_in, s), trouble_then);
-	else if (b->due_in >= 0)
+		    span(booking_task_in(b), s), trouble_then);
+	else if (booking_task_in(b) >= 0)
 		(void)snprintf(buf, len, "Its task is in the queue; the call "
-		    "is started in %s.", span(b->due_in, s));
+		    "is started in %s.", span(booking_task_in(b), s));
 	else
 		explain_late(facts, b, buf, len);
 }

@@ -49,7 +49,7 @@ canaries() {
 # for the one at hand.
 pass() {
 	sql "UPDATE lad_dev.followup_settings
-	    SET written_at = written_at - interval '4 min';
+	    SET changed_at = changed_at - interval '4 min';
 	    UPDATE lad_dev.followup_canary SET slot = slot - interval '4 min',
 	    created_at = created_at - interval '1 min',
 	    called_back_at = called_back_at - interval '4 min'"

@@ -76,7 +76,7 @@ pass(const char *ago)
 {
 
 	(void)run_on(app, "WITH s AS (UPDATE followup_settings "
-	    "SET written_at = written_at - $1::interval) "
+	    "SET changed_at = changed_at - $1::interval) "
 	    "UPDATE followup_canary SET slot = slot - $1::interval, "
 	    "created_at = created_at - $1::interval, "
 	    "notified_at = notified_at - $1::interval, "

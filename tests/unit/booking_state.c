@@ -87,7 +87,7 @@ is_told(const struct bookings_call *call, int i)
 {
 
 	if (strncmp(call->sql->name, "scheduled", 9) == 0)
-		return (i == 4);
+		return (i == 6);
 	return (call->params[i] != NULL &&
 	    strncmp(call->params[i], "{\"", 2) == 0);
 }
@@ -179,10 +179,10 @@ begin(void **state)
  */
 
 static struct booking list[3] = {
-	{ .id = ID, .due = 1795651260000000, .key = "k,1",
+	{ .id = ID, .due = 1795651260000000, .key = "k,1", .read_at = 5,
 	    .tenant_id = "t1" },
 	{ .id = ID2, .due = -1, .key = "k\\2", .trace = { .id = TRACE_ID } },
-	{ .id = ID3, .due = INT64_MAX, .key = "{NULL}" },
+	{ .id = ID3, .due = INT64_MAX, .key = "{NULL}", .planned = 7 },
 };
 static struct booking_task tasks[3] = {
 	{ .booking = &list[0], .name = "one", .ms = 7 },
@@ -212,7 +212,8 @@ many_are_scheduled(void **state)
 	    "{\"" ID "\",\"" ID2 "\",\"" ID3 "\"}|"
 	    "{\"one\",\"tw\\\"o\",\"\"}|"
 	    "{\"1795651260000000\",\"-1\",\"9223372036854775807\"}|"
-	    "{\"k,1\",\"k\\\\2\",\"{NULL}\"}");
+	    "{\"k,1\",\"k\\\\2\",\"{NULL}\"}|{\"0\",\"0\",\"7\"}|"
+	    "{\"5\",\"0\",\"0\"}");
 	expect_changed(1, 0, 1);
 	assert_string_equal(told,
 	    "{\"{\\\"scheduled\\\",\\\"t1\\\",\\\"\\\",\\\"200\\\",\\\"7\\\","
@@ -242,7 +243,7 @@ one_is_scheduled(void **state)
 	answer[0] = ID;
 	assert_int_equal(booking_scheduled(NULL, tasks, 1), DB_OK);
 	assert_string_equal(asked, "scheduled one|{\"" ID "\"}|{\"one\"}|"
-	    "{\"1795651260000000\"}|{\"k,1\"}");
+	    "{\"1795651260000000\"}|{\"k,1\"}|{\"0\"}|{\"5\"}");
 	expect_changed(1, -1, -1);
 	answer[0] = ID2;
 	assert_int_equal(booking_scheduled(NULL, tasks, 1), DB_OK);

@@ -92,9 +92,29 @@ static const struct {
 	    .due = DUE, .due_in = -30 * HOUR, .verdict = BOOKING_WAIT,
 	    .wait_until = DUE, .verdict_reason = "paused: x" },
 	    { "It waits (paused: x, until 2026-11-23T11:00:00.000Z)",
-	    "by itself" } },
+	    "by itself for then" } },
+	{ "paused without an end", { .status = BOOKING_PENDING,
+	    .is_followup = 1, .due = DUE, .due_in = 90,
+	    .verdict = BOOKING_WAIT, .wait_until = BOOKING_NO_TIME,
+	    .planned = BOOKING_NO_TIME, .verdict_reason = "paused: x" },
+	    { "It waits (paused: x)", "by itself after that" } },
+	{ "paused for long", { .status = BOOKING_PENDING, .is_followup = 1,
+	    .due = DUE, .verdict = BOOKING_WAIT, .wait_until = DUE,
+	    .planned = DUE, .read_at = DUE - (BOOKINGS_HORIZON + 1) *
+	    INT64_C(1000000) }, { "once that is near enough" } },
+	{ "scheduled, and it waits", { .status = BOOKING_SCHEDULED,
+	    .due = DUE, .due_in = -90, .verdict = BOOKING_WAIT,
+	    .wait_until = DUE + 1, .planned = DUE + 1,
+	    .task_scheduled_at = DUE + 1, .verdict_reason = "closed" },
+	    { "It waits (closed, until 2026-11-23T11:00:00.000Z): its task "
+	    "is in the queue" } },
+	{ "scheduled, and has waited", { .status = BOOKING_SCHEDULED,
+	    .due = DUE, .due_in = -90, .noted_due = DUE, .read_at = DUE,
+	    .task_scheduled_at = DUE + 30 * INT64_C(1000000) },
+	    { "is started in 30 s" } },
 	{ "scheduled and paused", { .status = BOOKING_SCHEDULED,
 	    .due = DUE, .due_in = 90, .verdict = BOOKING_WAIT,
+	    .planned = BOOKING_NO_TIME,
 	    .wait_until = BOOKING_NO_TIME, .verdict_reason = "paused: x" },
 	    { "not called when that fires (paused: x)", "another one" } },
 	{ "scheduled and forbidden", { .status = BOOKING_SCHEDULED,
@@ -285,7 +305,7 @@ static void
 test_paused_queue(void **state)
 {
 	struct booking booking = { .status = BOOKING_SCHEDULED, .due = DUE,
-	    .task_name = "t", .due_in = 60 };
+	    .planned = BOOKING_NO_TIME, .task_name = "t", .due_in = 60 };
 	char text[640];
 	int i;
 
