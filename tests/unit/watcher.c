@@ -11,6 +11,7 @@
 #include "config.h"
 #include "event_delivery.h"
 #include "event_outbox.h"
+#include "events.h"
 #include "log.h"
 #include "secret.h"
 #include "status.h"
@@ -86,6 +87,30 @@ status_look(struct status *s, struct bookings *b)
 	(void)s;
 	(void)b;
 	return (json_loads(document, 0, NULL));
+}
+
+struct events *
+events_new(const char *host)
+{
+
+	assert_true(*host != '\0');
+	return ((struct events *)(void *)&conf);
+}
+
+json_t *
+events_see(struct events *e, const json_t *seen, const char **complete)
+{
+
+	assert_true(e != NULL && json_is_object(seen));
+	*complete = "{}";
+	return (json_array());
+}
+
+void
+events_told(struct events *e, const json_t *told)
+{
+
+	assert_true(e != NULL && json_is_array(told));
 }
 
 enum db_outcome
