@@ -159,13 +159,15 @@ plan_next(struct sweep *s, long now)
 
 	/*
 	 * Double the pause each time, so that rows which come back again and
-	 * again do not keep us busy.
+	 * again do not keep us busy.  More new ones than a page takes are no
+	 * such rows, but bookings of a pause that was ended.
 	 */
 	if (s->found > 0 || s->requested || now < s->watch_until) {
 		if (s->again < s->interval) {
 			pause = s->again;
 			s->again *= 2;
-		}
+		} else if (s->found >= FORWARDER_PAGE)
+			pause = s->again = NOTIFIED_MS;
 	} else
 		s->again = NOTIFIED_MS;
 

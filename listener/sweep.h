@@ -11,7 +11,9 @@ struct notifications;
  * Reading the table for what no notification announced: bookings that were
  * inserted while nobody listened, or at the same time as others, so that the
  * trigger skipped the notification; that failed and are due for another
- * attempt; that have come within the horizon; those with an obsolete task;
+ * attempt; that have come within the horizon; that wait and are to be looked
+ * at again, all at once where a pause or a setting changed; those with an
+ * obsolete task;
  * and, now and then, scheduled ones whose time has passed without a call.
  *
  * A sweep reads page by page while the forwarder has room, and none is begun

@@ -38,7 +38,7 @@
 --   followup_cause(text)  followup_retried
 --   followup_failures  followup_dead_letters  followup_attempts
 --   followup_obsolete_tasks  followup_settings  followup_pauses
---   followup_past_pauses  followup_late  followup_backlog
+--   followup_past_pauses  followup_late  followup_waits  followup_backlog
 --   followup_bookings_due_idx
 --
 -- The triggers do nothing in a session with the setting followup.daemon = 'on',

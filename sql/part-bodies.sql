@@ -705,6 +705,8 @@ BEGIN
     END IF;
     DELETE FROM %1$I.followup_attempts a
     WHERE a.booking_id = followup_retry.booking_id;
+    DELETE FROM %1$I.followup_waits w
+    WHERE w.booking_id = followup_retry.booking_id;
     RETURN true;
 END
 $body$, :'schema', :'table', :'followup_row_deleted') AS followup_body_retry

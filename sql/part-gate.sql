@@ -402,7 +402,8 @@ $body$, :'schema') AS followup_body_gate
 \gset
 
 -- followup_setting_written, of the trigger on followup_settings, refuses what
--- is no setting, and keeps the calling hours as they are looked at.
+-- is no setting, and keeps the calling hours as they are looked at, and since
+-- when: what waits is looked at again after that.
 SELECT format($body$
 DECLARE
     problem text;
@@ -410,6 +411,9 @@ DECLARE
     clock timestamp;
 BEGIN
     NEW.week := NULL;
+    IF TG_OP = 'INSERT' OR NEW.value <> OLD.value THEN
+        NEW.changed_at := clock_timestamp();
+    END IF;
     BEGIN
         CASE NEW.name
         WHEN 'call_within' THEN

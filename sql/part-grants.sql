@@ -5,8 +5,8 @@
 -- Whoever has had the rights of a daemon, from an earlier version or before an
 -- uninstall, gets those to what has come since.
 SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
-        '%1$I.followup_attempts, %1$I.followup_late TO %2$s', :'schema',
-        a.grantee::regrole),
+        '%1$I.followup_attempts, %1$I.followup_late, '
+        '%1$I.followup_waits TO %2$s', :'schema', a.grantee::regrole),
     format('GRANT SELECT, INSERT ON %I.followup_retried TO %s', :'schema',
         a.grantee::regrole),
     format('GRANT INSERT, UPDATE ON %I.followup_pauses TO %s', :'schema',
@@ -75,7 +75,7 @@ GRANT SELECT, UPDATE (task_name, task_scheduled_at, task_status, executed_at,
     ON :"schema".:"table" TO :"grant_to";
 GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_failures,
     :"schema".followup_attempts, :"schema".followup_obsolete_tasks,
-    :"schema".followup_late TO :"grant_to";
+    :"schema".followup_late, :"schema".followup_waits TO :"grant_to";
 GRANT SELECT ON :"schema".followup_dead_letters, :"schema".followup_pauses,
     :"schema".followup_past_pauses, :"schema".followup_settings,
     :"schema".followup_backlog TO :"grant_to";

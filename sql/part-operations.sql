@@ -46,12 +46,14 @@ BEGIN
             'give a time to come, or none for a pause without end',
             followup_pause.until);
     END IF;
-    INSERT INTO %1$I.followup_pauses AS p (scope, reason, until, paused_by)
+    INSERT INTO %1$I.followup_pauses AS p (scope, reason, until, paused_by,
+        changed_at)
     VALUES (kept, followup_pause.reason, followup_pause.until,
-        coalesce(asked_by, session_user))
+        coalesce(asked_by, session_user), clock_timestamp())
     ON CONFLICT ON CONSTRAINT followup_pauses_pkey DO UPDATE
     SET reason = excluded.reason,
         paused_by = excluded.paused_by, until = excluded.until,
+        changed_at = excluded.changed_at,
         except_tenants = '{}', paused_at = CASE
             WHEN p.until < now() - interval '10 min' THEN excluded.paused_at
             ELSE least(p.paused_at, excluded.paused_at) END;
@@ -71,12 +73,14 @@ DECLARE
 BEGIN
     -- It may have begun by a clock that was ahead.
     UPDATE %1$I.followup_pauses p
-    SET until = now(), paused_at = least(p.paused_at, now())
+    SET until = now(), paused_at = least(p.paused_at, now()),
+        changed_at = clock_timestamp()
     WHERE p.scope = kept AND (p.until IS NULL OR p.until > now());
     ended := FOUND;
     IF kept <> 'all' THEN
         UPDATE %1$I.followup_pauses p
-        SET except_tenants = except_tenants || tenant
+        SET except_tenants = except_tenants || tenant,
+            changed_at = clock_timestamp()
         WHERE p.scope = 'all' AND (p.until IS NULL OR p.until > now())
             AND tenant <> ALL (except_tenants);
         excepted := FOUND;

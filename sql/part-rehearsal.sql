@@ -30,30 +30,45 @@ DECLARE
   ["unlock", ["ids", "schedule"], "1", {}]]],
 ["a booking is scheduled, and its task goes", [
   ["try lock", ["ids", "schedule"], "true", {}],
-  ["scheduled one", ["ids", "names", "dues", "keys"], "id",
-    {"task_status": "scheduled", "task_name": "name",
+  ["scheduled one", ["ids", "names", "dues", "keys", "dues", "dues"],
+    "id", {"task_status": "scheduled", "task_name": "name",
     "task_scheduled_at": "due", "idempotency_key": "key"}],
   ["task gone", ["id", "name"], "1",
     {"task_status": "pending", "task_name": null, "task_scheduled_at": null}],
   ["try lock", ["ids", "schedule"], "true", {}],
-  ["scheduled", ["ids", "names", "dues", "keys"], "id",
-    {"task_status": "scheduled", "task_name": "name",
+  ["scheduled", ["ids", "names", "dues", "keys", "dues", "dues"],
+    "id", {"task_status": "scheduled", "task_name": "name",
     "task_scheduled_at": "due", "idempotency_key": "key"}],
   ["unschedule", ["id", "name"], "1",
     {"task_status": "pending", "task_name": null, "task_scheduled_at": null,
     "idempotency_key": null}],
   ["obsolete later", ["id", "1"], "1", {}],
   ["obsolete deleted", ["name"], "1", {}]]],
+["a booking waits, and is called sooner", [
+  ["noted", ["ids", "dues", "zeros", "dues", "looks"], "1", {}],
+  ["try lock", ["ids", "schedule"], "true", {}],
+  ["scheduled one", ["ids", "names", "dues", "keys", "later", "dues"], "id",
+    {"task_status": "scheduled", "task_name": "name",
+    "task_scheduled_at": "then", "idempotency_key": "key"}],
+  ["held", ["id", "name", "error", "due"], "1", {"task_status": "pending",
+    "task_name": null, "task_scheduled_at": null,
+    "last_execution_error": "error"}],
+  ["try lock", ["ids", "schedule"], "true", {}],
+  ["scheduled", ["ids", "names", "dues", "keys", "later", "dues"], "id",
+    {"task_status": "scheduled", "last_execution_error": null}],
+  ["replan", ["id", "name"], "1", {"task_status": "pending",
+    "task_name": null, "task_scheduled_at": null}],
+  ["noted", ["ids", "zeros", "zeros", "dues", "zeros"], "1", {}]]],
 ["a booking that the application moves starts anew", [
   ["try lock", ["ids", "schedule"], "true", {}],
-  ["scheduled one", ["ids", "names", "dues", "keys"], "id",
-    {"task_status": "scheduled"}],
+  ["scheduled one", ["ids", "names", "dues", "keys", "dues", "dues"],
+    "id", {"task_status": "scheduled"}],
   ["move", [], null, {"task_status": "pending", "task_name": null}],
   ["obsolete deleted", ["name"], "1", {}]]],
 ["a call fails, and is tried again", [
   ["try lock", ["ids", "schedule"], "true", {}],
-  ["scheduled one", ["ids", "names", "dues", "keys"], "id",
-    {"task_status": "scheduled"}],
+  ["scheduled one", ["ids", "names", "dues", "keys", "dues", "dues"],
+    "id", {"task_status": "scheduled"}],
   ["begun", ["id", "due"], "request", {"execution_attempts": "1"}],
   ["failed once", ["id", "execute", "tenant", "1", "500", "error", "due",
     "f"], "1", {"task_status": "scheduled", "last_execution_error": "error"}],
@@ -70,8 +85,8 @@ DECLARE
     "last_execution_error": null}]]],
 ["a row that refuses is remembered", [
   ["try lock", ["ids", "schedule"], "true", {}],
-  ["scheduled one", ["ids", "names", "dues", "keys"], "id",
-    {"task_status": "scheduled"}],
+  ["scheduled one", ["ids", "names", "dues", "keys", "dues", "dues"],
+    "id", {"task_status": "scheduled"}],
   ["begun", ["id", "due"], "request", {}],
   ["refused", ["id", "execute", "tenant", null, "500", "error", "1", "true"],
     "1", {}],
@@ -84,13 +99,13 @@ DECLARE
   ["resume", ["all"], "1", {}]]],
 ["a booking is cancelled", [
   ["try lock", ["ids", "schedule"], "true", {}],
-  ["scheduled one", ["ids", "names", "dues", "keys"], "id",
-    {"task_status": "scheduled"}],
+  ["scheduled one", ["ids", "names", "dues", "keys", "dues", "dues"],
+    "id", {"task_status": "scheduled"}],
   ["cancel", ["id"], "1", {"task_status": "cancelled", "task_name": null}]]],
 ["a booking is executed", [
   ["try lock", ["ids", "schedule"], "true", {}],
-  ["scheduled one", ["ids", "names", "dues", "keys"], "id",
-    {"task_status": "scheduled"}],
+  ["scheduled one", ["ids", "names", "dues", "keys", "dues", "dues"],
+    "id", {"task_status": "scheduled"}],
   ["begun", ["id", "due"], "request", {"execution_attempts": "1"}],
   ["executed", ["id", "task", "due", "key"], "1",
     {"task_status": "executed", "task_name": "name",
@@ -323,7 +338,7 @@ BEGIN
                 types[1], due || '+00')
             INTO STRICT b, place, have;
             FOREACH culprit IN ARRAY ARRAY['failures', 'attempts',
-                'obsolete_tasks']
+                'obsolete_tasks', 'waits']
             LOOP
                 EXECUTE format('DELETE FROM %s.followup_%s '
                     'WHERE booking_id = $1::uuid', s, culprit) USING b;
@@ -446,7 +461,9 @@ BEGIN
                     RAISE EXCEPTION USING ERRCODE = 'FU001';
                 END IF;
                 value := value || jsonb_build_object('due', actual,
-                    'dues', '{' || actual || '}');
+                    'dues', '{' || actual || '}', 'zeros', '{0}',
+                    'looks', '{1000}', 'then', actual::bigint + 60000000,
+                    'later', '{' || actual::bigint + 60000000 || '}');
 
                 FOR step IN SELECT jsonb_array_elements(scenario -> 1) LOOP
                     IF step ->> 0 = 'move' THEN

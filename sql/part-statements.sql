@@ -33,48 +33,73 @@ FROM (VALUES
     pg_catalog.pg_backend_pid()
 $statement$),
 ('sweep', $statement$
-    WITH pending AS (SELECT b.id, (SELECT format('%s', tenant_id) FROM
-    (SELECT b.*) AS r) AS tenant_id, b.scheduled_at::text AS place FROM
-    (SELECT NULL AS tenant_id, NULL AS timezone) AS absent, {T} b CROSS JOIN
-    LATERAL (SELECT CASE WHEN pg_typeof(b.scheduled_at + interval '0') =
-    'timestamptz'::regtype OR btrim((SELECT format('%s', timezone) FROM
-    (SELECT b.*) AS r), E' \t\r\n') = '' THEN interval '0' ELSE interval '16 '
-    'h' END AS unsure OFFSET 0) x WHERE b.task_status = 'pending' AND
-    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b) AND (b.scheduled_at, b.id) > ($2, $3::uuid)
-    AND b.scheduled_at > ((SELECT least(now(), min(p.paused_at)) FROM
+    WITH resumed AS MATERIALIZED (SELECT p.scope, p.paused_at, p.until FROM
     {S}.followup_pauses p WHERE p.until BETWEEN now() - $1::float8 * interval
-    '1 s' AND now()) AT TIME ZONE 'UTC') - $1::float8 * interval '1 s' -
-    interval '16 h' AND b.scheduled_at <= (now() AT TIME ZONE 'UTC') +
-    interval '2588400 s' AND b.scheduled_at <= (now() AT TIME ZONE 'UTC') +
-    interval '2588400 s' - x.unsure AND (b.scheduled_at >= (now() AT TIME
-    ZONE 'UTC') - $1::float8 * interval '1 s' - x.unsure OR EXISTS (SELECT
-    FROM {S}.followup_pauses p WHERE p.until BETWEEN now() - $1::float8 *
-    interval '1 s' AND now() AND b.scheduled_at BETWEEN (p.paused_at AT TIME
-    ZONE 'UTC') - $1::float8 * interval '1 s' - x.unsure AND (p.until AT TIME
-    ZONE 'UTC') + x.unsure AND p.scope IN ('all', 'tenant:' || (SELECT
-    format('%s', tenant_id) FROM (SELECT b.*) AS r)))) AND NOT EXISTS (SELECT
-    FROM {S}.followup_pauses p WHERE p.scope = 'all' AND
-    cardinality(p.except_tenants) = 0 AND (p.until IS NULL OR p.until >
-    now())) AND coalesce((SELECT format('%s', tenant_id) FROM (SELECT b.*) AS
-    r) = ANY ((SELECT p.except_tenants FROM {S}.followup_pauses p WHERE
-    p.scope = 'all' AND (p.until IS NULL OR p.until > now()))::text[]), true)
-    AND 'tenant:' || (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r)
-    NOT IN (SELECT p.scope FROM {S}.followup_pauses p WHERE p.until IS NULL
-    OR p.until > now()) AND NOT EXISTS (SELECT FROM {S}.followup_backlog k
-    WHERE k.booking_id = b.id AND CASE WHEN x.unsure = interval '0' THEN
-    k.due_at = b.scheduled_at ELSE k.due_at IS NOT DISTINCT FROM
+    '1 s' AND now() UNION ALL SELECT p.scope, p.paused_at, p.until FROM
+    {S}.followup_past_pauses p WHERE p.until BETWEEN now() - $1::float8 *
+    interval '1 s' AND now()), pending AS (SELECT b.id, (SELECT format('%s',
+    tenant_id) FROM (SELECT b.*) AS r) AS tenant_id, b.scheduled_at::text AS
+    place FROM (SELECT NULL AS tenant_id, NULL AS timezone) AS absent,
+    {T} b CROSS JOIN LATERAL (SELECT CASE WHEN pg_typeof(b.scheduled_at +
+    interval '0') = 'timestamptz'::regtype OR btrim((SELECT format('%s',
+    timezone) FROM (SELECT b.*) AS r), E' \t\r\n') = '' THEN interval '0'
+    ELSE interval '16 h' END AS unsure OFFSET 0) x WHERE b.task_status =
+    'pending' AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    {S}.followup_is_deleted(b) AND (b.scheduled_at, b.id) > ($2, $3::uuid)
+    AND b.scheduled_at > ((SELECT least(now(), min(p.paused_at)) FROM resumed
+    p) AT TIME ZONE 'UTC') - $1::float8 * interval '1 s' - interval '16 h'
+    AND b.scheduled_at <= (now() AT TIME ZONE 'UTC') + interval '2588400 s'
+    AND b.scheduled_at <= (now() AT TIME ZONE 'UTC') + interval '2588400 s' -
+    x.unsure AND (b.scheduled_at >= (now() AT TIME ZONE 'UTC') - $1::float8 *
+    interval '1 s' - x.unsure OR EXISTS (SELECT FROM resumed p WHERE
+    b.scheduled_at BETWEEN (p.paused_at AT TIME ZONE 'UTC') - $1::float8 *
+    interval '1 s' - x.unsure AND (p.until AT TIME ZONE 'UTC') + x.unsure AND
+    p.scope IN ('all', 'tenant:' || (SELECT format('%s', tenant_id) FROM
+    (SELECT b.*) AS r)))) AND NOT EXISTS (SELECT FROM {S}.followup_pauses p
+    WHERE p.scope = 'all' AND cardinality(p.except_tenants) = 0 AND (p.until
+    IS NULL OR p.until > now() + interval '2588400 s')) AND coalesce((SELECT
+    format('%s', tenant_id) FROM (SELECT b.*) AS r) = ANY ((SELECT
+    p.except_tenants FROM {S}.followup_pauses p WHERE p.scope = 'all' AND
+    (p.until IS NULL OR p.until > now() + interval '2588400 s'))::text[]),
+    true) AND 'tenant:' || (SELECT format('%s', tenant_id) FROM (SELECT b.*)
+    AS r) NOT IN (SELECT p.scope FROM {S}.followup_pauses p WHERE p.until IS
+    NULL OR p.until > now() + interval '2588400 s') AND NOT EXISTS (SELECT
+    FROM {S}.followup_backlog k WHERE k.booking_id = b.id AND CASE WHEN
+    x.unsure = interval '0' THEN k.due_at = b.scheduled_at ELSE k.due_at IS
+    NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0) AND NOT EXISTS
+    (SELECT FROM {S}.followup_failures f WHERE f.booking_id = b.id AND
+    (f.dead_at IS NOT NULL OR (f.stage = 'schedule' AND f.next_attempt_at >
+    now())) OFFSET 0) AND NOT EXISTS (SELECT FROM {S}.followup_waits w WHERE
+    w.booking_id = b.id AND w.until IS NULL AND CASE WHEN x.unsure = interval
+    '0' THEN w.due_at = b.scheduled_at ELSE w.due_at IS NOT DISTINCT FROM
     {S}.followup_due_at(b) END OFFSET 0) AND NOT EXISTS (SELECT FROM
-    {S}.followup_failures f WHERE f.booking_id = b.id AND (f.dead_at IS NOT
-    NULL OR (f.stage = 'schedule' AND f.next_attempt_at > now())) OFFSET 0)
-    AND NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o WHERE
-    o.booking_id = b.id AND o.next_attempt_at > now() OFFSET 0) ORDER BY
-    b.scheduled_at, b.id LIMIT $4::int), obsolete AS (SELECT DISTINCT
-    o.booking_id AS id FROM {S}.followup_obsolete_tasks o WHERE $2 =
-    '-infinity' AND (o.next_attempt_at IS NULL OR o.next_attempt_at <= now())
-    LIMIT $4::int), retried AS (SELECT b.id, (SELECT format('%s', tenant_id)
-    FROM (SELECT b.*) AS r) AS tenant_id FROM (SELECT NULL AS tenant_id, NULL
-    AS timezone) AS absent, (SELECT f.booking_id FROM {S}.followup_failures f
+    {S}.followup_obsolete_tasks o WHERE o.booking_id = b.id AND
+    o.next_attempt_at > now() OFFSET 0) ORDER BY b.scheduled_at, b.id LIMIT
+    $4::int), obsolete AS (SELECT DISTINCT o.booking_id AS id FROM
+    {S}.followup_obsolete_tasks o WHERE $2 = '-infinity' AND
+    (o.next_attempt_at IS NULL OR o.next_attempt_at <= now()) LIMIT $4::int),
+    waits AS (SELECT w.booking_id AS id, (SELECT format('%s', tenant_id) FROM
+    (SELECT b.*) AS r) AS tenant_id FROM (SELECT NULL AS tenant_id, NULL AS
+    timezone) AS absent, (SELECT w.* FROM {S}.followup_waits w, (SELECT
+    (SELECT max(c.at) FROM (SELECT max(s.changed_at) FROM
+    {S}.followup_settings s UNION ALL SELECT max(p.changed_at) FROM
+    {S}.followup_pauses p UNION ALL SELECT max(p.until) FROM
+    {S}.followup_past_pauses p) AS c (at)) AS at) AS c WHERE $2 = '-infinity'
+    AND NOT EXISTS (SELECT FROM {S}.followup_pauses p WHERE p.scope = 'all'
+    AND cardinality(p.except_tenants) = 0 AND (p.until IS NULL OR p.until >
+    now() + interval '2588400 s')) AND (w.look_at <= now() OR (w.looked_at <
+    c.at + interval '5 s' AND (w.until IS NULL OR w.until > c.at + interval
+    '1 min')))) AS w LEFT JOIN {T} b ON b.id = w.booking_id WHERE NOT EXISTS
+    (SELECT FROM {S}.followup_pauses p WHERE (p.until IS NULL OR p.until >
+    now() + interval '2588400 s') AND (p.scope = 'tenant:' || (SELECT
+    format('%s', tenant_id) FROM (SELECT b.*) AS r) OR (p.scope = 'all' AND
+    (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) <> ALL
+    (p.except_tenants)))) AND NOT EXISTS (SELECT FROM {S}.followup_failures f
+    WHERE f.booking_id = w.booking_id AND f.stage = 'schedule' AND f.dead_at
+    IS NULL AND f.next_attempt_at > now() OFFSET 0) ORDER BY w.look_at LIMIT
+    $4::int), retried AS (SELECT b.id, (SELECT format('%s', tenant_id) FROM
+    (SELECT b.*) AS r) AS tenant_id FROM (SELECT NULL AS tenant_id, NULL AS
+    timezone) AS absent, (SELECT f.booking_id FROM {S}.followup_failures f
     WHERE $2 = '-infinity' AND f.dead_at IS NULL AND f.stage = 'schedule' AND
     f.next_attempt_at <= now()) AS f JOIN {T} b ON b.id = f.booking_id WHERE
     b.task_status = 'pending' AND
@@ -82,18 +107,19 @@ $statement$),
     {S}.followup_is_deleted(b) AND NOT EXISTS (SELECT FROM pending WHERE
     pending.id = b.id) AND NOT EXISTS (SELECT FROM {S}.followup_failures d
     WHERE d.booking_id = b.id AND d.dead_at IS NOT NULL) AND NOT EXISTS
-    (SELECT FROM {S}.followup_pauses p WHERE (p.until IS NULL OR p.until >
-    now()) AND (p.scope = 'tenant:' || (SELECT format('%s', tenant_id) FROM
-    (SELECT b.*) AS r) OR (p.scope = 'all' AND (SELECT format('%s',
-    tenant_id) FROM (SELECT b.*) AS r) <> ALL (p.except_tenants)))) ORDER BY
-    random() LIMIT $4::int), overdue AS (SELECT b.id, (SELECT format('%s',
-    tenant_id) FROM (SELECT b.*) AS r) AS tenant_id FROM (SELECT NULL AS
-    tenant_id, NULL AS timezone) AS absent, {T} b CROSS JOIN LATERAL (SELECT
-    CASE WHEN pg_typeof(b.scheduled_at + interval '0') =
-    'timestamptz'::regtype OR btrim((SELECT format('%s', timezone) FROM
-    (SELECT b.*) AS r), E' \t\r\n') = '' THEN interval '0' ELSE interval '16 '
-    'h' END AS unsure OFFSET 0) x WHERE $5::float8 IS NOT NULL AND $2 =
-    '-infinity' AND b.task_status = 'scheduled' AND
+    (SELECT FROM {S}.followup_waits w WHERE w.booking_id = b.id AND w.until
+    IS NULL) AND NOT EXISTS (SELECT FROM {S}.followup_pauses p WHERE (p.until
+    IS NULL OR p.until > now() + interval '2588400 s') AND (p.scope =
+    'tenant:' || (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) OR
+    (p.scope = 'all' AND (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS
+    r) <> ALL (p.except_tenants)))) ORDER BY random() LIMIT $4::int), overdue
+    AS (SELECT b.id, (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r)
+    AS tenant_id FROM (SELECT NULL AS tenant_id, NULL AS timezone) AS absent,
+    {T} b CROSS JOIN LATERAL (SELECT CASE WHEN pg_typeof(b.scheduled_at +
+    interval '0') = 'timestamptz'::regtype OR btrim((SELECT format('%s',
+    timezone) FROM (SELECT b.*) AS r), E' \t\r\n') = '' THEN interval '0'
+    ELSE interval '16 h' END AS unsure OFFSET 0) x WHERE $5::float8 IS NOT
+    NULL AND $2 = '-infinity' AND b.task_status = 'scheduled' AND
     {S}.followup_is_followup_type(b.booking_type::text) AND b.scheduled_at >
     (now() AT TIME ZONE 'UTC') - $1::float8 * interval '1 s' - interval '16 '
     'h' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') + interval '15 min' +
@@ -104,15 +130,19 @@ $statement$),
     interval '0' THEN b.task_scheduled_at <> b.scheduled_at WHEN
     isfinite(b.task_scheduled_at) THEN b.task_scheduled_at NOT BETWEEN
     b.scheduled_at - x.unsure AND b.scheduled_at + x.unsure ELSE
-    b.task_scheduled_at IS NOT NULL END)) AND NOT EXISTS (SELECT FROM
-    {S}.followup_backlog k WHERE k.booking_id = b.id AND CASE WHEN x.unsure =
-    interval '0' THEN k.due_at = b.scheduled_at ELSE k.due_at IS NOT DISTINCT
-    FROM {S}.followup_due_at(b) END OFFSET 0) AND NOT EXISTS (SELECT FROM
-    {S}.followup_failures f WHERE f.booking_id = b.id AND (f.dead_at IS NOT
-    NULL OR (f.stage = 'schedule' AND f.next_attempt_at > now())) OFFSET 0)
-    ORDER BY random() LIMIT $4::int) SELECT id, NULL AS tenant_id, NULL AS
-    place FROM obsolete UNION ALL SELECT id, tenant_id, NULL FROM retried
-    UNION ALL SELECT id, tenant_id, NULL FROM overdue UNION ALL SELECT id,
+    b.task_scheduled_at IS NOT NULL END AND NOT EXISTS (SELECT FROM
+    {S}.followup_waits w WHERE w.booking_id = b.id AND w.until IS NOT NULL
+    AND CASE WHEN x.unsure = interval '0' THEN w.due_at = b.scheduled_at ELSE
+    w.due_at IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0))) AND
+    NOT EXISTS (SELECT FROM {S}.followup_backlog k WHERE k.booking_id = b.id
+    AND CASE WHEN x.unsure = interval '0' THEN k.due_at = b.scheduled_at ELSE
+    k.due_at IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0) AND
+    NOT EXISTS (SELECT FROM {S}.followup_failures f WHERE f.booking_id = b.id
+    AND (f.dead_at IS NOT NULL OR (f.stage = 'schedule' AND f.next_attempt_at
+    > now())) OFFSET 0) ORDER BY random() LIMIT $4::int) SELECT id, NULL AS
+    tenant_id, NULL AS place FROM obsolete UNION ALL SELECT id, tenant_id,
+    NULL FROM waits UNION ALL SELECT id, tenant_id, NULL FROM retried UNION
+    ALL SELECT id, tenant_id, NULL FROM overdue UNION ALL SELECT id,
     tenant_id, place FROM pending
 $statement$),
 ('read', $statement$
@@ -129,21 +159,24 @@ $statement$),
     b.tenant_id, 'bookingId', b.id, 'leadId', b.lead_id, 'assignedUserId',
     b.assigned_user_id, 'idempotencyKey', k.key, 'scheduledAt', k.due),
     (SELECT string_agg(o.task_name || E'\n', '' ORDER BY o.obsolete_at) FROM
-    {S}.followup_obsolete_tasks o WHERE o.booking_id = u.id), b.verdict,
-    (extract(epoch FROM b.until) * 1000000::numeric)::bigint, b.reason,
-    EXISTS (SELECT FROM {S}.followup_backlog k WHERE k.booking_id = u.id AND
-    k.due_at IS NOT DISTINCT FROM b.due OFFSET 0), f.dead, (extract(epoch
-    FROM a.called_at) * 1000000::numeric)::bigint FROM
-    pg_catalog.unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) CROSS JOIN
-    (SELECT NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text AS
-    assigned_user_id, NULL::text AS timezone) AS absent LEFT JOIN LATERAL
-    (SELECT b.id, b.task_status::text AS task_status, tenant_id::text AS
-    tenant_id, lead_id::text AS lead_id, assigned_user_id::text AS
-    assigned_user_id, b.booking_type::text AS booking_type,
-    {S}.followup_is_followup_type(b.booking_type::text) AS is_followup,
-    {S}.followup_is_deleted(b) AS is_deleted, b.task_name::text AS task_name,
-    b.task_scheduled_at, b.executed_at, b.execution_attempts::bigint AS
-    execution_attempts, b.last_execution_error::text AS last_execution_error,
+    {S}.followup_obsolete_tasks o WHERE o.booking_id = u.id), b.verdict, CASE
+    WHEN isfinite(b.until) THEN (extract(epoch FROM b.until) *
+    1000000::numeric)::bigint END, b.reason, EXISTS (SELECT FROM
+    {S}.followup_backlog k WHERE k.booking_id = u.id AND k.due_at IS NOT
+    DISTINCT FROM b.due OFFSET 0), f.dead, (extract(epoch FROM a.called_at) *
+    1000000::numeric)::bigint, (extract(epoch FROM now()) *
+    1000000::numeric)::bigint, (extract(epoch FROM w.due_at) *
+    1000000::numeric)::bigint FROM pg_catalog.unnest($1::uuid[]) WITH
+    ORDINALITY AS u (id, n) CROSS JOIN (SELECT NULL::text AS tenant_id,
+    NULL::text AS lead_id, NULL::text AS assigned_user_id, NULL::text AS
+    timezone) AS absent LEFT JOIN LATERAL (SELECT b.id, b.task_status::text
+    AS task_status, tenant_id::text AS tenant_id, lead_id::text AS lead_id,
+    assigned_user_id::text AS assigned_user_id, b.booking_type::text AS
+    booking_type, {S}.followup_is_followup_type(b.booking_type::text) AS
+    is_followup, {S}.followup_is_deleted(b) AS is_deleted, b.task_name::text
+    AS task_name, b.task_scheduled_at, b.executed_at,
+    b.execution_attempts::bigint AS execution_attempts,
+    b.last_execution_error::text AS last_execution_error,
     b.scheduled_at::text AS scheduled_at, timezone::text AS timezone,
     {S}.followup_due_at(b) AS due, g.verdict, g.until, g.reason FROM {T} b
     LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason FROM
@@ -160,7 +193,9 @@ $statement$),
     f.dead_at IS NOT NULL) AS dead FROM {S}.followup_failures f WHERE
     f.booking_id = u.id OFFSET 0) AS f ON true LEFT JOIN LATERAL (SELECT
     a.begun_at, a.called_at FROM {S}.followup_attempts a WHERE a.booking_id =
-    u.id OFFSET 0) AS a ON true ORDER BY u.n
+    u.id OFFSET 0) AS a ON true LEFT JOIN LATERAL (SELECT w.due_at FROM
+    {S}.followup_waits w WHERE w.booking_id = u.id OFFSET 0) AS w ON true
+    ORDER BY u.n
 $statement$),
 ('try lock', $statement$
     SELECT pg_try_advisory_lock(CASE $2::text WHEN 'schedule' THEN 1181707347
@@ -175,45 +210,79 @@ $statement$),
 ('scheduled', $statement$
     WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]),
     pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::bigint[]),
-    pg_catalog.unnest($4::text[])) AS t (id, name, due, key)), mine AS
-    (SELECT t.* FROM t, {T} l WHERE l.id = t.id FOR NO KEY UPDATE OF l SKIP
-    LOCKED), changed AS (UPDATE {T} b SET task_name = mine.name,
-    task_scheduled_at = {S}.followup_due_at(b), idempotency_key =
-    left(mine.key, coalesce((SELECT nullif(greatest(l.atttypmod,
-    y.typtypmod), -1) - 4 FROM pg_catalog.pg_attribute l JOIN
-    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE l.attrelid = b.tableoid
-    AND l.attname = 'idempotency_key'), 2147483647)), task_status =
-    'scheduled', last_execution_error = CASE WHEN b.execution_attempts > 0
-    THEN b.last_execution_error END FROM mine WHERE b.id = mine.id AND
-    (b.task_status OPERATOR(pg_catalog.||) '') = 'pending' AND (extract(epoch
-    FROM {S}.followup_due_at(b)) * 1000000::numeric)::bigint = mine.due AND
+    pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::bigint[]),
+    pg_catalog.unnest($6::bigint[])) AS t (id, name, due, key, planned,
+    read_at)), mine AS (SELECT t.* FROM t, {T} l WHERE l.id = t.id FOR NO KEY
+    UPDATE OF l SKIP LOCKED), changed AS (UPDATE {T} b SET task_name =
+    mine.name, task_scheduled_at = 'epoch'::timestamptz + mine.planned /
+    1000000 * interval '1 s' + mine.planned % 1000000 * interval '1 '
+    'microsecond', idempotency_key = left(mine.key, coalesce((SELECT
+    nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
+    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
+    WHERE l.attrelid = b.tableoid AND l.attname = 'idempotency_key'),
+    2147483647)), task_status = 'scheduled', last_execution_error = CASE WHEN
+    b.execution_attempts > 0 THEN b.last_execution_error END FROM mine WHERE
+    b.id = mine.id AND (b.task_status OPERATOR(pg_catalog.||) '') = 'pending'
+    AND (extract(epoch FROM {S}.followup_due_at(b)) *
+    1000000::numeric)::bigint = mine.due AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b) RETURNING b.id), forgotten AS (DELETE FROM
     {S}.followup_failures f USING changed WHERE f.booking_id = changed.id AND
-    f.stage = 'schedule') SELECT changed.id::text, pg_advisory_unlock(CASE
-    'schedule' WHEN 'schedule' THEN 1181707347 ELSE 1181707333 END,
+    f.stage = 'schedule'), waits AS (INSERT INTO {S}.followup_waits
+    (booking_id, due_at, until, looked_at, look_at) SELECT mine.id,
+    'epoch'::timestamptz + mine.due / 1000000 * interval '1 s' + mine.due %
+    1000000 * interval '1 microsecond', 'epoch'::timestamptz + mine.planned /
+    1000000 * interval '1 s' + mine.planned % 1000000 * interval '1 '
+    'microsecond', 'epoch'::timestamptz + mine.read_at / 1000000 * interval
+    '1 s' + mine.read_at % 1000000 * interval '1 microsecond', least(now(),
+    'epoch'::timestamptz + mine.planned / 1000000 * interval '1 s' +
+    mine.planned % 1000000 * interval '1 microsecond' - interval '55 min') +
+    interval '1 hour' FROM mine JOIN changed USING (id) WHERE mine.planned >
+    mine.due ON CONFLICT (booking_id) DO UPDATE SET due_at = excluded.due_at,
+    until = excluded.until, looked_at = excluded.looked_at, look_at =
+    excluded.look_at), waited AS (DELETE FROM {S}.followup_waits w USING mine
+    JOIN changed USING (id) WHERE w.booking_id = mine.id AND mine.planned =
+    mine.due) SELECT changed.id::text, pg_advisory_unlock(CASE 'schedule'
+    WHEN 'schedule' THEN 1181707347 ELSE 1181707333 END,
     hashtext(changed.id::text) # {K}) FROM changed WHERE (SELECT count(*)
     FROM changed) > 0
 $statement$),
 ('scheduled one', $statement$
     WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]),
     pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::bigint[]),
-    pg_catalog.unnest($4::text[])) AS t (id, name, due, key)), mine AS
-    (SELECT t.* FROM t), changed AS (UPDATE {T} b SET task_name = mine.name,
-    task_scheduled_at = {S}.followup_due_at(b), idempotency_key =
-    left(mine.key, coalesce((SELECT nullif(greatest(l.atttypmod,
-    y.typtypmod), -1) - 4 FROM pg_catalog.pg_attribute l JOIN
-    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE l.attrelid = b.tableoid
-    AND l.attname = 'idempotency_key'), 2147483647)), task_status =
-    'scheduled', last_execution_error = CASE WHEN b.execution_attempts > 0
-    THEN b.last_execution_error END FROM mine WHERE b.id = mine.id AND
-    (b.task_status OPERATOR(pg_catalog.||) '') = 'pending' AND (extract(epoch
-    FROM {S}.followup_due_at(b)) * 1000000::numeric)::bigint = mine.due AND
+    pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::bigint[]),
+    pg_catalog.unnest($6::bigint[])) AS t (id, name, due, key, planned,
+    read_at)), mine AS (SELECT t.* FROM t), changed AS (UPDATE {T} b SET
+    task_name = mine.name, task_scheduled_at = 'epoch'::timestamptz +
+    mine.planned / 1000000 * interval '1 s' + mine.planned % 1000000 *
+    interval '1 microsecond', idempotency_key = left(mine.key,
+    coalesce((SELECT nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
+    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
+    WHERE l.attrelid = b.tableoid AND l.attname = 'idempotency_key'),
+    2147483647)), task_status = 'scheduled', last_execution_error = CASE WHEN
+    b.execution_attempts > 0 THEN b.last_execution_error END FROM mine WHERE
+    b.id = mine.id AND (b.task_status OPERATOR(pg_catalog.||) '') = 'pending'
+    AND (extract(epoch FROM {S}.followup_due_at(b)) *
+    1000000::numeric)::bigint = mine.due AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b) RETURNING b.id), forgotten AS (DELETE FROM
     {S}.followup_failures f USING changed WHERE f.booking_id = changed.id AND
-    f.stage = 'schedule') SELECT changed.id::text, pg_advisory_unlock(CASE
-    'schedule' WHEN 'schedule' THEN 1181707347 ELSE 1181707333 END,
+    f.stage = 'schedule'), waits AS (INSERT INTO {S}.followup_waits
+    (booking_id, due_at, until, looked_at, look_at) SELECT mine.id,
+    'epoch'::timestamptz + mine.due / 1000000 * interval '1 s' + mine.due %
+    1000000 * interval '1 microsecond', 'epoch'::timestamptz + mine.planned /
+    1000000 * interval '1 s' + mine.planned % 1000000 * interval '1 '
+    'microsecond', 'epoch'::timestamptz + mine.read_at / 1000000 * interval
+    '1 s' + mine.read_at % 1000000 * interval '1 microsecond', least(now(),
+    'epoch'::timestamptz + mine.planned / 1000000 * interval '1 s' +
+    mine.planned % 1000000 * interval '1 microsecond' - interval '55 min') +
+    interval '1 hour' FROM mine JOIN changed USING (id) WHERE mine.planned >
+    mine.due ON CONFLICT (booking_id) DO UPDATE SET due_at = excluded.due_at,
+    until = excluded.until, looked_at = excluded.looked_at, look_at =
+    excluded.look_at), waited AS (DELETE FROM {S}.followup_waits w USING mine
+    JOIN changed USING (id) WHERE w.booking_id = mine.id AND mine.planned =
+    mine.due) SELECT changed.id::text, pg_advisory_unlock(CASE 'schedule'
+    WHEN 'schedule' THEN 1181707347 ELSE 1181707333 END,
     hashtext(changed.id::text) # {K}) FROM changed WHERE (SELECT count(*)
     FROM changed) > 0
 $statement$),
@@ -243,22 +312,25 @@ $statement$),
     b.task_name) AS name FROM {T} b WHERE b.id = $1::uuid FOR UPDATE),
     changed AS (UPDATE {T} b SET task_status = 'executed', executed_at =
     now(), last_execution_error = NULL, task_name = before.name,
-    task_scheduled_at = 'epoch'::timestamptz + $3::bigint * interval '1 '
-    'microsecond', idempotency_key = left($4, coalesce((SELECT
-    nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
-    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
-    WHERE l.attrelid = b.tableoid AND l.attname = 'idempotency_key'),
-    2147483647)) FROM before WHERE b.id = before.id AND (b.task_status
-    OPERATOR(pg_catalog.||) '') <> 'executed' RETURNING b.id), obsolete AS
-    (INSERT INTO {S}.followup_obsolete_tasks (task_name, booking_id) SELECT
-    before.old, before.id FROM before WHERE before.old <> before.name ON
-    CONFLICT DO NOTHING), ignored AS (SELECT FROM before b WHERE
-    (b.task_status OPERATOR(pg_catalog.||) '') <> 'executed' AND NOT EXISTS
-    (SELECT FROM changed)), forgotten AS (DELETE FROM {S}.followup_failures f
-    WHERE f.booking_id = $1::uuid AND NOT EXISTS (SELECT FROM ignored)),
-    ended AS (DELETE FROM {S}.followup_attempts a WHERE a.booking_id =
-    $1::uuid AND NOT EXISTS (SELECT FROM ignored)) SELECT CASE WHEN EXISTS
-    (SELECT FROM ignored) THEN -1 ELSE (SELECT count(*) FROM changed) END
+    task_scheduled_at = coalesce(CASE WHEN before.old = before.name THEN
+    b.task_scheduled_at END, 'epoch'::timestamptz + $3::bigint / 1000000 *
+    interval '1 s' + $3::bigint % 1000000 * interval '1 microsecond'),
+    idempotency_key = left($4, coalesce((SELECT nullif(greatest(l.atttypmod,
+    y.typtypmod), -1) - 4 FROM pg_catalog.pg_attribute l JOIN
+    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE l.attrelid = b.tableoid
+    AND l.attname = 'idempotency_key'), 2147483647)) FROM before WHERE b.id =
+    before.id AND (b.task_status OPERATOR(pg_catalog.||) '') <> 'executed'
+    RETURNING b.id), obsolete AS (INSERT INTO {S}.followup_obsolete_tasks
+    (task_name, booking_id) SELECT before.old, before.id FROM before WHERE
+    before.old <> before.name ON CONFLICT DO NOTHING), ignored AS (SELECT
+    FROM before b WHERE (b.task_status OPERATOR(pg_catalog.||) '') <>
+    'executed' AND NOT EXISTS (SELECT FROM changed)), forgotten AS (DELETE
+    FROM {S}.followup_failures f WHERE f.booking_id = $1::uuid AND NOT EXISTS
+    (SELECT FROM ignored)), waited AS (DELETE FROM {S}.followup_waits w WHERE
+    w.booking_id = $1::uuid), ended AS (DELETE FROM {S}.followup_attempts a
+    WHERE a.booking_id = $1::uuid AND NOT EXISTS (SELECT FROM ignored))
+    SELECT CASE WHEN EXISTS (SELECT FROM ignored) THEN -1 ELSE (SELECT
+    count(*) FROM changed) END
 $statement$),
 ('name executed', $statement$
     WITH changed AS (UPDATE {T} b SET task_name = $2 WHERE b.id = $1::uuid
@@ -339,6 +411,48 @@ $statement$),
     NULL, task_scheduled_at = NULL WHERE b.id = $1::uuid AND (b.task_status
     OPERATOR(pg_catalog.||) '') = 'scheduled' AND b.task_name IS NOT DISTINCT
     FROM $2 RETURNING b.id) SELECT count(*) FROM changed
+$statement$),
+('held', $statement$
+    WITH changed AS (UPDATE {T} b SET task_status = 'pending', task_name =
+    NULL, task_scheduled_at = NULL, last_execution_error = left($3,
+    coalesce((SELECT nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
+    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
+    WHERE l.attrelid = b.tableoid AND l.attname = 'last_execution_error'),
+    2147483647)) WHERE b.id = $1::uuid AND (b.task_status
+    OPERATOR(pg_catalog.||) '') = 'scheduled' AND b.task_name IS NOT DISTINCT
+    FROM $2 RETURNING b.id), waits AS (INSERT INTO {S}.followup_waits
+    (booking_id, due_at, looked_at, look_at) SELECT changed.id,
+    'epoch'::timestamptz + $4::bigint / 1000000 * interval '1 s' + $4::bigint
+    % 1000000 * interval '1 microsecond', now(), now() FROM changed ON
+    CONFLICT (booking_id) DO UPDATE SET due_at = excluded.due_at, until =
+    NULL, looked_at = now(), look_at = now()) SELECT count(*) FROM changed
+$statement$),
+('replan', $statement$
+    WITH changed AS (UPDATE {T} b SET task_status = 'pending', task_name =
+    NULL, task_scheduled_at = NULL WHERE b.id = $1::uuid AND (b.task_status
+    OPERATOR(pg_catalog.||) '') = 'scheduled' AND b.task_name = $2 RETURNING
+    b.id), obsolete AS (INSERT INTO {S}.followup_obsolete_tasks (task_name,
+    booking_id) SELECT $2, changed.id FROM changed ON CONFLICT DO NOTHING)
+    SELECT count(*) FROM changed
+$statement$),
+('noted', $statement$
+    WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]),
+    pg_catalog.unnest($2::bigint[]), pg_catalog.unnest($3::bigint[]),
+    pg_catalog.unnest($4::bigint[]), pg_catalog.unnest($5::bigint[])) AS t
+    (id, due, until, read_at, look)), kept AS (INSERT INTO {S}.followup_waits
+    AS w (booking_id, due_at, until, looked_at, look_at) SELECT t.id,
+    'epoch'::timestamptz + t.due / 1000000 * interval '1 s' + t.due % 1000000
+    * interval '1 microsecond', 'epoch'::timestamptz + nullif(t.until, 0) /
+    1000000 * interval '1 s' + nullif(t.until, 0) % 1000000 * interval '1 '
+    'microsecond', 'epoch'::timestamptz + t.read_at / 1000000 * interval '1 '
+    's' + t.read_at % 1000000 * interval '1 microsecond', now() + t.look *
+    interval '1 ms' FROM t WHERE t.look > 0 ON CONFLICT (booking_id) DO
+    UPDATE SET due_at = excluded.due_at, until = excluded.until, looked_at =
+    excluded.looked_at, look_at = excluded.look_at WHERE w.looked_at <=
+    excluded.looked_at), gone AS (DELETE FROM {S}.followup_waits w USING t
+    WHERE w.booking_id = t.id AND t.look = 0 AND w.looked_at <=
+    'epoch'::timestamptz + t.read_at / 1000000 * interval '1 s' + t.read_at %
+    1000000 * interval '1 microsecond') SELECT count(*) FROM t
 $statement$),
 ('cancel', $statement$
     WITH before AS (SELECT b.id, b.task_name FROM {T} b WHERE b.id = $1::uuid

@@ -147,16 +147,21 @@ INSERT INTO :"schema".followup_settings VALUES ('installed_at', now()::text);
 \endif
 
 -- What an earlier version did not have.
-SELECT format('ALTER TABLE %I.followup_settings ADD COLUMN week int4multirange',
-    :'schema')
+SELECT format('ALTER TABLE %I.%I ADD COLUMN %s', :'schema', c.tab, c.definition)
+FROM (VALUES ('followup_settings', 'week int4multirange'),
+    ('followup_settings', 'changed_at timestamptz'),
+    ('followup_pauses', 'changed_at timestamptz')) AS c (tab, definition)
 WHERE NOT EXISTS (SELECT FROM pg_attribute a
-    WHERE a.attrelid = to_regclass(format('%I.followup_settings', :'schema'))
-        AND a.attname = 'week' AND NOT a.attisdropped)
+    WHERE a.attrelid = to_regclass(format('%I.%I', :'schema', c.tab))
+        AND a.attname = split_part(c.definition, ' ', 1)
+        AND NOT a.attisdropped)
 \gexec
 SELECT to_regclass(format('%I.followup_past_pauses', :'schema')) IS NULL
         AS followup_make_past,
     to_regclass(format('%I.followup_late', :'schema')) IS NULL
-        AS followup_make_late
+        AS followup_make_late,
+    to_regclass(format('%I.followup_waits', :'schema')) IS NULL
+        AS followup_make_waits
 \gset
 \if :followup_make_past
 CREATE TABLE :"schema".followup_past_pauses (
@@ -168,6 +173,17 @@ CREATE TABLE :"schema".followup_past_pauses (
 COMMENT ON TABLE :"schema".followup_past_pauses IS 'followup-scheduler: what '
     'pauses have held that are not in followup_pauses any more, because that '
     'does not make a booking late';
+\endif
+\if :followup_make_waits
+CREATE TABLE :"schema".followup_waits (
+    booking_id uuid PRIMARY KEY,
+    due_at timestamptz NOT NULL,
+    until timestamptz,
+    looked_at timestamptz NOT NULL,
+    look_at timestamptz NOT NULL);
+COMMENT ON TABLE :"schema".followup_waits IS 'followup-scheduler: bookings '
+    'that followup_gate has wait: until when, if they have a task for that, and '
+    'when they are looked at again';
 \endif
 \if :followup_make_late
 CREATE TABLE :"schema".followup_late (

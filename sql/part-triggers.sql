@@ -21,7 +21,8 @@ REVOKE ALL ON :"schema".followup_failures, :"schema".followup_attempts,
     :"schema".followup_obsolete_tasks, :"schema".followup_dead_letters,
     :"schema".followup_settings, :"schema".followup_pauses,
     :"schema".followup_backlog, :"schema".followup_past_pauses,
-    :"schema".followup_late, :"schema".followup_retried FROM PUBLIC;
+    :"schema".followup_late, :"schema".followup_waits,
+    :"schema".followup_retried FROM PUBLIC;
 
 -- Settings that were written while nothing looked at them.
 UPDATE :"schema".followup_settings SET value = value;

@@ -117,6 +117,13 @@ WITH needed (tab, col, kind, len) AS (VALUES
     ('followup_past_pauses', 'paused_at', 'timestamp with time zone', 0),
     ('followup_past_pauses', 'until', 'timestamp with time zone', 0),
     ('followup_past_pauses', 'except_tenants', 'text[]', 0),
+    ('followup_settings', 'changed_at', 'timestamp with time zone', 0),
+    ('followup_pauses', 'changed_at', 'timestamp with time zone', 0),
+    ('followup_waits', 'booking_id', 'uuid', 0),
+    ('followup_waits', 'due_at', 'timestamp with time zone', 0),
+    ('followup_waits', 'until', 'timestamp with time zone', 0),
+    ('followup_waits', 'looked_at', 'timestamp with time zone', 0),
+    ('followup_waits', 'look_at', 'timestamp with time zone', 0),
     ('followup_late', 'booking_id', 'uuid', 0),
     ('followup_late', 'due_at', 'timestamp with time zone', 0),
     ('followup_late', 'asked_by', 'text', 0),
@@ -160,7 +167,7 @@ FROM (VALUES ('followup_failures', '(booking_id, stage)'),
     ('followup_attempts', '(booking_id)'),
     ('followup_obsolete_tasks', '(task_name)'),
     ('followup_settings', '(name)'), ('followup_pauses', '(scope)'),
-    ('followup_late', '(booking_id)'),
+    ('followup_late', '(booking_id)'), ('followup_waits', '(booking_id)'),
     ('followup_backlog', '(booking_id)')) AS k (tab, key);
 
 -- The shape by which followup_due_at reads scheduled_at.
@@ -183,7 +190,7 @@ SELECT CASE WHEN has_table_privilege('public', rel,
 FROM (VALUES ('followup_failures'), ('followup_attempts'),
     ('followup_obsolete_tasks'), ('followup_dead_letters'),
     ('followup_settings'), ('followup_pauses'), ('followup_past_pauses'),
-    ('followup_late'), ('followup_backlog'))
+    ('followup_late'), ('followup_waits'), ('followup_backlog'))
     AS t (name),
     LATERAL (SELECT to_regclass(format('%I.%I', :'schema', name))::oid AS rel)
     AS r
@@ -225,6 +232,8 @@ WITH object AS (
         ('followup_obsolete_tasks', 'DELETE'),
         ('followup_late', 'SELECT'), ('followup_late', 'INSERT'),
         ('followup_late', 'UPDATE'), ('followup_late', 'DELETE'),
+        ('followup_waits', 'SELECT'), ('followup_waits', 'INSERT'),
+        ('followup_waits', 'UPDATE'), ('followup_waits', 'DELETE'),
         ('followup_retried', 'SELECT'), ('followup_retried', 'INSERT'),
         ('followup_pauses', 'INSERT'), ('followup_pauses', 'UPDATE'),
         ('followup_pauses', 'SELECT'), ('followup_past_pauses', 'SELECT'),

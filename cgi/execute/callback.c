@@ -193,6 +193,10 @@ reply(struct request *request, const char *id,
 		request_reply(request, 200, outcome(1, "skipped", id,
 		    result->reason));
 		break;
+	case EXECUTE_DEFERRED:
+		request_reply(request, 200, outcome(1, "deferred", id,
+		    result->reason));
+		break;
 	case EXECUTE_GIVEN_UP:
 		request_reply(request, 200, outcome(0, "failed", id,
 		    result->reason));

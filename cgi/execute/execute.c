@@ -28,6 +28,12 @@
 /* Between attempts of a call, in seconds, at most. */
 #define RETRY_CAP	256
 
+/* The queue's clock may be so many seconds ahead of the database's. */
+#define CLOCKS		3600
+
+/* For a wait of so many seconds no other task is made. */
+#define SHORT_WAIT	60
+
 /* How many times to retry recording a call's outcome, and how often. */
 #define WRITE_ATTEMPTS	20
 #define WRITE_PAUSE_MS	250
@@ -140,33 +146,39 @@ about(const struct booking *booking, const struct execute_callback *callback)
 	return (a);
 }
 
-/* The name that a task of this booking and time begins with. */
-static void
-task_stem(const struct booking *booking, char stem[TASK_ID_LEN])
+/* Is ${text} nothing but digits? */
+static int
+is_number(const char *text)
 {
 
-	(void)snprintf(stem, TASK_ID_LEN, "followup-%s-%" PRId64, booking->id,
-	    booking_epoch(booking));
+	return (*text != '\0' && strspn(text, "0123456789") == strlen(text));
 }
 
-/* Is ${task_id} a name that a task of this booking and time can have? */
+/*
+ * Is ${task_id} a name that a task of this booking can have: for the time when
+ * it is due, or for a later one that has come, if the gate had it wait?
+ */
 static int
 could_be(const struct booking *booking, const char *task_id)
 {
 	char stem[TASK_ID_LEN];
 	size_t len;
+	int64_t time;
+	char *end;
 
-	task_stem(booking, stem);
+	(void)snprintf(stem, sizeof(stem), "followup-%s-", booking->id);
 	len = strlen(stem);
-	if (strncmp(task_id, stem, len) != 0)
+	if (strncmp(task_id, stem, len) != 0 ||
+	    strspn(&task_id[len], "0123456789-") != strlen(&task_id[len]))
 		return (0);
-	if (task_id[len] == '\0')
-		return (1);
+	time = strtoll(&task_id[len], &end, 10);
+	if (time != booking_epoch(booking->due) &&
+	    (time < booking_epoch(booking->due) ||
+	    time > booking_epoch(booking->read_at) + CLOCKS))
+		return (0);
 
 	/* Behind a name that was burnt comes -2, -3, ... */
-	return (task_id[len] == '-' && task_id[len + 1] != '\0' &&
-	    strspn(&task_id[len + 1], "0123456789") ==
-	    strlen(&task_id[len + 1]));
+	return (*end == '\0' || (*end == '-' && is_number(end + 1)));
 }
 
 /*
@@ -533,10 +545,41 @@ record_failure(const struct execute *x, const struct booking *booking,
 }
 
 /*
+ * ${booking} has to wait for the reason ${why}, and no attempt is made.  Its
+ * task has come to nothing: followup-schedule makes another one.  But where the
+ * wait is about to end, as when the queue's clock is ahead of ours, this task
+ * is to come again: another one of the same name could not be made yet.
+ */
+static void
+defer(const struct execute *x, const struct booking *booking,
+    const struct execute_callback *callback, const char *why,
+    struct execute_result *result)
+{
+	struct log_about a = about(booking, callback);
+	double wait = booking->wait_until != BOOKING_NO_TIME ?
+	    booking_in(booking, booking->wait_until) : SHORT_WAIT;
+	enum db_outcome outcome;
+
+	if (wait < SHORT_WAIT) {
+		result->alone = 1;
+		result->retry_after = wait > 0 ? (long)wait + 1 : BUSY_RETRY;
+		conclude(result, EXECUTE_LATER, "not called yet: %s", why);
+		return;
+	}
+	if (booking->status == BOOKING_SCHEDULED &&
+	    (outcome = booking_held(x->bookings, booking, why, NULL)) !=
+	    DB_OK) {
+		row_failed(x, booking, outcome, result);
+		return;
+	}
+	log_info(&a, "not called now: %s", why);
+	conclude(result, EXECUTE_DEFERRED, "not called now: %s; another task "
+	    "is made for then", why);
+}
+
+/*
  * Ask the gate whether ${booking}, which is to be called, may be called now.
- * Where it has to wait, its task has come to nothing: followup-schedule makes
- * another one, and no attempt was made.  Return 1 if it may, 0 with ${result}
- * set otherwise.
+ * Return 1 if it may, 0 with ${result} set otherwise.
  */
 static int
 may_call(const struct execute *x, const struct booking *booking,
@@ -544,7 +587,6 @@ may_call(const struct execute *x, const struct booking *booking,
 {
 	struct voice_agent_error error = { .retry_after = -1 };
 	char why[BOOKING_WHY_LEN];
-	enum db_outcome outcome;
 
 	(void)booking_why_not(booking, why);
 	if (booking->in_backlog) {
@@ -560,17 +602,9 @@ may_call(const struct execute *x, const struct booking *booking,
 		    BREAKER_ITS_OWN, &error, result);
 		return (0);
 	default:
-		break;
-	}
-	if (booking->status == BOOKING_SCHEDULED &&
-	    (outcome = booking_task_gone(x->bookings, booking, NULL)) !=
-	    DB_OK) {
-		row_failed(x, booking, outcome, result);
+		defer(x, booking, callback, why, result);
 		return (0);
 	}
-	conclude(result, EXECUTE_SKIPPED, "not called now: %s; another task "
-	    "is made after that", why);
-	return (0);
 }
 
 /*
@@ -605,7 +639,8 @@ call(const struct execute *x, const struct booking *booking,
 		    BREAKER_ITS_OWN, &error, result);
 		goto out;
 	}
-	task_stem(booking, stem);
+	(void)snprintf(stem, sizeof(stem), "followup-%s-%" PRId64,
+	    booking->id, booking_epoch(booking->due));
 	outcome = voice_agent_start(x->agent, &request, &error);
 	blame = tell_breaker(x, asked, booking->execution_attempts + 1,
 	    outcome, &error);

@@ -17,13 +17,17 @@ struct voice_agent;
  * if the process dies in between, the next attempt carries the same
  * idempotency key.
  *
+ * The gate is asked as the last act.  A booking that has to wait goes back to
+ * pending, and followup-schedule makes a task for the end of its wait; for less
+ * than a minute the queue tries again.
+ *
  * A row that makes the database refuse spends an attempt of its booking, and
  * no call is started; one that refuses to be executed is not called again.
  *
  * While the voice agent fails for everybody, or asks us to slow down, no call
  * is begun, and the attempts of the bookings that found that out do not count.
- * What waits is tried again by the queue.  An attempt whose outcome is not
- * known remains one for a person where the operator wants it so.
+ * What waits for that is tried again by the queue.  An attempt whose outcome
+ * is not known remains one for a person where the operator wants it so.
  */
 
 /* What it works with; all must outlive it. */
@@ -48,6 +52,7 @@ enum execute_outcome {
 	EXECUTE_DONE,		/* the call was started now */
 	EXECUTE_ALREADY,	/* it had been before */
 	EXECUTE_SKIPPED,	/* nobody is to be called: reason */
+	EXECUTE_DEFERRED,	/* not now, another task is made: reason */
 	EXECUTE_GIVEN_UP,	/* a dead letter: reason */
 	EXECUTE_BUSY,		/* another attempt is running */
 	EXECUTE_MISMATCH,	/* the body is not this booking's: reason */

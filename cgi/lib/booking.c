@@ -18,7 +18,7 @@ enum column {
 	COL_SCHEDULE_ATTEMPTS, COL_RETRY_IN, COL_OUTCOME_UNKNOWN,
 	COL_KEY, COL_TASK_BODY, COL_OBSOLETE_TASKS, COL_VERDICT,
 	COL_WAIT_UNTIL, COL_VERDICT_REASON, COL_IN_BACKLOG, COL_DEAD,
-	COL_CALLED_AT,
+	COL_CALLED_AT, COL_READ_AT, COL_NOTED_DUE,
 };
 
 /**
@@ -100,6 +100,20 @@ get_bool(const PGresult *rows, int row, enum column column)
 	return (text != NULL && *text == 't');
 }
 
+/* The time for a task; one that waits without an end has none. */
+static int64_t
+plan(const struct booking *booking)
+{
+
+	if (booking->verdict != BOOKING_WAIT)
+		return (booking->due);
+	if (booking->due == BOOKING_NO_TIME ||
+	    booking->wait_until == BOOKING_NO_TIME)
+		return (BOOKING_NO_TIME);
+	return (booking->wait_until > booking->due ? booking->wait_until :
+	    booking->due);
+}
+
 static void
 fill(struct booking *booking, const char *id, const PGresult *rows, int row)
 {
@@ -139,6 +153,9 @@ fill(struct booking *booking, const char *id, const PGresult *rows, int row)
 	booking->in_backlog = get_bool(rows, row, COL_IN_BACKLOG);
 	booking->dead = get(rows, row, COL_DEAD);
 	booking->called_at = get_time(rows, row, COL_CALLED_AT);
+	booking->read_at = get_time(rows, row, COL_READ_AT);
+	booking->noted_due = get_time(rows, row, COL_NOTED_DUE);
+	booking->planned = plan(booking);
 }
 
 /*
@@ -169,9 +186,11 @@ static const struct bookings_sql read_sql = { "read",
     "'idempotencyKey', k.key, 'scheduledAt', k.due), "
     "(SELECT string_agg(o.task_name || E'\\n', '' ORDER BY o.obsolete_at) "
     "FROM {S}.followup_obsolete_tasks o WHERE o.booking_id = u.id), "
-    "b.verdict, " BOOKINGS_US("b.until") ", b.reason, "
+    "b.verdict, CASE WHEN isfinite(b.until) THEN " BOOKINGS_US("b.until")
+    " END, b.reason, "
     BOOKINGS_IN_BACKLOG("u.id", "b.due") ", "
-    "f.dead, " BOOKINGS_US("a.called_at") " "
+    "f.dead, " BOOKINGS_US("a.called_at") ", " BOOKINGS_US("now()") ", "
+    BOOKINGS_US("w.due_at") " "
     "FROM pg_catalog.unnest($1::uuid[]) WITH ORDINALITY AS u (id, n) "
     "CROSS JOIN " BOOKINGS_ABSENT " LEFT JOIN LATERAL (SELECT b.id, "
     "b.task_status::text AS task_status, tenant_id::text AS tenant_id, "
@@ -205,7 +224,8 @@ static const struct bookings_sql read_sql = { "read",
     "FROM {S}.followup_failures f WHERE f.booking_id = u.id OFFSET 0) AS f "
     "ON true LEFT JOIN LATERAL (SELECT a.begun_at, a.called_at "
     "FROM {S}.followup_attempts a WHERE a.booking_id = u.id OFFSET 0) AS a "
-    "ON true "
+    "ON true LEFT JOIN LATERAL (SELECT w.due_at FROM {S}.followup_waits w "
+    "WHERE w.booking_id = u.id OFFSET 0) AS w ON true "
     "ORDER BY u.n" };
 
 /* Take the rows of ${call} over to ${list}. */
@@ -391,14 +411,53 @@ booking_why_not(const struct booking *booking, char buf[BOOKING_WHY_LEN])
 }
 
 /**
- * booking_epoch(booking):
- * Return when ${booking} is due in whole seconds since 1970, rounded down.
+ * booking_epoch(time):
+ * Return ${time} in whole seconds since 1970, rounded down.
  */
 int64_t
-booking_epoch(const struct booking *booking)
+booking_epoch(int64_t time)
 {
 
-	return (booking->due / 1000000 - (booking->due % 1000000 < 0));
+	return (time / 1000000 - (time % 1000000 < 0));
+}
+
+/**
+ * booking_in(booking, time):
+ * Return how many seconds after ${booking} was read ${time} comes; negative
+ * where it has passed.
+ */
+double
+booking_in(const struct booking *booking, int64_t time)
+{
+
+	return ((double)(time - booking->read_at) / 1000000);
+}
+
+/**
+ * booking_task_waits(booking):
+ * Is the task of ${booking} for later than it is due, because the gate has it
+ * wait?  A task that is later because the booking was moved is no such one.
+ */
+int
+booking_task_waits(const struct booking *booking)
+{
+
+	return (booking->due != BOOKING_NO_TIME &&
+	    booking->noted_due == booking->due &&
+	    booking->task_scheduled_at > booking->due);
+}
+
+/**
+ * booking_task_in(booking):
+ * Return in how many seconds the task of ${booking} fires, or fired.
+ */
+double
+booking_task_in(const struct booking *booking)
+{
+
+	return (booking_task_waits(booking) ?
+	    booking_in(booking, booking->task_scheduled_at) :
+	    booking->due_in);
 }
 
 const struct bookings_sql *const booking_statements[] = { &read_sql,

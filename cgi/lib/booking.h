@@ -65,6 +65,7 @@ struct booking {
 	const char *scheduled_at;	/* as the column has it */
 	const char *timezone;		/* likewise */
 
+	int64_t read_at;		/* the server's time of reading it */
 	int64_t due;			/* BOOKING_NO_TIME: not determinable */
 	double due_in;			/* seconds from now; negative: past */
 	double retry_in;		/* until its next attempt at a task */
@@ -78,6 +79,14 @@ struct booking {
 	int in_backlog;
 	int64_t wait_until;
 	const char *verdict_reason;
+
+	/*
+	 * The time that its task is for: when it is due, or until when it has
+	 * to wait.  BOOKING_NO_TIME where no end of that is known.
+	 */
+	int64_t planned;
+	int64_t noted_due;		/* followup_waits has it, as due then;
+					   or BOOKING_NO_TIME */
 
 	/*
 	 * For the time it is due: the idempotency key of its call,
@@ -166,10 +175,30 @@ const char *booking_time(int64_t, int, char [BOOKING_TIME_LEN]);
 const char *booking_why_not(const struct booking *, char [BOOKING_WHY_LEN]);
 
 /**
- * booking_epoch(booking):
- * Return when ${booking} is due in whole seconds since 1970, rounded down.
+ * booking_epoch(time):
+ * Return ${time} in whole seconds since 1970, rounded down.
  */
-int64_t booking_epoch(const struct booking *);
+int64_t booking_epoch(int64_t);
+
+/**
+ * booking_in(booking, time):
+ * Return how many seconds after ${booking} was read ${time} comes; negative
+ * where it has passed.
+ */
+double booking_in(const struct booking *, int64_t);
+
+/**
+ * booking_task_waits(booking):
+ * Is the task of ${booking} for later than it is due, because the gate has it
+ * wait?  A task that is later because the booking was moved is no such one.
+ */
+int booking_task_waits(const struct booking *);
+
+/**
+ * booking_task_in(booking):
+ * Return in how many seconds the task of ${booking} fires, or fired.
+ */
+double booking_task_in(const struct booking *);
 
 /* The statements above, for bookings_prepare; NULL ends the list. */
 struct bookings_sql;

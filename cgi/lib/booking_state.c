@@ -13,6 +13,11 @@
 /* Room for a number as text. */
 #define NUMBER_LEN	32
 
+/* A time of struct booking in SQL's form; in two parts, which are exact. */
+#define TIME(us)							\
+	"'epoch'::timestamptz + " us " / 1000000 * interval '1 s' "	\
+	"+ " us " % 1000000 * interval '1 microsecond'"
+
 /* When the row is due, in the form of struct booking. */
 #define DUE	BOOKINGS_US("{S}.followup_due_at(b)")
 
@@ -31,14 +36,20 @@
  * The lock goes with the state that it was taken for.  No lock is released
  * before all rows have been written, since what is released stays so if a
  * later row is refused.  An error that stays is of an attempt at the call.
+ *
+ * A booking whose task is for later than it is due waits.  It is looked at now
+ * and then, because the gate may change its mind, and soon after the time of
+ * its task, in case that is lost.
  */
 #define SCHEDULED(lock)							\
     "WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]), " \
     "pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::bigint[]), "	\
-    "pg_catalog.unnest($4::text[])) AS t (id, name, due, key)), "	\
+    "pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::bigint[]), "	\
+    "pg_catalog.unnest($6::bigint[])) "					\
+    "AS t (id, name, due, key, planned, read_at)), "			\
     "mine AS (SELECT t.* FROM t" lock "), "				\
     "changed AS (UPDATE {T} b SET task_name = mine.name, "		\
-    "task_scheduled_at = {S}.followup_due_at(b), "			\
+    "task_scheduled_at = " TIME("mine.planned") ", "			\
     "idempotency_key = " FIT("mine.key", "idempotency_key") ", "	\
     "task_status = 'scheduled', "					\
     "last_execution_error = CASE WHEN b.execution_attempts > 0 "		\
@@ -47,7 +58,18 @@
     "AND " DUE " = mine.due AND " BOOKINGS_IS_WANTED " "			\
     "RETURNING b.id), "							\
     "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "	\
-    "WHERE f.booking_id = changed.id AND f.stage = 'schedule') "		\
+    "WHERE f.booking_id = changed.id AND f.stage = 'schedule'), "	\
+    "waits AS (INSERT INTO {S}.followup_waits (booking_id, due_at, "	\
+    "until, looked_at, look_at) SELECT mine.id, " TIME("mine.due") ", "	\
+    TIME("mine.planned") ", " TIME("mine.read_at") ", least(now(), "	\
+    TIME("mine.planned") " - interval '55 min') + interval '1 hour' "	\
+    "FROM mine JOIN changed USING (id) WHERE mine.planned > mine.due "	\
+    "ON CONFLICT (booking_id) DO UPDATE SET due_at = excluded.due_at, "	\
+    "until = excluded.until, looked_at = excluded.looked_at, "		\
+    "look_at = excluded.look_at), "					\
+    "waited AS (DELETE FROM {S}.followup_waits w USING mine "		\
+    "JOIN changed USING (id) "						\
+    "WHERE w.booking_id = mine.id AND mine.planned = mine.due) "		\
     "SELECT changed.id::text, pg_advisory_unlock("			\
     BOOKING_LOCK_KEY("'schedule'", "changed.id::text") ") FROM changed "	\
     "WHERE (SELECT count(*) FROM changed) > 0"
@@ -62,28 +84,72 @@ static const struct bookings_sql scheduled_sql = { "scheduled",
 static const struct bookings_sql scheduled_one_sql = { "scheduled one",
     SCHEDULED("") };
 
-/* The four arrays of these statements. */
+/* An array of numbers as text. */
+struct numbers {
+	const char *values[BOOKING_BATCH];
+	char texts[BOOKING_BATCH][NUMBER_LEN];
+};
+
+static void
+set_number(struct numbers *numbers, size_t i, int64_t value)
+{
+
+	(void)snprintf(numbers->texts[i], NUMBER_LEN, "%" PRId64, value);
+	numbers->values[i] = numbers->texts[i];
+}
+
+/* The arrays of statements about many bookings. */
 struct arrays {
 	const char *ids[BOOKING_BATCH];
 	const char *names[BOOKING_BATCH];
-	const char *dues[BOOKING_BATCH];
 	const char *keys[BOOKING_BATCH];
-	char due_texts[BOOKING_BATCH][NUMBER_LEN];
+	struct numbers dues;
+	struct numbers planned;
+	struct numbers read_at;
+	struct numbers looks;		/* in milliseconds */
 };
 
 static void
 fill_arrays(struct arrays *a, const struct booking_task *tasks, size_t n)
 {
+	const struct booking *booking;
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		a->ids[i] = tasks[i].booking->id;
+		booking = tasks[i].booking;
+		a->ids[i] = booking->id;
 		a->names[i] = tasks[i].name;
-		(void)snprintf(a->due_texts[i], NUMBER_LEN, "%" PRId64,
-		    tasks[i].booking->due);
-		a->dues[i] = a->due_texts[i];
-		a->keys[i] = tasks[i].booking->key;
+		a->keys[i] = booking->key;
+		set_number(&a->dues, i, booking->due);
+		set_number(&a->planned, i, booking->planned);
+		set_number(&a->read_at, i, booking->read_at);
 	}
+}
+
+/*
+ * Run ${call}, whose parameters are ${nlists} ${lists} of ${n} texts; DB_LOST
+ * when memory is short.
+ */
+static enum db_outcome
+run_lists(struct bookings *b, struct bookings_call *call,
+    const char *const *const *lists, int nlists, size_t n)
+{
+	char *texts[BOOKINGS_PARAMS] = { NULL };
+	enum db_outcome outcome = DB_LOST;
+	int i;
+
+	for (i = 0; i < nlists; i++) {
+		texts[i] = sql_array(lists[i], n);
+		if ((call->params[i] = texts[i]) == NULL)
+			goto out;
+	}
+	call->nparams = nlists;
+	outcome = bookings_run(b, call, 1);
+
+out:
+	for (i = 0; i < nlists; i++)
+		free(texts[i]);
+	return (outcome);
 }
 
 /* Mark the tasks whose bookings ${changed} names, in any order. */
@@ -105,8 +171,10 @@ mark_changed(struct booking_task *tasks, size_t n, const PGresult *changed)
 
 /**
  * booking_scheduled(bookings, tasks, n):
- * Make the pending bookings of up to BOOKING_BATCH ${tasks} scheduled, and
- * release the locks on BOOKING_SCHEDULE of those that were.  A task's
+ * Make the pending bookings of up to BOOKING_BATCH ${tasks} scheduled, each
+ * for the time that was planned, and release the locks on BOOKING_SCHEDULE of
+ * those that were.  One that is to wait beyond its due time is noted in
+ * followup_waits.  A task's
  * ${changed} is 0 if its booking is not pending any more or no longer due at
  * that time, or if there are several and somebody else holds a lock on its
  * row; our lock on it is kept.  If one row makes the database refuse, none is
@@ -115,34 +183,23 @@ mark_changed(struct booking_task *tasks, size_t n, const PGresult *changed)
 enum db_outcome
 booking_scheduled(struct bookings *b, struct booking_task *tasks, size_t n)
 {
-	struct bookings_call call = { .nparams = 4,
+	struct bookings_call call = {
 	    .sql = n > 1 ? &scheduled_sql : &scheduled_one_sql,
 	    .as = scheduled_one_sql.name,
 	    .booking = n == 1 ? tasks[0].booking->id : NULL };
-	enum db_outcome outcome = DB_LOST;
+	enum db_outcome outcome;
 	struct arrays *a;
-	char *texts[4] = { NULL };
-	size_t i;
 
 	if ((a = malloc(sizeof(*a))) == NULL)
-		return (outcome);
+		return (DB_LOST);
 	fill_arrays(a, tasks, n);
-	texts[0] = sql_array(a->ids, n);
-	texts[1] = sql_array(a->names, n);
-	texts[2] = sql_array(a->dues, n);
-	texts[3] = sql_array(a->keys, n);
-	for (i = 0; i < 4; i++) {
-		if ((call.params[i] = texts[i]) == NULL)
-			goto out;
-	}
-	if ((outcome = bookings_run(b, &call, 1)) == DB_OK) {
+	outcome = run_lists(b, &call, (const char *const *const []) { a->ids,
+	    a->names, a->dues.values, a->keys, a->planned.values,
+	    a->read_at.values }, 6, n);
+	if (outcome == DB_OK) {
 		mark_changed(tasks, n, call.result);
 		PQclear(call.result);
 	}
-
-out:
-	for (i = 0; i < 4; i++)
-		free(texts[i]);
 	free(a);
 	return (outcome);
 }
@@ -251,8 +308,9 @@ static const struct bookings_sql executed_sql = { "executed",
     "b.task_name) AS name FROM {T} b WHERE b.id = $1::uuid FOR UPDATE), "
     "changed AS (UPDATE {T} b SET task_status = 'executed', "
     "executed_at = now(), last_execution_error = NULL, "
-    "task_name = before.name, task_scheduled_at = 'epoch'::timestamptz "
-    "+ $3::bigint * interval '1 microsecond', "
+    "task_name = before.name, task_scheduled_at = coalesce(CASE "
+    "WHEN before.old = before.name THEN b.task_scheduled_at END, "
+    TIME("$3::bigint") "), "
     "idempotency_key = " FIT("$4", "idempotency_key") " "
     "FROM before WHERE b.id = before.id "
     "AND " BOOKINGS_STATUS " <> 'executed' RETURNING b.id), "
@@ -263,6 +321,8 @@ static const struct bookings_sql executed_sql = { "executed",
     BOOKINGS_STATUS " <> 'executed' AND NOT EXISTS (SELECT FROM changed)), "
     "forgotten AS (DELETE FROM {S}.followup_failures f "
     "WHERE f.booking_id = $1::uuid AND NOT EXISTS (SELECT FROM ignored)), "
+    "waited AS (DELETE FROM {S}.followup_waits w "
+    "WHERE w.booking_id = $1::uuid), "
     "ended AS (DELETE FROM {S}.followup_attempts a "
     "WHERE a.booking_id = $1::uuid AND NOT EXISTS (SELECT FROM ignored)) "
     "SELECT CASE WHEN EXISTS (SELECT FROM ignored) THEN " IGNORED " "
@@ -627,6 +687,117 @@ booking_task_gone(struct bookings *b, const struct booking *booking,
 	return (bookings_changed(b, &call, changed));
 }
 
+static const struct bookings_sql held_sql = { "held",
+    "WITH changed AS (UPDATE {T} b SET task_status = 'pending', "
+    "task_name = NULL, task_scheduled_at = NULL, "
+    "last_execution_error = " FIT("$3", "last_execution_error") " "
+    "WHERE b.id = $1::uuid AND " BOOKINGS_STATUS " = 'scheduled' "
+    "AND b.task_name IS NOT DISTINCT FROM $2 RETURNING b.id), "
+    "waits AS (INSERT INTO {S}.followup_waits (booking_id, due_at, "
+    "looked_at, look_at) SELECT changed.id, " TIME("$4::bigint") ", now(), "
+    "now() FROM changed ON CONFLICT (booking_id) DO UPDATE "
+    "SET due_at = excluded.due_at, until = NULL, looked_at = now(), "
+    "look_at = now()) "
+    "SELECT count(*) FROM changed" };
+
+/**
+ * booking_held(bookings, booking, reason, changed):
+ * The task of a scheduled ${booking} has fired, and the gate has it wait for
+ * ${reason}: put it back to pending, to be looked at with the next sweep.  The
+ * attempts that were made at its call still count.
+ */
+enum db_outcome
+booking_held(struct bookings *b, const struct booking *booking,
+    const char *reason, int *changed)
+{
+	char due[NUMBER_LEN];
+	struct bookings_call call = { .sql = &held_sql, .nparams = 4,
+	    .params = { booking->id, booking->task_name, reason, due },
+	    .booking = booking->id };
+
+	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
+	return (bookings_changed(b, &call, changed));
+}
+
+static const struct bookings_sql replan_sql = { "replan",
+    "WITH changed AS (UPDATE {T} b SET task_status = 'pending', "
+    "task_name = NULL, task_scheduled_at = NULL "
+    "WHERE b.id = $1::uuid AND " BOOKINGS_STATUS " = 'scheduled' "
+    "AND b.task_name = $2 RETURNING b.id), "
+    "obsolete AS (INSERT INTO {S}.followup_obsolete_tasks "
+    "(task_name, booking_id) SELECT $2, changed.id FROM changed "
+    "ON CONFLICT DO NOTHING) "
+    "SELECT count(*) FROM changed" };
+
+/**
+ * booking_replan(bookings, booking, changed):
+ * Put a scheduled ${booking} whose task would come too late back to pending;
+ * its task is obsolete.  The attempts that were made at its call still count.
+ */
+enum db_outcome
+booking_replan(struct bookings *b, const struct booking *booking,
+    int *changed)
+{
+	struct bookings_call call = { .sql = &replan_sql, .nparams = 2,
+	    .params = { booking->id, booking->task_name },
+	    .booking = booking->id };
+
+	return (bookings_changed(b, &call, changed));
+}
+
+/* Whoever looked at a booking later, as booking_held, knows better. */
+static const struct bookings_sql noted_sql = { "noted",
+    "WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]), "
+    "pg_catalog.unnest($2::bigint[]), pg_catalog.unnest($3::bigint[]), "
+    "pg_catalog.unnest($4::bigint[]), pg_catalog.unnest($5::bigint[])) "
+    "AS t (id, due, until, read_at, look)), "
+    "kept AS (INSERT INTO {S}.followup_waits AS w (booking_id, due_at, "
+    "until, looked_at, look_at) SELECT t.id, " TIME("t.due") ", "
+    TIME("nullif(t.until, 0)") ", " TIME("t.read_at") ", "
+    "now() + t.look * interval '1 ms' FROM t WHERE t.look > 0 "
+    "ON CONFLICT (booking_id) DO UPDATE SET due_at = excluded.due_at, "
+    "until = excluded.until, looked_at = excluded.looked_at, "
+    "look_at = excluded.look_at WHERE w.looked_at <= excluded.looked_at), "
+    "gone AS (DELETE FROM {S}.followup_waits w USING t "
+    "WHERE w.booking_id = t.id AND t.look = 0 "
+    "AND w.looked_at <= " TIME("t.read_at") ") "
+    "SELECT count(*) FROM t" };
+
+/**
+ * booking_noted(bookings, waits, n):
+ * Keep up to BOOKING_BATCH ${waits} in followup_waits, unless somebody has
+ * looked at the booking since it was read.
+ */
+enum db_outcome
+booking_noted(struct bookings *b, const struct booking_wait *waits, size_t n)
+{
+	struct bookings_call call = { .sql = &noted_sql };
+	const struct booking *booking;
+	enum db_outcome outcome;
+	struct arrays *a;
+	size_t i;
+
+	if ((a = malloc(sizeof(*a))) == NULL)
+		return (DB_LOST);
+	for (i = 0; i < n; i++) {
+		booking = waits[i].booking;
+		a->ids[i] = booking->id;
+		set_number(&a->dues, i, waits[i].look_in > 0 ?
+		    booking->due : 0);
+		set_number(&a->planned, i, booking_task_waits(booking) ?
+		    booking->task_scheduled_at : 0);
+		set_number(&a->read_at, i, booking->read_at);
+		set_number(&a->looks, i, (int64_t)(waits[i].look_in * 1000));
+	}
+	outcome = run_lists(b, &call, (const char *const *const []) { a->ids,
+	    a->dues.values, a->planned.values, a->read_at.values,
+	    a->looks.values }, 5, n);
+	if (outcome == DB_OK)
+		PQclear(call.result);
+	free(a);
+	return (outcome);
+}
+
 /*
  * The sentence tells the row from a copy of the time before, which somebody may
  * save over it.
@@ -727,11 +898,13 @@ booking_obsolete_later(struct bookings *b, const char *id, double seconds)
 }
 
 const struct bookings_sql *const booking_state_schedule[] = { &scheduled_sql,
-    &scheduled_one_sql, &failed_once_sql, &obsolete_deleted_sql, NULL };
+    &scheduled_one_sql, &failed_once_sql, &obsolete_deleted_sql, &noted_sql,
+    NULL };
 const struct bookings_sql *const booking_state_execute[] = { &begun_sql,
     &executed_sql, &failed_once_sql, &spared_sql, &failed_sql, NULL };
 const struct bookings_sql *const booking_state_statements[] = { &scheduled_sql,
     &scheduled_one_sql, &begun_sql, &executed_sql, &name_executed_sql,
     &failed_once_sql, &spared_sql, &failed_sql, &unschedule_sql,
-    &task_gone_sql, &cancel_sql, &retry_sql, &obsolete_deleted_sql,
+    &task_gone_sql, &held_sql, &replan_sql, &noted_sql, &cancel_sql,
+    &retry_sql, &obsolete_deleted_sql,
     &obsolete_later_sql, &called_sql, &refused_sql, &mark_failed_sql, NULL };

@@ -10,7 +10,7 @@ struct bookings;
  * attempts at its call, tasks that are obsolete.
  *
  *   pending --scheduled--> scheduled --begun, executed--> executed
- *      ^------unschedule, task_gone------'
+ *      ^--unschedule, task_gone, held, replan--'
  *   any but executed --cancel--> cancelled
  *   pending, scheduled --failed--> failed --retry--> pending
  *
@@ -34,8 +34,10 @@ struct booking_task {
 
 /**
  * booking_scheduled(bookings, tasks, n):
- * Make the pending bookings of up to BOOKING_BATCH ${tasks} scheduled, and
- * release the locks on BOOKING_SCHEDULE of those that were.  A task's
+ * Make the pending bookings of up to BOOKING_BATCH ${tasks} scheduled, each
+ * for the time that was planned, and release the locks on BOOKING_SCHEDULE of
+ * those that were.  One that is to wait beyond its due time is noted in
+ * followup_waits.  A task's
  * ${changed} is 0 if its booking is not pending any more or no longer due at
  * that time, or if there are several and somebody else holds a lock on its
  * row; our lock on it is kept.  If one row makes the database refuse, none is
@@ -152,6 +154,38 @@ enum db_outcome booking_unschedule(struct bookings *, const struct booking *,
  */
 enum db_outcome booking_task_gone(struct bookings *, const struct booking *,
     int *);
+
+/**
+ * booking_held(bookings, booking, reason, changed):
+ * The task of a scheduled ${booking} has fired, and the gate has it wait for
+ * ${reason}: put it back to pending, to be looked at with the next sweep.  The
+ * attempts that were made at its call still count.
+ */
+enum db_outcome booking_held(struct bookings *, const struct booking *,
+    const char *, int *);
+
+/**
+ * booking_replan(bookings, booking, changed):
+ * Put a scheduled ${booking} whose task would come too late back to pending;
+ * its task is obsolete.  The attempts that were made at its call still count.
+ */
+enum db_outcome booking_replan(struct bookings *, const struct booking *,
+    int *);
+
+/* What is known of a booking that waits, when it was looked at. */
+struct booking_wait {
+	const struct booking *booking;
+	double look_in;		/* seconds until the next look; 0: it does
+				   not wait any more */
+};
+
+/**
+ * booking_noted(bookings, waits, n):
+ * Keep up to BOOKING_BATCH ${waits} in followup_waits, unless somebody has
+ * looked at the booking since it was read.
+ */
+enum db_outcome booking_noted(struct bookings *, const struct booking_wait *,
+    size_t);
 
 /**
  * booking_cancel(bookings, booking, changed):

@@ -404,14 +404,46 @@ bookings_disconnect(struct bookings *b)
  * drawn by lot, so that many that wait in a paused queue do not keep others
  * from being looked at.
  *
- * What a pause of ours holds is not looked at.  After the pause, its bookings
- * have a whole window again: they are found if they became due in the pause,
- * or in the window before it.  The backlog is left alone.
+ * What a pause holds for which no task can be made, because it has no end or
+ * one beyond the horizon, is not looked at.  After the pause, its bookings have
+ * a whole window again: they are found if they became due in the pause, or in
+ * the window before it.  The backlog is left alone.
  */
-#define SWEEP_PAUSED	"p.until IS NULL OR p.until > now()"
+#define SWEEP_PAUSED	"p.until IS NULL OR p.until > now() + {H}"
 #define SWEEP_RESUMED							\
     "p.until BETWEEN now() - " SWEEP_WINDOW " AND now()"
 #define SWEEP_TENANT	"'tenant:' || " SWEEP_TEXT("tenant_id")
+#define SWEEP_ALL_HELD							\
+    "EXISTS (SELECT FROM {S}.followup_pauses p "			\
+    "WHERE p.scope = 'all' AND cardinality(p.except_tenants) = 0 "	\
+    "AND (" SWEEP_PAUSED "))"
+#define SWEEP_HELD							\
+    "EXISTS (SELECT FROM {S}.followup_pauses p "			\
+    "WHERE (" SWEEP_PAUSED ") AND (p.scope = " SWEEP_TENANT " "		\
+    "OR (p.scope = 'all' "						\
+    "AND " SWEEP_TEXT("tenant_id") " <> ALL (p.except_tenants))))"
+
+/*
+ * Does it wait, as of the time it is due at: with a task for later, or (until
+ * is NULL) without one?  Only of those whose zone may be another one is the due
+ * time worked out.
+ */
+#define SWEEP_NOTED(until)						\
+    "EXISTS (SELECT FROM {S}.followup_waits w "				\
+    "WHERE w.booking_id = b.id AND w.until " until " "			\
+    "AND CASE WHEN x.unsure = interval '0' "				\
+    "THEN w.due_at = b.scheduled_at ELSE w.due_at "			\
+    "IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0)"
+
+/*
+ * When somebody has last changed what the gate goes by, beginning with pauses
+ * that were ended.  Such a change may commit some seconds later.
+ */
+#define SWEEP_CHANGED							\
+    "(SELECT max(c.at) FROM (SELECT max(s.changed_at) "			\
+    "FROM {S}.followup_settings s UNION ALL SELECT max(p.changed_at) "	\
+    "FROM {S}.followup_pauses p UNION ALL SELECT max(p.until) "		\
+    "FROM {S}.followup_past_pauses p) AS c (at))"
 
 /* Only of the few that are in the backlog is the due time worked out. */
 #define SWEEP_IN_BACKLOG						\
@@ -420,33 +452,35 @@ bookings_disconnect(struct bookings *b)
     "THEN k.due_at = b.scheduled_at ELSE k.due_at IS NOT DISTINCT FROM " \
     "{S}.followup_due_at(b) END OFFSET 0)"
 
-/* In two parts, because C promises no longer texts. */
+/* In parts, because C promises no longer texts. */
 static const char sweep_pending_sql[] =
-    "WITH pending AS (SELECT b.id, "
+    "WITH resumed AS MATERIALIZED (SELECT p.scope, p.paused_at, p.until "
+    "FROM {S}.followup_pauses p WHERE " SWEEP_RESUMED " UNION ALL "
+    "SELECT p.scope, p.paused_at, p.until "
+    "FROM {S}.followup_past_pauses p WHERE " SWEEP_RESUMED "), "
+    "pending AS (SELECT b.id, "
     SWEEP_TEXT("tenant_id") " AS tenant_id, b.scheduled_at::text AS place "
     "FROM " SWEEP_ABSENT ", {T} b " SWEEP_UNSURE
     "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_FOLLOWUP " "
     "AND NOT " BOOKINGS_IS_DELETED " "
     "AND (b.scheduled_at, b.id) > ($2, $3::uuid) "
     "AND b.scheduled_at > ((SELECT least(now(), min(p.paused_at)) "
-    "FROM {S}.followup_pauses p WHERE " SWEEP_RESUMED ") "
-    "AT TIME ZONE 'UTC') - " SWEEP_WINDOW " - " SWEEP_ZONE " "
+    "FROM resumed p) AT TIME ZONE 'UTC') - " SWEEP_WINDOW " - " SWEEP_ZONE " "
     "AND b.scheduled_at <= " SWEEP_NOW " + {H} "
     "AND b.scheduled_at <= " SWEEP_NOW " + {H} - x.unsure "
     "AND (b.scheduled_at >= " SWEEP_NOW " - " SWEEP_WINDOW " - x.unsure "
-    "OR EXISTS (SELECT FROM {S}.followup_pauses p WHERE " SWEEP_RESUMED " "
-    "AND b.scheduled_at BETWEEN (p.paused_at AT TIME ZONE 'UTC') "
+    "OR EXISTS (SELECT FROM resumed p "
+    "WHERE b.scheduled_at BETWEEN (p.paused_at AT TIME ZONE 'UTC') "
     "- " SWEEP_WINDOW " - x.unsure AND (p.until AT TIME ZONE 'UTC') "
     "+ x.unsure AND p.scope IN ('all', " SWEEP_TENANT "))) "
-    "AND NOT EXISTS (SELECT FROM {S}.followup_pauses p "
-    "WHERE p.scope = 'all' AND cardinality(p.except_tenants) = 0 "
-    "AND (" SWEEP_PAUSED ")) "
+    "AND NOT " SWEEP_ALL_HELD " "
     "AND coalesce(" SWEEP_TEXT("tenant_id") " = ANY ((SELECT "
     "p.except_tenants FROM {S}.followup_pauses p WHERE p.scope = 'all' "
     "AND (" SWEEP_PAUSED "))::text[]), true) "
     "AND " SWEEP_TENANT " NOT IN (SELECT p.scope "
     "FROM {S}.followup_pauses p WHERE " SWEEP_PAUSED ") "
     "AND NOT " SWEEP_IN_BACKLOG " AND NOT " SWEEP_WAITS " "
+    "AND NOT " SWEEP_NOTED("IS NULL") " "
     "AND NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o "
     "WHERE o.booking_id = b.id AND o.next_attempt_at > now() OFFSET 0) "
     "ORDER BY b.scheduled_at, b.id LIMIT $4::int), ";
@@ -455,6 +489,17 @@ static const char sweep_others_sql[] =
     "FROM {S}.followup_obsolete_tasks o "
     "WHERE $2 = '-infinity' AND (o.next_attempt_at IS NULL "
     "OR o.next_attempt_at <= now()) LIMIT $4::int), "
+    "waits AS (SELECT w.booking_id AS id, " SWEEP_TEXT("tenant_id")
+    " AS tenant_id FROM " SWEEP_ABSENT ", (SELECT w.* "
+    "FROM {S}.followup_waits w, (SELECT " SWEEP_CHANGED " AS at) AS c "
+    "WHERE $2 = '-infinity' AND NOT " SWEEP_ALL_HELD " AND (w.look_at <= now() "
+    "OR (w.looked_at < c.at + interval '5 s' AND (w.until IS NULL "
+    "OR w.until > c.at + interval '1 min')))) AS w "
+    "LEFT JOIN {T} b ON b.id = w.booking_id WHERE NOT " SWEEP_HELD " "
+    "AND NOT EXISTS (SELECT FROM {S}.followup_failures f "
+    "WHERE f.booking_id = w.booking_id AND f.stage = 'schedule' "
+    "AND f.dead_at IS NULL AND f.next_attempt_at > now() OFFSET 0) "
+    "ORDER BY w.look_at LIMIT $4::int), "
     "retried AS (SELECT b.id, " SWEEP_TEXT("tenant_id") " AS tenant_id "
     "FROM " SWEEP_ABSENT ", (SELECT f.booking_id "
     "FROM {S}.followup_failures f WHERE $2 = '-infinity' "
@@ -465,11 +510,11 @@ static const char sweep_others_sql[] =
     "AND NOT EXISTS (SELECT FROM pending WHERE pending.id = b.id) "
     "AND NOT EXISTS (SELECT FROM {S}.followup_failures d "
     "WHERE d.booking_id = b.id AND d.dead_at IS NOT NULL) "
-    "AND NOT EXISTS (SELECT FROM {S}.followup_pauses p "
-    "WHERE (" SWEEP_PAUSED ") AND (p.scope = " SWEEP_TENANT " "
-    "OR (p.scope = 'all' "
-    "AND " SWEEP_TEXT("tenant_id") " <> ALL (p.except_tenants)))) "
-    "ORDER BY random() LIMIT $4::int), "
+    "AND NOT EXISTS (SELECT FROM {S}.followup_waits w "
+    "WHERE w.booking_id = b.id AND w.until IS NULL) "
+    "AND NOT " SWEEP_HELD " "
+    "ORDER BY random() LIMIT $4::int), ";
+static const char sweep_overdue_sql[] =
     "overdue AS (SELECT b.id, " SWEEP_TEXT("tenant_id") " AS tenant_id "
     "FROM " SWEEP_ABSENT ", {T} b " SWEEP_UNSURE
     "WHERE $5::float8 IS NOT NULL AND $2 = '-infinity' "
@@ -485,10 +530,12 @@ static const char sweep_others_sql[] =
     "WHEN isfinite(b.task_scheduled_at) "
     "THEN b.task_scheduled_at NOT BETWEEN b.scheduled_at - x.unsure "
     "AND b.scheduled_at + x.unsure "
-    "ELSE b.task_scheduled_at IS NOT NULL END)) "
+    "ELSE b.task_scheduled_at IS NOT NULL END "
+    "AND NOT " SWEEP_NOTED("IS NOT NULL") ")) "
     "AND NOT " SWEEP_IN_BACKLOG " AND NOT " SWEEP_WAITS " "
     "ORDER BY random() LIMIT $4::int) "
     "SELECT id, NULL AS tenant_id, NULL AS place FROM obsolete UNION ALL "
+    "SELECT id, tenant_id, NULL FROM waits UNION ALL "
     "SELECT id, tenant_id, NULL FROM retried UNION ALL "
     "SELECT id, tenant_id, NULL FROM overdue UNION ALL "
     "SELECT id, tenant_id, place FROM pending";
@@ -510,7 +557,8 @@ bookings_sweep_sql(const struct config *conf)
 {
 	char *schema, *table, *text, *sql = NULL;
 
-	if (asprintf(&text, "%s%s", sweep_pending_sql, sweep_others_sql) < 0)
+	if (asprintf(&text, "%s%s%s", sweep_pending_sql, sweep_others_sql,
+	    sweep_overdue_sql) < 0)
 		return (NULL);
 	if (quote_names(conf, &schema, &table) == 0)
 		sql = expand(text, schema, table, bookings_key(conf));
@@ -555,7 +603,7 @@ bookings_leader_sql(void)
     "JOIN home ON c.relnamespace = home.oid "				\
     "WHERE c.relkind IN ('r', 'p') AND c.relname IN ($2, "		\
     "'followup_failures', 'followup_attempts', "			\
-    "'followup_obsolete_tasks')), "					\
+    "'followup_obsolete_tasks', 'followup_waits')), "			\
     "bookings AS (SELECT * FROM ours WHERE relname = $2), "
 
 /*
@@ -581,7 +629,7 @@ static const struct bookings_sql check_sql = { "check", OURS
     "THEN 'the bookings table does not exist: check FOLLOWUP_TABLE' "
     "WHEN NOT EXISTS (SELECT FROM ours WHERE relname = 'followup_failures') "
     "OR NOT EXISTS (SELECT FROM pg_class c JOIN home "
-    "ON c.relnamespace = home.oid WHERE c.relname = 'followup_pauses') "
+    "ON c.relnamespace = home.oid WHERE c.relname = 'followup_waits') "
     "OR NOT EXISTS (SELECT FROM triggers) "
     "THEN 'the trigger is not installed: run followup-trigger install' "
     "END AS sentence), "
@@ -717,12 +765,16 @@ bookings_check(struct bookings *b, struct troubles *troubles)
  * the task's time, as in the sweep's statement.
  */
 static const struct bookings_sql overdue_sql = { "overdue",
-"SELECT EXISTS (SELECT FROM {T} b WHERE b.task_status = 'scheduled' "
+"SELECT (EXISTS (SELECT FROM {T} b WHERE b.task_status = 'scheduled' "
     "AND " BOOKINGS_IS_FOLLOWUP " "
     "AND b.scheduled_at > (now() AT TIME ZONE 'UTC') - interval '2 days' "
     "AND b.scheduled_at < (now() AT TIME ZONE 'UTC') + interval '1 day' "
     "AND b.task_scheduled_at BETWEEN now() - interval '1 day' "
-    "AND now() - interval '1 s')::int" };
+    "AND now() - interval '1 s') "
+    "OR EXISTS (SELECT FROM {S}.followup_waits w "
+    "JOIN {T} b ON b.id = w.booking_id WHERE b.task_status = 'scheduled' "
+    "AND b.task_scheduled_at = w.until AND w.until "
+    "BETWEEN now() - interval '1 day' AND now() - interval '1 s'))::int" };
 
 /**
  * bookings_overdue(bookings, overdue):

@@ -53,7 +53,10 @@ explain_pending(const struct config *conf, const struct booking *b,
 		    "once it is near enough.", span(b->due_in, s));
 	else if (b->verdict == BOOKING_WAIT)
 		(void)snprintf(buf, len, "It waits (%s): its task is created "
-		    "by itself after that.", booking_why_not(b, why));
+		    "by itself %s.", booking_why_not(b, why),
+		    b->planned == BOOKING_NO_TIME ? "after that" :
+		    booking_in(b, b->planned) > BOOKINGS_HORIZON ?
+		    "once that is near enough" : "for then, within seconds");
 	else if (b->due_in < -(double)conf->sweep_window)
 		(void)snprintf(buf, len, "Overdue by %s, which is more than "
 		    "FOLLOWUP_SWEEP_WINDOW: it is not called by itself; POST "
@@ -99,16 +102,22 @@ explain_booking(const struct config *conf, const struct booking *b,
 			(void)snprintf(buf, len, "Its task is in the queue, "
 			    "but its due time can no longer be determined: "
 			    "correct the booking's scheduled_at or timezone.");
+		else if (b->verdict == BOOKING_WAIT &&
+		    b->planned != BOOKING_NO_TIME &&
+		    b->task_scheduled_at >= b->planned)
+			(void)snprintf(buf, len, "It waits (%s): its task is "
+			    "in the queue.", booking_why_not(b, why));
 		else if (b->verdict != BOOKING_CALL)
 			(void)snprintf(buf, len, "Its task is in the queue, "
 			    "but it is not called when that fires (%s)%s.",
 			    booking_why_not(b, why),
 			    b->verdict == BOOKING_WAIT ?
-			    ": another one is made after that" :
+			    ": another one is made for the end of that" :
 			    ": it becomes a dead letter");
-		else if (b->due_in >= 0)
+		else if (booking_task_in(b) >= 0)
 			(void)snprintf(buf, len, "Its task is in the queue; "
-			    "the call is started in %s.", span(b->due_in, s));
+			    "the call is started in %s.",
+			    span(booking_task_in(b), s));
 		else if (b->outcome_unknown)
 			(void)snprintf(buf, len, "It was due %s ago; an "
 			    "attempt to start the call was begun, and its "

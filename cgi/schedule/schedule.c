@@ -35,6 +35,16 @@
 #define BUSY_RETRY	1
 #define REFUSED_RETRY	10
 
+/*
+ * A booking that waits is looked at again after so many seconds: one whose
+ * wait has no known end, and one whose task is for that end.
+ */
+#define LOOK_WITHOUT_TASK	600
+#define LOOK_WITH_TASK		3600
+
+/* A task may come so many seconds after it could have. */
+#define TOO_LATE	60
+
 /* Between attempts to delete a task of a former queue, in seconds. */
 #define FOREIGN_RETRY	60
 
@@ -71,6 +81,7 @@ struct item {
 	int names;			/* tried for its task */
 	int round;			/* how often it was looked at */
 	int call_locked;		/* the lock on its call is ours */
+	double look_in;			/* as in struct booking_wait */
 	double dispatches;		/* of an overdue task */
 	char last_dispatch[160];
 };
@@ -353,7 +364,7 @@ create(struct batch *batch, struct item *item)
 
 	(void)snprintf(id, sizeof(id), n == 1 ?
 	    "followup-%s-%" PRId64 : "followup-%s-%" PRId64 "-%d",
-	    booking->id, booking_epoch(booking), n);
+	    booking->id, booking_epoch(booking->planned), n);
 	cloud_tasks_name(batch->s->tasks, id, item->name);
 	(void)snprintf(url, sizeof(url), "%s/%s/execute-followup",
 	    batch->s->conf->execution_endpoint, booking->id);
@@ -362,8 +373,8 @@ create(struct batch *batch, struct item *item)
 	 * A time that has passed means now.  It is given all the same: our
 	 * clock is not the service's.
 	 */
-	item->call.schedule_time = booking_time(booking->due > 0 ?
-	    booking->due : 0, 6, when);
+	item->call.schedule_time = booking_time(booking->planned > 0 ?
+	    booking->planned : 0, 6, when);
 	item->call.url = url;
 	item->call.body = booking->task_body;
 	begin(batch, item, CREATING, CLOUD_TASKS_CREATE);
@@ -376,9 +387,11 @@ task_created(struct batch *batch, struct item *item, int already_exists)
 	struct log_about a = about(item, item->name);
 
 	item->result->already_exists = already_exists;
-	(void)booking_time(item->booking.due, 3, item->result->schedule_time);
-	log_info(&a, "%s, due %s", already_exists ?
+	(void)booking_time(item->booking.planned, 3,
+	    item->result->schedule_time);
+	log_info(&a, "%s, %s %s", already_exists ?
 	    "task found already created" : "task created",
+	    item->booking.planned > item->booking.due ? "waits until" : "due",
 	    item->result->schedule_time);
 	item->step = CREATED;
 	if (batch->created++ == 0)
@@ -509,7 +522,7 @@ queue_answered(struct batch *batch, struct item *item)
 	unlock_call(batch, item);
 	conclude(item, SCHEDULE_NOTHING, "overdue by %.0f s, and its task is "
 	    "still in the queue%s: %.0f dispatches%s%s",
-	    -item->booking.due_in, call->outcome == CLOUD_TASKS_OK &&
+	    -booking_task_in(&item->booking), call->outcome == CLOUD_TASKS_OK &&
 	    call->info.is_paused ? ", which is paused" : "",
 	    item->dispatches, *item->last_dispatch != '\0' ?
 	    ", the last one: " : "", item->last_dispatch);
@@ -535,7 +548,7 @@ check_answered(struct batch *batch, struct item *item)
 	if (call->outcome == CLOUD_TASKS_GONE ||
 	    call->outcome == CLOUD_TASKS_REFUSED) {
 		log_warning(&a, "overdue by %.0f s, and its task is gone: "
-		    "making another one", -item->booking.due_in);
+		    "making another one", -booking_task_in(&item->booking));
 		outcome = booking_task_gone(batch->s->bookings,
 		    &item->booking, &changed);
 		unlock_call(batch, item);
@@ -578,7 +591,37 @@ has_other_task(const struct booking *booking)
 {
 
 	return (booking->task_scheduled_at != BOOKING_NO_TIME &&
-	    booking->task_scheduled_at / 1000 != booking->due / 1000);
+	    booking->task_scheduled_at / 1000 != booking->due / 1000 &&
+	    !booking_task_waits(booking));
+}
+
+/*
+ * Could it be called earlier than its task comes, because a pause was ended or
+ * the calling hours are others now?
+ */
+static int
+comes_too_late(const struct booking *booking)
+{
+	int64_t earliest = booking->planned > booking->read_at ?
+	    booking->planned : booking->read_at;
+
+	return (booking_task_waits(booking) &&
+	    booking->verdict != BOOKING_NEVER &&
+	    booking->planned != BOOKING_NO_TIME &&
+	    booking->task_scheduled_at - earliest >
+	    TOO_LATE * INT64_C(1000000));
+}
+
+/* When to look at a booking again whose task is for the end of its wait. */
+static double
+look_with_task(const struct batch *batch, const struct booking *booking)
+{
+	double grace = (double)batch->s->conf->overdue_grace + 1;
+	double task_in = booking_task_in(booking);
+
+	if (task_in > LOOK_WITH_TASK - grace)
+		return (LOOK_WITH_TASK);
+	return (task_in > 0 ? task_in + grace : grace);
 }
 
 /* Look at a scheduled booking, which has a task. */
@@ -590,6 +633,9 @@ look_at_scheduled(struct batch *batch, struct item *item)
 	int changed;
 	int has_task = booking->task_name != NULL &&
 	    booking->due != BOOKING_NO_TIME;
+
+	if (has_task && booking_task_waits(booking))
+		item->look_in = look_with_task(batch, booking);
 
 	/* A row of the time before us may be scheduled in name only. */
 	if (booking->task_name == NULL && booking->is_followup) {
@@ -606,8 +652,15 @@ look_at_scheduled(struct batch *batch, struct item *item)
 			row_failed(batch, item, outcome);
 		else
 			look_again(batch, item);
-	} else if (has_task &&
-	    booking->due_in < -(double)batch->s->conf->overdue_grace)
+	} else if (has_task && comes_too_late(booking)) {
+		outcome = booking_replan(batch->s->bookings, booking,
+		    &changed);
+		if (outcome != DB_OK)
+			row_failed(batch, item, outcome);
+		else
+			look_again(batch, item);
+	} else if (has_task && booking_task_in(booking) <
+	    -(double)batch->s->conf->overdue_grace)
 		check_overdue(batch, item);
 	else
 		conclude(item, SCHEDULE_NOTHING, "already scheduled");
@@ -639,11 +692,13 @@ look_at_pending(struct batch *batch, struct item *item)
 		    "and its turn comes in %.0f s", booking->retry_in);
 	else if (booking->verdict == BOOKING_NEVER)
 		give_up(batch, item, 0, booking_why_not(booking, why));
-	else if (booking->verdict == BOOKING_WAIT)
+	else if (booking->planned == BOOKING_NO_TIME ||
+	    booking_in(booking, booking->planned) > BOOKINGS_HORIZON) {
+		item->look_in = LOOK_WITHOUT_TASK;
 		conclude(item, SCHEDULE_NOTHING, "%s: it stays pending and is "
 		    "scheduled by itself after that",
 		    booking_why_not(booking, why));
-	else {
+	} else {
 		item->names = 0;
 		create(batch, item);
 	}
@@ -669,6 +724,7 @@ look(struct batch *batch, struct item *item)
 	const struct booking *booking = &item->booking;
 	char why[BOOKING_WHY_LEN];
 
+	item->look_in = 0;
 	if (delete_next_obsolete(batch, item))
 		return;
 	if (!booking->found && item->result->deleted > 0)
@@ -995,6 +1051,31 @@ take(struct batch *batch, const char *const *ids)
 	}
 }
 
+/*
+ * Keep which bookings wait, and which do not any more.  If that fails they are
+ * found once more.
+ */
+static void
+note_waits(const struct batch *batch)
+{
+	struct booking_wait waits[SCHEDULE_BATCH];
+	const struct item *item;
+	size_t i, n = 0;
+
+	for (i = 0; i < batch->n; i++) {
+		item = &batch->items[i];
+		if (item->result->outcome == SCHEDULE_DONE ||
+		    item->result->outcome == SCHEDULE_LATER ||
+		    (item->look_in <= 0 &&
+		    item->booking.noted_due == BOOKING_NO_TIME))
+			continue;
+		waits[n].booking = &item->booking;
+		waits[n++].look_in = item->look_in;
+	}
+	if (n > 0)
+		(void)booking_noted(batch->s->bookings, waits, n);
+}
+
 /* Release the locks that are still ours, and all that the batch holds. */
 static void
 end(struct batch *batch)
@@ -1049,6 +1130,7 @@ schedule_bookings(const struct schedule *s, const char *const *ids, size_t n,
 			batch.items[i].obsolete =
 			    batch.items[i].booking.obsolete_tasks;
 		run(&batch);
+		note_waits(&batch);
 	} else {
 		for (i = 0; i < n; i++)
 			database_failed(&batch, &batch.items[i], DB_LOST);

@@ -16,6 +16,12 @@ struct config;
  * if its row is still as it was read.  No transaction is open meanwhile, but
  * locks of the session keep other workers off the same bookings.
  *
+ * Where the gate has a booking wait, its task is for the end of that; if no
+ * end is known, or only one beyond the horizon, it stays pending.  Both are
+ * looked at again: soon after a pause or a setting changed, and now and then.
+ * A task that would come more than a minute too late by then is replaced; one
+ * that would come too early stays, because followup-execute asks the gate.
+ *
  * If the process dies behind any line, the next attempt finds either a row
  * that is still pending, and perhaps the task already there under the same
  * name, which is then taken as it is; or a row that is scheduled.

@@ -122,24 +122,62 @@ held_back() {
 	jq -e 'any(.troubles[]?; .code == "voice-agent")' <<<"$BODY"
 }
 
-# outage: 200 bookings come due while nobody can be called, for 20 seconds.
-# Sets since.
+# How long nobody can be called, in seconds, and how many bookings come due
+# meanwhile: OUTAGE=600 OUTAGE_BOOKINGS=1000 is what a bad day looks like.
+OUTAGE=${OUTAGE:-20}
+OUTAGE_BOOKINGS=${OUTAGE_BOOKINGS:-200}
+
+# outage: an outage from its beginning to its end.  Sets since.
 outage() {
 	since=$(sql 'SELECT now()')
 	mark execute
-	book_many 200 '1 second'
-	wait_for 15 logged_since execute 'breaker open, no call is begun'
+	access=$(wc -l <"$STACK/log/followup-public.access.log")
+	sql/followup-trigger set calling_zone UTC
+	sql/followup-trigger set calling_hours "mon-sun $(sql "SELECT
+	    to_char(t - interval '1 hour', 'HH24:MI-') ||
+	    to_char(t + interval '2 hours', 'HH24:MI')
+	    FROM (SELECT now() AT TIME ZONE 'UTC' AS t) AS n")"
+	sql/followup-trigger set call_within "$((OUTAGE + 1200))s"
+	sql "INSERT INTO lad_dev.lead_bookings (tenant_id, lead_id,
+	    booking_type, scheduled_at) SELECT '$TENANT', '$LEAD',
+	    'auto_followup', now() + interval '1 second' + i * interval '1 s'
+	    * $OUTAGE / $OUTAGE_BOOKINGS
+	    FROM generate_series(0, $OUTAGE_BOOKINGS - 1) AS i" 2>/dev/null
+	wait_for 25 logged_since execute 'breaker open, no call is begun'
 	wait_for 10 held_back
-	over() { sql_is t "SELECT now() > '$since'::timestamptz + '20 s'"; }
-	wait_for 25 over
+	over() { sql_is t "SELECT now() > '$since'::timestamptz
+	    + interval '$OUTAGE s'"; }
+	wait_for $((OUTAGE + 5)) over
 	[[ $(due_since "$since" "task_status IN ('executed', 'failed')") == 0 ]]
-	answered '[^/]*' 503
 }
 
-# outage_over: all are called, and hardly any attempt was spent.
+# slowed_down_since: when the queue was first asked to slow down in this outage,
+# and when the breaker opened, in seconds since 1970.
+slowed_down_since() {
+	date +%s -d "$(tail -n +$((access + 1)) \
+	    "$STACK/log/followup-public.access.log" |
+	    awk '/execute-followup[^"]*" 503 / { print $1; exit }')"
+}
+opened_at() {
+	date +%s -d "$(logged_since execute 'breaker open, no call is begun' |
+	    sed 's/ .*//;q')"
+}
+
+# outage_over: all are called, within the hours and not too late, hardly any
+# attempt was spent, and no failure of one booking slowed the queue down.
 outage_over() {
-	wait_for 90 all_called "$since"
+	wait_for $((90 + OUTAGE)) all_called "$since"
 	sql_is 0 'SELECT count(*) FROM lad_dev.followup_dead_letters'
+	sql "SELECT count(*) || ' called, at the latest ' || max(executed_at)
+	    - '$since' || ' after the beginning, and late by at most ' ||
+	    max(executed_at - scheduled_at) FROM lad_dev.lead_bookings
+	    WHERE created_at >= '$since'" >&3
+	[[ $(due_since "$since" true) == "$OUTAGE_BOOKINGS" ]]
+	[[ $(due_since "$since" "executed_at - scheduled_at >
+	    interval '$((OUTAGE + 1200)) s'") == 0 ]]
+	(($(slowed_down_since) >= $(opened_at)))
+	sql 'DELETE FROM lad_dev.followup_settings
+	    WHERE name LIKE $$call%$$'
 	[[ $(due_since "$since" 'execution_attempts > 2') == 0 ]]
 	(($(due_since "$since" 'execution_attempts > 1') <= 8))
 	logged_since execute 'the voice agent answers again: breaker closed'
@@ -152,7 +190,7 @@ outage_over() {
 	before=$(calls_made)
 	agent '{"status": 503, "count": -1}'
 	outage
-	(($(calls_made) - before <= 40))
+	(($(calls_made) - before <= 40 + OUTAGE / 5))
 	agent '[]'
 	outage_over
 }

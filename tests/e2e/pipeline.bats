@@ -69,6 +69,75 @@ fence() {
 	done
 }
 
+# waits_until ID TIME: it has one task, which is for TIME (SQL), while key and
+# body stay those of the time when it is due.
+waits_until() {
+	wait_for 15 sql_is "scheduled|t" "SELECT task_status,
+	    task_scheduled_at = $2 FROM lad_dev.lead_bookings WHERE id = '$1'"
+	[ "$(column "$1" "task_name ~ ('/followup-' || id || '-' ||
+	    floor(extract(epoch FROM task_scheduled_at)) || '(-2)?$')")" = t ]
+	[ "$(column "$1" "idempotency_key LIKE '%:' || to_char(scheduled_at
+	    AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')")" = t ]
+	wait_for 5 has_tasks "$1" 1
+	[ "$(tasks "$1" '.[0].scheduleTime[:19]')" = "$(sql "SELECT
+	    to_char($2 AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS')")" ]
+	[ "$(tasks "$1" '.[0].httpRequest.body | @base64d | fromjson |
+	    .scheduledAt')" = "$(column "$1" "to_char(scheduled_at AT TIME
+	    ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')")" ]
+}
+
+@test "what waits has a task for the end of that, and is called sooner if it may" {
+	# Hours that begin in two to three hours, in the zone of none.
+	opens="timestamptz '$(sql "SELECT date_trunc('hour', now())
+	    + interval '3 hours'")'"
+	hours=$(sql "SELECT to_char($opens AT TIME ZONE 'UTC', 'HH24:MI') ||
+	    '-' || to_char($opens AT TIME ZONE 'UTC' + interval '30 min',
+	    'HH24:MI')")
+	sql/followup-trigger set calling_zone UTC
+	sql/followup-trigger set calling_hours "mon-sun $hours"
+	now=$(book '-1 second')
+	soon=$(book '2 minutes')
+	waits_until "$now" "$opens"
+	waits_until "$soon" "$opens"
+	api GET "/followups/$now"
+	expect 200 '.explanation | test("^It waits \\(outside of calling " +
+	    "hours, until .*\\): its task is in the queue")'
+
+	# One that is moved meanwhile has another key, and one task.
+	change "$soon" "scheduled_at = now() + interval '1 minute'"
+	waits_until "$soon" "$opens"
+
+	# A task that was there already fires, and waits for the same.
+	sql/followup-trigger set calling_hours ''
+	becomes "$now" executed
+	called "$now" 1
+	wait_for 15 sql_is t "SELECT task_scheduled_at = scheduled_at
+	    FROM lad_dev.lead_bookings WHERE id = '$soon'"
+	has_tasks "$soon" 1
+	id=$(book '3 seconds')
+	becomes "$id" scheduled
+	until=$(sql "SELECT date_trunc('second', now()) + interval '1 hour'")
+	sql/followup-trigger pause --reason 'the agent is moved' --until "$until"
+	waits_until "$id" "timestamptz '$until'"
+	[ "$(column "$id" "concat(execution_attempts, last_execution_error)")" \
+	    = 0 ]
+	logged execute "not called now: paused: the agent is moved.*$id"
+
+	# The end of a pause may come sooner, though there is one.
+	sql/followup-trigger pause --reason 'nearly done' \
+	    --until "$(sql "SELECT now() + interval '4 seconds'")"
+	becomes "$id" executed
+	called "$id" 1
+
+	sql/followup-trigger pause --reason 'once more' --until "$until"
+	id=$(book '-1 second')
+	waits_until "$id" "timestamptz '$until'"
+	sql/followup-trigger resume
+	becomes "$id" executed 10
+	called "$id" 1
+	sql_is 0 "SELECT count(*) FROM lad_dev.followup_failures"
+}
+
 @test "an INSERT by psql makes a task within two seconds" {
 	run psql -XAtq -c "INSERT INTO lad_dev.lead_bookings
 	    (tenant_id, lead_id, assigned_user_id, booking_type, booking_source,

@@ -22,6 +22,8 @@ CREATE PROCEDURE pg_temp.fill() LANGUAGE sql AS $$
     DELETE FROM followup_attempts;
     INSERT INTO followup_attempts
     SELECT pg_temp.id(n) FROM generate_series(1, 6) AS n;
+    INSERT INTO followup_waits SELECT pg_temp.id(n), now(), NULL, now(), now()
+    FROM generate_series(1, 6) AS n ON CONFLICT DO NOTHING;
     INSERT INTO lead_bookings (id, task_status, task_name, task_scheduled_at,
         execution_attempts, last_execution_error, idempotency_key)
     SELECT pg_temp.id(n), 'failed', 'task-' || n, now(), 8, 'boom', 'key'
@@ -50,6 +52,8 @@ CREATE FUNCTION pg_temp.anew() RETURNS text LANGUAGE sql AS $$
             WHERE f.booking_id = lead_bookings.id AND f.attempts > 0)
         AND NOT EXISTS (SELECT FROM followup_attempts a
             WHERE a.booking_id = lead_bookings.id)
+        AND NOT EXISTS (SELECT FROM followup_waits w
+            WHERE w.booking_id = lead_bookings.id)
         AND EXISTS (SELECT FROM followup_obsolete_tasks o
             WHERE o.booking_id = lead_bookings.id
             AND o.task_name = 'task-' || right(lead_bookings.id::text, 1))

@@ -148,7 +148,8 @@ begin(void **state)
 	run("SET followup.daemon = 'on'; DELETE FROM lead_bookings; "
 	    "DELETE FROM followup_failures; DELETE FROM followup_attempts; "
 	    "DELETE FROM followup_obsolete_tasks; "
-	    "DELETE FROM followup_pauses; DELETE FROM followup_backlog");
+	    "DELETE FROM followup_pauses; DELETE FROM followup_backlog; "
+	    "DELETE FROM followup_past_pauses; DELETE FROM followup_waits");
 	assert_int_equal(bookings_ready(b), DB_OK);
 	assert_int_equal(bookings_ready(b2), DB_OK);
 	return (0);
@@ -191,7 +192,7 @@ clear(void)
 {
 
 	run("DELETE FROM lead_bookings; DELETE FROM followup_failures; "
-	    "DELETE FROM followup_attempts; "
+	    "DELETE FROM followup_attempts; DELETE FROM followup_waits; "
 	    "DELETE FROM followup_obsolete_tasks");
 }
 
@@ -497,6 +498,9 @@ no_lock_without_a_row(void **state)
 
 static int64_t due_shift;
 
+/* By how much its task is later than it is due. */
+static int64_t wait_us;
+
 /* Write a task for the booking as it was read; was the row changed? */
 static int
 schedule(void)
@@ -505,7 +509,9 @@ schedule(void)
 	    .name = QUEUE "new", .changed = -1 };
 
 	booking.key = "new key";
+	booking.planned = booking.due;
 	booking.due += due_shift;
+	booking.planned += due_shift + wait_us;
 	assert_int_equal(booking_scheduled(b, &task, 1), DB_OK);
 	return (task.changed);
 }
@@ -551,6 +557,112 @@ scheduled(void **state)
 	run("UPDATE lead_bookings SET execution_attempts = 0");
 	assert_int_equal(schedule(), 1);
 	expect("SELECT last_execution_error IS NULL FROM lead_bookings", "t");
+}
+
+/* The notes: seconds from due to its task; to the next look, from ${from}. */
+#define WAITS(from)							\
+    "SELECT coalesce(string_agg(format('%s %s', extract(epoch "		\
+    "FROM until - due_at)::int, round(extract(epoch FROM "		\
+    "look_at - " from "))), ','), 'none') FROM followup_waits"
+
+/* Its task is for the end of a wait. */
+static void
+scheduled_for_later(void **state)
+{
+	const struct booking_wait wait = { .booking = &booking };
+	int changed;
+
+	(void)state;
+	start("pending");
+	assert_true(booking.noted_due == BOOKING_NO_TIME);
+	wait_us = INT64_C(7200000000);
+	assert_int_equal(schedule(), 1);
+	expect("SELECT concat(idempotency_key, ' ', task_scheduled_at) "
+	    "FROM lead_bookings", "new key 2030-01-01 14:00:00.25+00");
+	expect(WAITS("now()"), "7200 3600");
+	read_booking();
+	assert_true(booking_task_waits(&booking));
+	assert_true(booking_task_in(&booking) - booking.due_in - 7200 < 0.01);
+
+	/* What becomes of the row ends that, or is noted at the next look. */
+	assert_int_equal(booking_replan(b, &booking, &changed), DB_OK);
+	assert_int_equal(changed, 1);
+	expect(state_sql, "pending - 2 boom failures:execute2 begun "
+	    "obsolete:new");
+	expect("SELECT idempotency_key FROM lead_bookings", "new key");
+	assert_int_equal(booking_replan(b, &booking, &changed), DB_OK);
+	assert_int_equal(changed, 0);
+	wait_us = 0;
+	assert_int_equal(schedule(), 1);
+	expect(WAITS("now()"), "none");
+
+	/* It is looked at again when its task is overdue, if that is soon. */
+	start("pending");
+	run("UPDATE lead_bookings SET scheduled_at = now()");
+	read_booking();
+	wait_us = INT64_C(600000000);
+	assert_int_equal(schedule(), 1);
+	expect(WAITS("until"), "600 300");
+	read_booking();
+	assert_int_equal(booking_executed(b, &booking, "new"), DB_OK);
+	expect("SELECT task_scheduled_at - scheduled_at FROM lead_bookings",
+	    "00:10:00");
+	expect(WAITS("until"), "none");
+	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
+	expect(WAITS("until"), "none");
+	wait_us = 0;
+}
+
+/* A task has fired, and the gate has its booking wait once more. */
+static void
+held(void **state)
+{
+	int changed;
+
+	(void)state;
+	start("scheduled");
+	assert_int_equal(booking_held(b, &booking, "paused", &changed), DB_OK);
+	assert_int_equal(changed, 1);
+	expect(state_sql, "pending - 2 paused failures:execute2,schedule1 "
+	    "begun");
+	expect(WAITS("now()"), " 0");
+	assert_int_equal(booking_held(b, &booking, "paused", &changed), DB_OK);
+	assert_int_equal(changed, 0);
+
+	/* One that was made meanwhile is another task. */
+	start("scheduled");
+	run("UPDATE lead_bookings SET task_name = 'newer'");
+	assert_int_equal(booking_held(b, &booking, "paused", &changed), DB_OK);
+	assert_int_equal(changed, 0);
+	expect(WAITS("now()"), "none");
+}
+
+static void
+noted(void **state)
+{
+	struct booking_wait wait = { .booking = &booking, .look_in = 600 };
+	int changed;
+
+	(void)state;
+	start("pending");
+	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
+	expect(WAITS("now()"), " 600");
+	read_booking();
+	assert_true(booking.noted_due == booking.due);
+	wait.look_in = 0;
+	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
+	expect(WAITS("now()"), "none");
+
+	/* Who has read it before its task fired knows less. */
+	start("scheduled");
+	assert_int_equal(booking_held(b, &booking, "paused", &changed), DB_OK);
+	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
+	wait.look_in = 600;
+	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
+	expect(WAITS("now()"), " 0");
+	read_booking();
+	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
+	expect(WAITS("now()"), " 600");
 }
 
 static void
@@ -1360,7 +1472,14 @@ swept(void **state)
 
 		/* What is paused is not looked at; a task that is there is. */
 		{ "pending", -30, "('all', -99, NULL, '{}')", 0 },
-		{ "pending", 30, "('tenant:" TENANT "', -99, 9, '{}')", 0 },
+		{ "pending", 30, "('tenant:" TENANT "', -99, NULL, '{}')", 0 },
+		{ "pending", 30, "('all', -99, 43199, '{}')", 0 },
+		{ "pending", 30, "('tenant:" TENANT "', -99, 43199, '{}')",
+		    0 },
+
+		/* For the end of this one it can have a task. */
+		{ "pending", 30, "('all', -99, 43100, '{}')", 1 },
+		{ "pending", 30, "('tenant:" TENANT "', -99, 9, '{}')", 1 },
 		{ "scheduled", -30, "('all', -99, NULL, '{}')", 1 },
 		{ "pending", -30, "('tenant:other', -99, NULL, '{}')", 1 },
 		{ "pending", -30, "('all', -99, NULL, '{" TENANT "}')", 1 },
@@ -1391,8 +1510,8 @@ swept(void **state)
 		    "task_status = 'pending'" : "task_status = 'scheduled'");
 		run("DELETE FROM followup_failures; "
 		    "UPDATE lead_bookings SET scheduled_at = now() "
-		    "+ %ld * interval '1 min'; DELETE FROM followup_pauses",
-		    all[i].due_in);
+		    "+ %ld * interval '1 min'; DELETE FROM followup_pauses; "
+		    "DELETE FROM followup_past_pauses", all[i].due_in);
 		run("UPDATE lead_bookings SET "
 		    "task_scheduled_at = scheduled_at");
 		if (all[i].pauses != NULL)
@@ -1405,6 +1524,113 @@ swept(void **state)
 		if (is_swept() != all[i].found)
 			fail_msg("row %zu: found is %d", i, !all[i].found);
 	}
+
+	/* A pause that was replaced, or lifted for a tenant, has ended too. */
+	clear();
+	insert(ID, "pending");
+	run("DELETE FROM followup_failures; DELETE FROM followup_pauses; "
+	    "UPDATE lead_bookings SET scheduled_at = now() - interval '9 h'; "
+	    "SELECT followup_pause('all', 'x')");
+	run("UPDATE followup_pauses SET paused_at = now() - interval '10 h'");
+	assert_int_equal(is_swept(), 0);
+	run("SELECT followup_resume('tenant:" TENANT "')");
+	assert_int_equal(is_swept(), 1);
+}
+
+/*
+ * What waits is found by when it is looked at again, which is sooner once
+ * somebody has changed a pause or a setting.  Times are in minutes.
+ */
+static void
+waits_are_swept(void **state)
+{
+	static const struct {
+		const char *note;	/* until, looked at, look at */
+		const char *change;
+		int found;
+	} all[] = {
+		{ "60, -1, 9", NULL, 0 },
+		{ "NULL, -1, 9", NULL, 0 },
+		{ "60, -1, -0.1", NULL, 1 },
+		{ "NULL, -1, -0.1", NULL, 1 },
+		{ "60, -1, 9", "SELECT followup_resume('all')", 1 },
+		{ "NULL, -1, 9", "SELECT followup_resume('all')", 1 },
+		{ "60, -1, 9", "SELECT followup_pause('all', 'x', now() "
+		    "+ interval '5 min')", 1 },
+		{ "60, -1, 9", "SELECT followup_resume('tenant:" TENANT "')",
+		    1 },
+		{ "60, -1, 9", "DELETE FROM followup_pauses", 1 },
+		{ "60, -1, 9", "INSERT INTO followup_settings VALUES "
+		    "('call_within', '1h') ON CONFLICT (name) DO UPDATE "
+		    "SET value = followup_settings.value || ' '", 1 },
+
+		/* Its task fires by itself; looked at since; held for good. */
+		{ "0.5, -1, 9", "SELECT followup_resume('all')", 0 },
+		{ "60, 0.2, 9", "SELECT followup_resume('all')", 0 },
+		{ "60, -1, -0.1", "SELECT followup_pause('all', 'x')", 0 },
+		{ "60, -1, -0.1", "SELECT followup_pause('tenant:" TENANT "', "
+		    "'x')", 0 },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(all); i++) {
+		clear();
+		run("DELETE FROM followup_pauses; "
+		    "DELETE FROM followup_past_pauses; UPDATE "
+		    "followup_settings SET changed_at = now() - "
+		    "interval '1 h'; SELECT followup_pause('all', 'x', now() "
+		    "+ interval '1 h'); UPDATE followup_pauses SET "
+		    "paused_at = now() - interval '3 h', "
+		    "changed_at = now() - interval '3 h'");
+		run("INSERT INTO lead_bookings (id, scheduled_at, "
+		    "tenant_id, task_name, task_status, task_scheduled_at) "
+		    "SELECT '" ID "', now() - interval '2 h', '" TENANT "', "
+		    "'x', CASE WHEN n.until IS NULL THEN 'pending' "
+		    "ELSE 'scheduled' END, "
+		    "now() + n.until::float8 * interval '1 min' "
+		    "FROM (VALUES (%s)) AS n (until, looked, look)",
+		    all[i].note);
+		run("INSERT INTO followup_waits SELECT '" ID "', "
+		    "scheduled_at, now() + n.until::float8 * interval '1 min', "
+		    "now() + n.looked * interval '1 min', "
+		    "now() + n.look * interval '1 min' "
+		    "FROM lead_bookings, (VALUES (%s)) "
+		    "AS n (until, looked, look)", all[i].note);
+		if (all[i].change != NULL)
+			run("%s", all[i].change);
+		if (is_swept() != all[i].found)
+			fail_msg("row %zu: found is %d", i, !all[i].found);
+	}
+
+	/*
+	 * A pending one is found as ever if the note is of a task or of another
+	 * time, and otherwise not before it is looked at; nor if it is retried.
+	 */
+	run("DELETE FROM followup_pauses; DELETE FROM followup_past_pauses; "
+	    "UPDATE lead_bookings SET task_status = 'pending', "
+	    "scheduled_at = now(); UPDATE followup_waits SET due_at = now(), "
+	    "until = NULL, looked_at = now() + interval '9 s', "
+	    "look_at = now() + interval '9 min'");
+	run("UPDATE followup_waits w SET due_at = scheduled_at "
+	    "FROM lead_bookings");
+	assert_int_equal(is_swept(), 0);
+	run("INSERT INTO followup_failures (booking_id, stage, attempts, "
+	    "error, next_attempt_at) VALUES ('" ID "', 'schedule', 0, 'x', "
+	    "now())");
+	assert_int_equal(is_swept(), 0);
+	run("UPDATE followup_waits SET until = now() + interval '9 min'");
+	assert_int_equal(is_swept(), 1);
+	run("UPDATE followup_waits SET until = NULL; DELETE FROM "
+	    "followup_failures; UPDATE lead_bookings "
+	    "SET scheduled_at = scheduled_at + interval '1 s'");
+	assert_int_equal(is_swept(), 1);
+
+	/* What is left of one that is gone is found too, to be forgotten. */
+	run("UPDATE followup_waits SET look_at = now()");
+	run("DELETE FROM lead_bookings");
+	assert_int_equal(is_swept(), 1);
+	run("DELETE FROM followup_settings WHERE name = 'call_within'");
 }
 
 /* What was overdue at the first install is not found, unless it was moved. */
@@ -1619,6 +1845,9 @@ main(void)
 		TEST(locks_know_their_table),
 		TEST(no_lock_without_a_row),
 		TEST(scheduled),
+		TEST(scheduled_for_later),
+		TEST(held),
+		TEST(noted),
 		TEST(not_scheduled),
 		TEST(changed_while_it_is_scheduled),
 		TEST(many_are_scheduled),
@@ -1646,6 +1875,7 @@ main(void)
 		TEST(rows_are_found_by_id),
 		TEST(gate_is_asked),
 		TEST(swept),
+		TEST(waits_are_swept),
 		TEST(backlog_is_left_alone),
 		TEST(check),
 		TEST(overdue),

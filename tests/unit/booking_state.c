@@ -158,9 +158,9 @@ begin(void **state)
  */
 
 static struct booking list[3] = {
-	{ .id = ID, .due = 1795651260000000, .key = "k,1" },
+	{ .id = ID, .due = 1795651260000000, .key = "k,1", .read_at = 5 },
 	{ .id = ID2, .due = -1, .key = "k\\2" },
-	{ .id = ID3, .due = INT64_MAX, .key = "{NULL}" },
+	{ .id = ID3, .due = INT64_MAX, .key = "{NULL}", .planned = 7 },
 };
 static struct booking_task tasks[3] = {
 	{ .booking = &list[0], .name = "one" },
@@ -190,7 +190,8 @@ many_are_scheduled(void **state)
 	    "{\"" ID "\",\"" ID2 "\",\"" ID3 "\"}|"
 	    "{\"one\",\"tw\\\"o\",\"\"}|"
 	    "{\"1795651260000000\",\"-1\",\"9223372036854775807\"}|"
-	    "{\"k,1\",\"k\\\\2\",\"{NULL}\"}");
+	    "{\"k,1\",\"k\\\\2\",\"{NULL}\"}|{\"0\",\"0\",\"7\"}|"
+	    "{\"5\",\"0\",\"0\"}");
 	expect_changed(1, 0, 1);
 
 	/* None, and all of them. */
@@ -213,7 +214,7 @@ one_is_scheduled(void **state)
 	answer[0] = ID;
 	assert_int_equal(booking_scheduled(NULL, tasks, 1), DB_OK);
 	assert_string_equal(asked, "scheduled one|{\"" ID "\"}|{\"one\"}|"
-	    "{\"1795651260000000\"}|{\"k,1\"}");
+	    "{\"1795651260000000\"}|{\"k,1\"}|{\"0\"}|{\"5\"}");
 	expect_changed(1, -1, -1);
 	answer[0] = ID2;
 	assert_int_equal(booking_scheduled(NULL, tasks, 1), DB_OK);

@@ -307,7 +307,10 @@ foreign_task_names(void **state)
 {
 	static const char *const rows[] = { "", "x", TASK_ID "-",
 	    TASK_ID "-x", TASK_ID "-2x", TASK_ID "0", TASK_ID "x",
-	    "followup-00000000-0000-4000-8000-00000000000b-1795651261" };
+	    TASK_ID "-2-3", TASK_ID "--2",
+	    "followup-00000000-0000-4000-8000-00000000000b- 1795651260",
+	    "followup-00000000-0000-4000-8000-00000000000b-1795651259",
+	    "followup-00000000-0000-4000-8000-00000000000b-1795654801" };
 	size_t i;
 
 	(void)state;
@@ -453,23 +456,70 @@ paused(void **state)
 	A->execution_attempts = 1;
 	A->outcome_unknown = 1;
 	run();
-	table_expect(TAKE "task_gone:A" UNLOCK);
-	expect(EXECUTE_SKIPPED, "not called now: paused: x; another task is "
-	    "made after that");
+	table_expect(TAKE "held:A" UNLOCK);
+	expect(EXECUTE_DEFERRED, "not called now: paused: x; another task is "
+	    "made for then");
 	assert_string_equal(A->status, "pending");
 	assert_string_equal(A->task_name, "");
+	assert_string_equal(A->last_error, "paused: x");
 	assert_int_equal(A->execution_attempts, 1);
 
 	/* Its task has fired before it was written: that one is written yet. */
 	run();
 	expect_look();
-	expect(EXECUTE_SKIPPED, "not called now: paused: x");
+	expect(EXECUTE_DEFERRED, "not called now: paused: x");
 
 	table_schedule(A);
-	table_fail("task gone", DB_LOST);
+	table_fail("held", DB_LOST);
 	run();
-	table_expect(TAKE "task_gone:A disconnect");
+	table_expect(TAKE "held:A disconnect");
 	expect_later("the database is not available", 1);
+}
+
+/* It fires a moment too early: no other task could have its name yet. */
+static void
+paused_for_a_moment(void **state)
+{
+	static const struct {
+		double wait_in;
+		long retry_after;
+	} rows[] = { { 59.5, 60 }, { 0.2, 1 }, { -1, 1 } };
+	size_t i;
+
+	(void)state;
+	pause_calls();
+	for (i = 0; i < NITEMS(rows); i++) {
+		A->wait_in = rows[i].wait_in;
+		run();
+		expect_look();
+		expect_alone("not called yet: paused: x",
+		    rows[i].retry_after, 1);
+		assert_string_equal(A->status, "scheduled");
+	}
+	A->wait_in = 60;
+	run();
+	expect(EXECUTE_DEFERRED, "not called now: paused: x, until "
+	    "2026-11-26T00:01:00.000Z");
+}
+
+/* Its task was for the end of a wait, and fired before it was written. */
+static void
+waited(void **state)
+{
+	static const char *const names[] = {
+	    "followup-00000000-0000-4000-8000-00000000000b-1795651261",
+	    "followup-00000000-0000-4000-8000-00000000000b-1795654800-2" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(names); i++) {
+		A->status = "pending";
+		A->task_name[0] = '\0';
+		callback.task_id = names[i];
+		run();
+		expect(EXECUTE_DONE, "the call was started");
+		assert_string_equal(agent.message_id, TASK_ID);
+	}
 }
 
 static void
@@ -1335,6 +1385,8 @@ main(void)
 		TEST(other_tenant),
 		TEST(changed_in_this_moment),
 		TEST(paused),
+		TEST(paused_for_a_moment),
+		TEST(waited),
 		TEST(never_to_be_called),
 		TEST(unknown_outcome_is_retried),
 		TEST(unknown_outcome_until_none_is_left),

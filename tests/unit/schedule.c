@@ -407,11 +407,6 @@ nothing_to_schedule(void **state)
 		    SCHEDULE_NOTHING, "was overdue" },
 		{ "executed, and in the backlog", { .status = "executed",
 		    .in_backlog = 1 }, SCHEDULE_NOTHING, "already executed" },
-		{ "paused", { .status = "pending", .is_followup = 1,
-		    .due_in = -60, .verdict = "wait", .wait_in = 60,
-		    .verdict_reason = "paused: x" }, SCHEDULE_NOTHING,
-		    "paused: x, until 2026-11-26T00:01:00.000Z: it stays "
-		    "pending" },
 		{ "retried, and not its turn", { .status = "pending",
 		    .is_followup = 1, .due_in = -60, .retry_in = 90 },
 		    SCHEDULE_NOTHING, "its turn comes in 90 s" },
@@ -439,6 +434,175 @@ nothing_to_schedule(void **state)
 		    rows[i].name);
 		table_expect("try_lock:A read:A unlock:A");
 	}
+}
+
+/*
+ * What has to wait: its task is for the end of that.
+ */
+
+static void
+have_wait(double seconds)
+{
+
+	A->verdict = "wait";
+	A->verdict_reason = "x";
+	A->wait_in = seconds;
+}
+
+static void
+waits_with_a_task(void **state)
+{
+
+	(void)state;
+	have_wait(7260.5);
+	run("A");
+	table_expect(TAKE "create:A+7200" WRITE);
+	expect_scheduled(0, A, "A+7200");
+	assert_string_equal(cloud.time, "2026-11-26T02:01:00.500000Z");
+	assert_string_equal(results[0].schedule_time,
+	    "2026-11-26T02:01:00.500Z");
+	assert_int_equal(A->waits, 1);
+	assert_int_equal(logged("task created, waits until 2026-11-26T02"), 1);
+
+	/* The key, as the body, stays that of the time when it is due. */
+	assert_non_null(strstr(A->key, ":2026-11-26T00:01:00.000Z"));
+	assert_non_null(strstr(cloud.body, ":2026-11-26T00:01:00.000Z"));
+
+	/* An end that comes before it is due is none. */
+	A->status = "pending";
+	have_wait(30);
+	run("A");
+	expect_scheduled(0, A, "A");
+	assert_int_equal(A->waits, 0);
+}
+
+/* Without an end that is near enough: not asked for again at once. */
+static void
+waits_without_a_task(void **state)
+{
+	static const double ends[] = { 0, BOOKINGS_HORIZON + 1 };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(ends); i++) {
+		A->waits = 0;
+		have_wait(ends[i]);
+		run("A");
+		table_expect(TAKE "noted:A" UNLOCK);
+		expect(0, SCHEDULE_NOTHING, "it stays pending");
+		assert_true(A->waits && A->look_in == 600);
+	}
+	have_wait(BOOKINGS_HORIZON);
+	run("A");
+	expect(0, SCHEDULE_DONE, "scheduled");
+}
+
+static void
+waits_no_more(void **state)
+{
+
+	(void)state;
+	A->waits = 1;
+	A->status = "executed";
+	run("A");
+	table_expect(TAKE "noted:A" UNLOCK);
+	assert_int_equal(A->waits, 0);
+
+	/* Nobody knows yet what becomes of it. */
+	A->waits = 1;
+	A->status = "pending";
+	create_is("A", CLOUD_TASKS_TRANSIENT);
+	run("A");
+	table_expect(TAKE "create:A failed_once:A" UNLOCK);
+	assert_int_equal(A->waits, 1);
+}
+
+/* A scheduled booking, due a minute ago, whose task comes in ${task_in} s. */
+static void
+have_task_in(double task_in)
+{
+
+	A->due_in = task_in;
+	table_schedule(A);
+	A->due_in = -60;
+	A->waits = 1;
+	A->look_in = 0;
+}
+
+/* A pause was ended, or the hours have changed. */
+static void
+task_comes_too_late(void **state)
+{
+
+	(void)state;
+	have_task_in(7260);
+	run("A");
+	table_expect(TAKE "replan:A read:A delete:A+7200 "
+	    "obsolete_deleted:A+7200 create:A-120" WRITE);
+	expect_scheduled(0, A, "A-120");
+	assert_int_equal(A->waits, 0);
+
+	have_task_in(7260);
+	have_wait(3660);
+	run("A");
+	table_expect(TAKE "replan:A read:A delete:A+7200 "
+	    "obsolete_deleted:A+7200 create:A+3600" WRITE);
+	expect_scheduled(0, A, "A+3600");
+	assert_int_equal(A->waits, 1);
+
+	have_task_in(7260);
+	table_fail("replan", DB_LOCKED);
+	run("A");
+	expect_later(0, "another worker is busy", 1, 0);
+}
+
+/* By less than a minute it may, and what would come too early asks the gate. */
+static void
+task_comes_in_time(void **state)
+{
+	static const struct {
+		double task_in;
+		const char *verdict;
+		double wait_in;
+		double look_in;
+	} rows[] = {
+		{ 60, "call", 0, 181 },
+		{ 7260, "wait", 7200, 3600 },
+		{ 7260, "wait", 9000, 3600 },
+		{ 7260, "wait", 0, 3600 },
+		{ 7260, "never", 0, 3600 },
+		{ -110, "call", 0, 121 },
+	};
+	char name[32];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		(void)snprintf(name, sizeof(name), "row %zu", i);
+		have_task_in(rows[i].task_in);
+		A->due_in = -600;
+		A->verdict = rows[i].verdict;
+		A->wait_in = rows[i].wait_in;
+		run("A");
+		table_expect(TAKE "noted:A" UNLOCK);
+		expect(0, SCHEDULE_NOTHING, "already scheduled");
+		ASSERT_ROW(A->look_in == rows[i].look_in, name);
+	}
+}
+
+/* It is overdue by the time of its task. */
+static void
+waited_and_its_task_is_gone(void **state)
+{
+
+	(void)state;
+	have_task_in(-121);
+	A->due_in = -3600;
+	get_is("A-181", CLOUD_TASKS_GONE);
+	run("A");
+	table_expect(TAKE "try_lock:A get:A-181 task_gone:A unlock:A read:A "
+	    "create:A-3660" WRITE);
+	assert_int_equal(logged("overdue by 121 s"), 1);
 }
 
 /* What the gate never lets pass, for other reasons, is for a person. */
@@ -1577,6 +1741,12 @@ main(void)
 		TEST(task_is_what_the_callback_needs),
 		TEST(past_means_now),
 		TEST(nothing_to_schedule),
+		TEST(waits_with_a_task),
+		TEST(waits_without_a_task),
+		TEST(waits_no_more),
+		TEST(task_comes_too_late),
+		TEST(task_comes_in_time),
+		TEST(waited_and_its_task_is_gone),
 		TEST(not_by_the_gate),
 		TEST(scheduled_in_name_only),
 		TEST(just_near_enough),

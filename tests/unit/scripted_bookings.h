@@ -31,7 +31,7 @@
  */
 
 #define TABLE_ROWS	100
-#define TABLE_COLUMNS	29
+#define TABLE_COLUMNS	31
 #define TABLE_NOW	INT64_C(1795651200000000)	/* 2026-11-26 */
 #define TABLE_QUEUE	"projects/p/locations/l/queues/q"
 #define TABLE_TEXT	2048
@@ -62,6 +62,8 @@ struct table_row {
 	const char *verdict;		/* of the gate */
 	const char *verdict_reason;	/* or NULL */
 	double wait_in;			/* seconds from TABLE_NOW, or 0 */
+	int waits;			/* followup_waits has it, as due now */
+	double look_in;			/* likewise: seconds to its next look */
 	int in_backlog;
 
 	int locks[2];			/* of ours, by stage */
@@ -362,8 +364,11 @@ table_read(const struct table_array *ids)
 		table_set(result, i, 27, "%s", r->dead);
 		if (r->called)
 			table_set(result, i, 28, "%" PRId64, TABLE_NOW);
+		table_set(result, i, 29, "%" PRId64, TABLE_NOW);
 		if (r->no_due)
 			continue;
+		if (r->waits)
+			table_set(result, i, 30, "%" PRId64, table_due(r));
 		(void)booking_time(table_due(r), 3, due);
 		(void)snprintf(key, sizeof(key), "followup:%s:%s:%s",
 		    r->tenant_id != NULL ? r->tenant_id : "", r->id, due);
@@ -424,7 +429,7 @@ static inline PGresult *
 table_scheduled(const struct table_array *ids, const char *const *params,
     int many)
 {
-	struct table_array names, dues, keys;
+	struct table_array names, dues, keys, planned;
 	PGresult *result = table_rows(2);
 	struct table_row *row;
 	size_t i;
@@ -433,8 +438,9 @@ table_scheduled(const struct table_array *ids, const char *const *params,
 	table_array(&names, params[1]);
 	table_array(&dues, params[2]);
 	table_array(&keys, params[3]);
+	table_array(&planned, params[4]);
 	assert_true(names.n == ids->n && dues.n == ids->n &&
-	    keys.n == ids->n);
+	    keys.n == ids->n && planned.n == ids->n);
 
 	/* From the end: nobody may rely on the order. */
 	for (i = ids->n; i-- > 0;) {
@@ -443,7 +449,9 @@ table_scheduled(const struct table_array *ids, const char *const *params,
 		    !table_is(row, "pending", dues.values[i]))
 			continue;
 		row->status = "scheduled";
-		row->task_in = row->due_in;
+		row->task_in = (double)(strtoll(planned.values[i], NULL, 10) -
+		    TABLE_NOW) / 1000000;
+		row->waits = strcmp(planned.values[i], dues.values[i]) != 0;
 		(void)snprintf(row->task_name, sizeof(row->task_name), "%s",
 		    names.values[i]);
 		(void)snprintf(row->key, sizeof(row->key), "%s",
@@ -456,6 +464,7 @@ table_scheduled(const struct table_array *ids, const char *const *params,
 	free(names.text);
 	free(dues.text);
 	free(keys.text);
+	free(planned.text);
 	return (result);
 }
 
@@ -575,6 +584,36 @@ table_reset(struct table_row *row, const char *name, int anew)
 	row->task_name[0] = '\0';
 	row->task_in = 0;
 	return (table_count(1));
+}
+
+/* What waits, and what does not any more. */
+static inline PGresult *
+table_noted(const struct table_array *ids, const char *const *params)
+{
+	struct table_array looks;
+	struct table_row *row;
+	size_t i;
+
+	table_array(&looks, params[4]);
+	assert_true(looks.n == ids->n);
+	for (i = 0; i < ids->n; i++) {
+		row = table_row(ids->values[i]);
+		row->look_in = strtod(looks.values[i], NULL) / 1000;
+		row->waits = row->look_in > 0;
+	}
+	free(looks.text);
+	return (table_count((int)ids->n));
+}
+
+static inline PGresult *
+table_held(struct table_row *row, const char *const *params)
+{
+	static char reason[TABLE_TEXT];
+
+	(void)snprintf(reason, sizeof(reason), "%s", params[2]);
+	row->last_error = reason;
+	row->waits = 1;
+	return (table_reset(row, params[1], 0));
 }
 
 /* Make it ${to}, unless it is in another state than one of ${from}. */
@@ -717,8 +756,13 @@ table_act(const char *statement, const struct table_array *ids,
 		return (table_spared(row, params));
 	if (strcmp(statement, "task gone") == 0)
 		return (table_reset(row, params[1], 0));
-	if (strcmp(statement, "unschedule") == 0)
+	if (strcmp(statement, "unschedule") == 0 ||
+	    strcmp(statement, "replan") == 0)
 		return (table_reset(row, params[1], 1));
+	if (strcmp(statement, "held") == 0)
+		return (table_held(row, params));
+	if (strcmp(statement, "noted") == 0)
+		return (table_noted(ids, params));
 	if (strcmp(statement, "cancel") == 0)
 		return (table_become(row, "pending scheduled failed "
 		    "cancelled", "cancelled"));

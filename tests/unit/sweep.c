@@ -434,6 +434,33 @@ test_pages(void **state)
 	assert_string_equal(params[1], "-infinity");
 }
 
+/* What an ended pause held is found soon, though a page at a time. */
+static void
+test_many_of_a_pause(void **state)
+{
+	long start = now;
+	int i;
+
+	(void)state;
+	sweep_request(s, now);
+	for (i = 0; i < 30; i++) {
+		now = sweep_deadline(s);
+		step();
+		answer(page(FORWARDER_PAGE - 1), 0);
+	}
+	assert_int_equal(queries, 30);
+	assert_true(now < start + 4 * INTERVAL_MS);
+
+	/* The same few that are found again and again are no such ones. */
+	start = now;
+	for (i = 0; i < 30; i++) {
+		now = sweep_deadline(s);
+		step();
+		answer(one(), 0);
+	}
+	assert_true(now > start + 10 * INTERVAL_MS);
+}
+
 /* While much waits no sweep is begun; one that was goes on from its place. */
 static void
 test_rests_while_filled(void **state)
@@ -560,6 +587,7 @@ main(void)
 		T(notified_meanwhile),
 		T(share),
 		T(pages),
+		T(many_of_a_pause),
 		T(rests_while_filled),
 		T(busy),
 		T(refused),
