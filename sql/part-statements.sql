@@ -102,10 +102,9 @@ $statement$),
     (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) AS tenant_id FROM
     (SELECT NULL AS tenant_id, NULL AS timezone) AS absent, (SELECT
     f.booking_id FROM {S}.followup_failures f WHERE $2 = '-infinity' AND
-    f.dead_at IS NULL AND f.stage = 'schedule' AND (f.next_attempt_at <=
-    now() OR f.last_failed_at > now())) AS f JOIN {T} b ON b.id =
-    f.booking_id WHERE b.task_status = 'pending' AND
-    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    f.dead_at IS NULL AND f.stage = 'schedule' AND f.next_attempt_at <=
+    now()) AS f JOIN {T} b ON b.id = f.booking_id WHERE b.task_status =
+    'pending' AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b) AND NOT EXISTS (SELECT FROM pending WHERE
     pending.id = b.id) AND NOT EXISTS (SELECT FROM {S}.followup_failures d
     WHERE d.booking_id = b.id AND d.dead_at IS NOT NULL) AND NOT EXISTS

@@ -516,7 +516,7 @@ static const char sweep_others_sql[] =
     "FROM " SWEEP_ABSENT ", (SELECT f.booking_id "
     "FROM {S}.followup_failures f WHERE $2 = '-infinity' "
     "AND f.dead_at IS NULL AND f.stage = 'schedule' "
-    "AND (f.next_attempt_at <= now() OR f.last_failed_at > now())) AS f "
+    "AND f.next_attempt_at <= now()) AS f "
     "JOIN {T} b ON b.id = f.booking_id WHERE b.task_status = 'pending' "
     "AND " BOOKINGS_IS_FOLLOWUP " AND NOT " BOOKINGS_IS_DELETED " "
     "AND NOT EXISTS (SELECT FROM pending WHERE pending.id = b.id) "
