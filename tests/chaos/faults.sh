@@ -348,8 +348,9 @@ no_longer() {
 	    >>"$work/gate.$1"
 }
 
-# Pause what kind $1 says, for $2 ms where the pause has an end by itself.  The
-# end is worked out by the clock of PostgreSQL, which may change in between.
+# Pause what kind $1 says.  Where the pause has an end by itself, that is two
+# seconds after the $2 ms of the fault, by the clock of PostgreSQL, which may
+# change in between.
 pause() {
 	one=11111111-1111-4111-8111-111111111111
 	other=22222222-2222-4222-8222-222222222222
@@ -369,13 +370,24 @@ try_pause() {
 	esac
 	case $1 in
 	*until) ends=$(sql -c "SELECT clock_timestamp()
-	    + $2 * interval '1 ms'") || return 1 ;;
+	    + $(($2 + 2000)) * interval '1 ms'") || return 1 ;;
 	esac
 	"$root/sql/followup-trigger" pause --reason chaos \
 	    ${ends:+--until "$ends"} \
 	    ${tenant:+--tenant "$tenant"} || return 1
 	[ "$1" != except ] ||
 	    "$root/sql/followup-trigger" resume --tenant "$other"
+}
+
+# Every other pause may come to its own end, by the plan's number $1.  It does not
+# where the clock has changed.
+await_end() {
+	[ $(($1 % 2)) = 0 ] || wait_for 5 is_over || true
+}
+
+is_over() {
+	[ "$(sql -c 'SELECT count(*) FROM lad_dev.followup_pauses
+	    WHERE until IS NULL OR until > now()')" = 0 ]
 }
 
 # End the pause of kind $1, which may have ended by itself.
@@ -439,10 +451,12 @@ end() {
 	readonly) wait_for 30 read_only off ;;
 	failover) promote ;;
 	hang) wait_for 30 let_go ;;
-	alter) wait_for 60 drop_column && wait_for 60 alter "$3" ;;
+	alter) wait_for 120 drop_column && wait_for 120 alter "$3" ;;
 	stale) wait_for 60 sql -c 'SELECT chaos.save(1500)' ;;
 	clock) end_clock "$2" ;;
-	all | until | tenant | tenant-until | except)
+	until | tenant-until)
+		await_end "$3" && no_longer pauses && wait_for 60 resume "$1" ;;
+	all | tenant | except)
 		no_longer pauses && wait_for 60 resume "$1" ;;
 	hours) no_longer settings && operate set calling_hours '' ;;
 	within) no_longer settings && operate set call_within 4h ;;
