@@ -13,6 +13,7 @@
 #include "config.h"
 #include "http.h"
 #include "log.h"
+#include "metrics.h"
 #include "secret.h"
 #include "uuid.h"
 
@@ -528,6 +529,13 @@ report_success(const struct delivery *e, const json_t *answer)
 	struct log_about a = about(e, text_of(answer, "taskName", NULL));
 	const char *reason = text_of(answer, "reason", "no reason given");
 
+	enum metrics_post outcome =
+	    !json_is_true(json_object_get(answer, "success")) ?
+	    METRICS_POST_REFUSED :
+	    json_is_true(json_object_get(answer, "scheduled")) ?
+	    METRICS_POST_SCHEDULED : METRICS_POST_NOTHING;
+
+	metrics_add(METRICS_POSTS, (int)outcome, 1);
 	if (json_is_true(json_object_get(answer, "scheduled")))
 		log_info(&a, "Successfully scheduled Cloud Task");
 	else if (json_is_true(json_object_get(answer, "success")))
@@ -552,6 +560,7 @@ webhook_away(struct forwarder *f, struct deliveries *batch, int probed,
 	/* What failed goes to the end, so that each probe is another one. */
 	while ((e = TAILQ_FIRST(batch)) != NULL) {
 		TAILQ_REMOVE(batch, e, link);
+		metrics_add(METRICS_POSTS, METRICS_POST_RETRY, 1);
 		e->again = 0;
 		enqueue(f, e);
 	}
@@ -659,7 +668,10 @@ conclude(struct forwarder *f, struct delivery *e, const struct verdict *v,
 	}
 	if (!later && v->status == 200)
 		report_success(e, v->answer);
-	else if (!later)
+	else
+		metrics_add(METRICS_POSTS, later ? METRICS_POST_RETRY :
+		    METRICS_POST_REFUSED, 1);
+	if (!later && v->status != 200)
 		log_error(&a, "The webhook answered %ld, which is final: %s",
 		    v->status, detail);
 
@@ -752,6 +764,7 @@ split_batch(struct forwarder *f, struct deliveries *batch, int n,
 	    "%s; they are posted one by one", status, n, detail);
 	while ((e = TAILQ_FIRST(batch)) != NULL) {
 		TAILQ_REMOVE(batch, e, link);
+		metrics_add(METRICS_POSTS, METRICS_POST_RETRY, 1);
 		e->again = 0;
 		e->alone = 1;
 		enqueue(f, e);
@@ -843,6 +856,12 @@ forwarder_step(struct forwarder *f, long now)
 	do {
 		start(f, now);
 	} while (perform(f, now) > 0 && can_start(f) && f->failures == 0);
+
+	metrics_set(METRICS_POSTS_INFLIGHT, 0, f->in_flight);
+	metrics_set(METRICS_POSTS_WAITING, 0,
+	    f->ndeliveries - f->nsettled - f->in_flight);
+	metrics_set(METRICS_WORKERS, 0, f->nslots);
+	metrics_set(METRICS_WORKERS_BUSY, 0, f->nslots - f->nfree);
 }
 
 /**

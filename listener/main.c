@@ -15,6 +15,7 @@
 #include "daemon.h"
 #include "forwarder.h"
 #include "log.h"
+#include "metrics.h"
 #include "monotime.h"
 #include "notifications.h"
 #include "payload.h"
@@ -61,6 +62,7 @@ on_notify(struct listener *l, const char *text, long now)
 	}
 	if (*payload.tenant_id != '\0')
 		about.tenant_id = payload.tenant_id;
+	metrics_add(METRICS_NOTIFICATIONS, 0, 1);
 	log_info(&about, "Received booking notification");
 	(void)forwarder_add(l->forwarder, payload.id, about.tenant_id, text,
 	    now);
@@ -109,7 +111,7 @@ static void
 wait_for_something(struct listener *l, long now, int more)
 {
 	struct curl_waitfd fds[2];
-	long alive, deadline, sweep = sweep_deadline(l->sweep);
+	long alive, beat, deadline, sweep = sweep_deadline(l->sweep);
 	short events;
 	int fd;
 
@@ -127,6 +129,9 @@ wait_for_something(struct listener *l, long now, int more)
 	alive = systemd_alive(now);
 	if (alive >= 0 && now + alive < deadline)
 		deadline = now + alive;
+	beat = metrics_beat(now);
+	if (beat >= 0 && now + beat < deadline)
+		deadline = now + beat;
 	if (l->stopping && l->drain_until < deadline)
 		deadline = l->drain_until;
 	forwarder_wait(l->forwarder, fds, fd >= 0 ? 2 : 1, now, deadline);
@@ -171,6 +176,7 @@ run(struct listener *l)
 			sweep_step(l->sweep, l->notifications, l->forwarder,
 			    now);
 		forwarder_step(l->forwarder, now);
+		notifications_measure(l->notifications);
 		if (is_finished(l, now))
 			return;
 		wait_for_something(l, now, more);

@@ -10,6 +10,7 @@
 #include "db.h"
 #include "db_connect.h"
 #include "log.h"
+#include "metrics.h"
 
 #include "notifications.h"
 
@@ -466,6 +467,19 @@ notifications_query(struct notifications *n, const char *sql,
 	n->lost = (n->prepared && now < n->stale_at ? execute(n, now) :
 	    ask(n, CLEARING, CLEAR_SQL, NULL, now)) == NOTIFICATIONS_LOST;
 	return (n->lost ? -1 : 0);
+}
+
+/**
+ * notifications_measure(n):
+ * Set the metrics that say what the connection is at.
+ */
+void
+notifications_measure(const struct notifications *n)
+{
+
+	metrics_set(METRICS_DATABASE_CONNECTED, 0, n->conn != NULL);
+	metrics_set(METRICS_LEADER, 0, n->ready);
+	metrics_set(METRICS_LISTENING, 0, n->ready && n->refusals == 0);
 }
 
 /**

@@ -57,6 +57,12 @@ int notifications_query(struct notifications *, const char *,
     const char *const *, int, long);
 
 /**
+ * notifications_measure(n):
+ * Set the metrics that say what the connection is at.
+ */
+void notifications_measure(const struct notifications *);
+
+/**
  * notifications_wait(n, fd, events, deadline):
  * Tell what to wait for: ${fd} (-1 for nothing) with the poll(2) ${events},
  * until ${deadline} at the latest.

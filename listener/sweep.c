@@ -8,6 +8,7 @@
 #include "db.h"
 #include "forwarder.h"
 #include "log.h"
+#include "metrics.h"
 #include "notifications.h"
 #include "uuid.h"
 
@@ -182,12 +183,27 @@ plan_next(struct sweep *s, long now)
 	s->requested = 0;
 }
 
+/* Count a booking that nothing has announced, of ${kind}. */
+static void
+count(const char *kind)
+{
+	static const char *const kinds[] = { "pending", "overdue",
+	    "obsolete" };
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		if (strcmp(kind, kinds[i]) == 0)
+			metrics_add(METRICS_SWEEP_FOUND, i, 1);
+	}
+}
+
 /* Hand the bookings in ${result} over; return how many belong to the page. */
 static int
 take_page(struct sweep *s, const PGresult *result, struct forwarder *f,
     long now)
 {
 	const char *id, *place;
+	enum forwarder_added added;
 	int row, rows = PQntuples(result), paged = 0;
 
 	for (row = 0; row < rows; row++) {
@@ -204,9 +220,12 @@ take_page(struct sweep *s, const PGresult *result, struct forwarder *f,
 		 * What was settled since, or does not fit, is not new, but
 		 * may have to be found by another sweep soon.
 		 */
-		if (forwarder_add(f, id, PQgetvalue(result, row, 1), NULL,
-		    now) != FORWARDER_KNOWN)
+		added = forwarder_add(f, id, PQgetvalue(result, row, 1), NULL,
+		    now);
+		if (added != FORWARDER_KNOWN)
 			s->found++;
+		if (added == FORWARDER_NEW)
+			count(PQgetvalue(result, row, 3));
 	}
 	if (rows > 0)
 		log_debug(NULL, "sweep: %d bookings, %d of them new", rows,
@@ -263,8 +282,13 @@ sweep_result(struct sweep *s, const PGresult *result, struct forwarder *f,
 		if (take_page(s, result, f, now) == FORWARDER_PAGE) {
 			s->paging = 1;
 			s->due = now;
-		} else
+		} else {
+			metrics_add(METRICS_SWEEPS, 0, 1);
+			metrics_set_now(METRICS_LAST_SWEEP);
+			metrics_observe(METRICS_SWEEP_DURATION, 0,
+			    (double)s->took / 1000);
 			plan_next(s, now);
+		}
 	}
 	forwarder_remember(f, 0, now);
 }

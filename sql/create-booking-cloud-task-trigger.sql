@@ -27,7 +27,7 @@
 -- and in the schema:
 --   schedule_followup_cloud_task()  followup_booking_changed()
 --   followup_is_followup_type(text)  followup_due_at(booking)
---   followup_is_deleted(booking)
+--   followup_is_deleted(booking)  followup_type_meant(text)
 --   followup_call_request(uuid)  followup_gate(booking), and what it is made
 --   of: followup_gate_at  followup_allowed  followup_open  followup_week
 --   followup_zone(text)  followup_setting_written()  followup_pause_changed()

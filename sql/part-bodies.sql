@@ -85,6 +85,25 @@ SELECT coalesce(pg_catalog.lower($1 COLLATE pg_catalog."C")
 $body$, :'followup_types') AS followup_body_type
 \gset
 
+-- followup_type_meant is a follow-up type one letter away from what is none: a
+-- letter too many, two swapped, a wrong one, one missing.  Null where no type
+-- is that near.
+SELECT format($body$
+SELECT v.e FROM (SELECT lower(btrim($1)) AS t) s,
+    generate_series(1, length(s.t) + 1) AS i,
+    LATERAL (SELECT s.t AS e
+        UNION ALL SELECT left(s.t, i - 1) || substr(s.t, i + 1)
+        UNION ALL SELECT left(s.t, i - 1) || substr(s.t, i + 1, 1)
+            || substr(s.t, i, 1) || substr(s.t, i + 2)
+        UNION ALL SELECT left(s.t, i - 1) || c || substr(s.t, i + n)
+        FROM regexp_split_to_table('abcdefghijklmnopqrstuvwxyz_-', '') AS c,
+            generate_series(0, 1) AS n) AS v
+WHERE length(s.t) BETWEEN 5 AND 40
+    AND %1$I.followup_is_followup_type(v.e)
+    AND NOT %1$I.followup_is_followup_type($1) LIMIT 1
+$body$, :'schema') AS followup_body_type_meant
+\gset
+
 -- followup_is_deleted can be inlined likewise.
 SELECT format($body$
 SELECT %s

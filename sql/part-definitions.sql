@@ -84,6 +84,8 @@ SELECT '(VALUES ' || string_agg(format('(%L, %L, %L)', kind,
 FROM (VALUES
     ('FUNCTION', '%1$I.followup_is_followup_type(text)',
         :'followup_body_type'),
+    ('FUNCTION', '%1$I.followup_type_meant(text)',
+        :'followup_body_type_meant'),
     ('FUNCTION', '%1$I.followup_zone(text)', :'followup_body_zone'),
     ('FUNCTION', '%1$I.followup_due_at(%1$I.%2$I)', :'followup_body_due'),
     ('FUNCTION', '%1$I.followup_is_deleted(%1$I.%2$I)',

@@ -5,6 +5,10 @@
 CREATE OR REPLACE FUNCTION
     :"schema".followup_is_followup_type(booking_type text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE AS :'followup_body_type';
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_type_meant(booking_type text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_type_meant';
 CREATE OR REPLACE FUNCTION :"schema".followup_zone(zone text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
     AS :'followup_body_zone';
@@ -22,6 +26,7 @@ CREATE OR REPLACE FUNCTION
     :"schema".followup_is_deleted(booking :"schema".:"table") RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE AS :'followup_body_is_deleted';
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
+    :"schema".followup_type_meant(text),
     :"schema".followup_zone(text),
     :"schema".followup_is_deleted(:"schema".:"table") TO PUBLIC;
 

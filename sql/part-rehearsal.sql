@@ -93,10 +93,23 @@ DECLARE
   ["mark failed", ["id"], "1", {"task_status": "failed"}],
   ["called", ["id", "tenant", "error"], "1", {}],
   ["retry", ["id", "f", null], "1", {"task_status": "executed"}]]],
+["figures are shown", [
+  ["time limit", ["9s"], null, {}],
+  ["figures", ["schema", "bookings"], null, {}],
+  ["figures by tenant", ["20"], null, {}]]],
 ["calls are paused, and resumed", [
   ["pause", ["all", "rehearsal", null, null], null, {}],
   ["pauses", [], null, {}],
   ["resume", ["all"], "1", {}]]],
+["people ask how it stands", [
+  ["limit", ["9s"], null, {}],
+  ["status overdue", ["86400"], null, {}],
+  ["status next", [], null, {}],
+  ["status letters", [], null, {}],
+  ["status acts", [], null, {}],
+  ["status installation", [], null, {}],
+  ["status types", [], null, {}],
+  ["type meant", ["folow_up"], "follow_up", {}]]],
 ["a booking is cancelled", [
   ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys", "dues", "dues"],

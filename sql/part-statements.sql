@@ -84,13 +84,14 @@ $statement$),
     absent, (SELECT w.* FROM {S}.followup_waits w, (SELECT (SELECT max(c.at)
     FROM (SELECT max(s.changed_at) FROM {S}.followup_settings s UNION ALL
     SELECT max(p.changed_at) FROM {S}.followup_pauses p UNION ALL SELECT
-    max(p.until) FROM {S}.followup_past_pauses p) AS c (at)) AS at) AS c
-    WHERE $2 = '-infinity' AND NOT EXISTS (SELECT FROM {S}.followup_pauses p
-    WHERE p.scope = 'all' AND cardinality(p.except_tenants) = 0 AND (p.until
-    IS NULL OR p.until > now() + interval '2588400 s')) AND (w.look_at <=
-    now() OR w.looked_at > now() + interval '1 min' OR (w.looked_at < c.at +
-    interval '5 s' AND (w.until IS NULL OR w.until > c.at + interval '1 '
-    'min')))) AS w LEFT JOIN {T} b ON b.id = w.booking_id WHERE NOT EXISTS
+    max(p.until) FROM {S}.followup_past_pauses p) AS c (at) WHERE c.at <=
+    now()) AS at) AS c WHERE $2 = '-infinity' AND NOT EXISTS (SELECT FROM
+    {S}.followup_pauses p WHERE p.scope = 'all' AND
+    cardinality(p.except_tenants) = 0 AND (p.until IS NULL OR p.until > now()
+    + interval '2588400 s')) AND (w.look_at NOT BETWEEN now() AND now() +
+    interval '2 h' OR w.looked_at > now() + interval '1 min' OR (w.looked_at
+    < c.at + interval '5 s' AND (w.until IS NULL OR w.until > c.at + interval
+    '1 min')))) AS w LEFT JOIN {T} b ON b.id = w.booking_id WHERE NOT EXISTS
     (SELECT FROM {S}.followup_pauses p WHERE (p.until IS NULL OR p.until >
     now() + interval '2588400 s') AND (p.scope = 'tenant:' || (SELECT
     format('%s', tenant_id) FROM (SELECT b.*) AS r) OR (p.scope = 'all' AND
@@ -141,10 +142,11 @@ $statement$),
     NOT EXISTS (SELECT FROM {S}.followup_failures f WHERE f.booking_id = b.id
     AND (f.dead_at IS NOT NULL OR (f.stage = 'schedule' AND f.next_attempt_at
     > now() AND f.last_failed_at <= now())) OFFSET 0) ORDER BY random() LIMIT
-    $4::int) SELECT id, NULL AS tenant_id, NULL AS place FROM obsolete UNION
-    ALL SELECT id, tenant_id, NULL FROM waits UNION ALL SELECT id, tenant_id,
-    NULL FROM retried UNION ALL SELECT id, tenant_id, NULL FROM overdue UNION
-    ALL SELECT id, tenant_id, place FROM pending
+    $4::int) SELECT id, NULL AS tenant_id, NULL AS place, 'obsolete' AS kind
+    FROM obsolete UNION ALL SELECT id, tenant_id, NULL, 'retried' FROM waits
+    UNION ALL SELECT id, tenant_id, NULL, 'retried' FROM retried UNION ALL
+    SELECT id, tenant_id, NULL, 'overdue' FROM overdue UNION ALL SELECT id,
+    tenant_id, place, 'pending' FROM pending
 $statement$),
 ('read', $statement$
     SELECT b.id IS NOT NULL, b.task_status, b.tenant_id, b.lead_id,
@@ -154,12 +156,13 @@ $statement$),
     1000000::numeric)::bigint, greatest(b.execution_attempts, f.calls),
     coalesce(b.last_execution_error, f.error), b.scheduled_at, b.timezone,
     (extract(epoch FROM b.due) * 1000000::numeric)::bigint, extract(epoch
-    FROM b.due - now())::float8, coalesce(f.attempts, 0),
-    greatest(extract(epoch FROM f.next_attempt_at - now()), 0)::float8,
-    a.begun_at IS NOT NULL, k.key, pg_catalog.json_build_object('tenantId',
-    b.tenant_id, 'bookingId', b.id, 'leadId', b.lead_id, 'assignedUserId',
-    b.assigned_user_id, 'idempotencyKey', k.key, 'scheduledAt', k.due),
-    (SELECT string_agg(o.task_name || E'\n', '' ORDER BY o.obsolete_at) FROM
+    FROM b.due - now())::float8, coalesce(f.attempts, 0), CASE WHEN
+    f.next_attempt_at IS NOT NULL THEN greatest(extract(epoch FROM
+    f.next_attempt_at - now()), 0) END::float8, a.begun_at IS NOT NULL,
+    k.key, pg_catalog.json_build_object('tenantId', b.tenant_id, 'bookingId',
+    b.id, 'leadId', b.lead_id, 'assignedUserId', b.assigned_user_id,
+    'idempotencyKey', k.key, 'scheduledAt', k.due), (SELECT
+    string_agg(o.task_name || E'\n', '' ORDER BY o.obsolete_at) FROM
     {S}.followup_obsolete_tasks o WHERE o.booking_id = u.id), b.verdict, CASE
     WHEN isfinite(b.until) THEN (extract(epoch FROM b.until) *
     1000000::numeric)::bigint END, b.reason, EXISTS (SELECT FROM
@@ -207,6 +210,9 @@ $statement$),
     SELECT pg_catalog.count(pg_advisory_unlock(CASE $2::text WHEN 'schedule'
     THEN 1181707347 ELSE 1181707333 END, hashtext(u.id::text) # {K})) FROM
     pg_catalog.unnest($1::uuid[]) AS u (id)
+$statement$),
+('type meant', $statement$
+    SELECT {S}.followup_type_meant($1)
 $statement$),
 ('scheduled', $statement$
     WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]),
@@ -449,11 +455,13 @@ $statement$),
     's' + t.read_at % 1000000 * interval '1 microsecond', now() + t.look *
     interval '1 ms' FROM t WHERE t.look > 0 ON CONFLICT (booking_id) DO
     UPDATE SET due_at = excluded.due_at, until = excluded.until, looked_at =
-    excluded.looked_at, look_at = excluded.look_at WHERE w.looked_at <=
+    excluded.looked_at, look_at = excluded.look_at WHERE w.looked_at NOT
+    BETWEEN excluded.looked_at AND now() OR w.looked_at =
     excluded.looked_at), gone AS (DELETE FROM {S}.followup_waits w USING t
-    WHERE w.booking_id = t.id AND t.look = 0 AND w.looked_at <=
+    WHERE w.booking_id = t.id AND t.look = 0 AND (w.looked_at <=
     'epoch'::timestamptz + t.read_at / 1000000 * interval '1 s' + t.read_at %
-    1000000 * interval '1 microsecond') SELECT count(*) FROM t
+    1000000 * interval '1 microsecond' OR w.looked_at > now())) SELECT
+    count(*) FROM t
 $statement$),
 ('cancel', $statement$
     WITH before AS (SELECT b.id, b.task_name FROM {T} b WHERE b.id = $1::uuid
@@ -567,5 +575,235 @@ $statement$),
 $statement$),
 ('resume', $statement$
     SELECT CASE WHEN {S}.followup_resume($1) THEN 1 ELSE 0 END
+$statement$),
+('figures', $statement$
+    WITH waiting AS (SELECT b.task_status = 'pending' AS is_pending, CASE
+    WHEN u.unsure = interval '0' OR b.scheduled_at > (now() AT TIME ZONE
+    'UTC') + interval '1 h' + u.unsure THEN b.scheduled_at::timestamptz ELSE
+    {S}.followup_due_at(b) END AS due, b.task_scheduled_at, b.id FROM (SELECT
+    (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
+    'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AS
+    unsure OFFSET 0) u, {T} b WHERE b.task_status IN ('pending', 'scheduled')
+    AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    {S}.followup_is_deleted(b)), open AS (SELECT w.*, CASE WHEN w.is_pending
+    THEN w.due ELSE coalesce(w.task_scheduled_at, w.due) END AS planned FROM
+    waiting w WHERE NOT EXISTS (SELECT FROM {S}.followup_backlog k WHERE
+    k.booking_id = w.id AND k.due_at IS NOT DISTINCT FROM w.due OFFSET 0)) ,
+    home AS (SELECT n.oid FROM pg_namespace n WHERE n.nspname = $1) SELECT
+    count(*) FILTER (WHERE is_pending), count(*) FILTER (WHERE NOT
+    is_pending), (SELECT count(*) FROM {S}.followup_dead_letters), count(*)
+    FILTER (WHERE is_pending AND planned < now()), count(*) FILTER (WHERE NOT
+    is_pending AND planned < now()), coalesce((extract(epoch FROM
+    greatest(now() - min(planned) FILTER (WHERE is_pending), interval '0')) *
+    1000)::bigint, 0), coalesce((extract(epoch FROM greatest(now() -
+    min(planned) FILTER (WHERE NOT is_pending), interval '0')) *
+    1000)::bigint, 0), (extract(epoch FROM min(planned) FILTER (WHERE planned
+    >= now() AND isfinite(planned))) * 1000)::bigint, count(*) FILTER (WHERE
+    planned >= now() AND planned < now() + interval '1 h'), (SELECT count(*)
+    FROM {S}.followup_obsolete_tasks), (SELECT count(*) FROM
+    {S}.followup_pauses p WHERE p.scope = 'all' AND (p.until IS NULL OR
+    p.until > now())), (SELECT count(*) FROM {S}.followup_pauses p WHERE
+    p.scope <> 'all' AND (p.until IS NULL OR p.until > now())), (SELECT
+    count(*) >= 5 AND bool_and(g.tgenabled IN ('O', 'A')) FROM pg_trigger g
+    JOIN pg_class c ON c.oid = g.tgrelid JOIN home ON c.relnamespace =
+    home.oid WHERE c.relname = $2 AND NOT g.tgisinternal AND g.tgname ~
+    '^trigger_.*followup_cloud_task')::int, (SELECT
+    left(md5(string_agg(d.description, ',' ORDER BY p.proname, p.pronargs)),
+    12) FROM pg_proc p JOIN home ON p.pronamespace = home.oid JOIN
+    pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass
+    WHERE d.description LIKE 'followup-scheduler %') FROM open
+$statement$),
+('time limit', $statement$
+    SELECT pg_catalog.set_config('statement_timeout', $1, false)
+$statement$),
+('figures by tenant', $statement$
+    WITH waiting AS (SELECT b.task_status = 'pending' AS is_pending, CASE
+    WHEN u.unsure = interval '0' OR b.scheduled_at > (now() AT TIME ZONE
+    'UTC') + interval '1 h' + u.unsure THEN b.scheduled_at::timestamptz ELSE
+    {S}.followup_due_at(b) END AS due, b.task_scheduled_at, b.id FROM (SELECT
+    (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
+    'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AS
+    unsure OFFSET 0) u, {T} b WHERE b.task_status IN ('pending', 'scheduled')
+    AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    {S}.followup_is_deleted(b)), open AS (SELECT w.*, CASE WHEN w.is_pending
+    THEN w.due ELSE coalesce(w.task_scheduled_at, w.due) END AS planned FROM
+    waiting w WHERE NOT EXISTS (SELECT FROM {S}.followup_backlog k WHERE
+    k.booking_id = w.id AND k.due_at IS NOT DISTINCT FROM w.due OFFSET 0)) ,
+    numbers AS (SELECT (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS
+    r) AS tenant, 1 AS open, (o.planned < now())::int AS overdue, 0 AS dead,
+    greatest(now() - o.planned, interval '0') AS age FROM (SELECT NULL::text
+    AS tenant_id, NULL::text AS lead_id, NULL::text AS assigned_user_id,
+    NULL::text AS timezone) AS absent, open o JOIN {T} b ON b.id = o.id UNION
+    ALL SELECT coalesce(d.tenant_id, ''), 0, 0, 1, NULL FROM
+    {S}.followup_dead_letters d), tenants AS (SELECT n.tenant, sum(n.open) AS
+    open, sum(n.overdue) AS overdue, sum(n.dead) AS dead,
+    coalesce((extract(epoch FROM max(n.age)) * 1000)::bigint, 0) AS age FROM
+    numbers n GROUP BY n.tenant ORDER BY 3 DESC, 4 DESC, 2 DESC, 1 LIMIT
+    $1::int) SELECT
+    coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('tenantId',
+    t.tenant, 'open', t.open, 'overdue', t.overdue, 'dead', t.dead,
+    'oldestOverdueSeconds', t.age / 1000) ORDER BY t.overdue DESC, t.dead
+    DESC, t.open DESC, t.tenant), '[]') FROM tenants t
+$statement$),
+('limit', $statement$
+    SELECT s.before, pg_catalog.set_config('statement_timeout', $1, false)
+    FROM (SELECT pg_catalog.current_setting('statement_timeout') AS before
+    OFFSET 0) AS s
+$statement$),
+('status overdue', $statement$
+    WITH open AS (SELECT b.* FROM (SELECT NULL::text AS tenant_id, NULL::text
+    AS lead_id, NULL::text AS assigned_user_id, NULL::text AS timezone) AS
+    absent CROSS JOIN LATERAL ((SELECT b.id, tenant_id::text AS tenant_id,
+    'pending' AS status, d.due, timezone::text AS timezone FROM {T} b CROSS
+    JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due OFFSET 0) AS d WHERE
+    b.task_status = 'pending' AND b.scheduled_at > (now() AT TIME ZONE 'UTC')
+    - interval '35 days' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') +
+    (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
+    'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AND
+    d.due < now() AND {S}.followup_is_followup_type(b.booking_type::text) AND
+    NOT {S}.followup_is_deleted(b) AND NOT EXISTS (SELECT FROM
+    {S}.followup_backlog k WHERE k.booking_id = b.id AND k.due_at IS NOT
+    DISTINCT FROM d.due OFFSET 0) AND NOT EXISTS (SELECT FROM
+    {S}.followup_failures f WHERE f.booking_id = b.id AND f.dead_at IS NOT
+    NULL OFFSET 0) ORDER BY b.scheduled_at LIMIT 10001) UNION ALL (SELECT
+    b.id, tenant_id::text, 'scheduled', coalesce(b.task_scheduled_at, d.due),
+    timezone::text FROM {T} b CROSS JOIN LATERAL (SELECT
+    {S}.followup_due_at(b) AS due OFFSET 0) AS d WHERE b.task_status =
+    'scheduled' AND b.scheduled_at > (now() AT TIME ZONE 'UTC') - interval
+    '35 days' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') + (SELECT CASE
+    WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
+    'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AND
+    coalesce(b.task_scheduled_at, d.due) < now() AND
+    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    {S}.followup_is_deleted(b) AND NOT EXISTS (SELECT FROM
+    {S}.followup_backlog k WHERE k.booking_id = b.id AND k.due_at IS NOT
+    DISTINCT FROM d.due OFFSET 0) AND NOT EXISTS (SELECT FROM
+    {S}.followup_failures f WHERE f.booking_id = b.id AND f.dead_at IS NOT
+    NULL OFFSET 0) ORDER BY b.scheduled_at LIMIT 10001)) AS b), late AS
+    (SELECT * FROM open WHERE due < now() - interval '60 s' AND (status =
+    'scheduled' OR due > now() - $1::float8 * interval '1 s')), oldest AS
+    (SELECT * FROM late ORDER BY due LIMIT 20) SELECT
+    pg_catalog.json_build_object('count', (SELECT count(*) FROM late),
+    'atLeast', (SELECT count(*) FROM open) >= 10001, 'waiting', (SELECT
+    count(*) FROM open), 'left', (SELECT count(*) FROM open WHERE status =
+    'pending' AND due <= now() - $1::float8 * interval '1 s'),
+    'oldestSeconds', (SELECT extract(epoch FROM now() - min(due))::bigint
+    FROM late), 'bookings', (SELECT
+    coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('bookingId',
+    o.id, 'tenantId', o.tenant_id, 'taskStatus', o.status, 'dueAt',
+    pg_catalog.to_char(o.due AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'timezone', o.timezone) ORDER BY
+    o.due), '[]') FROM oldest o), 'tenants', (SELECT
+    coalesce(pg_catalog.json_object_agg(t.tenant_id, t.n ORDER BY t.n DESC),
+    pg_catalog.json_build_object()) FROM (SELECT tenant_id, count(*) AS n
+    FROM late WHERE tenant_id IS NOT NULL GROUP BY 1 ORDER BY 2 DESC LIMIT
+    10) AS t))
+$statement$),
+('status next', $statement$
+    WITH coming AS ((SELECT d.due FROM {T} b CROSS JOIN LATERAL (SELECT
+    {S}.followup_due_at(b) AS due OFFSET 0) AS d WHERE b.task_status =
+    'pending' AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    {S}.followup_is_deleted(b) AND b.scheduled_at > (now() AT TIME ZONE
+    'UTC') - (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at + interval
+    '0') = 'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END)
+    AND b.scheduled_at < (now() AT TIME ZONE 'UTC') + interval '1 h' +
+    (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
+    'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AND
+    d.due BETWEEN now() AND now() + interval '1 h' ORDER BY b.scheduled_at
+    LIMIT 10001) UNION ALL (SELECT coalesce(b.task_scheduled_at, d.due) FROM
+    {T} b CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due OFFSET 0)
+    AS d WHERE b.task_status = 'scheduled' AND
+    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    {S}.followup_is_deleted(b) AND b.scheduled_at > (now() AT TIME ZONE
+    'UTC') - interval '3 days' AND b.scheduled_at < (now() AT TIME ZONE
+    'UTC') + interval '1 h' + (SELECT CASE WHEN
+    pg_typeof((NULL::{T}).scheduled_at + interval '0') =
+    'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AND
+    coalesce(b.task_scheduled_at, d.due) BETWEEN now() AND now() + interval
+    '1 h' ORDER BY b.scheduled_at LIMIT 10001)), ahead AS ((SELECT d.due FROM
+    {T} b CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due OFFSET 0)
+    AS d WHERE b.task_status = 'pending' AND
+    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    {S}.followup_is_deleted(b) AND b.scheduled_at > (now() AT TIME ZONE
+    'UTC') AND d.due > now() ORDER BY b.scheduled_at LIMIT 20) UNION ALL
+    (SELECT d.due FROM {T} b CROSS JOIN LATERAL (SELECT
+    {S}.followup_due_at(b) AS due OFFSET 0) AS d WHERE b.task_status =
+    'scheduled' AND {S}.followup_is_followup_type(b.booking_type::text) AND
+    NOT {S}.followup_is_deleted(b) AND b.scheduled_at > (now() AT TIME ZONE
+    'UTC') AND d.due > now() ORDER BY b.scheduled_at LIMIT 20)) SELECT
+    pg_catalog.json_build_object('in15Minutes', count(*) FILTER (WHERE due <
+    now() + interval '15 min'), 'in60Minutes', count(*), 'atLeast', count(*)
+    >= 10001, 'minutes', (SELECT pg_catalog.json_agg(coalesce(c.n, 0) ORDER
+    BY m) FROM generate_series(0, 59) AS m LEFT JOIN (SELECT
+    floor(extract(epoch FROM due - now()) / 60)::int AS minute, count(*) AS n
+    FROM coming GROUP BY 1) AS c ON c.minute = m), 'nextAt', (SELECT
+    pg_catalog.to_char(least(min(a.due), (SELECT min(due) FROM coming)) AT
+    TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') FROM ahead a)) FROM
+    coming
+$statement$),
+('status letters', $statement$
+    WITH newest AS (SELECT d.*, {S}.followup_cause(d.error) AS cause FROM
+    {S}.followup_dead_letters d ORDER BY d.dead_at DESC LIMIT 5001), causes
+    AS (SELECT stage, http_status, cause, count(*) AS n, count(DISTINCT
+    tenant_id) AS tenants, min(dead_at) AS first_at, max(dead_at) AS last_at,
+    (pg_catalog.array_agg(booking_id::text ORDER BY dead_at DESC))[1:3] AS
+    ids FROM newest GROUP BY 1, 2, 3 ORDER BY 4 DESC, 7 DESC LIMIT 20) SELECT
+    pg_catalog.json_build_object('count', (SELECT count(*) FROM newest),
+    'atLeast', (SELECT count(*) FROM newest) >= 5001, 'causes', (SELECT
+    coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('stage', stage,
+    'httpStatus', http_status, 'error', cause, 'count', n, 'tenants',
+    tenants, 'first', pg_catalog.to_char(first_at AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'last', pg_catalog.to_char(last_at AT
+    TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'bookingIds', ids)
+    ORDER BY n DESC, last_at DESC), '[]') FROM causes), 'tenants', (SELECT
+    coalesce(pg_catalog.json_object_agg(t.tenant_id, t.n),
+    pg_catalog.json_build_object()) FROM (SELECT tenant_id, count(*) AS n
+    FROM newest WHERE tenant_id IS NOT NULL GROUP BY 1 ORDER BY 2 DESC LIMIT
+    10) AS t))
+$statement$),
+('status acts', $statement$
+    WITH retried AS (SELECT r.retried_at, r.retried_by, r.late, r.booking_id
+    FROM {S}.followup_retried r ORDER BY r.retried_at DESC LIMIT 1000), acts
+    AS (SELECT max(r.retried_at) AS at, r.retried_by AS who, CASE count(*)
+    WHEN 1 THEN 'retried booking ' || min(r.booking_id::text) ELSE
+    format('retried %s bookings', count(*)) END || CASE WHEN r.late THEN ', '
+    'however late' ELSE '' END AS what FROM retried r GROUP BY r.retried_by,
+    r.late, date_trunc('minute', r.retried_at) UNION ALL SELECT p.paused_at,
+    p.paused_by, format('paused %s: %s', CASE p.scope WHEN 'all' THEN
+    'everything' ELSE 'tenant ' || substr(p.scope, 8) END, p.reason) FROM
+    {S}.followup_pauses p) SELECT
+    coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('at',
+    pg_catalog.to_char(a.at AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'by', a.who, 'what', a.what) ORDER BY
+    a.at DESC), '[]') FROM (SELECT * FROM acts ORDER BY at DESC LIMIT 20) AS
+    a
+$statement$),
+('status installation', $statement$
+    SELECT pg_catalog.json_build_object('database',
+    pg_catalog.current_database(), 'server',
+    pg_catalog.current_setting('server_version'), 'role', current_user,
+    'settings', (SELECT pg_catalog.json_object_agg(s.name, s.value ORDER BY
+    s.name) FROM {S}.followup_settings s), 'triggers', (SELECT
+    pg_catalog.json_object_agg(g.tgname, g.tgenabled IN ('O', 'A') ORDER BY
+    g.tgname) FROM pg_catalog.pg_trigger g WHERE g.tgrelid = (SELECT
+    t.typrelid FROM pg_catalog.pg_type t WHERE t.oid = pg_typeof(NULL::{T}))
+    AND NOT g.tgisinternal AND g.tgname ~ '^trigger_.*followup_cloud_task'),
+    'closedUntil', (SELECT CASE WHEN o.opens > now() THEN
+    pg_catalog.to_char(o.opens AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END FROM {S}.followup_settings s,
+    LATERAL {S}.followup_open(s.week, coalesce((SELECT z.value FROM
+    {S}.followup_settings z WHERE z.name = 'calling_zone'), 'UTC'), now()) AS
+    o WHERE s.name = 'calling_hours' AND s.week IS NOT NULL))
+$statement$),
+('status types', $statement$
+    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('type',
+    t.type, 'meant', t.meant, 'count', t.n) ORDER BY t.n DESC), '[]') FROM
+    (SELECT r.type, {S}.followup_type_meant(r.type) AS meant, r.n FROM
+    (SELECT left(b.booking_type::text, 60) AS type, count(*) AS n FROM {T} b
+    WHERE b.ctid >= (SELECT format('(%s,0)', CASE s.bytes WHEN 0 THEN
+    4294967295 ELSE greatest(0, s.bytes / 8192 - 100) END)::tid FROM (SELECT
+    pg_catalog.pg_relation_size(pg_typeof(NULL::{T})::text::regclass) AS
+    bytes) AS s) AND NOT {S}.followup_is_followup_type(b.booking_type::text)
+    GROUP BY 1 ORDER BY 2 DESC LIMIT 20) AS r) AS t WHERE t.meant IS NOT NULL
 $statement$)) AS statement (name, text)
 \gset

@@ -92,6 +92,11 @@ COMMENT ON TABLE :"schema".followup_retried IS 'followup-scheduler: failures '
 CREATE INDEX IF NOT EXISTS followup_failures_next_idx
     ON :"schema".followup_failures (next_attempt_at)
     WHERE dead_at IS NULL AND stage = 'schedule';
+CREATE INDEX IF NOT EXISTS followup_failures_dead_idx
+    ON :"schema".followup_failures (dead_at, booking_id)
+    WHERE dead_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS followup_retried_at_idx
+    ON :"schema".followup_retried (retried_at);
 CREATE INDEX IF NOT EXISTS followup_obsolete_tasks_booking_idx
     ON :"schema".followup_obsolete_tasks (booking_id);
 

@@ -1,6 +1,9 @@
 -- status-booking-cloud-task-trigger.sql: how the follow-up bookings stand, as
 -- lines for people.  Run it by `followup-trigger status`.
 --
+-- Open bookings are found through our index, and what is over is not counted:
+-- it may be years of history.  A count that reaches its limit says so.
+--
 -- Variables: schema, table.
 
 \set ON_ERROR_STOP on
@@ -11,6 +14,11 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir part-owner.sql
 \ir part-installed.sql
 \ir part-pauses.sql
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_bitmapscan = off;
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
+\set considered 100000
 
 SELECT format('scheduling on %I.%I: %s', :'schema', :'table', CASE
     WHEN count(*) = 0 THEN 'no triggers (run followup-trigger install)'
@@ -22,12 +30,16 @@ FROM pg_trigger
 WHERE tgrelid = to_regclass(format('%I.%I', :'schema', :'table'))
     AND obj_description(oid, 'pg_trigger') LIKE 'followup-scheduler %';
 
-SELECT format('%-10s %s', s.status, count(b.task_status))
-FROM (VALUES ('pending', 1), ('scheduled', 2), ('executed', 3),
-    ('cancelled', 4), ('failed', 5)) AS s (status, n)
-LEFT JOIN :"schema".:"table" b ON b.task_status = s.status
+SELECT format('%-10s %s%s', 'pending', CASE WHEN count(*) > :considered
+    THEN 'more than ' END, least(count(*), :considered))
+FROM (SELECT FROM :"schema".:"table" b WHERE b.task_status = 'pending'
     AND :"schema".followup_is_followup_type(b.booking_type::text)
-GROUP BY s.status, s.n ORDER BY s.n;
+    LIMIT :considered + 1) AS b;
+SELECT format('%-10s %s%s', 'scheduled', CASE WHEN count(*) > :considered
+    THEN 'more than ' END, least(count(*), :considered))
+FROM (SELECT FROM :"schema".:"table" b WHERE b.task_status = 'scheduled'
+    AND :"schema".followup_is_followup_type(b.booking_type::text)
+    LIMIT :considered + 1) AS b;
 
 SELECT format('dead letters of stage %s: %s', s.stage, count(d.booking_id))
 FROM (VALUES ('schedule'), ('execute')) AS s (stage)
@@ -38,20 +50,81 @@ SELECT format('obsolete tasks to delete: %s%s', count(*),
     ' (oldest since ' || min(obsolete_at) || ')')
 FROM :"schema".followup_obsolete_tasks;
 
-SELECT coalesce((SELECT format('oldest overdue pending booking: %s, due %s '
+-- Overdue is what is due and has not been called, whatever it waits for.
+SELECT set_config('followup.unsure', CASE WHEN pg_typeof((NULL
+    :::"schema".:"table").scheduled_at + interval '0')
+    = 'timestamptz'::regtype THEN '0' ELSE '16 h' END, true)
+    AS followup_unused
+\gset
+SELECT format(E'overdue %s bookings: %s%s\noldest overdue %1$s booking: %4$s',
+    o.status, CASE WHEN o.n > :considered THEN 'more than ' END,
+    least(o.n, :considered), CASE WHEN o.n > 0 THEN format('%s, due %s '
         '(%s ago)', o.id, o.due, date_trunc('second', now() - o.due))
-    FROM (SELECT b.id, :"schema".followup_due_at(b) AS due
-        FROM :"schema".:"table" b WHERE b.task_status = 'pending'
-        AND :"schema".followup_is_followup_type(b.booking_type::text)) AS o
-    WHERE o.due < now() AND NOT EXISTS (SELECT FROM
-        :"schema".followup_backlog k WHERE (k.booking_id, k.due_at)
-            = (o.id, o.due)) ORDER BY o.due LIMIT 1),
-    'oldest overdue pending booking: none');
+    ELSE 'none' END)
+FROM (SELECT 'pending' AS status, count(*) AS n,
+        min(o.due) AS due, (array_agg(o.id ORDER BY o.due))[1] AS id
+    FROM (SELECT b.id, d.due FROM :"schema".:"table" b CROSS JOIN LATERAL
+        (SELECT :"schema".followup_due_at(b) AS due OFFSET 0) AS d
+        WHERE b.task_status = 'pending'
+        AND :"schema".followup_is_followup_type(b.booking_type::text)
+        AND b.scheduled_at < (now() AT TIME ZONE 'UTC')
+            + current_setting('followup.unsure')::interval
+        AND d.due < now() AND NOT EXISTS (SELECT FROM
+            :"schema".followup_backlog k WHERE (k.booking_id, k.due_at)
+            = (b.id, d.due) OFFSET 0)
+        ORDER BY b.scheduled_at LIMIT :considered + 1) AS o
+    UNION ALL
+    SELECT 'scheduled', count(*), min(o.due),
+        (array_agg(o.id ORDER BY o.due))[1]
+    FROM (SELECT b.id, coalesce(b.task_scheduled_at, d.due) AS due
+        FROM :"schema".:"table" b CROSS JOIN LATERAL
+        (SELECT :"schema".followup_due_at(b) AS due OFFSET 0) AS d
+        WHERE b.task_status = 'scheduled'
+        AND :"schema".followup_is_followup_type(b.booking_type::text)
+        AND b.scheduled_at < (now() AT TIME ZONE 'UTC')
+            + current_setting('followup.unsure')::interval
+        AND coalesce(b.task_scheduled_at, d.due) < now()
+        AND NOT EXISTS (SELECT FROM :"schema".followup_backlog k
+            WHERE (k.booking_id, k.due_at) = (b.id, d.due) OFFSET 0)
+        ORDER BY b.scheduled_at LIMIT :considered + 1) AS o) AS o
+ORDER BY o.status;
+
+-- What keeps them from being called, as far as the database knows.
+SELECT 'no followup-listener is connected to this database: new bookings '
+    'wait until one is started (systemctl status followup-listener)'
+WHERE NOT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory'
+    AND l.classid = 1181707340 AND l.objsubid = 2 AND l.granted
+    AND l.database = (SELECT d.oid FROM pg_database d
+        WHERE d.datname = current_database()));
+SELECT format('the calling hours are over until %s in the zone %s', o.opens,
+    z.zone)
+FROM :"schema".followup_settings s, LATERAL (SELECT coalesce((SELECT value
+    FROM :"schema".followup_settings WHERE name = 'calling_zone'), 'UTC')
+    AS zone) AS z, LATERAL :"schema".followup_open(s.week, z.zone, now()) AS o
+WHERE s.name = 'calling_hours' AND s.week IS NOT NULL AND o.opens > now();
+
+-- Types that are misspelt, among the rows that were written last.
+SELECT format('%s bookings of the type "%s" are left alone: did you mean '
+    '"%s"?', t.n, t.type, t.meant)
+FROM (SELECT r.*, :"schema".followup_type_meant(r.type) AS meant
+    FROM (SELECT left(b.booking_type::text, 60) AS type, count(*) AS n
+        FROM :"schema".:"table" b WHERE b.ctid >= (SELECT format('(%s,0)',
+            CASE s.bytes WHEN 0 THEN 4294967295
+            ELSE greatest(0, s.bytes / 8192 - 100) END)::tid
+            FROM (SELECT pg_relation_size(to_regclass(format('%I.%I',
+                :'schema', :'table'))) AS bytes) AS s)
+        AND NOT :"schema".followup_is_followup_type(b.booking_type::text)
+        GROUP BY 1 ORDER BY 2 DESC LIMIT 20) AS r) AS t
+WHERE t.meant IS NOT NULL;
 
 -- Those that were overdue at the first install are left alone.
-SELECT format('left alone, overdue at the first install (%s): %s',
-    date_trunc('second', s.value::timestamptz), count(b.id))
-FROM :"schema".followup_settings s LEFT JOIN (:"schema".followup_backlog k
+SELECT format('left alone, overdue at the first install (%s): %s%s',
+    date_trunc('second', s.value::timestamptz), CASE WHEN (SELECT count(*)
+        FROM (SELECT FROM :"schema".followup_backlog
+            LIMIT :considered + 1) AS k) > :considered
+        THEN 'at least ' END, count(b.id))
+FROM :"schema".followup_settings s LEFT JOIN ((SELECT * FROM
+    :"schema".followup_backlog LIMIT :considered) AS k
     JOIN :"schema".:"table" b ON b.id = k.booking_id
         AND b.task_status IN ('pending', 'scheduled')
         AND :"schema".followup_due_at(b) IS NOT DISTINCT FROM k.due_at) ON true
@@ -63,7 +136,9 @@ SELECT format('pending bookings without a due time (unknown time zone): %s%s',
         FILTER (WHERE n <= 5), ''))
 FROM (SELECT b.id, coalesce(left(to_jsonb(b) ->> 'timezone', 60), '') AS zone,
         row_number() OVER (ORDER BY b.id) AS n
-    FROM :"schema".:"table" b WHERE b.task_status = 'pending'
+    FROM (SELECT b.* FROM :"schema".:"table" b
+        WHERE b.task_status = 'pending'
         AND :"schema".followup_is_followup_type(b.booking_type::text)
-        AND :"schema".followup_due_at(b) IS NULL) AS lost;
+        LIMIT :considered) AS b
+    WHERE :"schema".followup_due_at(b) IS NULL) AS lost;
 ROLLBACK;

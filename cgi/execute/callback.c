@@ -14,6 +14,7 @@
 #include "json_text.h"
 #include "jwks.h"
 #include "log.h"
+#include "metrics.h"
 #include "monotime.h"
 #include "request.h"
 #include "rfc3339.h"
@@ -99,6 +100,15 @@ parse_path(const char *path, char segment[SEGMENT_LEN])
 	return (-1);
 }
 
+/* Count a callback that was refused by ${rule}. */
+static void
+count_refusal(enum metrics_rule rule)
+{
+
+	metrics_add(METRICS_CALLBACKS, METRICS_CALLBACK_REFUSED, 1);
+	metrics_add(METRICS_CALLBACKS_REFUSED, (int)rule, 1);
+}
+
 /*
  * Decide whether our queue calls, or answer.  The caller learns nothing but
  * the status; the log says which rule it was.
@@ -118,6 +128,7 @@ authenticate(struct callback *c, struct request *request,
 		return (0);
 	case CALLBACK_UNDECIDED:
 		verdicts_refused(c->verdicts, monotime_ms(), why);
+		metrics_add(METRICS_CALLBACKS, METRICS_CALLBACK_RETRY, 1);
 		log_error(&about, "callback not decided: %s", why);
 		request_unavailable(request, PROBLEM_OUT_OF_SERVICE, 5,
 		    "the callback cannot be verified at the moment");
@@ -126,6 +137,7 @@ authenticate(struct callback *c, struct request *request,
 		break;
 	}
 	verdicts_refused(c->verdicts, monotime_ms(), why);
+	count_refusal(callback_rule(why));
 	log_warning(&about, "callback refused: %s", why);
 	request_problem(request, PROBLEM_UNAUTHORIZED,
 	    "WWW-Authenticate: Bearer", "only the queue may call this");
@@ -218,6 +230,41 @@ reply(struct request *request, const char *id,
 	}
 }
 
+/* Count what came of a callback that was let in. */
+static void
+count(const struct execute_result *result)
+{
+	enum metrics_callback outcome = METRICS_CALLBACK_RETRY;
+
+	switch (result->outcome) {
+	case EXECUTE_DONE:
+		outcome = METRICS_CALLBACK_EXECUTED;
+		break;
+	case EXECUTE_ALREADY:
+		outcome = METRICS_CALLBACK_ALREADY;
+		break;
+	case EXECUTE_SKIPPED:
+		outcome = METRICS_CALLBACK_SKIPPED;
+		break;
+	case EXECUTE_DEFERRED:
+		outcome = METRICS_CALLBACK_DEFERRED;
+		break;
+	case EXECUTE_GIVEN_UP:
+		outcome = result->expired ? METRICS_CALLBACK_EXPIRED :
+		    METRICS_CALLBACK_DEAD;
+		break;
+	case EXECUTE_BUSY:
+		outcome = METRICS_CALLBACK_BUSY;
+		break;
+	case EXECUTE_MISMATCH:
+		count_refusal(METRICS_RULE_BODY);
+		return;
+	case EXECUTE_LATER:
+		break;
+	}
+	metrics_add(METRICS_CALLBACKS, (int)outcome, 1);
+}
+
 /* The short name of the task, whether the header has that or the full one. */
 static const char *
 task_id(const struct request *request)
@@ -239,10 +286,14 @@ execute(struct callback *c, struct request *request, const char *id)
 	struct execute_result result;
 	json_t *body;
 
-	if ((body = request_json(request)) == NULL)
+	if ((body = request_json(request)) == NULL) {
+		count_refusal(METRICS_RULE_BODY);
 		return;
-	if (check_body(request, body, id, &callback.scheduled_at) != 0)
+	}
+	if (check_body(request, body, id, &callback.scheduled_at) != 0) {
+		count_refusal(METRICS_RULE_BODY);
 		goto out;
+	}
 	(void)snprintf(callback.booking_id, sizeof(callback.booking_id), "%s",
 	    id);
 	callback.tenant_id = json_text(body, "tenantId");
@@ -253,6 +304,7 @@ execute(struct callback *c, struct request *request, const char *id)
 	log_info(&about, "callback verified");
 
 	execute_booking(&c->execute, &callback, &result);
+	count(&result);
 	if (result.outcome != EXECUTE_DONE)
 		log_info(&about, "%s", result.reason);
 	reply(request, id, &result);
@@ -283,6 +335,7 @@ callback_handle(struct callback *c, struct request *request)
 	if (authenticate(c, request, segment) != 0)
 		return;
 	if (uuid_parse(segment, id) != 0) {
+		count_refusal(METRICS_RULE_BODY);
 		request_problem(request, PROBLEM_NOT_A_UUID, NULL,
 		    "the id in the path is not a UUID");
 		return;

@@ -179,3 +179,38 @@ callback_auth(const struct config *conf, struct jwks *jwks,
 	}
 	return (check_token(conf, jwks, token, booking_id, now, why));
 }
+
+/**
+ * callback_rule(why):
+ * Return the rule that a callback was refused by, for the sentence ${why} of
+ * callback_auth.
+ */
+enum metrics_rule
+callback_rule(const char *why)
+{
+	/* The sentences name what they are about. */
+	static const struct {
+		const char *words;
+		enum metrics_rule rule;
+	} rules[] = {
+		{ "no bearer token", METRICS_RULE_MISSING },
+		{ "CLOUD_TASKS_SECRET", METRICS_RULE_SECRET },
+		{ "its alg ", METRICS_RULE_ALGORITHM },
+		{ "(kid)", METRICS_RULE_KEY },
+		{ "its signature ", METRICS_RULE_SIGNATURE },
+		{ "(iss)", METRICS_RULE_ISSUER },
+		{ "(aud)", METRICS_RULE_AUDIENCE },
+		{ "(email", METRICS_RULE_EMAIL },
+		{ "exp", METRICS_RULE_TIME },
+		{ "iat", METRICS_RULE_TIME },
+		{ "nbf", METRICS_RULE_TIME },
+		{ "longer than a day", METRICS_RULE_TIME },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		if (strstr(why, rules[i].words) != NULL)
+			return (rules[i].rule);
+	}
+	return (METRICS_RULE_MALFORMED);
+}

@@ -5,6 +5,8 @@
 
 #include <jansson.h>
 
+#include "metrics.h"
+
 struct config;
 struct jwks;
 struct request;
@@ -44,5 +46,12 @@ enum callback_outcome callback_auth(const struct config *, struct jwks *,
  */
 const char *callback_check_claims(const struct config *, const json_t *,
     const char *, time_t);
+
+/**
+ * callback_rule(why):
+ * Return the rule that a callback was refused by, for the sentence ${why} of
+ * callback_auth.
+ */
+enum metrics_rule callback_rule(const char *);
 
 #endif /* !CALLBACK_AUTH_H_ */

@@ -11,6 +11,7 @@
 #include "breaker.h"
 #include "config.h"
 #include "log.h"
+#include "metrics.h"
 #include "monotime.h"
 #include "phone_number.h"
 #include "utf8.h"
@@ -126,6 +127,7 @@ row_failed(const struct execute *x, const struct booking *booking,
 		    "(attempt %d): %s; fix the cause, then "
 		    "POST /followups/%s/retry", refusal.attempts, error,
 		    booking->id);
+		metrics_not_made(METRICS_REASON_DEAD);
 		conclude(result, EXECUTE_GIVEN_UP, "failed for good: %s",
 		    error);
 	} else {
@@ -226,6 +228,7 @@ supersede(const struct execute *x, const struct booking *booking,
 	log_info(&a, "superseded: the booking is due %s now%s",
 	    booking_time(booking->due, 3, due) != NULL ? due : "(unknown)",
 	    changed ? "; back to pending" : "");
+	metrics_not_made(METRICS_REASON_SUPERSEDED);
 	conclude(result, EXECUTE_SKIPPED, "superseded: the booking is not due "
 	    "at the time of this task any more, or not its tenant's");
 }
@@ -276,12 +279,14 @@ needs_call(const struct execute *x, const struct booking *booking,
 		    booking->dead);
 		return (0);
 	default:
+		metrics_not_made(METRICS_REASON_CANCELLED);
 		conclude(result, EXECUTE_SKIPPED, "the booking is %s",
 		    booking->status_text != NULL ? booking->status_text :
 		    "without a state");
 		return (0);
 	}
 	if (booking->is_deleted) {
+		metrics_not_made(METRICS_REASON_CANCELLED);
 		conclude(result, EXECUTE_SKIPPED, "the booking is deleted");
 		return (0);
 	}
@@ -414,6 +419,9 @@ give_up(const struct execute *x, const struct booking *booking,
 	    "it is not known whether the call was started" :
 	    "the call could not be started", attempts, failure.error,
 	    unknown ? "ask" : "fix the cause", booking->id);
+	result->expired = booking_is_expired(booking);
+	metrics_not_made(result->expired ? METRICS_REASON_EXPIRED :
+	    METRICS_REASON_DEAD);
 	conclude(result, EXECUTE_GIVEN_UP, "failed for good: %s",
 	    failure.error);
 }
@@ -587,6 +595,7 @@ defer(const struct execute *x, const struct booking *booking,
 		row_failed(x, booking, outcome, result);
 		return;
 	}
+	metrics_not_made(METRICS_REASON_GATE);
 	log_info(&a, "not called now: %s", why);
 	conclude(result, EXECUTE_DEFERRED, "not called now: %s; another task "
 	    "is made for then", why);
@@ -642,6 +651,7 @@ call(const struct execute *x, const struct booking *booking,
 	enum voice_agent_outcome outcome;
 	enum breaker_blame blame;
 	struct voice_agent_error error = { .retry_after = -1 };
+	long begun = monotime_ms();
 
 	/* A body that has a phone number, and it is empty, calls nobody. */
 	if (!json_is_object(body) || (number != NULL &&
@@ -661,6 +671,11 @@ call(const struct execute *x, const struct booking *booking,
 	    outcome, &error);
 	if (outcome == VOICE_AGENT_STARTED) {
 		log_info(&a, "call started");
+		metrics_called(booking_lateness(booking) +
+		    (double)(monotime_ms() - begun) / 1000,
+		    callback->traceparent != NULL &&
+		    strlen(callback->traceparent) > 3 ?
+		    &callback->traceparent[3] : NULL);
 		record_executed(x, booking, callback, result);
 	} else
 		record_failure(x, booking, callback, outcome, blame, &error,
@@ -706,6 +721,7 @@ execute_locked(const struct execute *x, const struct booking *booking,
 	int changed;
 
 	if (!booking->found) {
+		metrics_not_made(METRICS_REASON_CANCELLED);
 		conclude(result, EXECUTE_SKIPPED, "the booking was deleted");
 		return;
 	}

@@ -64,6 +64,7 @@ struct execute_result {
 	char reason[640];	/* one line */
 	long retry_after;	/* of EXECUTE_LATER, seconds */
 	int alone;		/* likewise: the others are not concerned */
+	int expired;		/* of EXECUTE_GIVEN_UP: it is too late for it */
 };
 
 /**

@@ -13,6 +13,7 @@
 #include "http.h"
 #include "json_text.h"
 #include "log.h"
+#include "metrics.h"
 #include "shared_document.h"
 
 #include "jwks.h"
@@ -318,6 +319,7 @@ fetch(struct jwks *jwks, time_t now)
 	age = jwks_max_age(http_header(jwks->http, "Cache-Control"));
 	shared_document_renewal_end(jwks->shared, http_body(jwks->http),
 	    http_body_len(jwks->http), now + age);
+	metrics_set_now(METRICS_KEYS_FETCHED);
 	log_info(NULL, "fetched the keys of callback tokens, good for %ld s",
 	    (long)age);
 }

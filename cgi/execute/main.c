@@ -109,6 +109,8 @@ main(int argc, char **argv)
 	/* A worker that probes has to reach the database, too. */
 	service.agent.name = "the voice agent";
 	service.agent.nothing = "call is begun and no booking loses an attempt";
+	service.agent.state = METRICS_BREAKER_AGENT;
+	service.agent.opened = METRICS_BREAKER_AGENT_OPENED;
 	service.agent.probe_ms = service.conf.call_timeout * 1000L + 15000;
 	service.breaker = breaker_new(&service.agent,
 	    verdicts_agent(service.verdicts));

@@ -9,6 +9,7 @@
 
 #include "config.h"
 #include "http.h"
+#include "metrics.h"
 #include "phone_number.h"
 #include "secret.h"
 #include "utf8.h"
@@ -281,7 +282,7 @@ take_answer(const struct voice_agent *agent,
     struct voice_agent_error *error)
 {
 	enum voice_agent_outcome outcome;
-	char what[96];
+	char what[112];
 
 	error->http_status = http_status(agent->http);
 	if (!answered) {
@@ -299,6 +300,39 @@ take_answer(const struct voice_agent *agent,
 	    " (redirects are not followed: correct FOLLOWUP_CALL_URL)" : "");
 	explain(call, what, http_body(agent->http), error);
 	return (outcome);
+}
+
+/*
+ * Count a request that came to ${outcome}.  An agent that has done this call
+ * before may say so, as other APIs with idempotency keys do.
+ */
+static void
+measure(const struct voice_agent *agent, enum voice_agent_outcome outcome,
+    const struct voice_agent_error *error)
+{
+	const char *replayed = http_header(agent->http, "Idempotent-Replayed");
+	enum metrics_attempt attempt = METRICS_ATTEMPT_UNKNOWN;
+
+	switch (outcome) {
+	case VOICE_AGENT_STARTED:
+		attempt = replayed != NULL && strcmp(replayed, "true") == 0 ?
+		    METRICS_ATTEMPT_REPLAYED : METRICS_ATTEMPT_STARTED;
+		break;
+	case VOICE_AGENT_REFUSED:
+	case VOICE_AGENT_DENIED:
+		attempt = METRICS_ATTEMPT_REFUSED;
+		break;
+	case VOICE_AGENT_NOT_STARTED:
+	case VOICE_AGENT_RUNNING:
+		attempt = error->http_status == 429 ? METRICS_ATTEMPT_LIMITED :
+		    METRICS_ATTEMPT_UNAVAILABLE;
+		break;
+	case VOICE_AGENT_UNKNOWN:
+		break;
+	}
+	metrics_add(METRICS_CALL_ATTEMPTS, (int)attempt, 1);
+	metrics_observe(METRICS_CALL_REQUEST_DURATION, 0,
+	    http_seconds(agent->http));
 }
 
 /**
@@ -334,6 +368,7 @@ voice_agent_start(struct voice_agent *agent,
 			error->not_asked = 0;
 			outcome = take_answer(agent, call,
 			    http_perform(agent->http) == 0, error);
+			measure(agent, outcome, error);
 		} else
 			explain(call, "the call's request could not be "
 			    "written", http_error(agent->http), error);

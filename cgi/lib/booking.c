@@ -143,6 +143,7 @@ fill(struct booking *booking, const char *id, const PGresult *rows, int row)
 	booking->schedule_attempts = get_int(rows, row,
 	    COL_SCHEDULE_ATTEMPTS);
 	booking->retry_in = get_double(rows, row, COL_RETRY_IN);
+	booking->has_turn = get(rows, row, COL_RETRY_IN) != NULL;
 	booking->outcome_unknown = get_bool(rows, row, COL_OUTCOME_UNKNOWN);
 	booking->key = get(rows, row, COL_KEY);
 	booking->task_body = get(rows, row, COL_TASK_BODY);
@@ -179,7 +180,8 @@ static const struct bookings_sql read_sql = { "read",
     BOOKINGS_US("b.due") ", "
     "extract(epoch FROM b.due - now())::float8, "
     "coalesce(f.attempts, 0), "
-    "greatest(extract(epoch FROM f.next_attempt_at - now()), 0)::float8, "
+    "CASE WHEN f.next_attempt_at IS NOT NULL THEN greatest(extract(epoch "
+    "FROM f.next_attempt_at - now()), 0) END::float8, "
     "a.begun_at IS NOT NULL, k.key, "
     "pg_catalog.json_build_object('tenantId', b.tenant_id, 'bookingId', b.id, "
     "'leadId', b.lead_id, 'assignedUserId', b.assigned_user_id, "
@@ -411,6 +413,40 @@ booking_why_not(const struct booking *booking, char buf[BOOKING_WHY_LEN])
 }
 
 /**
+ * booking_is_expired(booking):
+ * Return non-zero iff the gate says of ${booking} that it is too late for its
+ * call.
+ */
+int
+booking_is_expired(const struct booking *booking)
+{
+	static const char late[] = " late";	/* "more than 04:00:00 late" */
+	size_t len = booking->verdict_reason != NULL ?
+	    strlen(booking->verdict_reason) : 0;
+
+	return (booking->verdict == BOOKING_NEVER && len >= strlen(late) &&
+	    strcmp(&booking->verdict_reason[len - strlen(late)], late) == 0);
+}
+
+/**
+ * booking_lateness(booking):
+ * Return how many seconds ago, when it was read, ${booking} could be called
+ * first: when it was due, or, where it had to wait, when its task was.
+ */
+double
+booking_lateness(const struct booking *booking)
+{
+	double waited = 0;
+
+	if (booking->task_scheduled_at != BOOKING_NO_TIME &&
+	    booking->due != BOOKING_NO_TIME &&
+	    booking->task_scheduled_at > booking->due)
+		waited = (double)(booking->task_scheduled_at - booking->due) /
+		    1e6;
+	return (-booking->due_in - waited);
+}
+
+/**
  * booking_epoch(time):
  * Return ${time} in whole seconds since 1970, rounded down.
  */
@@ -460,5 +496,31 @@ booking_task_in(const struct booking *booking)
 	    booking->due_in);
 }
 
+static const struct bookings_sql type_meant_sql = { "type meant",
+    "SELECT {S}.followup_type_meant($1)" };
+
+/**
+ * booking_type_meant(bookings, type, buf, len):
+ * Write to ${buf} the follow-up type that ${type}, which is none, is a
+ * misspelling of; return ${buf}, or NULL if it is not near one.
+ */
+const char *
+booking_type_meant(struct bookings *b, const char *type, char *buf,
+    size_t len)
+{
+	struct bookings_call call = { .sql = &type_meant_sql, .nparams = 1,
+	    .params = { type } };
+	const char *meant = NULL;
+
+	if (bookings_run(b, &call, 1) != DB_OK)
+		return (NULL);
+	if (!PQgetisnull(call.result, 0, 0)) {
+		(void)snprintf(buf, len, "%s", PQgetvalue(call.result, 0, 0));
+		meant = buf;
+	}
+	PQclear(call.result);
+	return (meant);
+}
+
 const struct bookings_sql *const booking_statements[] = { &read_sql,
-    &try_lock_sql, &unlock_sql, NULL };
+    &try_lock_sql, &unlock_sql, &type_meant_sql, NULL };

@@ -69,6 +69,8 @@ struct booking {
 	int64_t due;			/* BOOKING_NO_TIME: not determinable */
 	double due_in;			/* seconds from now; negative: past */
 	double retry_in;		/* until its next attempt at a task */
+	int has_turn;			/* there is one: a sweep finds it then,
+					   however late it is */
 
 	/*
 	 * What the gate says of a booking that is pending or scheduled, until
@@ -175,6 +177,20 @@ const char *booking_time(int64_t, int, char [BOOKING_TIME_LEN]);
 const char *booking_why_not(const struct booking *, char [BOOKING_WHY_LEN]);
 
 /**
+ * booking_is_expired(booking):
+ * Return non-zero iff the gate says of ${booking} that it is too late for its
+ * call.
+ */
+int booking_is_expired(const struct booking *);
+
+/**
+ * booking_lateness(booking):
+ * Return how many seconds ago, when it was read, ${booking} could be called
+ * first: when it was due, or, where it had to wait, when its task was.
+ */
+double booking_lateness(const struct booking *);
+
+/**
  * booking_epoch(time):
  * Return ${time} in whole seconds since 1970, rounded down.
  */
@@ -199,6 +215,14 @@ int booking_task_waits(const struct booking *);
  * Return in how many seconds the task of ${booking} fires, or fired.
  */
 double booking_task_in(const struct booking *);
+
+/**
+ * booking_type_meant(bookings, type, buf, len):
+ * Write to ${buf} the follow-up type that ${type}, which is none, is a
+ * misspelling of; return ${buf}, or NULL if it is not near one.
+ */
+const char *booking_type_meant(struct bookings *, const char *, char *,
+    size_t);
 
 /* The statements above, for bookings_prepare; NULL ends the list. */
 struct bookings_sql;

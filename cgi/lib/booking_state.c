@@ -745,7 +745,10 @@ booking_replan(struct bookings *b, const struct booking *booking,
 	return (bookings_changed(b, &call, changed));
 }
 
-/* Whoever looked at a booking later, as booking_held, knows better. */
+/*
+ * Whoever looked at a booking later, as booking_held, knows better, unless that
+ * was by a clock that was ahead.
+ */
 static const struct bookings_sql noted_sql = { "noted",
     "WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]), "
     "pg_catalog.unnest($2::bigint[]), pg_catalog.unnest($3::bigint[]), "
@@ -757,10 +760,12 @@ static const struct bookings_sql noted_sql = { "noted",
     "now() + t.look * interval '1 ms' FROM t WHERE t.look > 0 "
     "ON CONFLICT (booking_id) DO UPDATE SET due_at = excluded.due_at, "
     "until = excluded.until, looked_at = excluded.looked_at, "
-    "look_at = excluded.look_at WHERE w.looked_at <= excluded.looked_at), "
+    "look_at = excluded.look_at "
+    "WHERE w.looked_at NOT BETWEEN excluded.looked_at AND now() "
+    "OR w.looked_at = excluded.looked_at), "
     "gone AS (DELETE FROM {S}.followup_waits w USING t "
     "WHERE w.booking_id = t.id AND t.look = 0 "
-    "AND w.looked_at <= " TIME("t.read_at") ") "
+    "AND (w.looked_at <= " TIME("t.read_at") " OR w.looked_at > now())) "
     "SELECT count(*) FROM t" };
 
 /**

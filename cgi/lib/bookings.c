@@ -448,13 +448,14 @@ bookings_disconnect(struct bookings *b)
 
 /*
  * When somebody has last changed what the gate goes by, beginning with pauses
- * that were ended.  Such a change may commit some seconds later.
+ * that were ended.  Such a change may commit some seconds later.  One that was
+ * made by a clock that was ahead is noticed when its time has come.
  */
 #define SWEEP_CHANGED							\
     "(SELECT max(c.at) FROM (SELECT max(s.changed_at) "			\
     "FROM {S}.followup_settings s UNION ALL SELECT max(p.changed_at) "	\
     "FROM {S}.followup_pauses p UNION ALL SELECT max(p.until) "		\
-    "FROM {S}.followup_past_pauses p) AS c (at))"
+    "FROM {S}.followup_past_pauses p) AS c (at) WHERE c.at <= now())"
 
 /* Only of the few that are in the backlog is the due time worked out. */
 #define SWEEP_IN_BACKLOG						\
@@ -503,7 +504,8 @@ static const char sweep_others_sql[] =
     "waits AS (SELECT w.booking_id AS id, " SWEEP_TEXT("tenant_id")
     " AS tenant_id FROM " SWEEP_ABSENT ", (SELECT w.* "
     "FROM {S}.followup_waits w, (SELECT " SWEEP_CHANGED " AS at) AS c "
-    "WHERE $2 = '-infinity' AND NOT " SWEEP_ALL_HELD " AND (w.look_at <= now() "
+    "WHERE $2 = '-infinity' AND NOT " SWEEP_ALL_HELD " "
+    "AND (w.look_at NOT BETWEEN now() AND now() + interval '2 h' "
     "OR w.looked_at > now() + interval '1 min' "
     "OR (w.looked_at < c.at + interval '5 s' AND (w.until IS NULL "
     "OR w.until > c.at + interval '1 min')))) AS w "
@@ -546,11 +548,12 @@ static const char sweep_overdue_sql[] =
     "AND NOT " SWEEP_NOTED("IS NOT NULL") ")) "
     "AND NOT " SWEEP_IN_BACKLOG " AND NOT " SWEEP_WAITS " "
     "ORDER BY random() LIMIT $4::int) "
-    "SELECT id, NULL AS tenant_id, NULL AS place FROM obsolete UNION ALL "
-    "SELECT id, tenant_id, NULL FROM waits UNION ALL "
-    "SELECT id, tenant_id, NULL FROM retried UNION ALL "
-    "SELECT id, tenant_id, NULL FROM overdue UNION ALL "
-    "SELECT id, tenant_id, place FROM pending";
+    "SELECT id, NULL AS tenant_id, NULL AS place, 'obsolete' AS kind "
+    "FROM obsolete UNION ALL "
+    "SELECT id, tenant_id, NULL, 'retried' FROM waits UNION ALL "
+    "SELECT id, tenant_id, NULL, 'retried' FROM retried UNION ALL "
+    "SELECT id, tenant_id, NULL, 'overdue' FROM overdue UNION ALL "
+    "SELECT id, tenant_id, place, 'pending' FROM pending";
 
 /**
  * bookings_sweep_sql(conf):
@@ -559,8 +562,9 @@ static const char sweep_overdue_sql[] =
  * sweep window in seconds; $2, $3 the place and id where the last page
  * ended, BOOKINGS_SWEEP_START at the start; $4 the length of a page; $5 the
  * grace in seconds after which scheduled bookings are found too, or NULL.
- * Columns: id, tenant_id, and the place, which is NULL for rows that do not
- * belong to a page.  No row of the table can make it fail.  Where scheduled_at
+ * Columns: id, tenant_id, the place, which is NULL for rows that do not belong
+ * to a page, and why it was found: pending, retried (its next attempt is due),
+ * overdue or obsolete (a task to delete).  No row of the table can make it fail.  Where scheduled_at
  * is a timestamp and the row has a time zone, the window reaches back up to
  * 16 hours more.
  */

@@ -129,8 +129,9 @@ void bookings_disconnect(struct bookings *);
  * sweep window in seconds; $2, $3 the place and id where the last page
  * ended, BOOKINGS_SWEEP_START at the start; $4 the length of a page; $5 the
  * grace in seconds after which scheduled bookings are found too, or NULL.
- * Columns: id, tenant_id, and the place, which is NULL for rows that do not
- * belong to a page.  No row of the table can make it fail.  Where scheduled_at
+ * Columns: id, tenant_id, the place, which is NULL for rows that do not belong
+ * to a page, and why it was found: pending, retried (its next attempt is due),
+ * overdue or obsolete (a task to delete).  No row of the table can make it fail.  Where scheduled_at
  * is a timestamp and the row has a time zone, the window reaches back up to
  * 16 hours more.
  */

@@ -134,6 +134,9 @@ static void
 publish(struct breaker *b, long now)
 {
 
+	metrics_set(b->service->state, 0, !b->is_open ? METRICS_BREAKER_CLOSED :
+	    is_probing(b, now) ? METRICS_BREAKER_HALF_OPEN :
+	    METRICS_BREAKER_OPEN);
 	if (b->view == NULL)
 		return;
 
@@ -166,6 +169,7 @@ breaker_ask(struct breaker *b, long now, struct breaker_request *request,
 			b->probing_until = now + b->service->probe_ms;
 			first = !b->probed;
 			b->probed = 1;
+			publish(b, now);
 		}
 		describe(b, now, hold);
 	}
@@ -361,9 +365,11 @@ breaker_failed(struct breaker *b, long now,
 	}
 	publish(b, now);
 	(void)pthread_mutex_unlock(&b->mutex);
-	if (opened)
+	if (opened) {
+		metrics_add(b->service->opened, 0, 1);
 		log_error(NULL, "breaker open, no %s until %s answers: %s",
 		    b->service->nothing, b->service->name, failure->reason);
+	}
 	return (blame);
 }
 
@@ -379,6 +385,8 @@ breaker_unused(struct breaker *b, const struct breaker_request *request)
 		return;
 	shared_mutex_lock(&b->mutex);
 	b->probing_until = 0;
+	if (b->is_open)
+		metrics_set(b->service->state, 0, METRICS_BREAKER_OPEN);
 	(void)pthread_mutex_unlock(&b->mutex);
 }
 

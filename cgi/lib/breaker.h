@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "metrics.h"
+
 /*
  * The circuit breaker of a service that all workers call.  Closed, everything
  * goes through.  Failures in a row open it: nothing goes through, so that an
@@ -39,6 +41,8 @@ struct breaker_service {
 				   it stands behind "no" */
 	long probe_ms;		/* longer than a probe can take: it then died
 				   with its worker */
+	enum metric state;	/* where its state is shown, */
+	enum metric opened;	/* and how often it opened */
 };
 
 /* What another program may know of it; 0 and empty while it is closed. */

@@ -1,11 +1,13 @@
 #include <sys/resource.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "log.h"
+#include "metrics.h"
 #include "secret.h"
 #include "version.h"
 
@@ -24,8 +26,8 @@ leave_no_core(void)
 /**
  * daemon_begin(daemon, argc, argv, conf):
  * What every daemon does before it starts: handle -h, -V and -t, load the
- * configuration, have it checked and set up the log.  Returns only if the
- * program shall run; prints and exits otherwise.
+ * configuration, have it checked and set up the log and the metrics.  Returns
+ * only if the program shall run; prints and exits otherwise.
  */
 void
 daemon_begin(const struct daemon *daemon, int argc, char **argv,
@@ -79,4 +81,12 @@ daemon_begin(const struct daemon *daemon, int argc, char **argv,
 	(void)log_level_parse(conf->log_level, &level);
 	log_init(daemon->component, level,
 	    strcmp(conf->log_format, "json") == 0);
+
+	/* A second one keeps no file; and none is a reason not to start. */
+	if (metrics_init(conf->runtime_dir, daemon->program) != 0 &&
+	    errno != EAGAIN)
+		log_warning(NULL, "%s/%s.metrics cannot be written: %s; "
+		    "/metrics and /status will not tell of this program",
+		    conf->runtime_dir, metrics_program(daemon->program),
+		    strerror(errno));
 }

@@ -24,8 +24,8 @@ struct daemon {
 /**
  * daemon_begin(daemon, argc, argv, conf):
  * What every daemon does before it starts: handle -h, -V and -t, load the
- * configuration, have it checked and set up the log.  Returns only if the
- * program shall run; prints and exits otherwise.
+ * configuration, have it checked and set up the log and the metrics.  Returns
+ * only if the program shall run; prints and exits otherwise.
  */
 void daemon_begin(const struct daemon *, int, char **, struct config *);
 

@@ -8,6 +8,7 @@
 #include "db_connect.h"
 #include "encoding.h"
 #include "log.h"
+#include "metrics.h"
 #include "monotime.h"
 #include "utf8.h"
 
@@ -263,6 +264,7 @@ connect_any(struct db *db)
 	short events;
 	int fd;
 
+	metrics_set(METRICS_DATABASE_CONNECTED, 0, 0);
 	state = db_connect_begin(db->connect, monotime_ms());
 	while (state == DB_CONNECT_WAITING && monotime_ms() < until) {
 		db_connect_wait(db->connect, &fd, &events, &deadline);
@@ -315,6 +317,7 @@ connect_db(struct db *db)
 		take_error(db);
 		goto err;
 	}
+	metrics_set(METRICS_DATABASE_CONNECTED, 0, 1);
 	return (DB_OK);
 
 err:
@@ -356,8 +359,12 @@ db_ready(struct db *db)
 	/* An idle connection has nothing to say, unless it is at its end. */
 	pfd.fd = PQsocket(db->conn);
 	pfd.events = POLLIN;
-	if (pfd.fd >= 0 && poll(&pfd, 1, 0) == 0)
-		return (is_read_only(db->conn) ? connect_db(db) : DB_OK);
+	if (pfd.fd >= 0 && poll(&pfd, 1, 0) == 0) {
+		if (is_read_only(db->conn))
+			return (connect_db(db));
+		metrics_set(METRICS_DATABASE_CONNECTED, 0, 1);
+		return (DB_OK);
+	}
 	if (PQconsumeInput(db->conn) == 1) {
 		/* A FATAL message comes first, then the end. */
 		(void)PQconsumeInput(db->conn);
@@ -603,6 +610,7 @@ lose(struct db *db, struct db_call *calls, size_t ncalls)
 		calls[i].result = NULL;
 		calls[i].outcome = DB_LOST;
 	}
+	metrics_set(METRICS_DATABASE_CONNECTED, 0, 0);
 	db_close(db);
 	return (DB_LOST);
 }

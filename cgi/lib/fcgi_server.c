@@ -18,6 +18,7 @@
 #include <fcgiapp.h>
 
 #include "log.h"
+#include "metrics.h"
 #include "monotime.h"
 #include "request.h"
 #include "systemd.h"
@@ -177,6 +178,7 @@ serve(const struct fcgi_server *server, void *state, FCGX_Request *fcgx)
 	struct request request;
 
 	request_init(&request, fcgx);
+	metrics_busy(1);
 	server->handle(state, &request);
 	if (!request.answered)
 		request_problem(&request, PROBLEM_INTERNAL, NULL,
@@ -185,6 +187,7 @@ serve(const struct fcgi_server *server, void *state, FCGX_Request *fcgx)
 	/* A connection that the peer wants kept would keep the worker. */
 	fcgx->keepConnection = 0;
 	FCGX_Finish_r(fcgx);
+	metrics_busy(0);
 }
 
 /*
@@ -259,10 +262,10 @@ struct worker {
 	long started;		/* when, in ms */
 };
 
-/* Start one of ${workers}; return its process id or -1. */
+/* Start the one in place ${i} of ${workers}; return its process id or -1. */
 static pid_t
 start_worker(const struct fcgi_server *server, int fd,
-    const sigset_t *waiting, struct worker *workers)
+    const sigset_t *waiting, struct worker *workers, int i)
 {
 	pid_t parent = getpid(), pid;
 
@@ -275,6 +278,7 @@ start_worker(const struct fcgi_server *server, int fd,
 
 	/* The list of its siblings is none of its business. */
 	free(workers);
+	metrics_worker(i);
 
 	/* If the server dies the worker shall finish its request and leave. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -296,6 +300,7 @@ reap(struct worker *workers, int n)
 				continue;
 			workers[i].pid = 0;
 			reaped++;
+			metrics_worker_ended(i, stopping);
 			if (WIFSIGNALED(status))
 				log_error(NULL, "worker %d was killed by "
 				    "signal %d", (int)pid, WTERMSIG(status));
@@ -327,7 +332,7 @@ start_workers(const struct fcgi_server *server, int fd,
 		if (left <= 0) {
 			workers[i].started = now;
 			workers[i].pid = start_worker(server, fd, waiting,
-			    workers);
+			    workers, i);
 			if (workers[i].pid > 0)
 				continue;
 			workers[i].pid = 0;
@@ -337,6 +342,14 @@ start_workers(const struct fcgi_server *server, int fd,
 			wait = left;
 	}
 	return (wait);
+}
+
+/* The shorter one of two waits; a negative one has no end. */
+static long
+sooner(long a, long b)
+{
+
+	return (a < 0 || (b >= 0 && b < a) ? b : a);
 }
 
 /**
@@ -350,7 +363,7 @@ fcgi_server_run(const struct fcgi_server *server)
 	struct worker *workers;
 	struct timespec timeout;
 	sigset_t waiting;
-	long wait, alive;
+	long now, wait;
 	int fd, i, running;
 
 	if ((workers = calloc((size_t)server->workers, sizeof(*workers))) ==
@@ -368,9 +381,9 @@ fcgi_server_run(const struct fcgi_server *server)
 	systemd_ready();
 	while (!stopping) {
 		wait = start_workers(server, fd, &waiting, workers);
-		alive = systemd_alive(monotime_ms());
-		if (alive >= 0 && (wait < 0 || alive < wait))
-			wait = alive;
+		now = monotime_ms();
+		wait = sooner(wait, systemd_alive(now));
+		wait = sooner(wait, metrics_beat(now));
 		timeout.tv_sec = wait / 1000;
 		timeout.tv_nsec = wait % 1000 * 1000000;
 		(void)ppoll(NULL, 0, wait < 0 ? NULL : &timeout, &waiting);

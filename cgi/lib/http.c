@@ -377,6 +377,19 @@ http_header(const struct http *http, const char *name)
 }
 
 /**
+ * http_seconds(http):
+ * Return how long the last request took.
+ */
+double
+http_seconds(const struct http *http)
+{
+	curl_off_t us = 0;
+
+	(void)curl_easy_getinfo(http->easy, CURLINFO_TOTAL_TIME_T, &us);
+	return ((double)us / 1e6);
+}
+
+/**
  * http_error(http):
  * Return what went wrong, in words, when no answer came whole.
  */

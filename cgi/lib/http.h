@@ -85,6 +85,12 @@ size_t http_body_len(const struct http *);
 const char *http_header(const struct http *, const char *);
 
 /**
+ * http_seconds(http):
+ * Return how long the last request took.
+ */
+double http_seconds(const struct http *);
+
+/**
  * http_error(http):
  * Return what went wrong, in words, when no answer came whole.
  */

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "metrics.h"
 #include "phone_number.h"
 #include "utf8.h"
 
@@ -207,6 +208,7 @@ vlog(enum log_level level, const struct log_about *about, const char *fmt,
 		(void)vsnprintf(message, sizeof(message), fmt, ap);
 		phone_number_hide(message, NULL);
 		write_line(level, about, message);
+		metrics_add(METRICS_LOG_MESSAGES, (int)level, 1);
 	}
 	errno = saved;
 }

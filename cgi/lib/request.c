@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "form.h"
 #include "log.h"
 #include "utf8.h"
 
@@ -114,12 +115,11 @@ request_operator(struct request *request, const char **by)
 	return (0);
 }
 
-/* Is it application/json, with or without parameters? */
+/* Is ${type} the one that is wanted, with or without parameters? */
 static int
-is_json_type(const char *type)
+is_type(const char *type, const char *want)
 {
-	static const char want[] = "application/json";
-	size_t len = sizeof(want) - 1;
+	size_t len = strlen(want);
 
 	if (strncasecmp(type, want, len) != 0)
 		return (0);
@@ -199,7 +199,7 @@ request_json(struct request *request)
 	json_t *json;
 	size_t len;
 
-	if (!is_json_type(request->content_type)) {
+	if (!is_type(request->content_type, "application/json")) {
 		request_problem(request, PROBLEM_MEDIA_TYPE, NULL,
 		    "send the body with Content-Type: application/json");
 		return (NULL);
@@ -237,6 +237,47 @@ request_parse_json(const char *buf, size_t len, char *why, size_t whylen)
 		return (NULL);
 	}
 	return (json);
+}
+
+/**
+ * request_is_form(request):
+ * Return non-zero iff the content type says that the body is a form's.
+ */
+int
+request_is_form(const struct request *request)
+{
+
+	return (is_type(request->content_type,
+	    "application/x-www-form-urlencoded"));
+}
+
+/**
+ * request_form(request):
+ * Read the body as the fields of a form (form.h), as the content type must
+ * say.  Return an object of texts that the caller drops; or NULL, when the
+ * request has been answered with what is wrong with it.
+ */
+json_t *
+request_form(struct request *request)
+{
+	json_t *fields;
+	char *body;
+	size_t len;
+
+	if (!request_is_form(request)) {
+		request_problem(request, PROBLEM_MEDIA_TYPE, NULL, "send the "
+		    "body with Content-Type: "
+		    "application/x-www-form-urlencoded");
+		return (NULL);
+	}
+	if ((body = read_body(request, &len)) == NULL)
+		return (NULL);
+	fields = form_parse(body, len);
+	free(body);
+	if (fields == NULL)
+		request_problem(request, PROBLEM_INVALID, NULL, "the body is "
+		    "not what a form sends");
+	return (fields);
 }
 
 /**
@@ -318,31 +359,49 @@ phrase(int status)
 	return ("Unknown");
 }
 
-/* Write the answer; a client that is gone cannot be helped. */
-static void
-answer(struct request *request, int status, const char *type,
-    const char *header, json_t *body)
+/**
+ * request_reply_text(request, status, type, header, text):
+ * Answer with ${status} and ${text}, which is of the content type ${type}, and
+ * with ${header}, a whole further header line, several with "\r\n" between
+ * them, or NULL.
+ */
+void
+request_reply_text(struct request *request, int status, const char *type,
+    const char *header, const char *text)
 {
 	FCGX_Stream *out = request->fcgx->out;
-	char *text;
 
+	/* A client that is gone cannot be helped. */
 	request->answered = status;
-	text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-	json_decref(body);
-	if (text == NULL) {
-		log_error(NULL, "an answer could not be written as JSON");
-		(void)FCGX_PutS("Status: 500 Internal Server Error\r\n\r\n", out);
-		return;
-	}
 	(void)FCGX_FPrintF(out, "Status: %d %s\r\nContent-Type: %s\r\n"
 	    "Cache-Control: no-store\r\n", status, phrase(status), type);
-	if (header != NULL)
-		(void)FCGX_FPrintF(out, "%s\r\n", header);
+	if (header != NULL) {
+		(void)FCGX_PutS(header, out);
+		(void)FCGX_PutS("\r\n", out);
+	}
 	(void)FCGX_PutS("\r\n", out);
 	if (strcmp(request->method, "HEAD") != 0) {
 		(void)FCGX_PutS(text, out);
 		(void)FCGX_PutS("\n", out);
 	}
+}
+
+/* Write an answer that is JSON. */
+static void
+answer(struct request *request, int status, const char *type,
+    const char *header, json_t *body)
+{
+	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+
+	json_decref(body);
+	if (text == NULL) {
+		log_error(NULL, "an answer could not be written as JSON");
+		request->answered = status;
+		(void)FCGX_PutS("Status: 500 Internal Server Error\r\n\r\n",
+		    request->fcgx->out);
+		return;
+	}
+	request_reply_text(request, status, type, header, text);
 	free(text);
 }
 

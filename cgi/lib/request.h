@@ -7,8 +7,8 @@
 #include <jansson.h>
 
 /*
- * A FastCGI request and its answer, which is JSON.  Errors are problem
- * documents (RFC 9457).
+ * A FastCGI request and its answer, which is JSON, or a text such as a page.
+ * Errors are problem documents (RFC 9457).
  */
 
 /* The longest body that is accepted, as in the nginx files. */
@@ -85,10 +85,33 @@ int request_check_names(struct request *, const json_t *,
     const char *const *);
 
 /**
+ * request_form(request):
+ * Read the body as the fields of a form (form.h), as the content type must
+ * say.  Return an object of texts that the caller drops; or NULL, when the
+ * request has been answered with what is wrong with it.
+ */
+json_t *request_form(struct request *);
+
+/**
+ * request_is_form(request):
+ * Return non-zero iff the content type says that the body is a form's.
+ */
+int request_is_form(const struct request *);
+
+/**
  * request_reply(request, status, body):
  * Answer with ${status} and ${body}, whose reference is taken over.
  */
 void request_reply(struct request *, int, json_t *);
+
+/**
+ * request_reply_text(request, status, type, header, text):
+ * Answer with ${status} and ${text}, which is of the content type ${type}, and
+ * with ${header}, a whole further header line, several with "\r\n" between
+ * them, or NULL.
+ */
+void request_reply_text(struct request *, int, const char *, const char *,
+    const char *);
 
 /*
  * What can be wrong.  Each kind has a stable type, urn:followup-scheduler:

@@ -12,6 +12,7 @@
 #include "config.h"
 #include "google_auth.h"
 #include "http.h"
+#include "metrics.h"
 #include "monotime.h"
 #include "secret.h"
 #include "utf8.h"
@@ -727,14 +728,45 @@ cloud_tasks_begin(struct cloud_tasks *tasks, struct cloud_tasks_call *call)
 	}
 }
 
+/* Count a request of ${slot} that ended, answered or not. */
+static void
+measure(const struct slot *slot, int answered)
+{
+	enum cloud_tasks_method asked = slot->call->method;
+	enum metrics_task_method method = asked == CLOUD_TASKS_CREATE ?
+	    METRICS_TASK_CREATE : asked == CLOUD_TASKS_DELETE ?
+	    METRICS_TASK_DELETE : METRICS_TASK_GET;
+	long status = answered ? http_status(slot->http) : 0;
+	enum metrics_task_code code = METRICS_TASK_NONE;
+
+	if (status == 404)
+		code = METRICS_TASK_404;
+	else if (status == 409)
+		code = METRICS_TASK_409;
+	else if (status == 429)
+		code = METRICS_TASK_429;
+	else if (status >= 200 && status <= 299)
+		code = METRICS_TASK_2XX;
+	else if (status >= 400 && status <= 499)
+		code = METRICS_TASK_4XX;
+	else if (status >= 500)
+		code = METRICS_TASK_5XX;
+	metrics_add(METRICS_TASK_REQUESTS, METRICS_TASK_LABEL(method, code),
+	    1);
+	metrics_observe(METRICS_TASK_REQUEST_DURATION, (int)method,
+	    http_seconds(slot->http));
+}
+
 /* A request ended: it is judged, or sent again with a new token. */
 static void
 take_answer(struct cloud_tasks *tasks, struct slot *slot, CURLcode result)
 {
 	struct cloud_tasks_call *call = slot->call;
 	char why[256];
+	int failed = http_done(slot->http, result) != 0;
 
-	if (http_done(slot->http, result) != 0)
+	measure(slot, !failed);
+	if (failed)
 		call->outcome = no_answer(&call->error,
 		    http_error(slot->http));
 	else if (http_status(slot->http) == 401 && tasks->auth != NULL &&

@@ -3,6 +3,8 @@
 #include "booking.h"
 #include "bookings.h"
 #include "config.h"
+#include "trouble_kind.h"
+#include "troubles.h"
 #include "utf8.h"
 
 #include "explain.h"
@@ -25,11 +27,68 @@ span(double seconds, char buf[32])
 	return (buf);
 }
 
+/*
+ * The first trouble that keeps all bookings from getting further than
+ * ${stops}, a stage of trouble_kind.h, as a sentence; NULL: there is none.
+ */
+static const char *
+trouble(const struct explain_facts *facts, int stops)
+{
+	const struct troubles *troubles = facts->troubles;
+	size_t i;
+
+	for (i = 0; i < troubles->n; i++) {
+		if (trouble_kind(troubles->list[i].code)->stops & stops)
+			return (troubles->list[i].sentence);
+	}
+	return (NULL);
+}
+
 static void
-explain_pending(const struct config *conf, const struct booking *b,
+explain_type(const struct explain_facts *facts, const struct booking *b,
     char *buf, size_t len)
 {
-	char s[32], r[32], why[BOOKING_WHY_LEN];
+	const char *type = b->booking_type != NULL ? b->booking_type : "";
+
+	if (facts->type_meant != NULL)
+		(void)snprintf(buf, len, "Its type \"%.60s\" is not a "
+		    "follow-up type: it is left alone; did you mean \"%s\"?",
+		    type, facts->type_meant);
+	else
+		(void)snprintf(buf, len, "Its type \"%.60s\" is not a "
+		    "follow-up type: it is left alone.", type);
+}
+
+/* It waits for its task: who is to make it, and is that possible? */
+static void
+explain_task_to_come(const struct explain_facts *facts,
+    const struct booking *b, char *buf, size_t len)
+{
+	const char *why = trouble(facts, TROUBLE_SCHEDULING);
+	char r[32];
+
+	if (why != NULL)
+		(void)snprintf(buf, len, "It waits for its task to be created "
+		    "as all others do: %s.", why);
+	else if (b->schedule_attempts > 0)
+		(void)snprintf(buf, len, "Attempt %d of %d to create its task "
+		    "failed (%.200s); the next one is in %s.",
+		    b->schedule_attempts, facts->conf->max_schedule_attempts,
+		    b->last_error != NULL ? b->last_error : "see the log",
+		    span(b->retry_in, r));
+	else if (b->has_turn && b->retry_in > 0)
+		(void)snprintf(buf, len, "It is retried, and its turn comes "
+		    "in %s.", span(b->retry_in, r));
+	else
+		(void)snprintf(buf, len, "It waits for its task to be "
+		    "created: the listener's next sweep asks for it.");
+}
+
+static void
+explain_pending(const struct explain_facts *facts, const struct booking *b,
+    char *buf, size_t len)
+{
+	char s[32], why[BOOKING_WHY_LEN];
 
 	if (b->in_backlog)
 		(void)snprintf(buf, len, "It %s: it is left alone unless "
@@ -38,9 +97,7 @@ explain_pending(const struct config *conf, const struct booking *b,
 		(void)snprintf(buf, len, "The booking is deleted: it is not "
 		    "called.");
 	else if (!b->is_followup)
-		(void)snprintf(buf, len, "Its type \"%.60s\" is not a "
-		    "follow-up type: it is left alone.",
-		    b->booking_type != NULL ? b->booking_type : "");
+		explain_type(facts, b, buf, len);
 	else if (b->due == BOOKING_NO_TIME)
 		(void)snprintf(buf, len, "Its due time cannot be determined: "
 		    "\"%.60s\" in time zone \"%.60s\" is not valid: correct "
@@ -57,32 +114,96 @@ explain_pending(const struct config *conf, const struct booking *b,
 		    b->planned == BOOKING_NO_TIME ? "after that" :
 		    booking_in(b, b->planned) > BOOKINGS_HORIZON ?
 		    "once that is near enough" : "for then, within seconds");
-	else if (b->due_in < -(double)conf->sweep_window)
+	else if (b->due_in < -(double)facts->conf->sweep_window &&
+	    !b->has_turn)
 		(void)snprintf(buf, len, "Overdue by %s, which is more than "
 		    "FOLLOWUP_SWEEP_WINDOW: it is not called by itself; POST "
 		    "its id to /webhooks/booking-followup to have it called "
 		    "now.", span(b->due_in, s));
-	else if (b->schedule_attempts > 0)
-		(void)snprintf(buf, len, "Attempt %d of %d to create its task "
-		    "failed (%.200s); the next one is in %s.",
-		    b->schedule_attempts, conf->max_schedule_attempts,
-		    b->last_error != NULL ? b->last_error : "see the log",
-		    span(b->retry_in, r));
 	else
-		(void)snprintf(buf, len, "It waits for its task to be "
-		    "created: the listener's next sweep asks for it.");
+		explain_task_to_come(facts, b, buf, len);
+}
+
+/* Its task's time has passed, and nobody was called. */
+static void
+explain_late(const struct explain_facts *facts, const struct booking *b,
+    char *buf, size_t len)
+{
+	const char *why = trouble(facts, TROUBLE_CALLING);
+	char s[32];
+
+	if (b->outcome_unknown)
+		(void)snprintf(buf, len, "It was due %s ago; an attempt to "
+		    "start the call was begun, and its outcome is not known: "
+		    "Cloud Tasks tries again, and FOLLOWUP_UNKNOWN_OUTCOME "
+		    "says whether that is another attempt or a dead letter.",
+		    span(b->due_in, s));
+	else if (why != NULL)
+		(void)snprintf(buf, len, "It was due %s ago, and nobody can "
+		    "be called now: %s.", span(b->due_in, s), why);
+	else if (b->execution_attempts > 0)
+		(void)snprintf(buf, len, "It was due %s ago; %d attempt%s to "
+		    "start the call %s failed (%.200s), and Cloud Tasks tries "
+		    "again.", span(b->due_in, s), b->execution_attempts,
+		    b->execution_attempts == 1 ? "" : "s",
+		    b->execution_attempts == 1 ? "has" : "have",
+		    b->last_error != NULL ? b->last_error : "");
+	else if (b->last_error != NULL)
+		(void)snprintf(buf, len, "It was due %s ago; the voice agent "
+		    "fails for others as well (%.200s), so that no attempt is "
+		    "counted, and Cloud Tasks tries again.",
+		    span(b->due_in, s), b->last_error);
+	else
+		(void)snprintf(buf, len, "It was due %s ago, and no callback "
+		    "has come that could be acted on: is the public endpoint "
+		    "out of reach (GET /readyz)?", span(b->due_in, s));
+}
+
+static void
+explain_scheduled(const struct explain_facts *facts, const struct booking *b,
+    char *buf, size_t len)
+{
+	const char *trouble_then = trouble(facts, TROUBLE_CALLING);
+	char s[32], why[BOOKING_WHY_LEN];
+
+	if (b->in_backlog)
+		(void)snprintf(buf, len, "It %s: it is left alone unless it is "
+		    "moved (scheduled_at).", booking_why_not(b, why));
+	else if (b->due == BOOKING_NO_TIME)
+		(void)snprintf(buf, len, "Its task is in the queue, but its "
+		    "due time can no longer be determined: correct the "
+		    "booking's scheduled_at or timezone.");
+	else if (b->verdict == BOOKING_WAIT && b->planned != BOOKING_NO_TIME &&
+	    b->task_scheduled_at >= b->planned)
+		(void)snprintf(buf, len, "It waits (%s): its task is in the "
+		    "queue.", booking_why_not(b, why));
+	else if (b->verdict != BOOKING_CALL)
+		(void)snprintf(buf, len, "Its task is in the queue, but it is "
+		    "not called when that fires (%s)%s.",
+		    booking_why_not(b, why), b->verdict == BOOKING_WAIT ?
+		    ": another one is made for the end of that" :
+		    ": it becomes a dead letter");
+	else if (booking_task_in(b) >= 0 && trouble_then != NULL)
+		(void)snprintf(buf, len, "Its task is in the queue; the call "
+		    "is started in %s if this is over by then: %s.",
+		    span(booking_task_in(b), s), trouble_then);
+	else if (booking_task_in(b) >= 0)
+		(void)snprintf(buf, len, "Its task is in the queue; the call "
+		    "is started in %s.", span(booking_task_in(b), s));
+	else
+		explain_late(facts, b, buf, len);
 }
 
 /**
- * explain_booking(conf, booking, buf, buflen):
+ * explain_booking(facts, booking, buf, buflen):
  * Write to ${buf} one sentence for an operator on why ${booking} is in the
  * state it is in, and what happens next.
  */
 void
-explain_booking(const struct config *conf, const struct booking *b,
+explain_booking(const struct explain_facts *facts, const struct booking *b,
     char *buf, size_t len)
 {
-	char s[32], executed[BOOKING_TIME_LEN], why[BOOKING_WHY_LEN];
+	char executed[BOOKING_TIME_LEN];
 	enum booking_status status = b->status;
 
 	/* A row need not have taken that it failed. */
@@ -91,58 +212,10 @@ explain_booking(const struct config *conf, const struct booking *b,
 		status = BOOKING_FAILED;
 	switch (status) {
 	case BOOKING_PENDING:
-		explain_pending(conf, b, buf, len);
+		explain_pending(facts, b, buf, len);
 		break;
 	case BOOKING_SCHEDULED:
-		if (b->in_backlog)
-			(void)snprintf(buf, len, "It %s: it is left alone "
-			    "unless it is moved (scheduled_at).",
-			    booking_why_not(b, why));
-		else if (b->due == BOOKING_NO_TIME)
-			(void)snprintf(buf, len, "Its task is in the queue, "
-			    "but its due time can no longer be determined: "
-			    "correct the booking's scheduled_at or timezone.");
-		else if (b->verdict == BOOKING_WAIT &&
-		    b->planned != BOOKING_NO_TIME &&
-		    b->task_scheduled_at >= b->planned)
-			(void)snprintf(buf, len, "It waits (%s): its task is "
-			    "in the queue.", booking_why_not(b, why));
-		else if (b->verdict != BOOKING_CALL)
-			(void)snprintf(buf, len, "Its task is in the queue, "
-			    "but it is not called when that fires (%s)%s.",
-			    booking_why_not(b, why),
-			    b->verdict == BOOKING_WAIT ?
-			    ": another one is made for the end of that" :
-			    ": it becomes a dead letter");
-		else if (booking_task_in(b) >= 0)
-			(void)snprintf(buf, len, "Its task is in the queue; "
-			    "the call is started in %s.",
-			    span(booking_task_in(b), s));
-		else if (b->outcome_unknown)
-			(void)snprintf(buf, len, "It was due %s ago; an "
-			    "attempt to start the call was begun, and its "
-			    "outcome is not known: Cloud Tasks tries again, "
-			    "and FOLLOWUP_UNKNOWN_OUTCOME says whether that "
-			    "is another attempt or a dead letter.",
-			    span(b->due_in, s));
-		else if (b->execution_attempts > 0)
-			(void)snprintf(buf, len, "It was due %s ago; %d "
-			    "attempts to start the call have failed "
-			    "(%.200s), and Cloud Tasks tries again.",
-			    span(b->due_in, s), b->execution_attempts,
-			    b->last_error != NULL ? b->last_error : "");
-		else if (b->last_error != NULL)
-			(void)snprintf(buf, len, "It was due %s ago; the "
-			    "voice agent fails for others as well (%.200s), "
-			    "so that no attempt is counted, and Cloud Tasks "
-			    "tries again.", span(b->due_in, s),
-			    b->last_error);
-		else
-			(void)snprintf(buf, len, "It was due %s ago, and no "
-			    "callback has come that could be acted on: is the "
-			    "queue paused, the public endpoint out of reach, "
-			    "or the voice agent down (GET /readyz)?",
-			    span(b->due_in, s));
+		explain_scheduled(facts, b, buf, len);
 		break;
 	case BOOKING_EXECUTED:
 		(void)snprintf(buf, len, "The call was started at %s.",

@@ -5,13 +5,25 @@
 
 struct booking;
 struct config;
+struct troubles;
+
+/* What a sentence rests on, apart from the booking. */
+struct explain_facts {
+	const struct config *conf;
+	const struct troubles *troubles;	/* of this installation now */
+	const char *type_meant;		/* the follow-up type that its type
+					   is a misspelling of, or NULL */
+};
 
 /**
- * explain_booking(conf, booking, buf, buflen):
+ * explain_booking(facts, booking, buf, buflen):
  * Write to ${buf} one sentence for an operator on why ${booking} is in the
  * state it is in, and what happens next.
  */
-void explain_booking(const struct config *, const struct booking *, char *,
-    size_t);
+void explain_booking(const struct explain_facts *, const struct booking *,
+    char *, size_t);
+
+/* Room for the longest sentence, with its NUL. */
+#define EXPLAIN_LEN	1024
 
 #endif /* !EXPLAIN_H_ */

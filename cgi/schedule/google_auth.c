@@ -6,6 +6,7 @@
 #include "google_credentials.h"
 #include "google_token.h"
 #include "log.h"
+#include "metrics.h"
 #include "shared_document.h"
 
 #include "google_auth.h"
@@ -75,6 +76,7 @@ renew(struct google_auth *auth, struct http *http, time_t now, char *why,
 	}
 	shared_document_renewal_end(auth->token, token.text, strlen(token.text),
 	    token.expires);
+	metrics_set(METRICS_CREDENTIALS_EXPIRY, 0, token.expires * 1000L);
 	google_token_clear(&token);
 }
 

@@ -15,6 +15,7 @@
 #include "request.h"
 #include "routes.h"
 #include "secret.h"
+#include "status.h"
 
 /* What the workers have in common. */
 struct service {
@@ -22,6 +23,7 @@ struct service {
 	struct google_auth *auth;	/* NULL for an emulator */
 	struct breaker *breaker;
 	struct readiness *readiness;
+	struct status *status;
 	struct refusals *refusals;
 };
 
@@ -47,7 +49,7 @@ start(void *cookie)
 	if (secret_curl_init() != 0)
 		return (NULL);
 	return (routes_new(&service->conf, service->auth, service->breaker,
-	    service->readiness, service->refusals));
+	    service->readiness, service->status, service->refusals));
 }
 
 static void
@@ -80,6 +82,8 @@ main(int argc, char **argv)
 		.name = "Cloud Tasks",
 		.nothing = "booking is scheduled or loses an attempt",
 		.probe_ms = 30000,
+		.state = METRICS_BREAKER_TASKS,
+		.opened = METRICS_BREAKER_TASKS_OPENED,
 	};
 	static struct service service;
 	char socket_path[PATH_MAX], why[512];
@@ -103,11 +107,14 @@ main(int argc, char **argv)
 	if ((service.breaker = breaker_new(&cloud_tasks, NULL)) == NULL ||
 	    (service.refusals = refusals_new()) == NULL ||
 	    (service.readiness = readiness_new(&service.conf, service.auth,
-	    service.breaker)) == NULL) {
+	    service.breaker)) == NULL ||
+	    (service.status = status_new(&service.conf,
+	    service.readiness)) == NULL) {
 		log_error(NULL, "out of memory");
 		return (1);
 	}
 	rc = fcgi_server_run(&server);
+	status_free(service.status);
 	readiness_free(service.readiness);
 	refusals_free(service.refusals);
 	breaker_free(service.breaker);

@@ -205,18 +205,20 @@ look_at_callbacks(struct readiness *r, struct bookings *bookings,
  */
 static void
 look_at_voice_agent(struct readiness *r, struct bookings *bookings,
-    struct troubles *troubles)
+    struct readiness_report *report)
 {
 	struct verdicts_seen seen;
 	char path[PATH_MAX];
 
 	execute_path(r, "verdicts", path);
-	if (verdicts_read(path, &seen) != 0 || seen.agent_since == 0 ||
-	    !has_overdue(r, bookings))
+	if (verdicts_read(path, &seen) != 0)
 		return;
-	troubles_add(troubles, "voice-agent", "the voice agent has taken no "
-	    "call for %ld s, and the bookings wait for it without losing "
-	    "attempts: %s: see that what FOLLOWUP_CALL_URL names works",
+	report->agent = seen.agent_since == 0 ? "closed" : "open";
+	if (seen.agent_since == 0 || !has_overdue(r, bookings))
+		return;
+	troubles_add(&report->troubles, "voice-agent", "the voice agent has "
+	    "taken no call for %ld s, and the bookings wait for it without "
+	    "losing attempts: %s: see that what FOLLOWUP_CALL_URL names works",
 	    (monotime_ms() - seen.agent_since) / 1000, seen.agent_reason);
 }
 
@@ -247,11 +249,12 @@ readiness_look(struct readiness *r, struct bookings *bookings,
 	long wait;
 
 	troubles->n = 0;
+	report->agent = "unknown";
 	lost = look_at_database(bookings, troubles);
 	down = look_at_execute(r, troubles);
 	if (!lost && !down) {
 		look_at_callbacks(r, bookings, troubles);
-		look_at_voice_agent(r, bookings, troubles);
+		look_at_voice_agent(r, bookings, report);
 	}
 	queue_probe_look(r->queue, troubles);
 	wait = look_at_breaker(r, report);

@@ -16,16 +16,16 @@
 #include "routes.h"
 
 /**
- * routes_new(conf, auth, breaker, readiness, refusals):
+ * routes_new(conf, auth, breaker, readiness, status, refusals):
  * Return the state of a worker, calling Google with ${auth} (NULL for an
- * emulator) through ${breaker}, and saying with ${readiness} what is not able;
- * what the database refuses goes to ${refusals}.
+ * emulator) through ${breaker}, and saying with ${readiness} and ${status}
+ * what is not able; what the database refuses goes to ${refusals}.
  * NULL when memory is short.
  */
 struct routes *
 routes_new(const struct config *conf, struct google_auth *auth,
     struct breaker *breaker, struct readiness *readiness,
-    struct refusals *refusals)
+    struct status *status, struct refusals *refusals)
 {
 	struct routes *r;
 
@@ -33,6 +33,7 @@ routes_new(const struct config *conf, struct google_auth *auth,
 		return (NULL);
 	r->conf = conf;
 	r->readiness = readiness;
+	r->status = status;
 	if ((r->db = db_new(conf, "followup-schedule")) == NULL ||
 	    (r->bookings = bookings_new(conf, r->db)) == NULL ||
 	    (r->tasks = cloud_tasks_new(conf, auth, breaker)) == NULL) {
@@ -79,7 +80,8 @@ routes_answered(struct routes *r, struct request *request,
 
 /*
  * The table of the API.  "{id}" stands for the UUID of a booking, "{scope}"
- * for the rest of the path.  Probes do not have the token, if there is one.
+ * for the rest of the path.  Probes and Prometheus do not have the token, if
+ * there is one.
  */
 static const struct route {
 	const char *method;
@@ -96,8 +98,11 @@ static const struct route {
 	{ "GET", "/pauses", 0, routes_pauses },
 	{ "POST", "/pauses", 0, routes_pause },
 	{ "DELETE", "/pauses/{scope}", 0, routes_resume },
+	{ "GET", "/status.json", 1, routes_status_json },
 	{ "GET", "/healthz", 1, routes_alive },
 	{ "GET", "/readyz", 1, routes_ready },
+	{ "GET", "/metrics", 1, routes_metrics },
+	{ "GET", "/stats", 0, routes_stats },
 };
 
 #define NROUTES	(sizeof(table) / sizeof(table[0]))

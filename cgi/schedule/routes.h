@@ -7,6 +7,7 @@ struct google_auth;
 struct readiness;
 struct refusals;
 struct request;
+struct status;
 
 /*
  * The local API: which request is answered by what.  One struct routes is
@@ -15,14 +16,15 @@ struct request;
 struct routes;
 
 /**
- * routes_new(conf, auth, breaker, readiness, refusals):
+ * routes_new(conf, auth, breaker, readiness, status, refusals):
  * Return the state of a worker, calling Google with ${auth} (NULL for an
- * emulator) through ${breaker}, and saying with ${readiness} what is not able;
- * what the database refuses goes to ${refusals}.
+ * emulator) through ${breaker}, and saying with ${readiness} and ${status}
+ * what is not able; what the database refuses goes to ${refusals}.
  * NULL when memory is short.
  */
 struct routes *routes_new(const struct config *, struct google_auth *,
-    struct breaker *, struct readiness *, struct refusals *);
+    struct breaker *, struct readiness *, struct status *,
+    struct refusals *);
 
 /**
  * routes_handle(routes, request):

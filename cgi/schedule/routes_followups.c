@@ -6,6 +6,7 @@
 #include "bookings.h"
 #include "explain.h"
 #include "log.h"
+#include "readiness.h"
 #include "request.h"
 #include "uuid.h"
 
@@ -36,18 +37,35 @@ read_booking(struct routes *r, struct request *request, const char *id,
 	return (0);
 }
 
+/* Explain ${booking}, by how this installation is at this moment. */
+static void
+explain(struct routes *r, const struct booking *booking,
+    char explanation[EXPLAIN_LEN])
+{
+	struct readiness_report report;
+	struct explain_facts facts = { .conf = r->conf,
+	    .troubles = &report.troubles };
+	char meant[64];
+
+	readiness_look(r->readiness, r->bookings, &report);
+	if (!booking->is_followup && booking->booking_type != NULL)
+		facts.type_meant = booking_type_meant(r->bookings,
+		    booking->booking_type, meant, sizeof(meant));
+	explain_booking(&facts, booking, explanation, EXPLAIN_LEN);
+}
+
 /* GET /followups/{id} */
 void
 routes_show(struct routes *r, struct request *request, const char *id)
 {
 	char due[BOOKING_TIME_LEN], task[BOOKING_TIME_LEN];
-	char executed[BOOKING_TIME_LEN], explanation[640];
+	char executed[BOOKING_TIME_LEN], explanation[EXPLAIN_LEN];
 	struct booking booking;
 	PGresult *rows;
 
 	if (read_booking(r, request, id, &booking, &rows) != 0)
 		return;
-	explain_booking(r->conf, &booking, explanation, sizeof(explanation));
+	explain(r, &booking, explanation);
 	request_reply(request, 200, json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, "
 	    "s:s?, s:s?, s:i, s:s?, s:s}", "bookingId", booking.id,
 	    "tenantId", booking.tenant_id, "taskStatus", booking.status_text,

@@ -6,6 +6,7 @@
 
 struct readiness;
 struct request;
+struct status;
 
 /*
  * What routes.c, which finds the handler of a request, and the handlers know
@@ -15,6 +16,7 @@ struct request;
 struct routes {
 	const struct config *conf;
 	struct readiness *readiness;
+	struct status *status;
 	struct db *db;
 	struct bookings *bookings;
 	struct cloud_tasks *tasks;
@@ -67,10 +69,19 @@ void routes_pause(struct routes *, struct request *, const char *);
 /* DELETE /pauses/{scope} */
 void routes_resume(struct routes *, struct request *, const char *);
 
+/* GET /status.json */
+void routes_status_json(struct routes *, struct request *, const char *);
+
 /* GET /healthz: this process can answer. */
 void routes_alive(struct routes *, struct request *, const char *);
 
 /* GET /readyz: what is inserted now becomes a call, or why it does not. */
 void routes_ready(struct routes *, struct request *, const char *);
+
+/* GET /metrics: Prometheus' text, or OpenMetrics where it is preferred. */
+void routes_metrics(struct routes *, struct request *, const char *);
+
+/* GET /stats?by=tenant&limit=N */
+void routes_stats(struct routes *, struct request *, const char *);
 
 #endif /* !ROUTES_INTERNAL_H_ */

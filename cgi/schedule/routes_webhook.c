@@ -1,13 +1,19 @@
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <jansson.h>
 
 #include "config.h"
+#include "metrics.h"
 #include "request.h"
+#include "rfc3339.h"
 #include "uuid.h"
 
 #include "routes_internal.h"
+
+/* A row older than this was not written just now, in seconds. */
+#define CHANGED_AFTER	3600
 
 /* An answer to one booking with nothing scheduled. */
 static json_t *
@@ -70,6 +76,30 @@ check_payload(struct request *request, const json_t *payload)
 	return (request_check_texts(request, payload, texts));
 }
 
+/*
+ * A booking that was announced has its task: measure how long that took since
+ * its row was written.  One that was written long ago has been changed since,
+ * and nobody knows when.
+ */
+static void
+measure(const json_t *payload, const struct schedule_result *result)
+{
+	const char *created = json_string_value(json_object_get(payload,
+	    "created_at"));
+	struct timespec now;
+	int64_t since;
+	double took;
+
+	if (created == NULL || result->outcome != SCHEDULE_DONE ||
+	    rfc3339_parse(created, &since) != 0)
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	took = (double)now.tv_sec + (double)now.tv_nsec / 1e9 -
+	    (double)since / 1e3;
+	if (took < CHANGED_AFTER)
+		metrics_observe(METRICS_SCHEDULING_DURATION, 0, took);
+}
+
 /* The payload of a notification, or only {"booking_id":"..."}. */
 static void
 schedule_one(struct routes *r, struct request *request, const json_t *payload)
@@ -96,6 +126,7 @@ schedule_one(struct routes *r, struct request *request, const json_t *payload)
 
 	ids[0] = id;
 	schedule_bookings(&r->schedule, ids, 1, &result);
+	measure(payload, &result);
 	if ((body = success(id, &result)) != NULL)
 		request_reply(request, 200, body);
 	else if (result.outcome == SCHEDULE_LATER)

@@ -10,6 +10,7 @@
 #include "bookings.h"
 #include "config.h"
 #include "log.h"
+#include "metrics.h"
 #include "monotime.h"
 #include "utf8.h"
 
@@ -119,6 +120,9 @@ conclude(struct item *item, enum schedule_outcome outcome, const char *fmt,
 
 	item->step = FINAL;
 	result->outcome = outcome;
+	if (outcome == SCHEDULE_GIVEN_UP)
+		metrics_not_made(booking_is_expired(&item->booking) ?
+		    METRICS_REASON_EXPIRED : METRICS_REASON_DEAD);
 	va_start(ap, fmt);
 	(void)vsnprintf(result->reason, sizeof(result->reason), fmt, ap);
 	va_end(ap);
@@ -339,6 +343,9 @@ obsolete_answered(struct batch *batch, struct item *item)
 		    "do nothing when it fires: %s", call->error.text);
 	else {
 		item->result->deleted++;
+		if (!item->booking.found || item->booking.is_deleted ||
+		    item->booking.status == BOOKING_CANCELLED)
+			metrics_not_made(METRICS_REASON_CANCELLED);
 		log_info(&a, "obsolete task %s",
 		    call->outcome == CLOUD_TASKS_OK ? "deleted" :
 		    "was gone already");
@@ -673,6 +680,8 @@ look_at_pending(struct batch *batch, struct item *item)
 	const struct booking *booking = &item->booking;
 	char why[BOOKING_WHY_LEN];
 
+	item->result->deferred = booking->verdict == BOOKING_WAIT ||
+	    booking->due_in > BOOKINGS_HORIZON || booking->retry_in > 0;
 	if (booking->is_deleted)
 		conclude(item, SCHEDULE_NOTHING, "the booking is deleted");
 	else if (!booking->is_followup)
@@ -1097,6 +1106,33 @@ end(struct batch *batch)
 	free(batch->items);
 }
 
+/* Count what came of one booking. */
+static void
+count(const struct schedule_result *result)
+{
+	enum metrics_schedule outcome = METRICS_SCHEDULE_NOTHING;
+
+	switch (result->outcome) {
+	case SCHEDULE_DONE:
+		outcome = result->already_exists ? METRICS_SCHEDULE_ADOPTED :
+		    METRICS_SCHEDULE_SCHEDULED;
+		break;
+	case SCHEDULE_NOTHING:
+		if (result->deferred)
+			outcome = METRICS_SCHEDULE_DEFERRED;
+		break;
+	case SCHEDULE_GIVEN_UP:
+		outcome = METRICS_SCHEDULE_DEAD;
+		break;
+	case SCHEDULE_NO_BOOKING:
+		break;
+	case SCHEDULE_LATER:
+		outcome = METRICS_SCHEDULE_RETRY;
+		break;
+	}
+	metrics_add(METRICS_SCHEDULES, (int)outcome, 1);
+}
+
 /**
  * schedule_bookings(schedule, ids, n, results):
  * Do for each of the ${n} (up to SCHEDULE_BATCH) bookings with the ids ${ids}
@@ -1136,4 +1172,6 @@ schedule_bookings(const struct schedule *s, const char *const *ids, size_t n,
 			database_failed(&batch, &batch.items[i], DB_LOST);
 	}
 	end(&batch);
+	for (i = 0; i < n; i++)
+		count(&results[i]);
 }

@@ -12,6 +12,7 @@
 #include "request.h"
 #include "routes.h"
 #include "schedule.h"
+#include "status.h"
 
 /*
  * Requests to followup-schedule, up to the point where a booking would be
@@ -83,6 +84,14 @@ readiness_look(struct readiness *readiness, struct bookings *bookings,
 	report->retry_after = 1;
 }
 
+json_t *
+status_look(struct status *status, struct bookings *bookings)
+{
+
+	FUZZ_REQUIRE(status == NULL && bookings != NULL);
+	return (json_pack("{s:s}", "state", "ok"));
+}
+
 /* A second opinion: is the body about a booking of ours? */
 static int
 is_good_body(const struct fcgi_memory *m)
@@ -132,7 +141,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (routes == NULL) {
 		log_init("fuzz", LOG_ERROR, 0);
 		FUZZ_REQUIRE((breaker = breaker_new(&service, NULL)) != NULL);
-		routes = routes_new(&conf, NULL, breaker, NULL, NULL);
+		routes = routes_new(&conf, NULL, breaker, NULL, NULL,
+		    NULL);
 		FUZZ_REQUIRE(routes != NULL);
 	}
 

@@ -110,7 +110,7 @@ has() {
 	[[ $output == *'Notification sent for follow-up booking:'* ]]
 }
 
-@test "status counts what is there" {
+@test "status counts what is open" {
 	"$trigger" install
 	q -c "INSERT INTO lad_dev.lead_bookings (id, scheduled_at, timezone,
 	    task_status, booking_type) VALUES
@@ -119,6 +119,7 @@ has() {
 	    ('00000000-0000-4000-8000-00000000000c', '2001-01-01', 'nowhere',
 	    'pending', 'follow_up'),
 	    (gen_random_uuid(), '2001-01-01', NULL, 'failed', 'follow_up'),
+	    (gen_random_uuid(), '2001-01-01', NULL, 'scheduled', 'folow_up'),
 	    (gen_random_uuid(), '2001-01-01', NULL, 'pending', 'meeting')" \
 	    -c "INSERT INTO lad_dev.followup_failures (booking_id, stage,
 	    attempts, error, dead_at) VALUES (gen_random_uuid(), 'execute', 8,
@@ -130,13 +131,32 @@ has() {
 	echo "$output"
 	[ "${lines[0]}" = 'scheduling on lad_dev.lead_bookings: enabled' ]
 	[ "${lines[1]}" = 'pending    2' ]
-	[ "${lines[5]}" = 'failed     1' ]
-	[ "${lines[6]}" = 'dead letters of stage schedule: 0' ]
-	[ "${lines[7]}" = 'dead letters of stage execute: 1' ]
-	[[ ${lines[8]} == 'obsolete tasks to delete: 1 (oldest since '* ]]
-	[[ ${lines[9]} == 'oldest overdue pending booking: 00000000-0000-4000-8000-00000000000b, due 2001-01-01 '* ]]
-	[[ ${lines[10]} == 'left alone, overdue at the first install '*': 0' ]]
-	[ "${lines[11]}" = 'pending bookings without a due time (unknown time zone): 1 00000000-0000-4000-8000-00000000000c=nowhere' ]
+	[ "${lines[2]}" = 'scheduled  0' ]
+	[ "${lines[3]}" = 'dead letters of stage schedule: 0' ]
+	[ "${lines[4]}" = 'dead letters of stage execute: 1' ]
+	[[ ${lines[5]} == 'obsolete tasks to delete: 1 (oldest since '* ]]
+	[ "${lines[6]}" = 'overdue pending bookings: 1' ]
+	[[ ${lines[7]} == 'oldest overdue pending booking: 00000000-0000-4000-8000-00000000000b, due 2001-01-01 '* ]]
+	[ "${lines[8]}" = 'overdue scheduled bookings: 0' ]
+	[ "${lines[9]}" = 'oldest overdue scheduled booking: none' ]
+	[[ ${lines[10]} == 'no followup-listener is connected '* ]]
+	[ "${lines[11]}" = '1 bookings of the type "folow_up" are left alone: did you mean "follow_up"?' ]
+	[[ ${lines[12]} == 'left alone, overdue at the first install '*': 0' ]]
+	[ "${lines[13]}" = 'pending bookings without a due time (unknown time zone): 1 00000000-0000-4000-8000-00000000000c=nowhere' ]
+}
+
+@test "status reads open bookings through the index, and no history" {
+	"$trigger" install
+	q -c "INSERT INTO lad_dev.lead_bookings (scheduled_at, task_status,
+	    booking_type) SELECT now() AT TIME ZONE 'UTC' - n * interval '1 min',
+	    CASE WHEN n < 9 THEN 'pending' ELSE 'executed' END, 'follow_up'
+	    FROM generate_series(1, 30000) n" -c 'ANALYZE lad_dev.lead_bookings'
+	export PGOPTIONS='-c session_preload_libraries=auto_explain
+	    -c auto_explain.log_min_duration=0 -c client_min_messages=log'
+	run "$trigger" status
+	unset PGOPTIONS
+	has '^overdue pending bookings: 8' 'followup_bookings_due_idx'
+	[[ $output != *'Seq Scan on lead_bookings'* ]]
 }
 
 @test "verify finds damaged functions" {

@@ -663,6 +663,16 @@ noted(void **state)
 	read_booking();
 	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
 	expect(WAITS("now()"), " 600");
+
+	/* But not if the clock was ahead then. */
+	run("UPDATE followup_waits SET looked_at = now() + interval '1 h', "
+	    "look_at = now() + interval '1 h'");
+	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
+	expect(WAITS("now()"), " 600");
+	run("UPDATE followup_waits SET looked_at = now() + interval '1 h'");
+	wait.look_in = 0;
+	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
+	expect(WAITS("now()"), "none");
 }
 
 static void
@@ -1552,6 +1562,7 @@ waits_are_swept(void **state)
 		{ "60, -1, 9", NULL, 0 },
 		{ "NULL, -1, 9", NULL, 0 },
 		{ "60, -1, -0.1", NULL, 1 },
+		{ "60, -1, 121", NULL, 1 },
 		{ "NULL, -1, -0.1", NULL, 1 },
 		{ "60, -1, 9", "SELECT followup_resume('all')", 1 },
 		{ "NULL, -1, 9", "SELECT followup_resume('all')", 1 },
@@ -1602,6 +1613,17 @@ waits_are_swept(void **state)
 		if (is_swept() != all[i].found)
 			fail_msg("row %zu: found is %d", i, !all[i].found);
 	}
+
+	/* A change by a clock that was ahead is none yet. */
+	run("DELETE FROM followup_pauses; DELETE FROM followup_past_pauses; "
+	    "UPDATE followup_waits SET until = now() + interval '3 h', "
+	    "look_at = now() + interval '9 min', looked_at = now() "
+	    "- interval '9 min'; SELECT followup_pause('all', 'x', now() "
+	    "+ interval '3 h')");
+	assert_int_equal(is_swept(), 1);
+	run("UPDATE followup_pauses SET changed_at = now() "
+	    "+ interval '1 min'; DELETE FROM followup_past_pauses");
+	assert_int_equal(is_swept(), 0);
 
 	/*
 	 * A pending one is found as ever if the note is of a task or of another

@@ -167,6 +167,14 @@ callback_auth(const struct config *c, struct jwks *j,
 	return (verdict);
 }
 
+enum metrics_rule
+callback_rule(const char *why)
+{
+
+	assert_string_equal(why, "for some reason");
+	return (METRICS_RULE_ISSUER);
+}
+
 static void
 keep(char *buf, size_t len, const char *text)
 {

@@ -369,6 +369,52 @@ test_secret(void **state)
 	fixture_close(&f);
 }
 
+/* Every sentence belongs to the rule that was broken. */
+static void
+test_rules(void **state)
+{
+	static const struct {
+		const char *why;
+		enum metrics_rule rule;
+	} rows[] = {
+		{ "it has no bearer token", METRICS_RULE_MISSING },
+		{ "it does not have the secret of CLOUD_TASKS_SECRET",
+		    METRICS_RULE_SECRET },
+		{ "the token is longer than 8 KiB", METRICS_RULE_MALFORMED },
+		{ "the token does not have exactly three segments",
+		    METRICS_RULE_MALFORMED },
+		{ "its header has crit, and no extension is understood",
+		    METRICS_RULE_MALFORMED },
+		{ "its payload is not a JSON object of unique names",
+		    METRICS_RULE_MALFORMED },
+		{ "its alg is not RS256", METRICS_RULE_ALGORITHM },
+		{ "its header names no key (kid)", METRICS_RULE_KEY },
+		{ "its key (kid) is not among those of OIDC_JWKS_URL",
+		    METRICS_RULE_KEY },
+		{ "its signature is wrong", METRICS_RULE_SIGNATURE },
+		{ "its signature is not as long as the key",
+		    METRICS_RULE_SIGNATURE },
+		{ "its issuer is not OIDC_ISSUER (iss)", METRICS_RULE_ISSUER },
+		{ "its audience is not FOLLOWUP_EXECUTION_AUDIENCE (aud)",
+		    METRICS_RULE_AUDIENCE },
+		{ "it is not for GCP_CLOUD_TASKS_SERVICE_ACCOUNT (email)",
+		    METRICS_RULE_EMAIL },
+		{ "its email is not verified (email_verified)",
+		    METRICS_RULE_EMAIL },
+		{ "it has no exp, or not as a number", METRICS_RULE_TIME },
+		{ "it has no iat, or not as a number", METRICS_RULE_TIME },
+		{ "its nbf is not a number", METRICS_RULE_TIME },
+		{ "it has expired (exp)", METRICS_RULE_TIME },
+		{ "it lives longer than a day", METRICS_RULE_TIME },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++)
+		ASSERT_ROW(callback_rule(rows[i].why) == rows[i].rule,
+		    rows[i].why);
+}
+
 int
 main(void)
 {
@@ -378,6 +424,7 @@ main(void)
 		cmocka_unit_test(test_token),
 		cmocka_unit_test(test_undecided),
 		cmocka_unit_test(test_secret),
+		cmocka_unit_test(test_rules),
 	};
 
 	return (cmocka_run_group_tests_name("callback_auth", tests, NULL,

@@ -5,6 +5,7 @@
 #include "bookings.h"
 #include "config.h"
 #include "explain.h"
+#include "troubles.h"
 #include "utf8.h"
 
 #include "unit.h"
@@ -22,6 +23,9 @@ static const struct config conf = {
 	.max_schedule_attempts = 10,
 	.overdue_grace = 300,
 };
+
+static struct troubles troubles;
+static struct explain_facts facts = { .conf = &conf, .troubles = &troubles };
 
 /* A booking in each state, and what the operator must find in the text. */
 static const struct {
@@ -63,6 +67,12 @@ static const struct {
 	    .due = DUE, .due_in = 90, .schedule_attempts = 3,
 	    .last_error = "403 PERMISSION_DENIED", .retry_in = 5 * MINUTE },
 	    { "Attempt 3 of 10", "(403 PERMISSION_DENIED)", "5 min" } },
+	{ "long overdue, and retried", { .status = BOOKING_PENDING,
+	    .is_followup = 1, .due = DUE, .due_in = -30 * HOUR,
+	    .has_turn = 1 }, { "waits for its task" } },
+	{ "retried, its turn to come", { .status = BOOKING_PENDING,
+	    .is_followup = 1, .due = DUE, .due_in = -30 * HOUR,
+	    .has_turn = 1, .retry_in = 40 }, { "turn comes in 40 s" } },
 	{ "attempts failed, nobody knows why", { .status = BOOKING_PENDING,
 	    .is_followup = 1, .due = DUE, .schedule_attempts = 1,
 	    .retry_in = 8 }, { "Attempt 1 of 10", "see the log", "8 s" } },
@@ -114,11 +124,15 @@ static const struct {
 	{ "scheduled", { .status = BOOKING_SCHEDULED, .due = DUE,
 	    .due_in = 3 * HOUR }, { "in the queue", "3 h" } },
 	{ "scheduled and late", { .status = BOOKING_SCHEDULED, .due = DUE,
-	    .due_in = -10 * MINUTE }, { "10 min ago", "callback", "queue" } },
+	    .due_in = -10 * MINUTE }, { "10 min ago", "callback", "out of reach" } },
 	{ "scheduled, calls failed", { .status = BOOKING_SCHEDULED,
 	    .due = DUE, .due_in = -90, .execution_attempts = 2,
 	    .last_error = "answered 503" },
-	    { "90 s ago", "2 attempts", "(answered 503)" } },
+	    { "90 s ago", "2 attempts to start the call have failed",
+	    "(answered 503)" } },
+	{ "scheduled, a call failed", { .status = BOOKING_SCHEDULED,
+	    .due = DUE, .due_in = -90, .execution_attempts = 1 },
+	    { "1 attempt to start the call has failed" } },
 	{ "scheduled, the voice agent is down", { .status =
 	    BOOKING_SCHEDULED, .due = DUE, .due_in = -90,
 	    .last_error = "answered 503" },
@@ -163,7 +177,7 @@ test_states(void **state)
 	(void)state;
 	for (i = 0; i < NITEMS(rows); i++) {
 		memset(text, 0x5a, sizeof(text));
-		explain_booking(&conf, &rows[i].booking, text, sizeof(text));
+		explain_booking(&facts, &rows[i].booking, text, sizeof(text));
 		for (j = 0; j < NITEMS(rows[i].says); j++) {
 			if (rows[i].says[j] != NULL &&
 			    strstr(text, rows[i].says[j]) == NULL)
@@ -178,6 +192,59 @@ test_states(void **state)
 		ASSERT_ROW(strchr(text, '\n') == NULL, rows[i].name);
 		ASSERT_ROW(strstr(text, "null") == NULL, rows[i].name);
 	}
+}
+
+/* What is not able keeps a booking from its next step, and from no other. */
+static void
+test_troubles(void **state)
+{
+	static const struct {
+		const char *code;
+		int schedules;		/* it stops that */
+		int calls;		/* likewise */
+	} codes[] = { { "listener", 1, 0 }, { "breaker", 1, 0 },
+	    { "credentials", 1, 0 }, { "execute", 0, 1 },
+	    { "callbacks", 0, 1 }, { "voice-agent", 0, 1 },
+	    { "queue-paused", 0, 1 }, { "queue-missing", 1, 1 },
+	    { "trigger-disabled", 0, 0 } };
+	struct booking pending = { .status = BOOKING_PENDING, .due = DUE,
+	    .is_followup = 1, .due_in = -90, .schedule_attempts = 3 };
+	struct booking late = { .status = BOOKING_SCHEDULED, .due = DUE,
+	    .due_in = -90, .execution_attempts = 2 };
+	struct booking soon = { .status = BOOKING_SCHEDULED, .due = DUE,
+	    .due_in = 90 };
+	char text[EXPLAIN_LEN];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(codes); i++) {
+		troubles.n = 0;
+		troubles_add(&troubles, codes[i].code, "WHY");
+		explain_booking(&facts, &pending, text, sizeof(text));
+		ASSERT_ROW(!strstr(text, "WHY.") == !codes[i].schedules,
+		    codes[i].code);
+		explain_booking(&facts, &late, text, sizeof(text));
+		ASSERT_ROW(!strstr(text, "WHY.") == !codes[i].calls,
+		    codes[i].code);
+		explain_booking(&facts, &soon, text, sizeof(text));
+		ASSERT_ROW(!strstr(text, "WHY.") == !codes[i].calls,
+		    codes[i].code);
+	}
+	troubles.n = 0;
+}
+
+static void
+test_type_meant(void **state)
+{
+	struct booking booking = { .status = BOOKING_PENDING,
+	    .booking_type = "folow_up" };
+	char text[EXPLAIN_LEN];
+
+	(void)state;
+	facts.type_meant = "follow_up";
+	explain_booking(&facts, &booking, text, sizeof(text));
+	facts.type_meant = NULL;
+	assert_non_null(strstr(text, "did you mean \"follow_up\"?"));
 }
 
 /* Each unit up to twice the next one. */
@@ -200,7 +267,7 @@ test_spans(void **state)
 	(void)state;
 	for (i = 0; i < NITEMS(spans); i++) {
 		booking.due_in = spans[i].seconds;
-		explain_booking(&conf, &booking, text, sizeof(text));
+		explain_booking(&facts, &booking, text, sizeof(text));
 		ASSERT_ROW(strstr(text, spans[i].want) != NULL, text);
 	}
 }
@@ -218,13 +285,13 @@ test_long_texts(void **state)
 		memcpy(&error[i], "\xe2\x82\xac", 3);
 	error[i] = '\0';
 	booking.last_error = error;
-	explain_booking(&conf, &booking, text, sizeof(text));
+	explain_booking(&facts, &booking, text, sizeof(text));
 	assert_true(utf8_valid(text, strlen(text)));
 	assert_non_null(strstr(text, "POST /followups/" ID "/retry"));
 
 	for (size = 1; size < sizeof(text); size++) {
 		memset(text, 0x5a, sizeof(text));
-		explain_booking(&conf, &booking, text, size);
+		explain_booking(&facts, &booking, text, size);
 		assert_true(strlen(text) < size);
 		assert_true(utf8_valid(text, strlen(text)));
 		assert_int_equal(text[size], 0x5a);
@@ -236,6 +303,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_states),
+		cmocka_unit_test(test_troubles),
+		cmocka_unit_test(test_type_meant),
 		cmocka_unit_test(test_spans),
 		cmocka_unit_test(test_long_texts),
 	};

@@ -11,7 +11,9 @@
 #include "config.h"
 #include "db.h"
 #include "dead_letters.h"
+#include "figures.h"
 #include "pauses.h"
+#include "status_figures.h"
 
 #include "unit.h"
 
@@ -31,7 +33,7 @@
 
 static const struct bookings_sql *const *const lists[] = {
 	booking_statements, booking_state_statements, dead_letters_statements,
-	pauses_statements,
+	pauses_statements, figures_statements, status_figures_statements,
 };
 
 /* Everything of ${f} up to its end, as a string to be freed. */

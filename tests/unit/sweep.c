@@ -176,32 +176,33 @@ answer(PGresult *result, long ms)
 static PGresult *
 page(int n)
 {
-	static const char *values[3 * (FORWARDER_PAGE + 1)];
+	static const char *values[4 * (FORWARDER_PAGE + 1)];
 	static char place[32], id[32];
 	size_t i;
 
 	(void)snprintf(place, sizeof(place), "last %d", n);
 	(void)snprintf(id, sizeof(id), "id %d", n);
 	for (i = 0; i <= (size_t)n; i++) {
-		values[3 * i] = id;
-		values[3 * i + 1] = "tenant";
-		values[3 * i + 2] = i > 0 ? place : NULL;
+		values[4 * i] = id;
+		values[4 * i + 1] = "tenant";
+		values[4 * i + 2] = i > 0 ? place : NULL;
+		values[4 * i + 3] = i > 0 ? "pending" : "overdue";
 	}
-	return (pq_rows(3, n + 1, values));
+	return (pq_rows(4, n + 1, values));
 }
 
 static PGresult *
 nothing(void)
 {
 
-	return (pq_rows(3, 0, NULL));
+	return (pq_rows(4, 0, NULL));
 }
 
 static PGresult *
 one(void)
 {
 
-	return (PQ_ROW("id", "tenant", "place"));
+	return (PQ_ROW("id", "tenant", "place", "pending"));
 }
 
 static void

@@ -1,0 +1,221 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "bookings.h"
+#include "config.h"
+#include "log.h"
+#include "metrics.h"
+#include "monotime.h"
+
+#include "figures.h"
+
+/*
+ * How far the due time may be from what the row says, for all rows: see
+ * SWEEP_ZONE in bookings.c.  A timestamptz says it.
+ */
+#define UNSURE								\
+    "(SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at "		\
+    "+ interval '0') = 'timestamptz'::regtype THEN interval '0' "	\
+    "ELSE interval '16 h' END)"
+#define NOW	"(now() AT TIME ZONE 'UTC')"
+
+/*
+ * The bookings that wait for their call, and their due time: worked out only
+ * where it matters within the hour and the row does not say it.
+ */
+#define WAITING								\
+    "waiting AS (SELECT b.task_status = 'pending' AS is_pending, "	\
+    "CASE WHEN u.unsure = interval '0' "				\
+    "OR b.scheduled_at > " NOW " + interval '1 h' + u.unsure "		\
+    "THEN b.scheduled_at::timestamptz ELSE {S}.followup_due_at(b) END "	\
+    "AS due, b.task_scheduled_at, b.id "				\
+    "FROM (SELECT " UNSURE " AS unsure OFFSET 0) u, {T} b "		\
+    "WHERE b.task_status IN ('pending', 'scheduled') "			\
+    "AND " BOOKINGS_IS_WANTED "), "					\
+    "open AS (SELECT w.*, CASE WHEN w.is_pending THEN w.due "		\
+    "ELSE coalesce(w.task_scheduled_at, w.due) END AS planned "		\
+    "FROM waiting w WHERE NOT EXISTS (SELECT "				\
+    "FROM {S}.followup_backlog k WHERE k.booking_id = w.id "		\
+    "AND k.due_at IS NOT DISTINCT FROM w.due OFFSET 0)) "
+
+#define MS(interval)	"(extract(epoch FROM " interval ") * 1000)::bigint"
+
+static const struct bookings_sql figures_sql = { "figures",
+"WITH " WAITING ", "
+"home AS (SELECT n.oid FROM pg_namespace n WHERE n.nspname = $1) "
+"SELECT count(*) FILTER (WHERE is_pending), "
+    "count(*) FILTER (WHERE NOT is_pending), "
+    "(SELECT count(*) FROM {S}.followup_dead_letters), "
+    "count(*) FILTER (WHERE is_pending AND planned < now()), "
+    "count(*) FILTER (WHERE NOT is_pending AND planned < now()), "
+    "coalesce(" MS("greatest(now() - min(planned) "
+    "FILTER (WHERE is_pending), interval '0')") ", 0), "
+    "coalesce(" MS("greatest(now() - min(planned) "
+    "FILTER (WHERE NOT is_pending), interval '0')") ", 0), "
+    MS("min(planned) FILTER (WHERE planned >= now() "
+    "AND isfinite(planned))") ", "
+    "count(*) FILTER (WHERE planned >= now() "
+    "AND planned < now() + interval '1 h'), "
+    "(SELECT count(*) FROM {S}.followup_obsolete_tasks), "
+    "(SELECT count(*) FROM {S}.followup_pauses p WHERE p.scope = 'all' "
+    "AND (p.until IS NULL OR p.until > now())), "
+    "(SELECT count(*) FROM {S}.followup_pauses p WHERE p.scope <> 'all' "
+    "AND (p.until IS NULL OR p.until > now())), "
+    "(SELECT count(*) >= 5 AND bool_and(g.tgenabled IN ('O', 'A')) "
+    "FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid "
+    "JOIN home ON c.relnamespace = home.oid WHERE c.relname = $2 "
+    "AND NOT g.tgisinternal "
+    "AND g.tgname ~ '^trigger_.*followup_cloud_task')::int, "
+    "(SELECT left(md5(string_agg(d.description, ',' "
+    "ORDER BY p.proname, p.pronargs)), 12) FROM pg_proc p "
+    "JOIN home ON p.pronamespace = home.oid "
+    "JOIN pg_description d ON d.objoid = p.oid "
+    "AND d.classoid = 'pg_proc'::regclass "
+    "WHERE d.description LIKE 'followup-scheduler %') "
+"FROM open" };
+
+/* The session's own limit is longer, and comes back after the figures. */
+static const struct bookings_sql limit_sql = { "time limit",
+    "SELECT pg_catalog.set_config('statement_timeout', $1, false)" };
+#define SESSION_TIMEOUT	"9s"
+
+/* The metric and label of each column of the figures; one is a text. */
+static const struct {
+	enum metric metric;
+	int label;
+} columns[] = {
+	{ METRICS_OPEN_BOOKINGS, METRICS_OPEN_PENDING },
+	{ METRICS_OPEN_BOOKINGS, METRICS_OPEN_SCHEDULED },
+	{ METRICS_OPEN_BOOKINGS, METRICS_OPEN_FAILED },
+	{ METRICS_OVERDUE_BOOKINGS, METRICS_OPEN_PENDING },
+	{ METRICS_OVERDUE_BOOKINGS, METRICS_OPEN_SCHEDULED },
+	{ METRICS_OLDEST_OVERDUE, METRICS_OPEN_PENDING },
+	{ METRICS_OLDEST_OVERDUE, METRICS_OPEN_SCHEDULED },
+	{ METRICS_NEXT_DUE, 0 },
+	{ METRICS_DUE_NEXT_HOUR, 0 },
+	{ METRICS_OBSOLETE_TASKS, 0 },
+	{ METRICS_PAUSED, METRICS_PAUSED_ALL },
+	{ METRICS_PAUSED, METRICS_PAUSED_TENANTS },
+	{ METRICS_TRIGGERS_ENABLED, 0 },
+};
+
+#define NCOLUMNS	(int)(sizeof(columns) / sizeof(columns[0]))
+
+/* Set all metrics from the one row of ${result}. */
+static void
+take_figures(const PGresult *result)
+{
+	int i;
+
+	for (i = 0; i < NCOLUMNS; i++)
+		metrics_set(columns[i].metric, columns[i].label,
+		    PQgetisnull(result, 0, i) ? METRICS_UNSET :
+		    (long)db_int(result, 0, i));
+	metrics_schema(PQgetisnull(result, 0, NCOLUMNS) ? "unknown" :
+	    PQgetvalue(result, 0, NCOLUMNS));
+}
+
+/* Ask ${call} in the time that it may take. */
+static enum db_outcome
+run_limited(struct bookings *b, struct bookings_call *call)
+{
+	struct bookings_call calls[] = {
+		{ .sql = &limit_sql, .nparams = 1,
+		    .params = { FIGURES_TIMEOUT } }, *call };
+	struct bookings_call back = { .sql = &limit_sql, .nparams = 1,
+	    .params = { SESSION_TIMEOUT } };
+	enum db_outcome outcome;
+
+	if ((outcome = bookings_ready(b)) != DB_OK)
+		return (outcome);
+	outcome = bookings_run(b, calls, 2);
+	PQclear(calls[0].result);
+	call->result = calls[1].result;
+
+	/* With the shorter one no booking could be sure of its time. */
+	if (outcome != DB_LOST && bookings_run(b, &back, 1) != DB_OK)
+		bookings_disconnect(b);
+	PQclear(back.result);
+	if (outcome != DB_OK) {
+		PQclear(call->result);
+		call->result = NULL;
+	}
+	return (outcome);
+}
+
+/**
+ * figures_collect(conf, bookings, now):
+ * Set the metrics of what the database knows, unless some worker has done so
+ * within the FIGURES_MS before ${now} (monotime_ms).  If the database does not
+ * tell they are shown no more.
+ */
+void
+figures_collect(const struct config *conf, struct bookings *b, long now)
+{
+	struct bookings_call call = { .sql = &figures_sql, .nparams = 2,
+	    .params = { conf->schema, conf->table } };
+	static const char failed[] = "the figures of /metrics could not be "
+	    "read: %s";
+	enum db_outcome outcome;
+
+	if (!metrics_collect_begin(now, FIGURES_MS))
+		return;
+	outcome = run_limited(b, &call);
+	metrics_set(METRICS_COLLECT_DURATION, 0, monotime_ms() - now);
+	if (outcome != DB_OK) {
+		log_warning(NULL, failed, bookings_error(b));
+		metrics_collect_end(0);
+		metrics_add(METRICS_COLLECT_ERRORS, 0, 1);
+		return;
+	}
+	take_figures(call.result);
+	PQclear(call.result);
+	metrics_collect_end(now);
+	metrics_set(METRICS_COLLECT_ERRORS, 0, 0);
+}
+
+/* A tenant of any type as text; the column may be missing. */
+#define TENANT								\
+    "(SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r)"
+
+static const struct bookings_sql tenants_sql = { "figures by tenant",
+"WITH " WAITING ", "
+"numbers AS (SELECT " TENANT " AS tenant, 1 AS open, "
+    "(o.planned < now())::int AS overdue, 0 AS dead, "
+    "greatest(now() - o.planned, interval '0') AS age "
+    "FROM " BOOKINGS_ABSENT ", open o JOIN {T} b ON b.id = o.id "
+    "UNION ALL SELECT coalesce(d.tenant_id, ''), 0, 0, 1, NULL "
+    "FROM {S}.followup_dead_letters d), "
+"tenants AS (SELECT n.tenant, sum(n.open) AS open, "
+    "sum(n.overdue) AS overdue, sum(n.dead) AS dead, "
+    "coalesce(" MS("max(n.age)") ", 0) AS age FROM numbers n "
+    "GROUP BY n.tenant ORDER BY 3 DESC, 4 DESC, 2 DESC, 1 LIMIT $1::int) "
+"SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object("
+    "'tenantId', t.tenant, 'open', t.open, 'overdue', t.overdue, "
+    "'dead', t.dead, 'oldestOverdueSeconds', t.age / 1000) "
+    "ORDER BY t.overdue DESC, t.dead DESC, t.open DESC, t.tenant), '[]') "
+    "FROM tenants t" };
+
+/**
+ * figures_by_tenant(bookings, limit, tenants):
+ * Set ${tenants} to an array of the up to ${limit} (a number as text) tenants
+ * with most bookings that are overdue, dead or open, in this order.  The caller
+ * drops the reference.
+ */
+enum db_outcome
+figures_by_tenant(struct bookings *b, const char *limit, json_t **tenants)
+{
+	struct bookings_call call = { .sql = &tenants_sql, .nparams = 1,
+	    .params = { limit } };
+	enum db_outcome outcome;
+
+	*tenants = NULL;
+	if ((outcome = run_limited(b, &call)) != DB_OK)
+		return (outcome);
+	*tenants = json_loads(PQgetvalue(call.result, 0, 0), 0, NULL);
+	PQclear(call.result);
+	return (*tenants != NULL ? DB_OK : DB_LOST);
+}
+
+const struct bookings_sql *const figures_statements[] = { &figures_sql,
+    &limit_sql, &tenants_sql, NULL };

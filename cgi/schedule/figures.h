@@ -1,0 +1,41 @@
+#ifndef FIGURES_H_
+#define FIGURES_H_
+
+#include <jansson.h>
+
+#include "db.h"
+
+struct bookings;
+struct config;
+
+/*
+ * What the database knows in numbers: how many bookings wait, since when and
+ * for what.  Only rows that are still to be called are looked at, through the
+ * index of the sweep; how many have been called makes no difference.
+ */
+
+/* How long figures are good for, and how long they may take, in ms. */
+#define FIGURES_MS	10000
+#define FIGURES_TIMEOUT	"1s"
+
+/**
+ * figures_collect(conf, bookings, now):
+ * Set the metrics of what the database knows, unless some worker has done so
+ * within the FIGURES_MS before ${now} (monotime_ms).  If the database does not
+ * tell they are shown no more.
+ */
+void figures_collect(const struct config *, struct bookings *, long);
+
+/**
+ * figures_by_tenant(bookings, limit, tenants):
+ * Set ${tenants} to an array of the up to ${limit} (a number as text) tenants
+ * with most bookings that are overdue, dead or open, in this order.  The caller
+ * drops the reference.
+ */
+enum db_outcome figures_by_tenant(struct bookings *, const char *, json_t **);
+
+/* The statements, for bookings_prepare; NULL ends the list. */
+struct bookings_sql;
+extern const struct bookings_sql *const figures_statements[];
+
+#endif /* !FIGURES_H_ */

@@ -1,0 +1,57 @@
+#ifndef STATUS_H_
+#define STATUS_H_
+
+#include <jansson.h>
+
+struct bookings;
+struct config;
+struct readiness;
+
+/*
+ * Are follow-ups being called, and if not, why, since when, and what is to be
+ * done?  One document answers that for GET /status.json, for the page and for
+ * followup-trigger status --check, so that all say the same.
+ *
+ * What is known comes from readiness.h, from memory and from the database
+ * (status_figures.h), in this order: with the database down there are no
+ * figures, and the sentence says so.
+ */
+struct status;
+
+/**
+ * status_new(conf, readiness):
+ * Return what the workers have in common, to be called before they are
+ * forked: since when the state has been what it is.  Both must outlive it.
+ * NULL when memory is short.
+ */
+struct status *status_new(const struct config *, struct readiness *);
+
+/**
+ * status_look(status, bookings):
+ * Return the document, for the caller to drop; NULL when memory is short.
+ *
+ *   state     "ok", "degraded": some are called late or not at all, or
+ *             "stopped": nobody is called
+ *   sentence  says it to people
+ *   since     when this was seen first, ISO 8601
+ *   code      the short and stable name of the reason
+ *   command   what to run or to look at first, or null
+ *   at        now
+ *   waiting   how many bookings are due and have not been called, or null
+ *             if that is not known
+ *   troubles  all that is not able: code, sentence
+ *   breakers  cloudTasks, voiceAgent: "closed", "half-open", "open", "unknown"
+ *   pauses    those in force, as GET /pauses has them
+ *   program   version, host, workers, limits
+ *   and the figures of status_figures.h, each overdue booking with its
+ *   explanation.
+ */
+json_t *status_look(struct status *, struct bookings *);
+
+/**
+ * status_free(status):
+ * Free ${status}; NULL is fine.
+ */
+void status_free(struct status *);
+
+#endif /* !STATUS_H_ */

@@ -1,0 +1,343 @@
+#include <stdio.h>
+
+#include "bookings.h"
+#include "config.h"
+
+#include "status_figures.h"
+
+/* A time as ISO 8601 in UTC. */
+#define ISO(time)							\
+	"pg_catalog.to_char(" time " AT TIME ZONE 'UTC', "		\
+	"'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
+
+#define NOW	"(now() AT TIME ZONE 'UTC')"
+
+/*
+ * How far from what the row says it may be due: a timestamptz is a time, and a
+ * timestamp is one once it is read in the row's zone.
+ */
+#define UNSURE								\
+	"(SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at "		\
+	"+ interval '0') = 'timestamptz'::regtype THEN interval '0' "	\
+	"ELSE interval '16 h' END)"
+
+/* What is not to come, though the row may say so. */
+#define IS_TO_COME(due)							\
+	"AND " BOOKINGS_IS_WANTED " "					\
+	"AND NOT " BOOKINGS_IN_BACKLOG("b.id", due) " "			\
+	"AND NOT EXISTS (SELECT FROM {S}.followup_failures f "		\
+	"WHERE f.booking_id = b.id AND f.dead_at IS NOT NULL OFFSET 0) "
+
+#define DUE_AT								\
+	"CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due "	\
+	"OFFSET 0) AS d "
+
+/* How many rows a statement considers, and one more. */
+#define LIMIT		"10001"
+#define LETTERS		"5001"
+
+/*
+ * A session's limit holds for the statements behind the one that sets it.  It
+ * gives the one that was in force, to be put back.
+ */
+static const struct bookings_sql limit_sql = { "limit",
+    "SELECT s.before, pg_catalog.set_config('statement_timeout', $1, false) "
+    "FROM (SELECT pg_catalog.current_setting('statement_timeout') AS before "
+    "OFFSET 0) AS s" };
+
+/*
+ * Overdue are those whose task's time has passed by a minute, and those that
+ * have no task a minute after they were due.  $1 is the sweep's window: what
+ * is older and has no task is left alone, and is not counted as overdue.
+ */
+static const struct bookings_sql overdue_sql = { "status overdue",
+    "WITH open AS (SELECT b.* FROM " BOOKINGS_ABSENT " CROSS JOIN LATERAL ("
+    "(SELECT b.id, tenant_id::text AS tenant_id, 'pending' AS status, "
+    "d.due, timezone::text AS timezone FROM {T} b " DUE_AT
+    "WHERE b.task_status = 'pending' "
+    "AND b.scheduled_at > " NOW " - interval '35 days' "
+    "AND b.scheduled_at < " NOW " + " UNSURE " "
+    "AND d.due < now() " IS_TO_COME("d.due")
+    "ORDER BY b.scheduled_at LIMIT " LIMIT ") UNION ALL "
+    "(SELECT b.id, tenant_id::text, 'scheduled', "
+    "coalesce(b.task_scheduled_at, d.due), timezone::text "
+    "FROM {T} b " DUE_AT "WHERE b.task_status = 'scheduled' "
+    "AND b.scheduled_at > " NOW " - interval '35 days' "
+    "AND b.scheduled_at < " NOW " + " UNSURE " "
+    "AND coalesce(b.task_scheduled_at, d.due) < now() "
+    IS_TO_COME("d.due")
+    "ORDER BY b.scheduled_at LIMIT " LIMIT ")) AS b), "
+    "late AS (SELECT * FROM open WHERE due < now() - interval '60 s' "
+    "AND (status = 'scheduled' "
+    "OR due > now() - $1::float8 * interval '1 s')), "
+    "oldest AS (SELECT * FROM late ORDER BY due LIMIT 20) "
+    "SELECT pg_catalog.json_build_object("
+    "'count', (SELECT count(*) FROM late), "
+    "'atLeast', (SELECT count(*) FROM open) >= " LIMIT ", "
+    "'waiting', (SELECT count(*) FROM open), "
+    "'left', (SELECT count(*) FROM open WHERE status = 'pending' "
+    "AND due <= now() - $1::float8 * interval '1 s'), "
+    "'oldestSeconds', (SELECT extract(epoch FROM now() - min(due))::bigint "
+    "FROM late), 'bookings', (SELECT coalesce(pg_catalog.json_agg("
+    "pg_catalog.json_build_object('bookingId', o.id, 'tenantId', o.tenant_id, "
+    "'taskStatus', o.status, 'dueAt', " ISO("o.due") ", "
+    "'timezone', o.timezone) ORDER BY o.due), '[]') FROM oldest o), "
+    "'tenants', (SELECT coalesce(pg_catalog.json_object_agg(t.tenant_id, t.n "
+    "ORDER BY t.n DESC), pg_catalog.json_build_object()) "
+    "FROM (SELECT tenant_id, count(*) AS n FROM late "
+    "WHERE tenant_id IS NOT NULL GROUP BY 1 ORDER BY 2 DESC LIMIT 10) AS t))"
+};
+
+/* What comes due within the hour, by minute, and the first that does. */
+static const struct bookings_sql next_sql = { "status next",
+    "WITH coming AS ((SELECT d.due FROM {T} b " DUE_AT
+    "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_WANTED " "
+    "AND b.scheduled_at > " NOW " - " UNSURE " "
+    "AND b.scheduled_at < " NOW " + interval '1 h' + " UNSURE " "
+    "AND d.due BETWEEN now() AND now() + interval '1 h' "
+    "ORDER BY b.scheduled_at LIMIT " LIMIT ") "
+    "UNION ALL (SELECT coalesce(b.task_scheduled_at, d.due) "
+    "FROM {T} b " DUE_AT
+    "WHERE b.task_status = 'scheduled' AND " BOOKINGS_IS_WANTED " "
+    "AND b.scheduled_at > " NOW " - interval '3 days' "
+    "AND b.scheduled_at < " NOW " + interval '1 h' + " UNSURE " "
+    "AND coalesce(b.task_scheduled_at, d.due) BETWEEN now() "
+    "AND now() + interval '1 h' ORDER BY b.scheduled_at LIMIT " LIMIT ")), "
+    "ahead AS ((SELECT d.due FROM {T} b " DUE_AT
+    "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_WANTED " "
+    "AND b.scheduled_at > " NOW " AND d.due > now() "
+    "ORDER BY b.scheduled_at LIMIT 20) UNION ALL "
+    "(SELECT d.due FROM {T} b " DUE_AT
+    "WHERE b.task_status = 'scheduled' AND " BOOKINGS_IS_WANTED " "
+    "AND b.scheduled_at > " NOW " AND d.due > now() "
+    "ORDER BY b.scheduled_at LIMIT 20)) "
+    "SELECT pg_catalog.json_build_object("
+    "'in15Minutes', count(*) FILTER (WHERE due < now() + interval '15 min'), "
+    "'in60Minutes', count(*), 'atLeast', count(*) >= " LIMIT ", "
+    "'minutes', (SELECT pg_catalog.json_agg(coalesce(c.n, 0) ORDER BY m) "
+    "FROM generate_series(0, 59) AS m LEFT JOIN (SELECT "
+    "floor(extract(epoch FROM due - now()) / 60)::int AS minute, "
+    "count(*) AS n FROM coming GROUP BY 1) AS c ON c.minute = m), "
+    "'nextAt', (SELECT " ISO("least(min(a.due), (SELECT min(due) "
+    "FROM coming))") " FROM ahead a)) FROM coming" };
+
+/* The newest dead letters, in groups that died of the same. */
+static const struct bookings_sql letters_sql = { "status letters",
+    "WITH newest AS (SELECT d.*, {S}.followup_cause(d.error) AS cause "
+    "FROM {S}.followup_dead_letters d ORDER BY d.dead_at DESC "
+    "LIMIT " LETTERS "), "
+    "causes AS (SELECT stage, http_status, cause, count(*) AS n, "
+    "count(DISTINCT tenant_id) AS tenants, min(dead_at) AS first_at, "
+    "max(dead_at) AS last_at, "
+    "(pg_catalog.array_agg(booking_id::text ORDER BY dead_at DESC))[1:3] "
+    "AS ids FROM newest GROUP BY 1, 2, 3 ORDER BY 4 DESC, 7 DESC LIMIT 20) "
+    "SELECT pg_catalog.json_build_object("
+    "'count', (SELECT count(*) FROM newest), "
+    "'atLeast', (SELECT count(*) FROM newest) >= " LETTERS ", "
+    "'causes', (SELECT coalesce(pg_catalog.json_agg("
+    "pg_catalog.json_build_object('stage', stage, 'httpStatus', http_status, "
+    "'error', cause, 'count', n, 'tenants', tenants, "
+    "'first', " ISO("first_at") ", 'last', " ISO("last_at") ", "
+    "'bookingIds', ids) ORDER BY n DESC, last_at DESC), '[]') FROM causes), "
+    "'tenants', (SELECT coalesce(pg_catalog.json_object_agg(t.tenant_id, "
+    "t.n), pg_catalog.json_build_object()) "
+    "FROM (SELECT tenant_id, count(*) AS n FROM newest "
+    "WHERE tenant_id IS NOT NULL GROUP BY 1 ORDER BY 2 DESC LIMIT 10) AS t))"
+};
+
+/* What operators did: a retry of many is one act. */
+static const struct bookings_sql acts_sql = { "status acts",
+    "WITH retried AS (SELECT r.retried_at, r.retried_by, r.late, "
+    "r.booking_id FROM {S}.followup_retried r "
+    "ORDER BY r.retried_at DESC LIMIT 1000), "
+    "acts AS (SELECT max(r.retried_at) AS at, r.retried_by AS who, "
+    "CASE count(*) WHEN 1 THEN 'retried booking ' || min(r.booking_id::text) "
+    "ELSE format('retried %s bookings', count(*)) END "
+    "|| CASE WHEN r.late THEN ', however late' ELSE '' END AS what "
+    "FROM retried r GROUP BY r.retried_by, r.late, "
+    "date_trunc('minute', r.retried_at) "
+    "UNION ALL SELECT p.paused_at, p.paused_by, format('paused %s: %s', "
+    "CASE p.scope WHEN 'all' THEN 'everything' ELSE 'tenant ' "
+    "|| substr(p.scope, 8) END, p.reason) FROM {S}.followup_pauses p) "
+    "SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object("
+    "'at', " ISO("a.at") ", 'by', a.who, 'what', a.what) "
+    "ORDER BY a.at DESC), '[]') FROM (SELECT * FROM acts ORDER BY at DESC "
+    "LIMIT 20) AS a" };
+
+/*
+ * The installation; closedUntil is when the calling hours of the zone that
+ * bookings without one have begin again, or null while they last.
+ */
+static const struct bookings_sql installation_sql = { "status installation",
+    "SELECT pg_catalog.json_build_object("
+    "'database', pg_catalog.current_database(), "
+    "'server', pg_catalog.current_setting('server_version'), "
+    "'role', current_user, "
+    "'settings', (SELECT pg_catalog.json_object_agg(s.name, s.value "
+    "ORDER BY s.name) FROM {S}.followup_settings s), "
+    "'triggers', (SELECT pg_catalog.json_object_agg(g.tgname, "
+    "g.tgenabled IN ('O', 'A') ORDER BY g.tgname) "
+    "FROM pg_catalog.pg_trigger g WHERE g.tgrelid = (SELECT t.typrelid "
+    "FROM pg_catalog.pg_type t WHERE t.oid = pg_typeof(NULL::{T})) "
+    "AND NOT g.tgisinternal "
+    "AND g.tgname ~ '^trigger_.*followup_cloud_task'), "
+    "'closedUntil', (SELECT CASE WHEN o.opens > now() THEN "
+    ISO("o.opens") " END FROM {S}.followup_settings s, "
+    "LATERAL {S}.followup_open(s.week, coalesce((SELECT z.value "
+    "FROM {S}.followup_settings z WHERE z.name = 'calling_zone'), 'UTC'), "
+    "now()) AS o WHERE s.name = 'calling_hours' AND s.week IS NOT NULL))" };
+
+/*
+ * Types that are misspelt, among the rows that were written last: the end of
+ * the table is read, and no more, and of one that is partitioned nothing.
+ */
+static const struct bookings_sql types_sql = { "status types",
+    "SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object("
+    "'type', t.type, 'meant', t.meant, 'count', t.n) ORDER BY t.n DESC), "
+    "'[]') FROM (SELECT r.type, {S}.followup_type_meant(r.type) AS meant, r.n "
+    "FROM (SELECT left(b.booking_type::text, 60) AS type, count(*) AS n "
+    "FROM {T} b WHERE b.ctid >= (SELECT format('(%s,0)', CASE s.bytes "
+    "WHEN 0 THEN 4294967295 ELSE greatest(0, s.bytes / 8192 - 100) END)::tid "
+    "FROM (SELECT pg_catalog.pg_relation_size(pg_typeof(NULL::{T})::text"
+    "::regclass) AS bytes) AS s) AND NOT " BOOKINGS_IS_FOLLOWUP " "
+    "GROUP BY 1 ORDER BY 2 DESC LIMIT 20) AS r) AS t "
+    "WHERE t.meant IS NOT NULL" };
+
+/* Run ${sql} and parse the JSON that is its one value; NULL: it failed. */
+static json_t *
+ask(struct bookings *b, const struct bookings_sql *sql, const char *param,
+    enum db_outcome *outcome)
+{
+	struct bookings_call call = { .sql = sql,
+	    .nparams = param != NULL ? 1 : 0, .params = { param } };
+	json_t *json;
+
+	if ((*outcome = bookings_run(b, &call, 1)) != DB_OK)
+		return (NULL);
+	json = json_loads(PQgetvalue(call.result, 0, 0), JSON_DECODE_ANY,
+	    NULL);
+	PQclear(call.result);
+	if (json == NULL)
+		*outcome = DB_FAILED;
+	return (json);
+}
+
+/* Let a statement take ${limit}; ${before} is what it was, or NULL. */
+static enum db_outcome
+set_limit(struct bookings *b, const char *limit, char *before, size_t len)
+{
+	struct bookings_call call = { .sql = &limit_sql, .nparams = 1,
+	    .params = { limit } };
+	enum db_outcome outcome;
+
+	if ((outcome = bookings_run(b, &call, 1)) != DB_OK)
+		return (outcome);
+	if (before != NULL)
+		(void)snprintf(before, len, "%s",
+		    PQgetvalue(call.result, 0, 0));
+	PQclear(call.result);
+	return (DB_OK);
+}
+
+/* Move the object ${from}.tenants into ${tenants} as the count ${name}. */
+static void
+take_tenants(json_t *from, const char *name, json_t *tenants)
+{
+	json_t *counts = json_object_get(from, "tenants"), *tenant, *n;
+	const char *id;
+
+	json_object_foreach(counts, id, n) {
+		if ((tenant = json_object_get(tenants, id)) == NULL) {
+			tenant = json_pack("{s:s, s:i, s:i}", "tenantId", id,
+			    "overdue", 0, "dead", 0);
+			(void)json_object_set_new(tenants, id, tenant);
+		}
+		(void)json_object_set(tenant, name, n);
+	}
+	(void)json_object_del(from, "tenants");
+}
+
+static json_int_t
+trouble_of(const json_t *tenant)
+{
+
+	return (json_integer_value(json_object_get(tenant, "overdue")) +
+	    json_integer_value(json_object_get(tenant, "dead")));
+}
+
+/* The 10 of ${tenants} that have most trouble, as an array. */
+static json_t *
+worst_tenants(json_t *tenants)
+{
+	json_t *list = json_array(), *tenant, *worst;
+	const char *id, *worst_id = NULL;
+
+	while (json_object_size(tenants) > 0 && json_array_size(list) < 10) {
+		worst = NULL;
+		json_object_foreach(tenants, id, tenant) {
+			if (worst == NULL ||
+			    trouble_of(tenant) > trouble_of(worst)) {
+				worst = tenant;
+				worst_id = id;
+			}
+		}
+		(void)json_array_append(list, worst);
+		(void)json_object_del(tenants, worst_id);
+	}
+	json_decref(tenants);
+	return (list);
+}
+
+/**
+ * status_figures(bookings, conf):
+ * Return an object of what could be found out, a member a section, for the
+ * caller to drop; or NULL if the database cannot be asked.
+ */
+json_t *
+status_figures(struct bookings *b, const struct config *conf)
+{
+	static const struct {
+		const char *name;
+		const struct bookings_sql *sql;
+	} sections[] = { { "overdue", &overdue_sql }, { "next", &next_sql },
+	    { "deadLetters", &letters_sql }, { "acts", &acts_sql },
+	    { "installation", &installation_sql }, { "types", &types_sql } };
+	json_t *figures, *missing, *tenants, *found;
+	enum db_outcome outcome;
+	char window[16], before[32];
+	size_t i;
+	int slow = 0;
+
+	(void)snprintf(window, sizeof(window), "%d", conf->sweep_window);
+	if (set_limit(b, "1s", before, sizeof(before)) != DB_OK)
+		return (NULL);
+	figures = json_object();
+	missing = json_array();
+	tenants = json_object();
+	outcome = DB_OK;
+	for (i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+		found = NULL;
+		if (!slow && outcome != DB_LOST)
+			found = ask(b, sections[i].sql, i == 0 ? window : NULL,
+			    &outcome);
+		slow |= outcome == DB_LOCKED;
+		if (found == NULL) {
+			(void)json_array_append_new(missing, json_pack(
+			    "{s:s, s:s}", "section", sections[i].name, "why",
+			    slow ? "the database took longer than a second" :
+			    bookings_error(b)));
+			continue;
+		}
+		take_tenants(found, i == 0 ? "overdue" : "dead", tenants);
+		(void)json_object_set_new(figures, sections[i].name, found);
+	}
+	if (outcome != DB_LOST)
+		(void)set_limit(b, before, NULL, 0);
+	(void)json_object_set_new(figures, "tenants", worst_tenants(tenants));
+	(void)json_object_set_new(figures, "missing", missing);
+	return (figures);
+}
+
+const struct bookings_sql *const status_figures_statements[] = { &limit_sql,
+    &overdue_sql, &next_sql, &letters_sql, &acts_sql, &installation_sql,
+    &types_sql, NULL };

@@ -1,0 +1,45 @@
+#ifndef STATUS_FIGURES_H_
+#define STATUS_FIGURES_H_
+
+#include <jansson.h>
+
+#include "db.h"
+
+struct bookings;
+struct config;
+
+/*
+ * What the database knows of how follow-ups stand, in figures for people.
+ *
+ * Nothing here grows with the history: open bookings are found through the
+ * partial index, what is closed is never counted, each list has an end, and a
+ * statement that takes longer than a second is given up, with those behind
+ * it.  Where a count reached its limit, "atLeast" is true beside it.
+ */
+
+/**
+ * status_figures(bookings, conf):
+ * Return an object of what could be found out, a member a section, for the
+ * caller to drop; or NULL if the database cannot be asked:
+ *
+ *   overdue       count, atLeast, waiting (with those that came due within
+ *                 the last minute), left (those older than the sweep looks
+ *                 back, which are no part of count), oldestSeconds, bookings: the 20 oldest with
+ *                 bookingId, tenantId, taskStatus, dueAt, timezone
+ *   next          in15Minutes, in60Minutes, atLeast, minutes: an array of 60
+ *                 counts, nextAt: the first that is due after now
+ *   deadLetters   count, atLeast, causes: stage, httpStatus, error, count,
+ *                 tenants, first, last, bookingIds
+ *   tenants       the 10 with most trouble: tenantId, overdue, dead
+ *   acts          the last 20 acts of operators: at, by, what
+ *   installation  database, server, role, settings, triggers, closedUntil
+ *   types         misspelt types of recent bookings: type, meant, count
+ *   missing       sections that are not there, and why
+ */
+json_t *status_figures(struct bookings *, const struct config *);
+
+/* The statements, for the rehearsal; NULL ends the list. */
+struct bookings_sql;
+extern const struct bookings_sql *const status_figures_statements[];
+
+#endif /* !STATUS_FIGURES_H_ */
