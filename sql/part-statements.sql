@@ -1015,5 +1015,65 @@ $statement$),
     s.succeeded_at)::float8, extract(epoch FROM s.notified)::float8,
     extract(epoch FROM s.created)::float8, extract(epoch FROM
     s.called_back)::float8, s.sentence FROM {S}.followup_canary_state() AS s
+$statement$),
+('events seen', $statement$
+    WITH t AS (SELECT * FROM pg_catalog.jsonb_to_recordset($1::jsonb) AS t
+    (kind text, key text, "on" boolean, state text, over text, by text, data
+    jsonb)), moved AS (UPDATE {S}.followup_events e SET seen = CASE WHEN
+    t."on" THEN coalesce((SELECT pg_catalog.jsonb_object_agg(v.key, v.value)
+    FROM pg_catalog.jsonb_each(e.seen) AS v WHERE v.key <> t.by AND (v.key =
+    '' OR v.value::float8 > extract(epoch FROM now())::float8 - 60)),
+    pg_catalog.jsonb_build_object()) || pg_catalog.jsonb_build_object(t.by,
+    extract(epoch FROM now())::float8) ELSE (SELECT
+    pg_catalog.jsonb_object_agg(v.key, v.value) FROM
+    pg_catalog.jsonb_each(e.seen) AS v WHERE v.key <> t.by AND (v.key = '' OR
+    v.value::float8 > extract(epoch FROM now())::float8 - 60)) END FROM t
+    WHERE e.seen IS NOT NULL AND e.kind = t.kind AND e.key = t.key AND NOT
+    (t."on" AND coalesce((e.seen ->> t.by)::float8 > CASE t.by WHEN '' THEN 0
+    ELSE extract(epoch FROM now())::float8 - 20 END, false)) RETURNING
+    t.kind, t.key, t.over, t.data, e.seen), ended AS (INSERT INTO
+    {S}.followup_events (kind, key, state, data) SELECT m.kind, m.key,
+    m.over, m.data FROM moved m WHERE m.seen IS NULL AND m.over IS NOT NULL
+    RETURNING kind, key, state), gone AS (UPDATE {S}.followup_events e SET
+    seen = NULL WHERE e.seen IS NOT NULL AND e.kind = ANY ($2::text[]) AND
+    NOT EXISTS (SELECT FROM t WHERE t.kind = e.kind AND t.key = e.key)),
+    begun AS (INSERT INTO {S}.followup_events (kind, key, state, data, seen)
+    SELECT t.kind, t.key, t.state, t.data,
+    pg_catalog.jsonb_build_object(t.by, extract(epoch FROM now())::float8)
+    FROM t WHERE t."on" AND NOT EXISTS (SELECT FROM {S}.followup_events e
+    WHERE e.kind = t.kind AND e.key = t.key AND (e.seen IS NOT NULL OR
+    e.happened_at > now() - interval '60 s')) AND (SELECT count(*) FROM
+    (SELECT FROM {S}.followup_events w WHERE w.next_attempt_at IS NOT NULL
+    LIMIT 100) AS w) < 100 ON CONFLICT (kind, key) WHERE seen IS NOT NULL DO
+    NOTHING RETURNING kind, key, state) SELECT kind, key, state FROM ended
+    UNION ALL SELECT kind, key, state FROM begun
+$statement$),
+('event next', $statement$
+    WITH next AS (SELECT e.id FROM {S}.followup_events e WHERE
+    e.next_attempt_at <= now() AND NOT EXISTS (SELECT FROM
+    {S}.followup_events o WHERE o.next_attempt_at IS NOT NULL AND o.kind =
+    e.kind AND o.key = e.key AND o.happened_at < e.happened_at) ORDER BY
+    e.happened_at, e.id LIMIT 1 FOR UPDATE OF e SKIP LOCKED) UPDATE
+    {S}.followup_events e SET attempts = e.attempts + 1, next_attempt_at =
+    now() + least(3600, 15 * 2 ^ least(e.attempts, 8)) * (1 + random() / 2) *
+    interval '1 s' FROM next WHERE e.id = next.id RETURNING e.id, 'evt_' ||
+    replace(e.id::text, '-', ''), 'followup.' || e.kind || '.' || e.state,
+    pg_catalog.to_char(e.happened_at AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), e.data, e.attempts, extract(epoch FROM
+    now() - e.happened_at)::bigint
+$statement$),
+('event told', $statement$
+    WITH changed AS (UPDATE {S}.followup_events e SET next_attempt_at = CASE
+    $2::text WHEN 'retry' THEN greatest(e.next_attempt_at, now() + $4::float8
+    * interval '1 s') END, delivered_at = CASE $2::text WHEN 'delivered' THEN
+    now() END, last_error = $3 WHERE e.id = $1::uuid RETURNING 1) SELECT
+    count(*) FROM changed
+$statement$),
+('events forgotten', $statement$
+    WITH gone AS (DELETE FROM {S}.followup_events e WHERE e.seen IS NULL AND
+    e.next_attempt_at IS NULL AND (e.happened_at < now() - interval '7 days'
+    OR e.happened_at <= (SELECT o.happened_at FROM {S}.followup_events o
+    ORDER BY o.happened_at DESC OFFSET 1000 LIMIT 1)) RETURNING 1) SELECT
+    count(*) FROM gone
 $statement$)) AS statement (name, text)
 \gset
