@@ -176,8 +176,8 @@ outage_over() {
 	[[ $(due_since "$since" "executed_at - scheduled_at >
 	    interval '$((OUTAGE + 1200)) s'") == 0 ]]
 	(($(slowed_down_since) >= $(opened_at)))
-	sql 'DELETE FROM lad_dev.followup_settings
-	    WHERE name LIKE $$call%$$'
+	sql "DELETE FROM lad_dev.followup_settings
+	    WHERE name LIKE 'call%'"
 	[[ $(due_since "$since" 'execution_attempts > 1') == 0 ]]
 	logged_since execute 'the voice agent answers again: breaker closed'
 	api GET /readyz
