@@ -84,7 +84,7 @@ FROM (
         'or keep the bookings in a schema of their own', r::regclass)
     FROM unnest(ARRAY['followup_failures', 'followup_attempts',
         'followup_obsolete_tasks', 'followup_dead_letters',
-        'followup_canary']) AS o (name),
+        'followup_canary', 'followup_acts']) AS o (name),
         LATERAL (SELECT to_regclass(format('%I.%I', :'schema', o.name))::oid
             AS r) AS rel
     WHERE r IS NOT NULL AND coalesce(obj_description(r, 'pg_class'), '')
