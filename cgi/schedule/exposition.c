@@ -43,9 +43,12 @@ parameter(const char *range, size_t len, const char *name, size_t *vlen)
 			p++;
 		if ((size_t)(end - p) > n && strncasecmp(p, name, n) == 0 &&
 		    p[n] == '=') {
+			/* The value may be quoted (RFC 9110, 5.6.6). */
 			p += n + 1;
+			if (p < end && *p == '"')
+				p++;
 			*vlen = 0;
-			while (&p[*vlen] < end && strchr("; \t",
+			while (&p[*vlen] < end && strchr("\"; \t",
 			    p[*vlen]) == NULL)
 				(*vlen)++;
 			return (p);

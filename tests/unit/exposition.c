@@ -31,6 +31,8 @@ accepting(void **state)
 		{ "Application/OpenMetrics-Text; Version=1.0.0",
 		    EXPOSITION_OPENMETRICS },
 		/* Prometheus 2.42 and 3.8 */
+		{ "application/openmetrics-text; version=\"1.0.0\"",
+		    EXPOSITION_OPENMETRICS },
 		{ "application/openmetrics-text;version=1.0.0,"
 		    "application/openmetrics-text;version=0.0.1;q=0.75,"
 		    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
