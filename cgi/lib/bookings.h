@@ -91,7 +91,7 @@ enum db_outcome bookings_prepare(struct bookings *,
  * log what the database refused.  Where the same statement fared otherwise
  * for other bookings, a refusal has the outcome that this makes of it.
  */
-#define BOOKINGS_CALLS	2
+#define BOOKINGS_CALLS	3
 enum db_outcome bookings_run(struct bookings *, struct bookings_call *,
     size_t);
 

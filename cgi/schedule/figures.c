@@ -6,6 +6,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "monotime.h"
+#include "time_limit.h"
 
 #include "figures.h"
 
@@ -80,11 +81,6 @@ static const struct bookings_sql figures_sql = { "figures",
     "WHERE d.description LIKE 'followup-scheduler %') "
 "FROM open" };
 
-/* The session's own limit is longer, and comes back after the figures. */
-static const struct bookings_sql limit_sql = { "time limit",
-    "SELECT pg_catalog.set_config('statement_timeout', $1, false)" };
-#define SESSION_TIMEOUT	"9s"
-
 /* The metric and label of each column of the figures; one is a text. */
 static const struct {
 	enum metric metric;
@@ -125,32 +121,15 @@ take_figures(const PGresult *result)
 	    PQgetvalue(result, 0, NCOLUMNS));
 }
 
-/* Ask ${call} in the time that it may take. */
+/* Run ${call} on a connection that works; see time_limit_run. */
 static enum db_outcome
-run_limited(struct bookings *b, struct bookings_call *call)
+run(struct bookings *b, struct bookings_call *call)
 {
-	struct bookings_call calls[] = {
-		{ .sql = &limit_sql, .nparams = 1,
-		    .params = { FIGURES_TIMEOUT } }, *call };
-	struct bookings_call back = { .sql = &limit_sql, .nparams = 1,
-	    .params = { SESSION_TIMEOUT } };
 	enum db_outcome outcome;
 
 	if ((outcome = bookings_ready(b)) != DB_OK)
 		return (outcome);
-	outcome = bookings_run(b, calls, 2);
-	PQclear(calls[0].result);
-	call->result = calls[1].result;
-
-	/* With the shorter one no booking could be sure of its time. */
-	if (outcome != DB_LOST && bookings_run(b, &back, 1) != DB_OK)
-		bookings_disconnect(b);
-	PQclear(back.result);
-	if (outcome != DB_OK) {
-		PQclear(call->result);
-		call->result = NULL;
-	}
-	return (outcome);
+	return (time_limit_run(b, call));
 }
 
 /**
@@ -170,7 +149,7 @@ figures_collect(const struct config *conf, struct bookings *b, long now)
 
 	if (!metrics_collect_begin(now, FIGURES_MS))
 		return;
-	outcome = run_limited(b, &call);
+	outcome = run(b, &call);
 	metrics_set(METRICS_COLLECT_DURATION, 0, monotime_ms() - now);
 	if (outcome != DB_OK) {
 		log_warning(NULL, failed, bookings_error(b));
@@ -220,7 +199,7 @@ figures_by_tenant(struct bookings *b, const char *limit, json_t **tenants)
 	enum db_outcome outcome;
 
 	*tenants = NULL;
-	if ((outcome = run_limited(b, &call)) != DB_OK)
+	if ((outcome = run(b, &call)) != DB_OK)
 		return (outcome);
 	*tenants = json_loads(PQgetvalue(call.result, 0, 0), 0, NULL);
 	PQclear(call.result);
@@ -228,4 +207,4 @@ figures_by_tenant(struct bookings *b, const char *limit, json_t **tenants)
 }
 
 const struct bookings_sql *const figures_statements[] = { &figures_sql,
-    &limit_sql, &tenants_sql, NULL };
+    &tenants_sql, NULL };

@@ -14,9 +14,8 @@ struct config;
  * index of the sweep; how many have been called makes no difference.
  */
 
-/* How long figures are good for, and how long they may take, in ms. */
+/* How old the figures may become before they are read again, in ms. */
 #define FIGURES_MS	10000
-#define FIGURES_TIMEOUT	"1s"
 
 /**
  * figures_collect(conf, bookings, now):
@@ -34,7 +33,7 @@ void figures_collect(const struct config *, struct bookings *, long);
  */
 enum db_outcome figures_by_tenant(struct bookings *, const char *, json_t **);
 
-/* The statements, for bookings_prepare; NULL ends the list. */
+/* The statements, for the rehearsal of sql/part-rehearsal.sql. */
 struct bookings_sql;
 extern const struct bookings_sql *const figures_statements[];
 

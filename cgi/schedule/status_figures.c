@@ -2,6 +2,7 @@
 
 #include "bookings.h"
 #include "config.h"
+#include "time_limit.h"
 
 #include "status_figures.h"
 
@@ -35,15 +36,6 @@
 /* How many rows a statement considers, and one more. */
 #define LIMIT		"10001"
 #define LETTERS		"5001"
-
-/*
- * A session's limit holds for the statements behind the one that sets it.  It
- * gives the one that was in force, to be put back.
- */
-static const struct bookings_sql limit_sql = { "limit",
-    "SELECT s.before, pg_catalog.set_config('statement_timeout', $1, false) "
-    "FROM (SELECT pg_catalog.current_setting('statement_timeout') AS before "
-    "OFFSET 0) AS s" };
 
 /*
  * Overdue are those whose task's time has passed by a minute, and those that
@@ -205,7 +197,8 @@ static const struct bookings_sql types_sql = { "status types",
     "'[]') FROM (SELECT r.type, {S}.followup_type_meant(r.type) AS meant, r.n "
     "FROM (SELECT left(b.booking_type::text, 60) AS type, count(*) AS n "
     "FROM {T} b WHERE b.ctid >= (SELECT format('(%s,0)', CASE s.bytes "
-    "WHEN 0 THEN 4294967295 ELSE greatest(0, s.bytes / 8192 - 100) END)::tid "
+    "WHEN 0 THEN 4294967295 ELSE greatest(0, s.bytes "
+    "/ pg_catalog.current_setting('block_size')::int - 100) END)::tid "
     "FROM (SELECT pg_catalog.pg_relation_size(pg_typeof(NULL::{T})::text"
     "::regclass) AS bytes) AS s) AND NOT " BOOKINGS_IS_FOLLOWUP " "
     "GROUP BY 1 ORDER BY 2 DESC LIMIT 20) AS r) AS t "
@@ -220,7 +213,7 @@ ask(struct bookings *b, const struct bookings_sql *sql, const char *param,
 	    .nparams = param != NULL ? 1 : 0, .params = { param } };
 	json_t *json;
 
-	if ((*outcome = bookings_run(b, &call, 1)) != DB_OK)
+	if ((*outcome = time_limit_run(b, &call)) != DB_OK)
 		return (NULL);
 	json = json_loads(PQgetvalue(call.result, 0, 0), JSON_DECODE_ANY,
 	    NULL);
@@ -228,23 +221,6 @@ ask(struct bookings *b, const struct bookings_sql *sql, const char *param,
 	if (json == NULL)
 		*outcome = DB_FAILED;
 	return (json);
-}
-
-/* Let a statement take ${limit}; ${before} is what it was, or NULL. */
-static enum db_outcome
-set_limit(struct bookings *b, const char *limit, char *before, size_t len)
-{
-	struct bookings_call call = { .sql = &limit_sql, .nparams = 1,
-	    .params = { limit } };
-	enum db_outcome outcome;
-
-	if ((outcome = bookings_run(b, &call, 1)) != DB_OK)
-		return (outcome);
-	if (before != NULL)
-		(void)snprintf(before, len, "%s",
-		    PQgetvalue(call.result, 0, 0));
-	PQclear(call.result);
-	return (DB_OK);
 }
 
 /* Move the object ${from}.tenants into ${tenants} as the count ${name}. */
@@ -312,12 +288,12 @@ status_figures(struct bookings *b, const struct config *conf)
 	    { "installation", &installation_sql }, { "types", &types_sql } };
 	json_t *figures, *missing, *tenants, *found;
 	enum db_outcome outcome;
-	char window[16], before[32];
+	char window[16];
 	size_t i;
 	int slow = 0;
 
 	(void)snprintf(window, sizeof(window), "%d", conf->sweep_window);
-	if (set_limit(b, "1s", before, sizeof(before)) != DB_OK)
+	if (bookings_ready(b) != DB_OK)
 		return (NULL);
 	figures = json_object();
 	missing = json_array();
@@ -339,13 +315,11 @@ status_figures(struct bookings *b, const struct config *conf)
 		take_tenants(found, i == 0 ? "overdue" : "dead", tenants);
 		(void)json_object_set_new(figures, sections[i].name, found);
 	}
-	if (outcome != DB_LOST)
-		(void)set_limit(b, before, NULL, 0);
 	(void)json_object_set_new(figures, "tenants", worst_tenants(tenants));
 	(void)json_object_set_new(figures, "missing", missing);
 	return (figures);
 }
 
-const struct bookings_sql *const status_figures_statements[] = { &limit_sql,
+const struct bookings_sql *const status_figures_statements[] = {
     &overdue_sql, &next_sql, &letters_sql, &acts_sql, &installation_sql,
     &types_sql, NULL };
