@@ -110,7 +110,8 @@ FROM (SELECT r.*, :"schema".followup_type_meant(r.type) AS meant
     FROM (SELECT left(b.booking_type::text, 60) AS type, count(*) AS n
         FROM :"schema".:"table" b WHERE b.ctid >= (SELECT format('(%s,0)',
             CASE s.bytes WHEN 0 THEN 4294967295
-            ELSE greatest(0, s.bytes / 8192 - 100) END)::tid
+            ELSE greatest(0, s.bytes / current_setting('block_size')::int - 100)
+            END)::tid
             FROM (SELECT pg_relation_size(to_regclass(format('%I.%I',
                 :'schema', :'table'))) AS bytes) AS s)
         AND NOT :"schema".followup_is_followup_type(b.booking_type::text)
