@@ -40,7 +40,7 @@
 --   followup_failures  followup_dead_letters  followup_attempts
 --   followup_obsolete_tasks  followup_settings  followup_pauses
 --   followup_past_pauses  followup_late  followup_waits  followup_backlog
---   followup_canary  followup_history
+--   followup_canary  followup_history  followup_events
 --   followup_bookings_due_idx
 --
 -- The triggers do nothing in a session with the setting followup.daemon = 'on',
@@ -86,6 +86,7 @@ DO $$BEGIN RAISE EXCEPTION 'another install is running on this database'
 -- Make it so.
 \ir part-functions.sql
 \ir part-tables.sql
+\ir part-events.sql
 \ir part-canary.sql
 \ir part-columns.sql
 \ir part-triggers.sql

@@ -6,7 +6,8 @@
 -- uninstall, gets those to what has come since.
 SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         '%1$I.followup_attempts, %1$I.followup_late, '
-        '%1$I.followup_waits, %1$I.followup_canary TO %2$s', :'schema',
+        '%1$I.followup_waits, %1$I.followup_canary, '
+        '%1$I.followup_events TO %2$s', :'schema',
         a.grantee::regrole),
     format('GRANT SELECT, INSERT, DELETE ON %I.followup_history TO %s',
         :'schema', a.grantee::regrole),
@@ -79,7 +80,7 @@ GRANT SELECT, UPDATE (task_name, task_scheduled_at, task_status, executed_at,
 GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_failures,
     :"schema".followup_attempts, :"schema".followup_obsolete_tasks,
     :"schema".followup_late, :"schema".followup_waits,
-    :"schema".followup_canary TO :"grant_to";
+    :"schema".followup_canary, :"schema".followup_events TO :"grant_to";
 GRANT SELECT ON :"schema".followup_dead_letters, :"schema".followup_pauses,
     :"schema".followup_past_pauses, :"schema".followup_settings,
     :"schema".followup_backlog TO :"grant_to";

@@ -123,6 +123,12 @@ DECLARE
   ["status installation", [], null, {}],
   ["status types", [], null, {}],
   ["type meant", ["folow_up"], "follow_up", {}]]],
+["people are told", [
+  ["events seen", ["begins", "{}"], "overdue", {}],
+  ["events seen", ["ends", "{}"], "overdue", {}],
+  ["event next", [], null, {}],
+  ["event told", ["id", "retry", "error", "1"], "0", {}],
+  ["events forgotten", [], null, {}]]],
 ["a booking is cancelled", [
   ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys", "dues", "dues",
@@ -411,6 +417,11 @@ BEGIN
             -- characters, a location of 23, a queue of 100.  The key holds the
             -- tenant's id, which may be long where it is no UUID.
             value := jsonb_build_object('id', b, 'ids', '{' || b || '}',
+                'begins', '[{"kind": "overdue", "key": "rehearsal", '
+                    '"on": true, "state": "began", "over": "ended", '
+                    '"by": "", "data": {}}]',
+                'ends', '[{"kind": "overdue", "key": "rehearsal", '
+                    '"on": false, "over": "ended", "by": "", "data": {}}]',
                 'place', place,
                 'zero', '00000000-0000-0000-0000-000000000000',
                 'task', 'followup-' || b || '-4102444800-2',

@@ -69,42 +69,43 @@ $statement$),
     NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0) AND NOT EXISTS
     (SELECT FROM {S}.followup_failures f WHERE f.booking_id = b.id AND
     (f.dead_at IS NOT NULL OR (f.stage = 'schedule' AND f.next_attempt_at >
-    now())) OFFSET 0) AND NOT EXISTS (SELECT FROM {S}.followup_waits w WHERE
-    w.booking_id = b.id AND w.until IS NULL AND CASE WHEN x.unsure = interval
-    '0' THEN w.due_at = b.scheduled_at ELSE w.due_at IS NOT DISTINCT FROM
-    {S}.followup_due_at(b) END OFFSET 0) AND NOT EXISTS (SELECT FROM
-    {S}.followup_obsolete_tasks o WHERE o.booking_id = b.id AND
-    o.next_attempt_at > now() OFFSET 0) ORDER BY b.scheduled_at, b.id LIMIT
-    $4::int), obsolete AS (SELECT DISTINCT o.booking_id AS id FROM
-    {S}.followup_obsolete_tasks o WHERE $2 = '-infinity' AND
-    (o.next_attempt_at IS NULL OR o.next_attempt_at <= now()) LIMIT $4::int),
-    waits AS (SELECT w.booking_id AS id, (SELECT format('%s', tenant_id) FROM
-    (SELECT b.*) AS r) AS tenant_id FROM (SELECT NULL AS tenant_id, NULL AS
-    timezone) AS absent, (SELECT w.* FROM {S}.followup_waits w, (SELECT
-    (SELECT max(c.at) FROM (SELECT max(s.changed_at) FROM
-    {S}.followup_settings s UNION ALL SELECT max(p.changed_at) FROM
-    {S}.followup_pauses p UNION ALL SELECT max(p.until) FROM
-    {S}.followup_past_pauses p) AS c (at) WHERE c.at <= now()) AS at) AS c
-    WHERE $2 = '-infinity' AND NOT EXISTS (SELECT FROM {S}.followup_pauses p
-    WHERE p.scope = 'all' AND cardinality(p.except_tenants) = 0 AND (p.until
-    IS NULL OR p.until > now() + interval '2588400 s')) AND (w.look_at NOT
-    BETWEEN now() AND now() + interval '2 h' OR (w.looked_at < c.at +
-    interval '5 s' AND (w.until IS NULL OR w.until > c.at + interval '1 '
-    'min')))) AS w LEFT JOIN {T} b ON b.id = w.booking_id WHERE NOT EXISTS
+    now() AND f.last_failed_at <= now())) OFFSET 0) AND NOT EXISTS (SELECT
+    FROM {S}.followup_waits w WHERE w.booking_id = b.id AND w.until IS NULL
+    AND CASE WHEN x.unsure = interval '0' THEN w.due_at = b.scheduled_at ELSE
+    w.due_at IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0) AND
+    NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o WHERE o.booking_id
+    = b.id AND o.next_attempt_at BETWEEN now() AND now() + interval '10 min'
+    OFFSET 0) ORDER BY b.scheduled_at, b.id LIMIT $4::int), obsolete AS
+    (SELECT DISTINCT o.booking_id AS id FROM {S}.followup_obsolete_tasks o
+    WHERE $2 = '-infinity' AND (o.next_attempt_at BETWEEN now() AND now() +
+    interval '10 min') IS NOT TRUE LIMIT $4::int), waits AS (SELECT
+    w.booking_id AS id, (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS
+    r) AS tenant_id FROM (SELECT NULL AS tenant_id, NULL AS timezone) AS
+    absent, (SELECT w.* FROM {S}.followup_waits w, (SELECT (SELECT max(c.at)
+    FROM (SELECT max(s.changed_at) FROM {S}.followup_settings s UNION ALL
+    SELECT max(p.changed_at) FROM {S}.followup_pauses p UNION ALL SELECT
+    max(p.until) FROM {S}.followup_past_pauses p) AS c (at) WHERE c.at <=
+    now()) AS at) AS c WHERE $2 = '-infinity' AND NOT EXISTS (SELECT FROM
+    {S}.followup_pauses p WHERE p.scope = 'all' AND
+    cardinality(p.except_tenants) = 0 AND (p.until IS NULL OR p.until > now()
+    + interval '2588400 s')) AND (w.look_at NOT BETWEEN now() AND now() +
+    interval '2 h' OR w.looked_at > now() + interval '1 min' OR (w.looked_at
+    < c.at + interval '5 s' AND (w.until IS NULL OR w.until > c.at + interval
+    '1 min')))) AS w LEFT JOIN {T} b ON b.id = w.booking_id WHERE NOT EXISTS
     (SELECT FROM {S}.followup_pauses p WHERE (p.until IS NULL OR p.until >
     now() + interval '2588400 s') AND (p.scope = 'tenant:' || (SELECT
     format('%s', tenant_id) FROM (SELECT b.*) AS r) OR (p.scope = 'all' AND
     (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) <> ALL
     (p.except_tenants)))) AND NOT EXISTS (SELECT FROM {S}.followup_failures f
-    WHERE f.booking_id = w.booking_id AND f.stage = 'schedule' AND f.dead_at
-    IS NULL AND f.next_attempt_at > now() OFFSET 0) ORDER BY w.look_at LIMIT
-    $4::int), retried AS (SELECT b.id, (SELECT format('%s', tenant_id) FROM
-    (SELECT b.*) AS r) AS tenant_id FROM (SELECT NULL AS tenant_id, NULL AS
-    timezone) AS absent, (SELECT f.booking_id FROM {S}.followup_failures f
-    WHERE $2 = '-infinity' AND f.dead_at IS NULL AND f.stage = 'schedule' AND
-    f.next_attempt_at <= now()) AS f JOIN {T} b ON b.id = f.booking_id WHERE
-    b.task_status = 'pending' AND
-    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    WHERE f.booking_id = w.booking_id AND f.dead_at IS NULL AND (f.stage =
+    'schedule' AND f.next_attempt_at > now() AND f.last_failed_at <= now())
+    OFFSET 0) ORDER BY w.look_at LIMIT $4::int), retried AS (SELECT b.id,
+    (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) AS tenant_id FROM
+    (SELECT NULL AS tenant_id, NULL AS timezone) AS absent, (SELECT
+    f.booking_id FROM {S}.followup_failures f WHERE $2 = '-infinity' AND
+    f.dead_at IS NULL AND f.stage = 'schedule' AND f.next_attempt_at <=
+    now()) AS f JOIN {T} b ON b.id = f.booking_id WHERE b.task_status =
+    'pending' AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b) AND NOT EXISTS (SELECT FROM pending WHERE
     pending.id = b.id) AND NOT EXISTS (SELECT FROM {S}.followup_failures d
     WHERE d.booking_id = b.id AND d.dead_at IS NOT NULL) AND NOT EXISTS
@@ -140,12 +141,12 @@ $statement$),
     k.due_at IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0) AND
     NOT EXISTS (SELECT FROM {S}.followup_failures f WHERE f.booking_id = b.id
     AND (f.dead_at IS NOT NULL OR (f.stage = 'schedule' AND f.next_attempt_at
-    > now())) OFFSET 0) ORDER BY random() LIMIT $4::int) SELECT id, NULL AS
-    tenant_id, NULL AS place, 'obsolete' AS kind FROM obsolete UNION ALL
-    SELECT id, tenant_id, NULL, 'retried' FROM waits UNION ALL SELECT id,
-    tenant_id, NULL, 'retried' FROM retried UNION ALL SELECT id, tenant_id,
-    NULL, 'overdue' FROM overdue UNION ALL SELECT id, tenant_id, place,
-    'pending' FROM pending
+    > now() AND f.last_failed_at <= now())) OFFSET 0) ORDER BY random() LIMIT
+    $4::int) SELECT id, NULL AS tenant_id, NULL AS place, 'obsolete' AS kind
+    FROM obsolete UNION ALL SELECT id, tenant_id, NULL, 'retried' FROM waits
+    UNION ALL SELECT id, tenant_id, NULL, 'retried' FROM retried UNION ALL
+    SELECT id, tenant_id, NULL, 'overdue' FROM overdue UNION ALL SELECT id,
+    tenant_id, place, 'pending' FROM pending
 $statement$),
 ('read', $statement$
     SELECT b.id IS NOT NULL, b.task_status, b.tenant_id, b.lead_id,
@@ -194,14 +195,14 @@ $statement$),
     'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS due OFFSET 0) AS i OFFSET 0)
     AS k ON true LEFT JOIN LATERAL (SELECT max(f.attempts) FILTER (WHERE
     f.stage = 'schedule') AS attempts, max(f.next_attempt_at) FILTER (WHERE
-    f.stage = 'schedule') AS next_attempt_at, max(f.attempts) FILTER (WHERE
-    f.stage = 'execute') AS calls, max(f.error) AS error, max(f.error) FILTER
-    (WHERE f.dead_at IS NOT NULL) AS dead FROM {S}.followup_failures f WHERE
-    f.booking_id = u.id OFFSET 0) AS f ON true LEFT JOIN LATERAL (SELECT
-    a.begun_at, a.called_at FROM {S}.followup_attempts a WHERE a.booking_id =
-    u.id OFFSET 0) AS a ON true LEFT JOIN LATERAL (SELECT w.due_at FROM
-    {S}.followup_waits w WHERE w.booking_id = u.id OFFSET 0) AS w ON true
-    ORDER BY u.n
+    f.stage = 'schedule' AND f.last_failed_at <= now()) AS next_attempt_at,
+    max(f.attempts) FILTER (WHERE f.stage = 'execute') AS calls, max(f.error)
+    AS error, max(f.error) FILTER (WHERE f.dead_at IS NOT NULL) AS dead FROM
+    {S}.followup_failures f WHERE f.booking_id = u.id OFFSET 0) AS f ON true
+    LEFT JOIN LATERAL (SELECT a.begun_at, a.called_at FROM
+    {S}.followup_attempts a WHERE a.booking_id = u.id OFFSET 0) AS a ON true
+    LEFT JOIN LATERAL (SELECT w.due_at FROM {S}.followup_waits w WHERE
+    w.booking_id = u.id OFFSET 0) AS w ON true ORDER BY u.n
 $statement$),
 ('try lock', $statement$
     SELECT pg_try_advisory_lock(CASE $2::text WHEN 'schedule' THEN 1181707347
@@ -1014,5 +1015,65 @@ $statement$),
 $statement$),
 ('time limit over', $statement$
     SELECT pg_catalog.set_config('statement_timeout', '9s', false)
+$statement$),
+('events seen', $statement$
+    WITH t AS (SELECT * FROM pg_catalog.jsonb_to_recordset($1::jsonb) AS t
+    (kind text, key text, "on" boolean, state text, over text, by text, data
+    jsonb)), moved AS (UPDATE {S}.followup_events e SET seen = CASE WHEN
+    t."on" THEN coalesce((SELECT pg_catalog.jsonb_object_agg(v.key, v.value)
+    FROM pg_catalog.jsonb_each(e.seen) AS v WHERE v.key <> t.by AND (v.key =
+    '' OR v.value::float8 > extract(epoch FROM now())::float8 - 60)),
+    pg_catalog.jsonb_build_object()) || pg_catalog.jsonb_build_object(t.by,
+    extract(epoch FROM now())::float8) ELSE (SELECT
+    pg_catalog.jsonb_object_agg(v.key, v.value) FROM
+    pg_catalog.jsonb_each(e.seen) AS v WHERE v.key <> t.by AND (v.key = '' OR
+    v.value::float8 > extract(epoch FROM now())::float8 - 60)) END FROM t
+    WHERE e.seen IS NOT NULL AND e.kind = t.kind AND e.key = t.key AND NOT
+    (t."on" AND coalesce((e.seen ->> t.by)::float8 > CASE t.by WHEN '' THEN 0
+    ELSE extract(epoch FROM now())::float8 - 20 END, false)) RETURNING
+    t.kind, t.key, t.over, t.data, e.seen), ended AS (INSERT INTO
+    {S}.followup_events (kind, key, state, data) SELECT m.kind, m.key,
+    m.over, m.data FROM moved m WHERE m.seen IS NULL AND m.over IS NOT NULL
+    RETURNING kind, key, state), gone AS (UPDATE {S}.followup_events e SET
+    seen = NULL WHERE e.seen IS NOT NULL AND e.kind = ANY ($2::text[]) AND
+    NOT EXISTS (SELECT FROM t WHERE t.kind = e.kind AND t.key = e.key)),
+    begun AS (INSERT INTO {S}.followup_events (kind, key, state, data, seen)
+    SELECT t.kind, t.key, t.state, t.data,
+    pg_catalog.jsonb_build_object(t.by, extract(epoch FROM now())::float8)
+    FROM t WHERE t."on" AND NOT EXISTS (SELECT FROM {S}.followup_events e
+    WHERE e.kind = t.kind AND e.key = t.key AND (e.seen IS NOT NULL OR
+    e.happened_at > now() - interval '60 s')) AND (SELECT count(*) FROM
+    (SELECT FROM {S}.followup_events w WHERE w.next_attempt_at IS NOT NULL
+    LIMIT 100) AS w) < 100 ON CONFLICT (kind, key) WHERE seen IS NOT NULL DO
+    NOTHING RETURNING kind, key, state) SELECT kind, key, state FROM ended
+    UNION ALL SELECT kind, key, state FROM begun
+$statement$),
+('event next', $statement$
+    WITH next AS (SELECT e.id FROM {S}.followup_events e WHERE
+    e.next_attempt_at <= now() AND NOT EXISTS (SELECT FROM
+    {S}.followup_events o WHERE o.next_attempt_at IS NOT NULL AND o.kind =
+    e.kind AND o.key = e.key AND o.happened_at < e.happened_at) ORDER BY
+    e.happened_at, e.id LIMIT 1 FOR UPDATE OF e SKIP LOCKED) UPDATE
+    {S}.followup_events e SET attempts = e.attempts + 1, next_attempt_at =
+    now() + least(3600, 15 * 2 ^ least(e.attempts, 8)) * (1 + random() / 2) *
+    interval '1 s' FROM next WHERE e.id = next.id RETURNING e.id, 'evt_' ||
+    replace(e.id::text, '-', ''), 'followup.' || e.kind || '.' || e.state,
+    pg_catalog.to_char(e.happened_at AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), e.data, e.attempts, extract(epoch FROM
+    now() - e.happened_at)::bigint
+$statement$),
+('event told', $statement$
+    WITH changed AS (UPDATE {S}.followup_events e SET next_attempt_at = CASE
+    $2::text WHEN 'retry' THEN greatest(e.next_attempt_at, now() + $4::float8
+    * interval '1 s') END, delivered_at = CASE $2::text WHEN 'delivered' THEN
+    now() END, last_error = $3 WHERE e.id = $1::uuid RETURNING 1) SELECT
+    count(*) FROM changed
+$statement$),
+('events forgotten', $statement$
+    WITH gone AS (DELETE FROM {S}.followup_events e WHERE e.seen IS NULL AND
+    e.next_attempt_at IS NULL AND (e.happened_at < now() - interval '7 days'
+    OR e.happened_at <= (SELECT o.happened_at FROM {S}.followup_events o
+    ORDER BY o.happened_at DESC OFFSET 1000 LIMIT 1)) RETURNING 1) SELECT
+    count(*) FROM gone
 $statement$)) AS statement (name, text)
 \gset

@@ -142,6 +142,17 @@ WITH needed (tab, col, kind, len) AS (VALUES
     ('followup_canary', 'error', 'text', 200),
     ('followup_backlog', 'booking_id', 'uuid', 0),
     ('followup_backlog', 'due_at', 'timestamp with time zone', 0),
+    ('followup_events', 'id', 'uuid', 0),
+    ('followup_events', 'kind', 'text', 24),
+    ('followup_events', 'key', 'text', 640),
+    ('followup_events', 'state', 'text', 24),
+    ('followup_events', 'data', 'jsonb', 0),
+    ('followup_events', 'seen', 'jsonb', 0),
+    ('followup_events', 'happened_at', 'timestamp with time zone', 0),
+    ('followup_events', 'attempts', 'integer', 0),
+    ('followup_events', 'next_attempt_at', 'timestamp with time zone', 0),
+    ('followup_events', 'delivered_at', 'timestamp with time zone', 0),
+    ('followup_events', 'last_error', 'text', 512),
     ('followup_history', 'id', 'bigint', 0),
     ('followup_history', 'booking_id', 'uuid', 0),
     ('followup_history', 'tenant_id', 'text', 36),
@@ -191,6 +202,7 @@ FROM (VALUES ('followup_failures', '(booking_id, stage)'),
     ('followup_settings', '(name)'), ('followup_pauses', '(scope)'),
     ('followup_late', '(booking_id)'), ('followup_waits', '(booking_id)'),
     ('followup_canary', '(id)'), ('followup_history', '(booking_id, id)'),
+    ('followup_events', '(id)'),
     ('followup_backlog', '(booking_id)')) AS k (tab, key);
 
 -- The shape by which followup_due_at reads scheduled_at.
@@ -214,7 +226,7 @@ FROM (VALUES ('followup_failures'), ('followup_attempts'),
     ('followup_obsolete_tasks'), ('followup_dead_letters'),
     ('followup_settings'), ('followup_pauses'), ('followup_past_pauses'),
     ('followup_late'), ('followup_waits'), ('followup_backlog'),
-    ('followup_canary'), ('followup_history'))
+    ('followup_canary'), ('followup_history'), ('followup_events'))
     AS t (name),
     LATERAL (SELECT to_regclass(format('%I.%I', :'schema', name))::oid AS rel)
     AS r
@@ -256,6 +268,8 @@ WITH object AS (
         ('followup_obsolete_tasks', 'DELETE'),
         ('followup_late', 'SELECT'), ('followup_late', 'INSERT'),
         ('followup_late', 'UPDATE'), ('followup_late', 'DELETE'),
+        ('followup_events', 'SELECT'), ('followup_events', 'INSERT'),
+        ('followup_events', 'UPDATE'), ('followup_events', 'DELETE'),
         ('followup_waits', 'SELECT'), ('followup_waits', 'INSERT'),
         ('followup_waits', 'UPDATE'), ('followup_waits', 'DELETE'),
         ('followup_canary', 'SELECT'), ('followup_canary', 'INSERT'),

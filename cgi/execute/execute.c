@@ -557,6 +557,20 @@ record_failure(const struct execute *x, const struct booking *booking,
 }
 
 /*
+ * Was the task for the end of this wait?  Then the queue's clock is ahead of
+ * the database's, and another task would come at once, too.
+ */
+static int
+came_too_early(const struct booking *booking)
+{
+
+	return (booking_task_waits(booking) &&
+	    booking->wait_until != BOOKING_NO_TIME &&
+	    booking->wait_until / 1000000 <=
+	    booking->task_scheduled_at / 1000000);
+}
+
+/*
  * ${booking} has to wait for the reason ${why}, and no attempt is made.  Its
  * task has come to nothing: followup-schedule makes another one.  But where the
  * wait is about to end, as when the queue's clock is ahead of ours, this task
@@ -572,9 +586,10 @@ defer(const struct execute *x, const struct booking *booking,
 	    booking_in(booking, booking->wait_until) : SHORT_WAIT;
 	enum db_outcome outcome;
 
-	if (wait < SHORT_WAIT) {
+	if (wait < SHORT_WAIT || came_too_early(booking)) {
 		result->alone = 1;
-		result->retry_after = wait > 0 ? (long)wait + 1 : BUSY_RETRY;
+		result->retry_after = wait >= SHORT_WAIT ? SHORT_WAIT :
+		    wait > 0 ? (long)wait + 1 : BUSY_RETRY;
 		conclude(result, EXECUTE_LATER, "not called yet: %s", why);
 		return;
 	}

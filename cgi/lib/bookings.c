@@ -400,11 +400,22 @@ bookings_disconnect(struct bookings *b)
 #define SWEEP_ABSENT							\
     "(SELECT NULL AS tenant_id, NULL AS timezone) AS absent"
 
+/*
+ * To be tried again later?  What seems to have failed, or was looked at, later
+ * than now was written while the server's clock was ahead, so that it says
+ * nothing about when.  So does a time further away than any that we choose.
+ */
+#define SWEEP_LATER							\
+    "(f.stage = 'schedule' AND f.next_attempt_at > now() "		\
+    "AND f.last_failed_at <= now())"
+#define SWEEP_KEPT							\
+    "o.next_attempt_at BETWEEN now() AND now() + interval '10 min'"
+
 /* Given up, though the row may not say so; or to be tried again later. */
 #define SWEEP_WAITS							\
     "EXISTS (SELECT FROM {S}.followup_failures f "			\
     "WHERE f.booking_id = b.id AND (f.dead_at IS NOT NULL "		\
-    "OR (f.stage = 'schedule' AND f.next_attempt_at > now())) OFFSET 0)"
+    "OR " SWEEP_LATER ") OFFSET 0)"
 
 /* How far the due time may be from what the row says. */
 #define SWEEP_UNSURE							\
@@ -500,24 +511,25 @@ static const char sweep_pending_sql[] =
     "AND NOT " SWEEP_IN_BACKLOG " AND NOT " SWEEP_WAITS " "
     "AND NOT " SWEEP_NOTED("IS NULL") " "
     "AND NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o "
-    "WHERE o.booking_id = b.id AND o.next_attempt_at > now() OFFSET 0) "
+    "WHERE o.booking_id = b.id AND " SWEEP_KEPT " OFFSET 0) "
     "ORDER BY b.scheduled_at, b.id LIMIT $4::int), ";
 static const char sweep_others_sql[] =
     "obsolete AS (SELECT DISTINCT o.booking_id AS id "
     "FROM {S}.followup_obsolete_tasks o "
-    "WHERE $2 = '-infinity' AND (o.next_attempt_at IS NULL "
-    "OR o.next_attempt_at <= now()) LIMIT $4::int), "
+    "WHERE $2 = '-infinity' AND (" SWEEP_KEPT ") IS NOT TRUE "
+    "LIMIT $4::int), "
     "waits AS (SELECT w.booking_id AS id, " SWEEP_TEXT("tenant_id")
     " AS tenant_id FROM " SWEEP_ABSENT ", (SELECT w.* "
     "FROM {S}.followup_waits w, (SELECT " SWEEP_CHANGED " AS at) AS c "
     "WHERE $2 = '-infinity' AND NOT " SWEEP_ALL_HELD " "
     "AND (w.look_at NOT BETWEEN now() AND now() + interval '2 h' "
+    "OR w.looked_at > now() + interval '1 min' "
     "OR (w.looked_at < c.at + interval '5 s' AND (w.until IS NULL "
     "OR w.until > c.at + interval '1 min')))) AS w "
     "LEFT JOIN {T} b ON b.id = w.booking_id WHERE NOT " SWEEP_HELD " "
     "AND NOT EXISTS (SELECT FROM {S}.followup_failures f "
-    "WHERE f.booking_id = w.booking_id AND f.stage = 'schedule' "
-    "AND f.dead_at IS NULL AND f.next_attempt_at > now() OFFSET 0) "
+    "WHERE f.booking_id = w.booking_id AND f.dead_at IS NULL "
+    "AND " SWEEP_LATER " OFFSET 0) "
     "ORDER BY w.look_at LIMIT $4::int), "
     "retried AS (SELECT b.id, " SWEEP_TEXT("tenant_id") " AS tenant_id "
     "FROM " SWEEP_ABSENT ", (SELECT f.booking_id "
@@ -569,9 +581,9 @@ static const char sweep_overdue_sql[] =
  * grace in seconds after which scheduled bookings are found too, or NULL.
  * Columns: id, tenant_id, the place, which is NULL for rows that do not belong
  * to a page, and why it was found: pending, retried (its next attempt is due),
- * overdue or obsolete (a task to delete).  No row of the table can make it fail.  Where scheduled_at
- * is a timestamp and the row has a time zone, the window reaches back up to
- * 16 hours more.
+ * overdue or obsolete (a task to delete).  No row of the table can make it
+ * fail.  Where scheduled_at is a timestamp and the row has a time zone, the
+ * window reaches back up to 16 hours more.
  */
 char *
 bookings_sweep_sql(const struct config *conf)

@@ -138,9 +138,9 @@ char *bookings_sql(const struct config *, const char *);
  * grace in seconds after which scheduled bookings are found too, or NULL.
  * Columns: id, tenant_id, the place, which is NULL for rows that do not belong
  * to a page, and why it was found: pending, retried (its next attempt is due),
- * overdue or obsolete (a task to delete).  No row of the table can make it fail.  Where scheduled_at
- * is a timestamp and the row has a time zone, the window reaches back up to
- * 16 hours more.
+ * overdue or obsolete (a task to delete).  No row of the table can make it
+ * fail.  Where scheduled_at is a timestamp and the row has a time zone, the
+ * window reaches back up to 16 hours more.
  */
 #define BOOKINGS_SWEEP_START	"-infinity", "00000000-0000-0000-0000-000000000000"
 char *bookings_sweep_sql(const struct config *);

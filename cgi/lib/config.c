@@ -137,6 +137,12 @@ static const struct variable {
 	V("FOLLOWUP_WEBHOOK_TOKEN", SECRET, webhook_token,
 	    CONFIG_LISTENER | CONFIG_SCHEDULE, 0, NULL, 0, 0,
 	    "bearer token asked of every call of the local API"),
+	V("FOLLOWUP_EVENTS_URL", SAFE_URL, events_url, CONFIG_SCHEDULE, 0,
+	    NULL, 0, 0, "where events are posted as they happen, such as a "
+	    "breaker that opens; unset: nowhere"),
+	V("FOLLOWUP_EVENTS_SECRET", SECRET, events_secret, CONFIG_SCHEDULE, 0,
+	    NULL, 0, 0, "key that signs those requests (whsec_...), as "
+	    "Standard Webhooks"),
 	V("FOLLOWUP_SCHEDULE_WORKERS", COUNT, schedule_workers,
 	    CONFIG_SCHEDULE, 0, "5", 1, 512,
 	    "processes that create tasks, each with a database connection; one "

@@ -66,6 +66,10 @@ struct config {
 	const char *webhook_socket;
 	const char *webhook_token;
 
+	/* Where people are told. */
+	const char *events_url;
+	const char *events_secret;
+
 	/* Sizes and times. */
 	int call_timeout;
 	int schedule_workers;

@@ -285,6 +285,18 @@ work(const struct fcgi_server *server, int fd, const sigset_t *waiting)
 	return (0);
 }
 
+/* The life of the process beside the workers. */
+static void __attribute__((noreturn))
+stand_beside(const struct fcgi_server *server, const sigset_t *waiting)
+{
+
+	if (set_handler(SIGTERM, SIG_DFL) == 0 &&
+	    set_handler(SIGINT, SIG_DFL) == 0 && !stopping &&
+	    sigprocmask(SIG_SETMASK, waiting, NULL) == 0)
+		server->beside(server->cookie);
+	exit(1);
+}
+
 struct worker {
 	pid_t pid;		/* or 0 if it does not run */
 	long started;		/* when, in ms */
@@ -306,35 +318,54 @@ start_worker(const struct fcgi_server *server, int fd,
 
 	/* The list of its siblings is none of its business. */
 	free(workers);
-	metrics_worker(i);
+	if (i < server->workers)
+		metrics_worker(i);
 
 	/* If the server dies the worker shall finish its request and leave. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		stopping = 1;
-	exit(work(server, fd, waiting));
+	if (i < server->workers)
+		exit(work(server, fd, waiting));
+	(void)close(fd);
+	stand_beside(server, waiting);
 }
 
-/* Take note of every worker that has ended. */
+/* The workers, and the process beside them, which has the last place. */
 static int
-reap(struct worker *workers, int n)
+processes(const struct fcgi_server *server)
+{
+
+	return (server->workers + (server->beside != NULL));
+}
+
+/* Take note of every process that has ended. */
+static int
+reap(const struct fcgi_server *server, struct worker *workers)
 {
 	int status, i, reaped = 0;
+	const char *what;
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		for (i = 0; i < n; i++) {
+		for (i = 0; i < processes(server); i++) {
 			if (workers[i].pid != pid)
 				continue;
 			workers[i].pid = 0;
 			reaped++;
-			metrics_worker_ended(i, stopping);
+			what = i < server->workers ? "worker" :
+			    "the process beside the workers,";
+			if (i < server->workers)
+				metrics_worker_ended(i, stopping);
+			else if (stopping)
+				continue;
 			if (WIFSIGNALED(status))
-				log_error(NULL, "worker %d was killed by "
-				    "signal %d", (int)pid, WTERMSIG(status));
+				log_error(NULL, "%s %d was killed by "
+				    "signal %d", what, (int)pid,
+				    WTERMSIG(status));
 			else if (WEXITSTATUS(status) != 0)
-				log_error(NULL, "worker %d ended with status "
-				    "%d", (int)pid, WEXITSTATUS(status));
+				log_error(NULL, "%s %d ended with status "
+				    "%d", what, (int)pid, WEXITSTATUS(status));
 		}
 	}
 	return (reaped);
@@ -352,7 +383,7 @@ start_workers(const struct fcgi_server *server, int fd,
 	long now = monotime_ms(), wait = -1, left;
 	int i;
 
-	for (i = 0; i < server->workers; i++) {
+	for (i = 0; i < processes(server); i++) {
 		if (workers[i].pid != 0)
 			continue;
 		left = workers[i].started == 0 ? 0 :
@@ -394,7 +425,7 @@ fcgi_server_run(const struct fcgi_server *server)
 	long now, wait;
 	int fd, i, running;
 
-	if ((workers = calloc((size_t)server->workers, sizeof(*workers))) ==
+	if ((workers = calloc((size_t)processes(server), sizeof(*workers))) ==
 	    NULL)
 		return (-1);
 	if (set_signals(&waiting) != 0 ||
@@ -417,21 +448,21 @@ fcgi_server_run(const struct fcgi_server *server)
 		timeout.tv_sec = wait / 1000;
 		timeout.tv_nsec = wait % 1000 * 1000000;
 		(void)ppoll(NULL, 0, &timeout, &waiting);
-		(void)reap(workers, server->workers);
+		(void)reap(server, workers);
 		log_tick();
 	}
 
 	systemd_stopping();
 
 	/* Tell them to leave, and wait for the last. */
-	for (i = 0, running = 0; i < server->workers; i++) {
+	for (i = 0, running = 0; i < processes(server); i++) {
 		if (workers[i].pid != 0) {
 			(void)kill(workers[i].pid, SIGTERM);
 			running++;
 		}
 	}
 	while (running > 0) {
-		running -= reap(workers, server->workers);
+		running -= reap(server, workers);
 		if (running > 0)
 			(void)sigsuspend(&waiting);
 	}

@@ -26,6 +26,13 @@ struct fcgi_server {
 	void (*every_minute)(void *state);	/* or NULL */
 	void (*stop)(void *state);
 	void *cookie;
+
+	/*
+	 * Optional: what a process beside the workers does, which is started
+	 * again like one of them, has no socket, and is killed by SIGTERM
+	 * wherever it is.  It does not return.
+	 */
+	void (*beside)(void *cookie);
 };
 
 /**

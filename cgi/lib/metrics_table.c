@@ -137,6 +137,12 @@ const struct metrics_family metrics_families[] = {
 	    .help = "When the access token for Google expires, which is "
 	    "renewed before." },
 
+	[METRICS_EVENTS] = { .name = "followup_events_total",
+	    .type = METRICS_COUNTER, .programs = S,
+	    .labels = { { "outcome", LABEL("delivered", "retry",
+	    "given_up") } },
+	    .help = "Attempts to deliver an event to FOLLOWUP_EVENTS_URL." },
+
 	[METRICS_CALLBACKS] = { .name = "followup_callbacks_total",
 	    .type = METRICS_COUNTER, .programs = E,
 	    .labels = { { "outcome", LABEL("executed", "already", "skipped",

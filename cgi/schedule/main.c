@@ -7,6 +7,7 @@
 #include "breaker.h"
 #include "config.h"
 #include "daemon.h"
+#include "event_delivery.h"
 #include "fcgi_server.h"
 #include "google_auth.h"
 #include "log.h"
@@ -17,6 +18,7 @@
 #include "routes.h"
 #include "secret.h"
 #include "status.h"
+#include "watcher.h"
 
 /* What the workers have in common. */
 struct service {
@@ -27,14 +29,20 @@ struct service {
 	struct readiness *readiness;
 	struct status *status;
 	struct refusals *refusals;
+	struct watcher *watcher;	/* NULL where nobody is told */
 };
 
-/* Credentials that cannot be used are found at the start. */
+/* Secrets and credentials that cannot be used are found at the start. */
 static int
 check(const struct config *conf, char *why, size_t whylen)
 {
 	struct google_auth *auth;
+	const char *trouble;
 
+	if ((trouble = event_delivery_check(conf)) != NULL) {
+		(void)snprintf(why, whylen, "%s", trouble);
+		return (-1);
+	}
 	if (conf->emulator_host != NULL)
 		return (0);
 	if ((auth = google_auth_new(conf, why, whylen)) == NULL)
@@ -74,6 +82,14 @@ stop(void *state)
 
 	routes_free(state);
 	curl_global_cleanup();
+}
+
+static void
+beside(void *cookie)
+{
+	struct service *service = cookie;
+
+	watcher_run(service->watcher);
 }
 
 int
@@ -120,11 +136,16 @@ main(int argc, char **argv)
 	    (service.readiness = readiness_new(&service.conf, service.auth,
 	    service.queues)) == NULL ||
 	    (service.status = status_new(&service.conf,
-	    service.readiness)) == NULL) {
+	    service.readiness)) == NULL ||
+	    (service.conf.events_url != NULL && (service.watcher =
+	    watcher_new(&service.conf, service.status)) == NULL)) {
 		log_error(NULL, "out of memory");
 		return (1);
 	}
+	if (service.watcher != NULL)
+		server.beside = beside;
 	rc = fcgi_server_run(&server);
+	watcher_free(service.watcher);
 	status_free(service.status);
 	readiness_free(service.readiness);
 	refusals_free(service.refusals);

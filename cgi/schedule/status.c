@@ -274,23 +274,35 @@ is_not_scheduling(struct status *s, struct view *view)
 	return (1);
 }
 
+/*
+ * The oldest booking that is late, or NULL.  What waits for its hours, or its
+ * tenant's pause, is not late.
+ */
+static const json_t *
+find_late(const struct view *view)
+{
+	const json_t *booking, *bookings = json_object_get(json_object_get(
+	    view->figures, "overdue"), "bookings");
+	size_t i;
+
+	if (figure(view, "overdue", "oldestSeconds") <= LATE)
+		return (NULL);
+	json_array_foreach(bookings, i, booking) {
+		if (!json_is_true(json_object_get(booking, "waits")))
+			return (booking);
+	}
+	return (NULL);
+}
+
 /* All parts say that they work, and yet bookings are late. */
 static int
 is_late(struct status *s, struct view *view)
 {
 	const json_t *overdue = json_object_get(view->figures, "overdue");
-	const json_t *oldest, *booking;
+	const json_t *oldest = find_late(view);
 	json_int_t seconds = figure(view, "overdue", "oldestSeconds");
-	size_t i;
 
-	/* What waits for its hours, or its tenant's pause, is not late. */
-	oldest = NULL;
-	json_array_foreach(json_object_get(overdue, "bookings"), i, booking) {
-		if (oldest == NULL &&
-		    !json_is_true(json_object_get(booking, "waits")))
-			oldest = booking;
-	}
-	if (oldest == NULL || seconds <= LATE)
+	if (oldest == NULL)
 		return (0);
 	judge(view, "overdue", "degraded");
 	view->command = "followup-trigger status";
@@ -464,8 +476,11 @@ status_look(struct status *s, struct bookings *bookings)
 	    "troubles", trouble_list(&report.troubles),
 	    "breakers", "cloudTasks", report.breaker, "voiceAgent",
 	    report.agent, "pauses", pauses, "program", program(s->conf));
-	if (document != NULL && figures != NULL)
+	if (document != NULL && figures != NULL) {
 		(void)json_object_update(document, figures);
+		(void)json_object_set_new(document, "late",
+		    json_boolean(find_late(&view) != NULL));
+	}
 	json_decref(figures);
 	memory = status_memory(s->conf->runtime_dir, time(NULL));
 	if (document != NULL && memory != NULL)

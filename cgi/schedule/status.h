@@ -43,7 +43,10 @@ struct status *status_new(const struct config *, struct readiness *);
  *   breakers  cloudTasks, voiceAgent: "closed", "half-open", "open", "unknown"
  *   pauses    those in force, as GET /pauses has them
  *   program   version, host, workers, limits
- *   and what the programs remember (status_memory.h), and the figures of status_figures.h, each overdue booking with its
+ *   late      whether there is a booking that should have been called more than
+ *             two minutes ago, where the figures are known
+ *   and what the programs remember (status_memory.h), and the figures of
+ *   status_figures.h, each overdue booking with its
  *   explanation.
  */
 json_t *status_look(struct status *, struct bookings *);

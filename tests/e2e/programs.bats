@@ -123,6 +123,12 @@ start_server() {
 	complains execute GCP_CLOUD_TASKS_SERVICE_ACCOUNT \
 	    GCP_CLOUD_TASKS_SERVICE_ACCOUNT=nobody
 	complains execute FOLLOWUP_CALL_SECRET FOLLOWUP_CALL_SECRET=canary-wrong
+	complains schedule FOLLOWUP_EVENTS_URL \
+	    FOLLOWUP_EVENTS_URL=http://example.com
+	complains schedule FOLLOWUP_EVENTS_SECRET \
+	    FOLLOWUP_EVENTS_URL=https://example.com FOLLOWUP_EVENTS_SECRET=
+	complains schedule FOLLOWUP_EVENTS_SECRET \
+	    FOLLOWUP_EVENTS_SECRET=canary-wrong
 	[[ $output != *canary* ]]
 }
 

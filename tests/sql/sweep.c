@@ -212,6 +212,39 @@ due_times(void **state)
 	finds("03 13");
 }
 
+/* What was written by a clock that was ahead makes nobody wait for long. */
+static void
+fast_clock(void **state)
+{
+
+	(void)state;
+	install("", "SELECT 1");
+	insert("01", "scheduled_at", "now()");
+	insert("02", "scheduled_at", "now()");
+	insert("03", "scheduled_at, task_status, task_scheduled_at",
+	    "now() - interval '1 h', 'scheduled', now() + interval '1 h'");
+	run("INSERT INTO " SCHEMA ".followup_failures (booking_id, stage, "
+	    "attempts, error, last_failed_at, next_attempt_at) "
+	    "SELECT id, 'schedule', 1, 'e', now(), now() + interval '1 h' "
+	    "FROM " SCHEMA ".lead_bookings WHERE id::text ~ '1$'; "
+	    "INSERT INTO " SCHEMA ".followup_obsolete_tasks (task_name, "
+	    "booking_id, next_attempt_at) SELECT 't', id, "
+	    "now() + interval '5 min' FROM " SCHEMA ".lead_bookings "
+	    "WHERE id::text ~ '2$'; "
+	    "INSERT INTO " SCHEMA ".followup_waits SELECT id, scheduled_at, "
+	    "task_scheduled_at, now(), task_scheduled_at "
+	    "FROM " SCHEMA ".lead_bookings WHERE id::text ~ '3$'");
+	finds("");
+	run("UPDATE " SCHEMA ".followup_failures "
+	    "SET last_failed_at = now() + interval '30 min'; "
+	    "UPDATE " SCHEMA ".followup_obsolete_tasks "
+	    "SET next_attempt_at = now() + interval '30 min'; "
+	    "UPDATE " SCHEMA ".followup_waits "
+	    "SET looked_at = now() + interval '30 min'");
+	/* One of them is due as well as its obsolete task. */
+	finds("01 02 02 03");
+}
+
 /* A zone can only widen it, and nothing beyond the horizon is found. */
 static void
 zones(void **state)
@@ -251,6 +284,7 @@ main(void)
 		TEST(three_columns),
 		TEST(hostile_rows),
 		TEST(due_times),
+		TEST(fast_clock),
 		TEST(zones),
 	};
 

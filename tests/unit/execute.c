@@ -524,6 +524,27 @@ paused_for_a_moment(void **state)
 	    "2026-11-26T00:01:00.000Z");
 }
 
+/* The queue's clock is ahead: another task for then would come at once, too. */
+static void
+paused_by_slow_clock(void **state)
+{
+
+	(void)state;
+	pause_calls();
+	A->waits = 1;
+	A->wait_in = 1800;
+	A->task_in = 1800;
+	run();
+	expect_look();
+	expect_alone("not called yet: paused: x", 60, 1);
+	assert_string_equal(A->status, "scheduled");
+
+	/* It waits for something else, which comes later. */
+	A->wait_in = 1801;
+	run();
+	expect(EXECUTE_DEFERRED, "not called now: paused: x");
+}
+
 /* Its task was for the end of a wait, and fired before it was written. */
 static void
 waited(void **state)
@@ -1409,6 +1430,7 @@ main(void)
 		TEST(changed_in_this_moment),
 		TEST(paused),
 		TEST(paused_for_a_moment),
+		TEST(paused_by_slow_clock),
 		TEST(waited),
 		TEST(never_to_be_called),
 		TEST(unknown_outcome_is_retried),

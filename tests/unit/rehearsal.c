@@ -12,6 +12,7 @@
 #include "config.h"
 #include "db.h"
 #include "dead_letters.h"
+#include "event_outbox.h"
 #include "figures.h"
 #include "history.h"
 #include "pauses.h"
@@ -38,6 +39,7 @@ static const struct bookings_sql *const *const lists[] = {
 	booking_statements, booking_state_statements, history_statements,
 	dead_letters_statements, pauses_statements, figures_statements,
 	status_figures_statements, canary_statements, time_limit_statements,
+	event_outbox_statements,
 };
 
 /* Everything of ${f} up to its end, as a string to be freed. */
