@@ -197,6 +197,18 @@ int bookings_trouble(struct bookings *, char *, size_t);
 #define BOOKINGS_IS_WANTED						\
 	BOOKINGS_IS_FOLLOWUP " AND NOT " BOOKINGS_IS_DELETED
 
+/* Now, as scheduled_at would say it. */
+#define BOOKINGS_NOW	"(now() AT TIME ZONE 'UTC')"
+
+/*
+ * How far a due time may be from the scheduled_at of its row: a timestamptz is
+ * the due time, and any other timestamp has yet to be read in the row's zone.
+ */
+#define BOOKINGS_UNSURE							\
+    "(SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at "		\
+    "+ interval '0') = 'timestamptz'::regtype THEN interval '0' "	\
+    "ELSE interval '16 h' END)"
+
 /*
  * Columns that this deployment may lack.  It has to be in the FROM list: names
  * that an inner query does not have are looked up further out.

@@ -11,27 +11,19 @@
 #include "figures.h"
 
 /*
- * How far the due time may be from what the row says, for all rows: see
- * SWEEP_ZONE in bookings.c.  A timestamptz says it.
- */
-#define UNSURE								\
-    "(SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at "		\
-    "+ interval '0') = 'timestamptz'::regtype THEN interval '0' "	\
-    "ELSE interval '16 h' END)"
-#define NOW	"(now() AT TIME ZONE 'UTC')"
-
-/*
- * The bookings that wait for their call, and their due time: worked out only
- * where it matters within the hour and the row does not say it.  ${more} is a
- * further column, and ${from} where it comes from, or empty.
+ * The bookings that wait for their call, and their due time, which is worked
+ * out only where it may be within the hour and needs the row's zone.  ${more}
+ * is a further column and ${from} its source; both may be empty.
  */
 #define WAITING(more, from)						\
     "waiting AS (SELECT b.task_status = 'pending' AS is_pending, "	\
     "CASE WHEN u.unsure = interval '0' "				\
-    "OR b.scheduled_at > " NOW " + interval '1 h' + u.unsure "		\
+    "OR b.scheduled_at > " BOOKINGS_NOW " + interval '1 h' "		\
+    "+ u.unsure "							\
     "THEN b.scheduled_at::timestamptz ELSE {S}.followup_due_at(b) END "	\
     "AS due, b.task_scheduled_at, b.id " more				\
-    "FROM " from "(SELECT " UNSURE " AS unsure OFFSET 0) u, {T} b "	\
+    "FROM " from "(SELECT " BOOKINGS_UNSURE " AS unsure OFFSET 0) u, "	\
+    "{T} b "								\
     "WHERE b.task_status IN ('pending', 'scheduled') "			\
     "AND " BOOKINGS_IS_WANTED "), "					\
     "open AS (SELECT w.*, CASE WHEN w.is_pending THEN w.due "		\
@@ -136,7 +128,7 @@ run(struct bookings *b, struct bookings_call *call)
  * figures_collect(conf, bookings, now):
  * Set the metrics of what the database knows, unless some worker has done so
  * within the FIGURES_MS before ${now} (monotime_ms).  If the database does not
- * tell they are shown no more.
+ * answer, they are no longer shown.
  */
 void
 figures_collect(const struct config *conf, struct bookings *b, long now)

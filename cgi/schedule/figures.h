@@ -9,9 +9,9 @@ struct bookings;
 struct config;
 
 /*
- * What the database knows in numbers: how many bookings wait, since when and
- * for what.  Only rows that are still to be called are looked at, through the
- * index of the sweep; how many have been called makes no difference.
+ * The figures of the database: how many bookings wait, since when and for
+ * what.  Only rows that are still to be called are read, through the index of
+ * the sweep, so that years of past bookings cost nothing.
  */
 
 /* How old the figures may become before they are read again, in ms. */
@@ -21,7 +21,7 @@ struct config;
  * figures_collect(conf, bookings, now):
  * Set the metrics of what the database knows, unless some worker has done so
  * within the FIGURES_MS before ${now} (monotime_ms).  If the database does not
- * tell they are shown no more.
+ * answer, they are no longer shown.
  */
 void figures_collect(const struct config *, struct bookings *, long);
 

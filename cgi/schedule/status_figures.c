@@ -11,17 +11,6 @@
 	"pg_catalog.to_char(" time " AT TIME ZONE 'UTC', "		\
 	"'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 
-#define NOW	"(now() AT TIME ZONE 'UTC')"
-
-/*
- * How far from what the row says it may be due: a timestamptz is a time, and a
- * timestamp is one once it is read in the row's zone.
- */
-#define UNSURE								\
-	"(SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at "		\
-	"+ interval '0') = 'timestamptz'::regtype THEN interval '0' "	\
-	"ELSE interval '16 h' END)"
-
 /* What is not to come, though the row may say so. */
 #define IS_TO_COME(due)							\
 	"AND " BOOKINGS_IS_WANTED " "					\
@@ -47,15 +36,15 @@ static const struct bookings_sql overdue_sql = { "status overdue",
     "(SELECT b.id, tenant_id::text AS tenant_id, 'pending' AS status, "
     "d.due, timezone::text AS timezone FROM {T} b " DUE_AT
     "WHERE b.task_status = 'pending' "
-    "AND b.scheduled_at > " NOW " - interval '35 days' "
-    "AND b.scheduled_at < " NOW " + " UNSURE " "
+    "AND b.scheduled_at > " BOOKINGS_NOW " - interval '35 days' "
+    "AND b.scheduled_at < " BOOKINGS_NOW " + " BOOKINGS_UNSURE " "
     "AND d.due < now() " IS_TO_COME("d.due")
     "ORDER BY b.scheduled_at LIMIT " LIMIT ") UNION ALL "
     "(SELECT b.id, tenant_id::text, 'scheduled', "
     "coalesce(b.task_scheduled_at, d.due), timezone::text "
     "FROM {T} b " DUE_AT "WHERE b.task_status = 'scheduled' "
-    "AND b.scheduled_at > " NOW " - interval '35 days' "
-    "AND b.scheduled_at < " NOW " + " UNSURE " "
+    "AND b.scheduled_at > " BOOKINGS_NOW " - interval '35 days' "
+    "AND b.scheduled_at < " BOOKINGS_NOW " + " BOOKINGS_UNSURE " "
     "AND coalesce(b.task_scheduled_at, d.due) < now() "
     IS_TO_COME("d.due")
     "ORDER BY b.scheduled_at LIMIT " LIMIT ")) AS b), "
@@ -86,24 +75,26 @@ static const struct bookings_sql overdue_sql = { "status overdue",
 static const struct bookings_sql next_sql = { "status next",
     "WITH coming AS ((SELECT d.due FROM {T} b " DUE_AT
     "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_WANTED " "
-    "AND b.scheduled_at > " NOW " - " UNSURE " "
-    "AND b.scheduled_at < " NOW " + interval '1 h' + " UNSURE " "
+    "AND b.scheduled_at > " BOOKINGS_NOW " - " BOOKINGS_UNSURE " "
+    "AND b.scheduled_at < " BOOKINGS_NOW " + interval '1 h' "
+    "+ " BOOKINGS_UNSURE " "
     "AND d.due BETWEEN now() AND now() + interval '1 h' "
     "ORDER BY b.scheduled_at LIMIT " LIMIT ") "
     "UNION ALL (SELECT coalesce(b.task_scheduled_at, d.due) "
     "FROM {T} b " DUE_AT
     "WHERE b.task_status = 'scheduled' AND " BOOKINGS_IS_WANTED " "
-    "AND b.scheduled_at > " NOW " - interval '3 days' "
-    "AND b.scheduled_at < " NOW " + interval '1 h' + " UNSURE " "
+    "AND b.scheduled_at > " BOOKINGS_NOW " - interval '3 days' "
+    "AND b.scheduled_at < " BOOKINGS_NOW " + interval '1 h' "
+    "+ " BOOKINGS_UNSURE " "
     "AND coalesce(b.task_scheduled_at, d.due) BETWEEN now() "
     "AND now() + interval '1 h' ORDER BY b.scheduled_at LIMIT " LIMIT ")), "
     "ahead AS ((SELECT d.due FROM {T} b " DUE_AT
     "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_WANTED " "
-    "AND b.scheduled_at > " NOW " AND d.due > now() "
+    "AND b.scheduled_at > " BOOKINGS_NOW " AND d.due > now() "
     "ORDER BY b.scheduled_at LIMIT 20) UNION ALL "
     "(SELECT d.due FROM {T} b " DUE_AT
     "WHERE b.task_status = 'scheduled' AND " BOOKINGS_IS_WANTED " "
-    "AND b.scheduled_at > " NOW " AND d.due > now() "
+    "AND b.scheduled_at > " BOOKINGS_NOW " AND d.due > now() "
     "ORDER BY b.scheduled_at LIMIT 20)) "
     "SELECT pg_catalog.json_build_object("
     "'in15Minutes', count(*) FILTER (WHERE due < now() + interval '15 min'), "
