@@ -74,9 +74,9 @@ main(int argc, char **argv)
 		.program = CONFIG_EXECUTE,
 		.name = "followup-execute",
 		.component = "FollowUpExecution",
-		.synopsis = "The callback of followup-scheduler's Cloud "
-		    "Tasks: a FastCGI program that\nstarts the call of a "
-		    "follow-up booking.",
+		.synopsis = "Answers the callbacks of Cloud Tasks and "
+		    "starts the call of each follow-up\nbooking; a FastCGI "
+		    "program.",
 		.check = check,
 	};
 	static struct service service;

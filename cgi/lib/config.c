@@ -91,7 +91,7 @@ static const struct variable {
 	    NULL, 0, 0, "e-mail of the service account that signs callbacks"),
 	V("FOLLOWUP_EXECUTION_ENDPOINT", BASE_URL, execution_endpoint, CGI,
 	    CGI, NULL, 0, 0, "base URL of the callbacks: a task "
-	    "calls {it}/{booking_id}/execute-followup; https (http only with "
+	    "calls URL/{booking_id}/execute-followup; https (http only with "
 	    "the emulator)"),
 	V("FOLLOWUP_EXECUTION_AUDIENCE", TEXT, execution_audience, CGI, 0,
 	    NULL, 0, 0, "audience of the callback tokens; default: "
@@ -99,8 +99,8 @@ static const struct variable {
 	V("CLOUD_TASKS_SECRET", SECRET, cloud_tasks_secret, CGI, 0, NULL,
 	    0, 0, "shared secret of the callbacks, instead of signed tokens"),
 	V("CLOUD_TASKS_ENDPOINT", SAFE_URL, cloud_tasks_endpoint,
-	    CONFIG_SCHEDULE, 0, NULL, 0, 0, "base URL of the Cloud Tasks API "
-	    "where it is not Google's; called with credentials"),
+	    CONFIG_SCHEDULE, 0, NULL, 0, 0, "base URL of the Cloud Tasks API, "
+	    "if not Google's; called with credentials"),
 	V("CLOUD_TASKS_EMULATOR_HOST", HOSTPORT, emulator_host,
 	    CONFIG_SCHEDULE, 0, NULL, 0, 0, "host:port of an emulator: plain "
 	    "HTTP, no credentials"),
@@ -112,16 +112,16 @@ static const struct variable {
 	V("GCE_METADATA_HOST", TEXT, metadata_host, CONFIG_SCHEDULE, 0,
 	    "metadata.google.internal", 0, 0, "host of the metadata server"),
 	V("GOOGLE_CLOUD_QUOTA_PROJECT", ID, quota_project, CONFIG_SCHEDULE, 0,
-	    NULL, 0, 0, "project that the API calls are counted against"),
+	    NULL, 0, 0, "project whose quota the API calls use"),
 	V("OIDC_JWKS_URL", SAFE_URL, oidc_jwks_url, CONFIG_EXECUTE, 0,
 	    "https://www.googleapis.com/oauth2/v3/certs", 0, 0,
-	    "where the public keys of callback tokens are"),
+	    "URL of the public keys of callback tokens"),
 	V("OIDC_ISSUER", TEXT, oidc_issuer, CONFIG_EXECUTE, 0,
 	    "https://accounts.google.com", 0, 0,
 	    "issuer of the callback tokens"),
 	V("FOLLOWUP_CALL_URL", SAFE_URL, call_url, CONFIG_EXECUTE,
 	    CONFIG_EXECUTE, NULL, 0, 0,
-	    "where a follow-up call is started (POST)"),
+	    "URL that starts a follow-up call (POST)"),
 	V("FOLLOWUP_CALL_TOKEN", SECRET, call_token, CONFIG_EXECUTE, 0, NULL,
 	    0, 0, "bearer token of that request"),
 	V("FOLLOWUP_CALL_SECRET", SECRET, call_secret, CONFIG_EXECUTE, 0,
@@ -130,10 +130,10 @@ static const struct variable {
 	V("FOLLOWUP_CALL_TIMEOUT", DURATION, call_timeout, CONFIG_EXECUTE, 0,
 	    "30s", 1, 50, "how long that request may take"),
 	V("FOLLOWUP_WEBHOOK_URL", SAFE_URL, webhook_url, CONFIG_LISTENER, 0,
-	    DEFAULT_WEBHOOK_URL, 0, 0, "where the listener posts"),
+	    DEFAULT_WEBHOOK_URL, 0, 0, "URL that the listener posts to"),
 	V("FOLLOWUP_WEBHOOK_SOCKET", PATH, webhook_socket, CONFIG_LISTENER, 0,
 	    NULL, 0, 0, "unix socket it posts through; default: local.sock in "
-	    "FOLLOWUP_RUNTIME_DIR, or none where FOLLOWUP_WEBHOOK_URL is another"),
+	    "FOLLOWUP_RUNTIME_DIR, or none if FOLLOWUP_WEBHOOK_URL is changed"),
 	V("FOLLOWUP_WEBHOOK_TOKEN", SECRET, webhook_token,
 	    CONFIG_LISTENER | CONFIG_SCHEDULE, 0, NULL, 0, 0,
 	    "bearer token asked of every call of the local API"),
@@ -157,10 +157,12 @@ static const struct variable {
 	    "requests to followup-schedule that are in flight at once"),
 	V("FOLLOWUP_MAX_SCHEDULE_ATTEMPTS", COUNT, max_schedule_attempts,
 	    CONFIG_SCHEDULE, 0, "10", 1, 1000,
-	    "attempts to create a task before it is a dead letter"),
+	    "attempts to create a task before the booking becomes a dead "
+	    "letter"),
 	V("FOLLOWUP_MAX_EXECUTION_ATTEMPTS", COUNT, max_execution_attempts,
 	    CONFIG_EXECUTE, 0, "8", 1, 1000,
-	    "attempts to start a call before it is a dead letter"),
+	    "attempts to start a call before the booking becomes a dead "
+	    "letter"),
 	V("FOLLOWUP_SWEEP_INTERVAL", DURATION, sweep_interval,
 	    CONFIG_LISTENER, 0, "5s", 1, 3600,
 	    "how often to scan the table for bookings that no notification "
@@ -170,13 +172,14 @@ static const struct variable {
 	    "how far back an overdue booking is still picked up"),
 	V("FOLLOWUP_OVERDUE_GRACE", DURATION, overdue_grace,
 	    CONFIG_LISTENER | CONFIG_SCHEDULE, 0, "5m", 1, 86400,
-	    "how long after its time a scheduled booking's task is asked for"),
+	    "how long after the due time a scheduled booking's task is looked "
+	    "up"),
 	V("FOLLOWUP_UNKNOWN_OUTCOME", POLICY, unknown_outcome, CONFIG_EXECUTE,
 	    0, "retry", 0, 0, "when it is not known whether a call was "
 	    "started: retry (with the same idempotency key) or dead-letter"),
 	V("FOLLOWUP_PROXY", HOSTPORT, proxy, CGI, 0, NULL, 0, 0,
-	    "host:port of the HTTP proxy for https to other machines; those "
-	    "of http_proxy and so on are not used"),
+	    "host:port of the HTTP proxy for https to other machines; "
+	    "http_proxy and the like are ignored"),
 	V("FOLLOWUP_RUNTIME_DIR", PATH, runtime_dir, ALL, 0,
 	    "/run/followup-scheduler", 0, 0, "sockets and counters"),
 	V("LOG_LEVEL", LEVEL, log_level, ALL, 0, "info", 0, 0,
@@ -579,8 +582,8 @@ config_print_example(FILE *f)
 	size_t i;
 
 	(void)fprintf(f, "# followup-scheduler: every variable, what it is "
-	    "for, who reads it, its default.\n# An environment file of "
-	    "systemd takes these lines as they are.\n");
+	    "for, who reads it, its default.\n# systemd reads these "
+	    "lines as they are (EnvironmentFile=).\n");
 	for (v = variables; v < &variables[NVARIABLES]; v++) {
 		(void)fprintf(f, "\n# %s\n# Read by:", v->help);
 		for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

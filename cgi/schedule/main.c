@@ -99,8 +99,9 @@ main(int argc, char **argv)
 		.program = CONFIG_SCHEDULE,
 		.name = "followup-schedule",
 		.component = "FollowUpScheduler",
-		.synopsis = "The local API of followup-scheduler: a FastCGI "
-		    "program that makes a\nCloud Task of a follow-up booking.",
+		.synopsis = "Serves the local API of followup-scheduler "
+		    "and creates a Cloud Task for each\nfollow-up booking; "
+		    "a FastCGI program.",
 		.check = check,
 	};
 	static const struct breaker_service cloud_tasks = {
