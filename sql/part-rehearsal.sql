@@ -76,6 +76,7 @@ DECLARE
   ["failed once", ["id", "execute", "tenant", "1", "500", "error", "due",
     "facts", "f"], "1",
     {"task_status": "scheduled", "last_execution_error": "error"}],
+  ["cleared", ["id", "1"], "1", {"execution_attempts": "0"}],
   ["spared", ["id", "error", "due", "f", "facts"], "1",
     {"task_status": "scheduled", "last_execution_error": "error"}],
   ["failed", ["id", "execute", "tenant", "1", "500", "error", "due",

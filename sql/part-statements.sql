@@ -427,6 +427,17 @@ $statement$),
     NULL::text AS what, ($5)::text[] AS f FROM changed) AS f) SELECT count(*)
     FROM changed
 $statement$),
+('cleared', $statement$
+    WITH fewer AS (UPDATE {S}.followup_failures f SET attempts = f.attempts -
+    $2::int WHERE f.booking_id = $1::uuid AND f.stage = 'execute' AND
+    f.dead_at IS NULL AND f.attempts > $2::int), gone AS (DELETE FROM
+    {S}.followup_failures f WHERE f.booking_id = $1::uuid AND f.stage =
+    'execute' AND f.dead_at IS NULL AND f.attempts <= $2::int), changed AS
+    (UPDATE {T} b SET execution_attempts = greatest(b.execution_attempts -
+    $2::int, 0) WHERE b.id = $1::uuid AND (b.task_status
+    OPERATOR(pg_catalog.||) '') IN ('pending', 'scheduled') RETURNING b.id)
+    SELECT count(*) FROM changed
+$statement$),
 ('failed', $statement$
     WITH before AS (SELECT b.id FROM {T} b WHERE b.id = $1::uuid AND
     (b.task_status OPERATOR(pg_catalog.||) '') IN ('pending', 'scheduled')

@@ -695,6 +695,36 @@ booking_spared(struct bookings *b, const struct booking *booking,
 	return (outcome);
 }
 
+static const struct bookings_sql cleared_sql = { "cleared",
+    "WITH fewer AS (UPDATE {S}.followup_failures f "
+    "SET attempts = f.attempts - $2::int WHERE f.booking_id = $1::uuid "
+    "AND f.stage = 'execute' AND f.dead_at IS NULL "
+    "AND f.attempts > $2::int), "
+    "gone AS (DELETE FROM {S}.followup_failures f "
+    "WHERE f.booking_id = $1::uuid AND f.stage = 'execute' "
+    "AND f.dead_at IS NULL AND f.attempts <= $2::int), "
+    "changed AS (UPDATE {T} b "
+    "SET execution_attempts = greatest(b.execution_attempts - $2::int, 0) "
+    "WHERE b.id = $1::uuid "
+    "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') RETURNING b.id) "
+    "SELECT count(*) FROM changed" };
+
+/**
+ * booking_cleared(bookings, id, n):
+ * ${n} attempts at the call of the booking ${id} that seemed to have failed
+ * through its own fault did not: they count no longer.
+ */
+enum db_outcome
+booking_cleared(struct bookings *b, const char *id, int n)
+{
+	char number[NUMBER_LEN];
+	struct bookings_call call = { .sql = &cleared_sql, .nparams = 2,
+	    .params = { id, number }, .booking = id };
+
+	(void)snprintf(number, sizeof(number), "%d", n);
+	return (bookings_changed(b, &call, NULL));
+}
+
 /* A due time that is not determinable is compared as such. */
 static const struct bookings_sql failed_sql = { "failed",
     "WITH before AS (SELECT b.id FROM {T} b WHERE b.id = $1::uuid "
@@ -1055,10 +1085,11 @@ const struct bookings_sql *const booking_state_schedule[] = { &scheduled_sql,
     &scheduled_one_sql, &failed_once_sql, &obsolete_deleted_sql, &noted_sql,
     NULL };
 const struct bookings_sql *const booking_state_execute[] = { &begun_sql,
-    &executed_sql, &failed_once_sql, &spared_sql, &failed_sql, NULL };
+    &executed_sql, &failed_once_sql, &spared_sql, &cleared_sql, &failed_sql,
+    NULL };
 const struct bookings_sql *const booking_state_statements[] = { &scheduled_sql,
     &scheduled_one_sql, &begun_sql, &executed_sql, &name_executed_sql,
-    &failed_once_sql, &spared_sql, &failed_sql, &unschedule_sql,
+    &failed_once_sql, &spared_sql, &cleared_sql, &failed_sql, &unschedule_sql,
     &task_gone_sql, &held_sql, &replan_sql, &noted_sql, &cancel_sql,
     &retry_sql, &obsolete_deleted_sql,
     &obsolete_later_sql, &called_sql, &refused_sql, &mark_failed_sql, NULL };

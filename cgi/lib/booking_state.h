@@ -114,6 +114,13 @@ enum db_outcome booking_spared(struct bookings *, const struct booking *,
     const struct booking_failure *);
 
 /**
+ * booking_cleared(bookings, id, n):
+ * ${n} attempts at the call of the booking ${id} that seemed to have failed
+ * through its own fault did not: they count no longer.
+ */
+enum db_outcome booking_cleared(struct bookings *, const char *, int);
+
+/**
  * booking_failed(bookings, booking, failure, changed):
  * Give up: the booking becomes failed and a dead letter says why, unless it
  * changed meanwhile (${changed} is 0).  If the row refuses, the dead letter

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "backoff.h"
 #include "log.h"
@@ -29,11 +30,15 @@ struct breaker {
 	struct breaker_view *view;
 
 	/* Different bookings that failed since the last success. */
-	uint64_t failed[BREAKER_SEVERAL];
+	struct breaker_cleared failed[BREAKER_SEVERAL];
 	int failures;
 	long failed_at;			/* the last of them */
 	uint64_t failed_tenant;		/* of the first of them */
 	int is_mixed;			/* there were others' */
+
+	/* Those that opened it, until somebody takes them. */
+	struct breaker_cleared cleared[BREAKER_SEVERAL];
+	int ncleared;
 
 	/* The last two tenants that got through, and when. */
 	struct {
@@ -276,10 +281,14 @@ hold(struct breaker *b, long now, const struct breaker_failure *failure)
 	b->held_until = b->next_probe;
 }
 
-/* Count a failure of the booking ${id}, which may have failed before. */
-static void
-count(struct breaker *b, long now, uint64_t id, uint64_t tenant)
+/*
+ * Count a failure of the booking ${id}, which may have failed before.  Return
+ * what is known of that booking, or NULL if nothing is kept.
+ */
+static struct breaker_cleared *
+count(struct breaker *b, long now, const char *id, uint64_t tenant)
 {
+	struct breaker_cleared *failed;
 	int i;
 
 	if (now - b->failed_at > ROW_MS)
@@ -289,12 +298,31 @@ count(struct breaker *b, long now, uint64_t id, uint64_t tenant)
 		b->failed_tenant = tenant;
 	else if (tenant != b->failed_tenant)
 		b->is_mixed = 1;
-	for (i = 0; i < b->failures && id != 0; i++) {
-		if (b->failed[i] == id)
-			return;
+	for (i = 0; i < b->failures && id != NULL; i++) {
+		if (strcmp(b->failed[i].id, id) == 0)
+			return (&b->failed[i]);
 	}
-	if (b->failures < BREAKER_SEVERAL)
-		b->failed[b->failures++] = id;
+	if (b->failures == BREAKER_SEVERAL)
+		return (NULL);
+	failed = &b->failed[b->failures++];
+	(void)snprintf(failed->id, sizeof(failed->id), "%s",
+	    id != NULL ? id : "");
+	failed->failures = 0;
+	return (failed);
+}
+
+/* It opens: the failures in a row were no fault of those who asked. */
+static void
+clear_failed(struct breaker *b)
+{
+	int i;
+
+	b->ncleared = 0;
+	for (i = 0; i < b->failures; i++) {
+		if (*b->failed[i].id != '\0' && b->failed[i].failures > 0)
+			b->cleared[b->ncleared++] = b->failed[i];
+	}
+	forget_failures(b);
 }
 
 /*
@@ -323,7 +351,7 @@ open_it(struct breaker *b, long now, uint64_t tenant,
 	b->is_open = 1;
 	b->probes = b->probed = 0;
 	b->passed[0].at = b->passed[1].at = 0;
-	forget_failures(b);
+	clear_failed(b);
 	plan_probe(b, now, failure);
 	b->held_until = 0;
 }
@@ -343,6 +371,7 @@ breaker_failed(struct breaker *b, long now,
 {
 	uint64_t tenant = number(request->tenant);
 	enum breaker_blame blame = BREAKER_ITS_OWN;
+	struct breaker_cleared *failed;
 	int opened = 0;
 
 	shared_mutex_lock(&b->mutex);
@@ -354,13 +383,14 @@ breaker_failed(struct breaker *b, long now,
 		}
 		blame = BREAKER_COMMON;
 	} else {
-		count(b, now, number(request->id), tenant);
+		failed = count(b, now, request->id, tenant);
 		if (is_enough(b, now, tenant, failure)) {
 			blame = b->failures > 1 ? BREAKER_COMMON :
 			    BREAKER_OPENED;
 			open_it(b, now, tenant, failure);
 			opened = 1;
-		}
+		} else if (failed != NULL)
+			failed->failures++;
 	}
 	if (b->is_open && failure->slow_down) {
 		b->is_everybody = 1;
@@ -379,6 +409,24 @@ breaker_failed(struct breaker *b, long now,
 		    b->service->nothing, b->service->name, failure->reason);
 	}
 	return (blame);
+}
+
+/**
+ * breaker_cleared(breaker, list):
+ * Take into ${list}, which has room for BREAKER_SEVERAL, the bookings that are
+ * cleared since the breaker opened.  Return how many; each is told once.
+ */
+int
+breaker_cleared(struct breaker *b, struct breaker_cleared *list)
+{
+	int n;
+
+	shared_mutex_lock(&b->mutex);
+	n = b->ncleared;
+	memcpy(list, b->cleared, sizeof(b->cleared));
+	b->ncleared = 0;
+	(void)pthread_mutex_unlock(&b->mutex);
+	return (n);
 }
 
 /**

@@ -34,6 +34,9 @@ struct breaker;
 /* So many failures in a row are not the fault of those who asked. */
 #define BREAKER_SEVERAL		5
 
+/* Room for the id of a booking, with its NUL. */
+#define BREAKER_ID_LEN		40
+
 /* What it guards; all must outlive it. */
 struct breaker_service {
 	const char *name;	/* for log lines, as "Cloud Tasks" */
@@ -121,6 +124,22 @@ enum breaker_blame {
  */
 enum breaker_blame breaker_failed(struct breaker *, long,
     const struct breaker_request *, const struct breaker_failure *);
+
+/*
+ * A booking whose failures looked like its own until the breaker opened: they
+ * were the service's.
+ */
+struct breaker_cleared {
+	char id[BREAKER_ID_LEN];
+	int failures;			/* how many of them */
+};
+
+/**
+ * breaker_cleared(breaker, list):
+ * Take into ${list}, which has room for BREAKER_SEVERAL, the bookings that are
+ * cleared since the breaker opened.  Return how many; each is told once.
+ */
+int breaker_cleared(struct breaker *, struct breaker_cleared *);
 
 /**
  * breaker_unused(breaker, request):

@@ -297,17 +297,27 @@ kill_worker() {
 	[ -n "$victims" ] && kill -KILL "$(pick "$2" $victims)"
 }
 
+# Stop program $1, and start it with the variables $2...  It is started even if
+# it had to be killed.  PostgreSQL may not end when it is told to in the midst
+# of a recovery, which is no fault of ours; of another program it is one.
+start_anew() {
+	program=$1
+	shift
+	"$stack" stop "$program" "$dir" || [ "$program" = postgres ]
+	stopped=$?
+	env "$@" "$stack" start "$program" "$dir" && return "$stopped"
+}
+
 # Program $1 is started again, by a clock that is $2 minutes ahead of the right
 # one, or with a minus behind it.  The emulator stands for Google, whose clock
 # says when a booking is due.  It only ever goes behind: so whoever is called
 # before the due time by the machine's clock is called too early.
 set_clock() {
 	wrapper=STACK_WRAPPER_$(echo "$1" | tr - _)
-	"$stack" stop "$1" "$dir" && env "$wrapper=env LD_PRELOAD=$faketime \
+	start_anew "$1" "$wrapper=env LD_PRELOAD=$faketime \
 	    FAKETIME=${2}m FAKETIME_DONT_FAKE_MONOTONIC=1 \
 	    FAKETIME_CACHE_DURATION=100000" \
-	    STACK_POSTGRES_FLAGS="-c chaos.ahead=${2}min" \
-	    "$stack" start "$1" "$dir"
+	    STACK_POSTGRES_FLAGS="-c chaos.ahead=${2}min"
 }
 
 # How far the clock of program $1 goes wrong, by the plan's number $2.  Tokens
@@ -332,7 +342,7 @@ begin_clock() {
 }
 
 end_clock() {
-	"$stack" stop "$1" "$dir" && "$stack" start "$1" "$dir" && exec 8>&-
+	start_anew "$1" && exec 8>&-
 }
 
 # Tell the gate something, however often that takes.

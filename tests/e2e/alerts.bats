@@ -42,6 +42,7 @@ alerts() { sed -n 's/^ *- alert: //p' "$RULES" | sort -u; }
 		[ "$(grep -c "^ *$what: " "$RULES")" = "$n" ]
 	done
 	[ "$(grep -c '^ *runbook_url: README.md#' "$RULES")" = "$n" ]
+	# shellcheck disable=SC2013
 	for anchor in $(sed -n 's/^ *runbook_url: README.md#//p' "$RULES"); do
 		grep -qxF -- "$anchor" "$BATS_TEST_TMPDIR/anchors" ||
 		    { echo "no heading $anchor"; return 1; }

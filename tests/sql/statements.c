@@ -1107,6 +1107,29 @@ spared(void **state)
 	    "failures:execute2,schedule1");
 }
 
+/* Attempts that were not its fault are given back, and no more than those. */
+static void
+cleared(void **state)
+{
+
+	(void)state;
+	start("scheduled");
+	assert_int_equal(booking_cleared(b, ID, 1), DB_OK);
+	expect(state_sql, "scheduled old 1 boom "
+	    "failures:execute1,schedule1 begun");
+	assert_int_equal(booking_cleared(b, ID, 2), DB_OK);
+	expect(state_sql, "scheduled old 0 boom failures:schedule1 begun");
+
+	/* A dead letter tells what it died of. */
+	start("scheduled");
+	run("UPDATE lead_bookings SET task_status = 'failed'; "
+	    "UPDATE followup_failures SET dead_at = now()");
+	assert_int_equal(booking_cleared(b, ID, 1), DB_OK);
+	expect("SELECT concat_ws(' ', execution_attempts, (SELECT attempts "
+	    "FROM followup_failures WHERE stage = 'execute')) "
+	    "FROM lead_bookings", "2 2");
+}
+
 static int
 fail_for_good(enum booking_stage stage)
 {
@@ -1924,6 +1947,7 @@ main(void)
 		TEST(failed_once),
 		TEST(failed_once_meanwhile),
 		TEST(spared),
+		TEST(cleared),
 		TEST(failed),
 		TEST(failed_without_a_time),
 		TEST(unscheduled),

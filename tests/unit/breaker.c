@@ -748,6 +748,44 @@ test_unused(void **state)
 	assert_int_equal(ask(next), BREAKER_PROBE);
 }
 
+/* Whose failures opened it did no wrong; each of them is told once. */
+static void
+test_cleared(void **state)
+{
+	static const char *const ids[] = { "a", "b", "a", "c", "a", NULL };
+	struct breaker_cleared list[BREAKER_SEVERAL];
+	size_t i;
+
+	(void)state;
+	by("old", "t1");
+	failed(START, 0, -1, "503");
+	succeeded(START);
+	for (i = 0; i < NITEMS(ids); i++) {
+		by(ids[i], "t1");
+		failed(START, 0, -1, "503");
+		assert_int_equal(blame, BREAKER_ITS_OWN);
+	}
+	assert_int_equal(breaker_cleared(b, list), 0);
+
+	/* The one that opens it is told so, and loses nothing by that. */
+	by("b", "t1");
+	assert_int_equal(failed(START, 1, -1, "no connection"), 1);
+	assert_int_equal(blame, BREAKER_COMMON);
+	assert_int_equal(breaker_cleared(b, list), 3);
+	assert_string_equal(list[0].id, "a");
+	assert_int_equal(list[0].failures, 3);
+	assert_string_equal(list[1].id, "b");
+	assert_int_equal(list[1].failures, 1);
+	assert_string_equal(list[2].id, "c");
+	assert_int_equal(list[2].failures, 1);
+	assert_int_equal(breaker_cleared(b, list), 0);
+
+	/* Nobody who fails while it is open was to blame at any time. */
+	by("d", "t1");
+	failed(START, 1, -1, "still");
+	assert_int_equal(breaker_cleared(b, list), 0);
+}
+
 /* Each change is told once. */
 static void
 test_log(void **state)
@@ -800,6 +838,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_slow_down_while_open,
 		    begin, end),
 		cmocka_unit_test_setup_teardown(test_unused, begin, end),
+		cmocka_unit_test_setup_teardown(test_cleared, begin, end),
 		cmocka_unit_test_setup_teardown(test_log, begin, end),
 		cmocka_unit_test_setup_teardown(test_reason, begin, end),
 		cmocka_unit_test_setup_teardown(test_bystander, begin, end),

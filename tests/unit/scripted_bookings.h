@@ -548,6 +548,15 @@ table_spared(struct table_row *row, const char *const *params)
 }
 
 static inline PGresult *
+table_cleared(struct table_row *row, int n)
+{
+
+	row->execution_attempts = row->execution_attempts > n ?
+	    row->execution_attempts - n : 0;
+	return (table_count(1));
+}
+
+static inline PGresult *
 table_begun(struct table_row *row, const char *due)
 {
 	PGresult *result = table_rows(2);
@@ -785,6 +794,8 @@ table_act(const char *statement, const struct table_array *ids,
 		return (table_become(row, "pending scheduled", "failed"));
 	if (strcmp(statement, "spared") == 0)
 		return (table_spared(row, params));
+	if (strcmp(statement, "cleared") == 0)
+		return (table_cleared(row, (int)strtol(params[1], NULL, 10)));
 	if (strcmp(statement, "task gone") == 0)
 		return (table_reset(row, params[1], 0));
 	if (strcmp(statement, "unschedule") == 0 ||
