@@ -33,14 +33,14 @@
 --   followup_allowed  followup_open  followup_week
 --   followup_zone(text)  followup_setting_written()  followup_pause_changed()
 --   followup_scope(text)  followup_pause(text, text, timestamptz, text)
---   followup_resume(text)  followup_canary_state()
+--   followup_resume(text, text)  followup_canary_state()
 --   followup_retry(uuid, ...)  followup_retry_all(jsonb, ...)
 --   followup_retry_preview(jsonb, boolean)  followup_letters(jsonb)
 --   followup_cause(text)
 --   followup_failures  followup_dead_letters  followup_attempts
 --   followup_obsolete_tasks  followup_settings  followup_pauses
 --   followup_past_pauses  followup_late  followup_waits  followup_backlog
---   followup_canary  followup_history  followup_events
+--   followup_canary  followup_history  followup_acts  followup_events
 --   followup_bookings_due_idx
 --
 -- The triggers do nothing in a session with the setting followup.daemon = 'on',

@@ -79,7 +79,7 @@ WHERE c.relkind = 'r' AND c.relnamespace = :followup_schema
         'followup_obsolete_tasks', 'followup_settings', 'followup_pauses',
         'followup_past_pauses', 'followup_late', 'followup_waits',
         'followup_history', 'followup_backlog', 'followup_canary',
-        'followup_events')
+        'followup_acts', 'followup_events')
     AND obj_description(c.oid, 'pg_class') LIKE 'followup-scheduler%'
 \gexec
 SELECT format('ALTER TABLE %I.%I DROP COLUMN %I', :'schema', :'table',

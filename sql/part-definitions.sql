@@ -111,7 +111,7 @@ FROM (VALUES
     ('FUNCTION', '%1$I.followup_scope(text)', :'followup_body_scope'),
     ('FUNCTION', '%1$I.followup_pause(text,text,timestamp with time zone,'
         'text)', :'followup_body_pause'),
-    ('FUNCTION', '%1$I.followup_resume(text)', :'followup_body_resume'),
+    ('FUNCTION', '%1$I.followup_resume(text,text)', :'followup_body_resume'),
     ('FUNCTION', '%1$I.followup_retry(uuid,boolean,text,'
         'timestamp with time zone)', :'followup_body_retry'),
     ('FUNCTION', '%1$I.followup_cause(text)', :'followup_body_cause'),

@@ -91,12 +91,13 @@ CREATE OR REPLACE FUNCTION
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS :'followup_body_pause';
 CREATE OR REPLACE FUNCTION
-    :"schema".followup_resume(scope text) RETURNS boolean
+    :"schema".followup_resume(scope text, asked_by text DEFAULT NULL)
+    RETURNS boolean
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS :'followup_body_resume';
 REVOKE ALL ON FUNCTION :"schema".followup_scope(text),
     :"schema".followup_pause(text, text, timestamptz, text),
-    :"schema".followup_resume(text) FROM PUBLIC;
+    :"schema".followup_resume(text, text) FROM PUBLIC;
 
 -- What followup_gate is made of.
 CREATE OR REPLACE FUNCTION :"schema".followup_week(hours text)

@@ -493,6 +493,8 @@ BEGIN
     WHERE ended > OLD.paused_at;
     DELETE FROM %1$I.followup_past_pauses p
     WHERE p.until < now() - interval '366 days';
+    DELETE FROM %1$I.followup_acts a
+    WHERE a.at < now() - interval '366 days';
     RETURN NULL;
 END
 $body$, :'schema') AS followup_body_pause_changed

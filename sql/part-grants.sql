@@ -13,6 +13,8 @@ SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         :'schema', a.grantee::regrole),
     format('GRANT INSERT, UPDATE ON %I.followup_pauses TO %s', :'schema',
         a.grantee::regrole),
+    format('GRANT SELECT, INSERT ON %I.followup_acts TO %s', :'schema',
+        a.grantee::regrole),
     format('GRANT SELECT ON %1$I.followup_dead_letters, '
         '%1$I.followup_pauses, %1$I.followup_past_pauses, '
         '%1$I.followup_settings, %1$I.followup_backlog TO %2$s', :'schema',
@@ -25,7 +27,7 @@ SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         '%1$I.followup_open(int4multirange, text, timestamptz), '
         '%1$I.followup_week(text), %1$I.followup_call_request(uuid), '
         '%1$I.followup_canary_state(), '
-        '%1$I.followup_scope(text), %1$I.followup_resume(text), '
+        '%1$I.followup_scope(text), %1$I.followup_resume(text, text), '
         '%1$I.followup_pause(text, text, timestamptz, text), '
         '%1$I.followup_retry(uuid, boolean, text, timestamptz), '
         '%1$I.followup_cause(text), %1$I.followup_letters(jsonb), '
@@ -86,9 +88,10 @@ GRANT SELECT ON :"schema".followup_dead_letters, :"schema".followup_pauses,
     :"schema".followup_backlog TO :"grant_to";
 GRANT SELECT, INSERT, DELETE ON :"schema".followup_history TO :"grant_to";
 GRANT INSERT, UPDATE ON :"schema".followup_pauses TO :"grant_to";
+GRANT SELECT, INSERT ON :"schema".followup_acts TO :"grant_to";
 GRANT EXECUTE ON FUNCTION :"schema".followup_scope(text),
     :"schema".followup_pause(text, text, timestamptz, text),
-    :"schema".followup_resume(text) TO :"grant_to";
+    :"schema".followup_resume(text, text) TO :"grant_to";
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_due_at(:"schema".:"table"),
     :"schema".followup_canary_state(),

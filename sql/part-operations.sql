@@ -57,6 +57,12 @@ BEGIN
         except_tenants = '{}', paused_at = CASE
             WHEN p.until < now() - interval '10 min' THEN excluded.paused_at
             ELSE least(p.paused_at, excluded.paused_at) END;
+    INSERT INTO %1$I.followup_acts (by, what)
+    VALUES (coalesce(asked_by, session_user), format('paused %%s: %%s%%s',
+        CASE kept WHEN 'all' THEN 'everything'
+            ELSE 'tenant ' || substr(kept, 8) END, followup_pause.reason,
+        ', until ' || to_char(followup_pause.until AT TIME ZONE 'UTC',
+            'YYYY-MM-DD HH24:MI "UTC"')));
     RETURN NULL;
 END
 $body$, :'schema') AS followup_body_pause
@@ -84,6 +90,11 @@ BEGIN
         WHERE p.scope = 'all' AND (p.until IS NULL OR p.until > now())
             AND tenant <> ALL (except_tenants);
         excepted := FOUND;
+    END IF;
+    IF ended OR excepted THEN
+        INSERT INTO %1$I.followup_acts (by, what)
+        VALUES (coalesce(asked_by, session_user), 'resumed ' || CASE kept
+            WHEN 'all' THEN 'everything' ELSE 'tenant ' || tenant END);
     END IF;
     RETURN ended OR excepted;
 END

@@ -86,7 +86,8 @@ FROM (
         'followup_obsolete_tasks', 'followup_settings', 'followup_pauses',
         'followup_past_pauses', 'followup_late', 'followup_waits',
         'followup_backlog', 'followup_canary', 'followup_history',
-        'followup_events', 'followup_dead_letters']) AS o (name),
+        'followup_acts', 'followup_events', 'followup_dead_letters'])
+        AS o (name),
         LATERAL (SELECT to_regclass(format('%I.%I', :'schema', o.name))::oid
             AS r) AS rel
     WHERE r IS NOT NULL AND coalesce(obj_description(r, 'pg_class'), '')

@@ -107,7 +107,7 @@ DECLARE
 ["calls are paused, and resumed", [
   ["pause", ["all", "rehearsal", null, null], null, {}],
   ["pauses", [], null, {}],
-  ["resume", ["all"], "1", {}]]],
+  ["resume", ["all", "rehearsal"], "1", {}]]],
 ["a canary is sent, and comes back", [
   ["canary sent", ["zero"], "1", {}],
   ["canary heard", ["zero", "0"], "1", {}],
@@ -117,9 +117,9 @@ DECLARE
   ["canary called back", ["zero"], "1", {}],
   ["canary", [], null, {}]]],
 ["people ask how it stands", [
-  ["status overdue", ["86400"], null, {}],
+  ["status overdue", ["86400", "tenant"], null, {}],
   ["status next", [], null, {}],
-  ["status letters", [], null, {}],
+  ["status letters", ["tenant"], null, {}],
   ["status acts", [], null, {}],
   ["status installation", [], null, {}],
   ["status types", [], null, {}],
@@ -134,7 +134,7 @@ DECLARE
   ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys", "dues", "dues",
     "manyfacts"], "id", {"task_status": "scheduled"}],
-  ["cancel", ["id", "facts"], "1",
+  ["cancel", ["id", "facts", "rehearsal"], "1",
     {"task_status": "cancelled", "task_name": null}],
   ["waits", ["ids", "manyfacts"], "1", {}],
   ["waits", ["ids", "manyfacts"], "0", {}],
@@ -163,7 +163,7 @@ DECLARE
     role constant text := coalesce(nullif(given ->> 'role', ''), (
         SELECT pg_get_userbyid(a.grantee)
         FROM pg_proc p, aclexplode(p.proacl) a
-        WHERE p.oid = to_regprocedure(s || '.followup_resume(text)')
+        WHERE p.oid = to_regprocedure(s || '.followup_resume(text, text)')
             AND a.grantee NOT IN (0, p.proowner)
             AND pg_has_role(me, a.grantee, 'MEMBER')
         ORDER BY a.grantee LIMIT 1), me);

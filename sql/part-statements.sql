@@ -575,7 +575,9 @@ $statement$),
     before.task_name, before.id FROM before JOIN changed USING (id) WHERE
     before.task_name IS NOT NULL ON CONFLICT DO NOTHING), forgotten AS
     (DELETE FROM {S}.followup_failures f USING changed WHERE f.booking_id =
-    changed.id), told AS (INSERT INTO {S}.followup_history (booking_id, what,
+    changed.id), act AS (INSERT INTO {S}.followup_acts (by, what) SELECT
+    $3::text, 'cancelled booking ' || c.id FROM changed c WHERE $3::text IS
+    NOT NULL), told AS (INSERT INTO {S}.followup_history (booking_id, what,
     tenant_id, by, http_status, ms, reason, trace_id) SELECT f.id,
     coalesce(f.what, f.f[1]), nullif(f.f[2], ''), coalesce(nullif(f.f[3],
     ''), nullif(pg_catalog.current_setting('application_name'), ''),
@@ -729,7 +731,7 @@ $statement$),
     SELECT {S}.followup_pause($1, $2, $3::timestamptz, $4)
 $statement$),
 ('resume', $statement$
-    SELECT CASE WHEN {S}.followup_resume($1) THEN 1 ELSE 0 END
+    SELECT CASE WHEN {S}.followup_resume($1, $2) THEN 1 ELSE 0 END
 $statement$),
 ('figures', $statement$
     WITH waiting AS (SELECT b.task_status = 'pending' AS is_pending, CASE
@@ -836,23 +838,27 @@ $statement$),
     NULL OFFSET 0) ORDER BY b.scheduled_at LIMIT 10001)) AS b), late AS
     (SELECT * FROM open WHERE due < now() - interval '60 s' AND (status =
     'scheduled' OR due > now() - $1::float8 * interval '1 s')), oldest AS
-    (SELECT * FROM late ORDER BY due LIMIT 20) SELECT
-    pg_catalog.json_build_object('count', (SELECT count(*) FROM late),
+    (SELECT *, true AS of_all FROM (SELECT * FROM late ORDER BY due LIMIT 20)
+    AS a UNION ALL SELECT *, false FROM (SELECT * FROM late WHERE tenant_id =
+    $2::text ORDER BY due LIMIT 20) AS t), shown AS (SELECT o.of_all,
+    pg_catalog.json_agg(pg_catalog.json_build_object('bookingId', o.id,
+    'tenantId', o.tenant_id, 'taskStatus', o.status, 'dueAt',
+    pg_catalog.to_char(o.due AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'timezone', o.timezone, 'dueThere',
+    pg_catalog.to_char(o.due AT TIME ZONE {S}.followup_zone(o.timezone),
+    'YYYY-MM-DD HH24:MI')) ORDER BY o.due) AS list FROM oldest o GROUP BY 1)
+    SELECT pg_catalog.json_build_object('count', (SELECT count(*) FROM late),
     'atLeast', (SELECT count(*) FROM open) >= 10001, 'waiting', (SELECT
     count(*) FROM open), 'left', (SELECT count(*) FROM open WHERE status =
     'pending' AND due <= now() - $1::float8 * interval '1 s'),
     'oldestSeconds', (SELECT extract(epoch FROM now() - min(due))::bigint
-    FROM late), 'bookings', (SELECT
-    coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('bookingId',
-    o.id, 'tenantId', o.tenant_id, 'taskStatus', o.status, 'dueAt',
-    pg_catalog.to_char(o.due AT TIME ZONE 'UTC',
-    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'timezone', o.timezone, 'dueThere',
-    pg_catalog.to_char(o.due AT TIME ZONE {S}.followup_zone(o.timezone),
-    'YYYY-MM-DD HH24:MI')) ORDER BY o.due), '[]') FROM oldest o), 'tenants',
-    (SELECT coalesce(pg_catalog.json_object_agg(t.tenant_id, t.n ORDER BY t.n
-    DESC), pg_catalog.json_build_object()) FROM (SELECT tenant_id, count(*)
-    AS n FROM late WHERE tenant_id IS NOT NULL GROUP BY 1 ORDER BY 2 DESC
-    LIMIT 10) AS t))
+    FROM late), 'bookings', coalesce((SELECT list FROM shown WHERE of_all),
+    '[]'), 'ofTenant', coalesce((SELECT list FROM shown WHERE NOT of_all),
+    '[]'), 'tenants', (SELECT
+    coalesce(pg_catalog.json_object_agg(t.tenant_id, t.n ORDER BY t.n DESC),
+    pg_catalog.json_build_object()) FROM (SELECT tenant_id, count(*) AS n
+    FROM late WHERE tenant_id IS NOT NULL GROUP BY 1 ORDER BY 2 DESC LIMIT
+    10) AS t))
 $statement$),
 ('status next', $statement$
     WITH coming AS ((SELECT d.due FROM {T} b CROSS JOIN LATERAL (SELECT
@@ -897,14 +903,16 @@ $statement$),
     coming
 $statement$),
 ('status letters', $statement$
-    WITH newest AS (SELECT d.*, {S}.followup_cause(d.error) AS cause FROM
-    {S}.followup_dead_letters d ORDER BY d.dead_at DESC LIMIT 5001), causes
-    AS (SELECT stage, http_status, cause, count(*) AS n, count(DISTINCT
-    tenant_id) AS tenants, min(dead_at) AS first_at, max(dead_at) AS last_at,
-    (pg_catalog.array_agg(booking_id::text ORDER BY dead_at DESC))[1:3] AS
-    ids FROM newest GROUP BY 1, 2, 3 ORDER BY 4 DESC, 7 DESC LIMIT 20) SELECT
-    pg_catalog.json_build_object('count', (SELECT count(*) FROM newest),
-    'atLeast', (SELECT count(*) FROM newest) >= 5001, 'causes', (SELECT
+    WITH newest AS (SELECT d.* FROM {S}.followup_dead_letters d ORDER BY
+    d.dead_at DESC LIMIT 5001), asked AS (SELECT n.*,
+    {S}.followup_cause(n.error) AS cause FROM newest n WHERE $1::text IS NULL
+    OR n.tenant_id = $1::text), causes AS (SELECT stage, http_status, cause,
+    count(*) AS n, count(DISTINCT tenant_id) AS tenants, min(dead_at) AS
+    first_at, max(dead_at) AS last_at, (pg_catalog.array_agg(booking_id::text
+    ORDER BY dead_at DESC))[1:3] AS ids FROM asked GROUP BY 1, 2, 3 ORDER BY
+    4 DESC, 7 DESC LIMIT 20) SELECT pg_catalog.json_build_object('count',
+    (SELECT count(*) FROM asked), 'atLeast', (SELECT count(*) FROM newest) >=
+    5001, 'causes', (SELECT
     coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('stage', stage,
     'httpStatus', http_status, 'error', cause, 'count', n, 'tenants',
     tenants, 'first', pg_catalog.to_char(first_at AT TIME ZONE 'UTC',
@@ -925,10 +933,8 @@ $statement$),
     min(r.booking_id::text) ELSE format('retried %s bookings', count(DISTINCT
     r.booking_id)) END || CASE WHEN r.late THEN ', however late' ELSE '' END
     AS what FROM retried r GROUP BY r.retried_by, r.late,
-    date_trunc('minute', r.retried_at) UNION ALL SELECT p.paused_at,
-    p.paused_by, format('paused %s: %s', CASE p.scope WHEN 'all' THEN
-    'everything' ELSE 'tenant ' || substr(p.scope, 8) END, p.reason) FROM
-    {S}.followup_pauses p) SELECT
+    date_trunc('minute', r.retried_at) UNION ALL (SELECT p.at, p.by, p.what
+    FROM {S}.followup_acts p ORDER BY p.id DESC LIMIT 20)) SELECT
     coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('at',
     pg_catalog.to_char(a.at AT TIME ZONE 'UTC',
     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'by', a.who, 'what', a.what) ORDER BY

@@ -189,6 +189,8 @@ WHERE NOT EXISTS (SELECT FROM pg_attribute a
 \gexec
 SELECT to_regclass(format('%I.followup_past_pauses', :'schema')) IS NULL
         AS followup_make_past,
+    to_regclass(format('%I.followup_acts', :'schema')) IS NULL
+        AS followup_make_acts,
     to_regclass(format('%I.followup_late', :'schema')) IS NULL
         AS followup_make_late,
     to_regclass(format('%I.followup_waits', :'schema')) IS NULL
@@ -204,6 +206,21 @@ CREATE TABLE :"schema".followup_past_pauses (
 COMMENT ON TABLE :"schema".followup_past_pauses IS 'followup-scheduler: what '
     'pauses have held that are not in followup_pauses any more, because that '
     'does not make a booking late';
+\endif
+\if :followup_make_acts
+CREATE TABLE :"schema".followup_acts (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    by text NOT NULL DEFAULT session_user,
+    what text NOT NULL);
+COMMENT ON TABLE :"schema".followup_acts IS 'followup-scheduler: what people '
+    'asked for that followup_history does not tell: pauses, and who ended '
+    'them; cancellations by name';
+INSERT INTO :"schema".followup_acts (at, by, what)
+SELECT p.paused_at, p.paused_by, format('paused %s: %s', CASE p.scope
+    WHEN 'all' THEN 'everything' ELSE 'tenant ' || substr(p.scope, 8) END,
+    p.reason)
+FROM :"schema".followup_pauses p ORDER BY p.paused_at;
 \endif
 \if :followup_make_waits
 CREATE TABLE :"schema".followup_waits (
@@ -229,10 +246,12 @@ COMMENT ON TABLE :"schema".followup_late IS 'followup-scheduler: bookings that '
 
 -- In the transaction that makes the triggers, so that nobody is rung before.
 \if :paused
-INSERT INTO :"schema".followup_pauses AS p (scope, reason)
-VALUES ('all', 'installed with --paused')
-ON CONFLICT (scope) DO UPDATE SET reason = excluded.reason,
-    paused_by = excluded.paused_by, paused_at = excluded.paused_at,
-    until = NULL, except_tenants = '{}'
-WHERE p.until <= now();
+WITH paused AS (INSERT INTO :"schema".followup_pauses AS p (scope, reason)
+    VALUES ('all', 'installed with --paused')
+    ON CONFLICT (scope) DO UPDATE SET reason = excluded.reason,
+        paused_by = excluded.paused_by, paused_at = excluded.paused_at,
+        until = NULL, except_tenants = '{}'
+    WHERE p.until <= now() RETURNING p.reason)
+INSERT INTO :"schema".followup_acts (what)
+SELECT 'paused everything: ' || reason FROM paused;
 \endif

@@ -22,7 +22,7 @@ REVOKE ALL ON :"schema".followup_failures, :"schema".followup_attempts,
     :"schema".followup_settings, :"schema".followup_pauses,
     :"schema".followup_backlog, :"schema".followup_past_pauses,
     :"schema".followup_late, :"schema".followup_waits,
-    :"schema".followup_history FROM PUBLIC;
+    :"schema".followup_history, :"schema".followup_acts FROM PUBLIC;
 
 -- Settings that were written while nothing looked at them.
 UPDATE :"schema".followup_settings SET value = value;

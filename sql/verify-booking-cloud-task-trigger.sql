@@ -129,6 +129,10 @@ WITH needed (tab, col, kind, len) AS (VALUES
     ('followup_late', 'due_at', 'timestamp with time zone', 0),
     ('followup_late', 'asked_by', 'text', 0),
     ('followup_late', 'asked_at', 'timestamp with time zone', 0),
+    ('followup_acts', 'id', 'bigint', 0),
+    ('followup_acts', 'at', 'timestamp with time zone', 0),
+    ('followup_acts', 'by', 'text', 0),
+    ('followup_acts', 'what', 'text', 0),
     ('followup_canary', 'id', 'uuid', 0),
     ('followup_canary', 'slot', 'timestamp with time zone', 0),
     ('followup_canary', 'try', 'integer', 0),
@@ -226,7 +230,8 @@ FROM (VALUES ('followup_failures'), ('followup_attempts'),
     ('followup_obsolete_tasks'), ('followup_dead_letters'),
     ('followup_settings'), ('followup_pauses'), ('followup_past_pauses'),
     ('followup_late'), ('followup_waits'), ('followup_backlog'),
-    ('followup_canary'), ('followup_history'), ('followup_events'))
+    ('followup_canary'), ('followup_history'), ('followup_acts'),
+    ('followup_events'))
     AS t (name),
     LATERAL (SELECT to_regclass(format('%I.%I', :'schema', name))::oid AS rel)
     AS r
@@ -276,6 +281,7 @@ WITH object AS (
         ('followup_canary', 'UPDATE'), ('followup_canary', 'DELETE'),
         ('followup_history', 'SELECT'), ('followup_history', 'INSERT'),
         ('followup_history', 'DELETE'),
+        ('followup_acts', 'SELECT'), ('followup_acts', 'INSERT'),
         ('followup_pauses', 'INSERT'), ('followup_pauses', 'UPDATE'),
         ('followup_pauses', 'SELECT'), ('followup_past_pauses', 'SELECT'),
         ('followup_settings', 'SELECT'), ('followup_backlog', 'SELECT'))

@@ -985,6 +985,9 @@ static const struct bookings_sql cancel_sql = { "cancel",
     "WHERE before.task_name IS NOT NULL ON CONFLICT DO NOTHING), "
     "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "
     "WHERE f.booking_id = changed.id), "
+    "act AS (INSERT INTO {S}.followup_acts (by, what) "
+    "SELECT $3::text, 'cancelled booking ' || c.id FROM changed c "
+    "WHERE $3::text IS NOT NULL), "
     TELL("$2", "changed") " "
     "SELECT count(*) FROM changed" };
 
@@ -1002,8 +1005,8 @@ booking_cancel(struct bookings *b, const struct booking *booking,
 {
 	char *told = facts(booking, (struct history_row){ .what = "cancelled",
 	    .by = by });
-	struct bookings_call call = { .sql = &cancel_sql, .nparams = 2,
-	    .params = { booking->id, told }, .booking = booking->id };
+	struct bookings_call call = { .sql = &cancel_sql, .nparams = 3,
+	    .params = { booking->id, told, by }, .booking = booking->id };
 	enum db_outcome outcome = DB_LOST;
 
 	if (told != NULL)

@@ -362,6 +362,17 @@ bookings_ignored(struct bookings *b)
 }
 
 /**
+ * bookings_limit(bookings, ms):
+ * Give the database ${ms} milliseconds from now on, as db_limit does.
+ */
+void
+bookings_limit(struct bookings *b, long ms)
+{
+
+	db_limit(b->db, ms);
+}
+
+/**
  * bookings_disconnect(bookings):
  * Drop the connection, and the locks of its session with it.
  */

@@ -117,6 +117,12 @@ const char *bookings_error(const struct bookings *);
 enum db_outcome bookings_ignored(struct bookings *);
 
 /**
+ * bookings_limit(bookings, ms):
+ * Give the database ${ms} milliseconds from now on, as db_limit does.
+ */
+void bookings_limit(struct bookings *, long);
+
+/**
  * bookings_disconnect(bookings):
  * Drop the connection, and the locks of its session with it.
  */

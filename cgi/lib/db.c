@@ -30,11 +30,21 @@ struct db {
 	PGconn *conn;
 	const struct db_statement *prepared[MAX_PREPARED];
 	size_t nprepared;
+	long until;		/* see db_limit; 0: no limit */
 	int is_first;		/* nothing was run since db_ready */
 	int is_outdated;	/* the server says so of the session */
 	char state[8];		/* SQLSTATE of the last refusal */
 	char error[1024];
 };
+
+/* The time that is ${ms} milliseconds ahead, or db_limit's if that is first. */
+static long
+deadline_in(const struct db *db, long ms)
+{
+	long deadline = monotime_ms() + ms;
+
+	return (db->until != 0 && db->until < deadline ? db->until : deadline);
+}
 
 /* Wait until ${fd} is ready for ${events}; 0, or -1 past ${deadline}. */
 static int
@@ -260,7 +270,7 @@ setup_result(struct db *db, long deadline)
 static int
 connect_any(struct db *db)
 {
-	long until = monotime_ms() + CONNECT_DEADLINE_MS, deadline;
+	long until = deadline_in(db, CONNECT_DEADLINE_MS), deadline;
 	enum db_connect_state state;
 	short events;
 	int fd;
@@ -281,6 +291,10 @@ connect_any(struct db *db)
 		return (0);
 	}
 	db_connect_cancel(db->connect);
+
+	/* Whoever has little time would never get behind a server that hangs. */
+	if (db->until != 0)
+		db_connect_skip(db->connect);
 	(void)snprintf(db->error, sizeof(db->error), "%s",
 	    state == DB_CONNECT_FAILED ? db_connect_error(db->connect) :
 	    "the database does not answer");
@@ -303,7 +317,7 @@ connect_db(struct db *db)
 		take_error(db);
 		goto err;
 	}
-	if ((result = setup_result(db, monotime_ms() + QUERY_DEADLINE_MS)) ==
+	if ((result = setup_result(db, deadline_in(db, QUERY_DEADLINE_MS))) ==
 	    NULL)
 		goto err;
 	why = db_session_check(db->conn, result);
@@ -619,7 +633,7 @@ lose(struct db *db, struct db_call *calls, size_t ncalls)
 static enum db_outcome
 run(struct db *db, struct db_call *calls, size_t ncalls, int prepare_only)
 {
-	long deadline = monotime_ms() + QUERY_DEADLINE_MS;
+	long deadline = deadline_in(db, QUERY_DEADLINE_MS);
 	enum db_outcome outcome = DB_OK;
 	size_t i;
 
@@ -743,6 +757,18 @@ db_refuse(struct db *db, const char *error)
 
 	db->state[0] = '\0';
 	(void)snprintf(db->error, sizeof(db->error), "%s", error);
+}
+
+/**
+ * db_limit(db, ms):
+ * From now on the database has ${ms} milliseconds, for connecting and for all
+ * statements together; what is not there by then is DB_LOST.  0 ends that.
+ */
+void
+db_limit(struct db *db, long ms)
+{
+
+	db->until = ms > 0 ? monotime_ms() + ms : 0;
 }
 
 /**

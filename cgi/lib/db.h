@@ -114,6 +114,13 @@ const char *db_state(const struct db *);
 void db_refuse(struct db *, const char *);
 
 /**
+ * db_limit(db, ms):
+ * From now on the database has ${ms} milliseconds, for connecting and for all
+ * statements together; what is not there by then is DB_LOST.  0 ends that.
+ */
+void db_limit(struct db *, long);
+
+/**
  * db_close(db):
  * Drop the connection; locks held in its session are released.
  */

@@ -49,6 +49,7 @@ struct minute {
 	_Atomic unsigned long in_time;
 	_Atomic unsigned long late;
 	_Atomic unsigned long not_made;
+	_Atomic unsigned long steps[METRICS_STEPS];
 	_Atomic unsigned long lateness[METRICS_BUCKETS];
 };
 
@@ -386,6 +387,40 @@ metrics_end(void)
  * Counting.
  */
 
+/* The minute of now, or NULL where nobody has emptied it. */
+static struct minute *
+this_minute(void)
+{
+	long now = time(NULL) / 60;
+	struct minute *minute = &ours->minutes[now % RING];
+
+	return (atomic_load(&minute->start) == now ? minute : NULL);
+}
+
+/* The step that ${metric} counts, or -1. */
+static int
+step_of(enum metric metric, int label)
+{
+
+	switch (metric) {
+	case METRICS_NOTIFICATIONS:
+		return (METRICS_STEP_NOTIFIED);
+	case METRICS_POSTS:
+		return (METRICS_STEP_POSTED);
+	case METRICS_SCHEDULES:
+		return (METRICS_STEP_SCHEDULED);
+	case METRICS_TASK_REQUESTS:
+		return (label < METRICS_TASK_LABEL(METRICS_TASK_GET, 0) ?
+		    METRICS_STEP_TASK : -1);
+	case METRICS_CALLBACKS:
+		return (METRICS_STEP_CALLED_BACK);
+	case METRICS_CALL_ATTEMPTS:
+		return (METRICS_STEP_CALL);
+	default:
+		return (-1);
+	}
+}
+
 /**
  * metrics_add(metric, label, n):
  * Add ${n} to a counter.
@@ -393,11 +428,15 @@ metrics_end(void)
 void
 metrics_add(enum metric metric, int label, long n)
 {
-	int cell = place(metric, label);
+	int cell = place(metric, label), step = step_of(metric, label);
+	struct minute *minute;
 
-	if (ours != NULL && cell >= 0)
-		atomic_fetch_add_explicit(&ours->cells[cell], n,
-		    memory_order_relaxed);
+	if (ours == NULL || cell < 0)
+		return;
+	atomic_fetch_add_explicit(&ours->cells[cell], n,
+	    memory_order_relaxed);
+	if (step >= 0 && (minute = this_minute()) != NULL)
+		atomic_fetch_add(&minute->steps[step], (unsigned long)n);
 }
 
 /**
@@ -488,16 +527,6 @@ keep_exemplar(struct exemplar *e, double seconds, const char *trace_id)
 	atomic_store(&e->value, (long)(seconds * 1e6));
 	atomic_store(&e->time, wall_ms());
 	atomic_store(&e->turn, turn + 2);
-}
-
-/* Return this minute, or NULL if metrics_beat has not emptied it yet. */
-static struct minute *
-this_minute(void)
-{
-	long now = time(NULL) / 60;
-	struct minute *minute = &ours->minutes[now % RING];
-
-	return (atomic_load(&minute->start) == now ? minute : NULL);
 }
 
 /**
@@ -596,6 +625,8 @@ empty_minute(long start)
 	atomic_store(&minute->in_time, 0);
 	atomic_store(&minute->late, 0);
 	atomic_store(&minute->not_made, 0);
+	for (i = 0; i < METRICS_STEPS; i++)
+		atomic_store(&minute->steps[i], 0);
 	for (i = 0; i < METRICS_BUCKETS; i++)
 		atomic_store(&minute->lateness[i], 0);
 	atomic_store(&minute->start, start);
@@ -848,6 +879,8 @@ add_minute(const struct metrics_snapshot *s, long start,
 	sum->in_time += atomic_load(&minute->in_time);
 	sum->late += atomic_load(&minute->late);
 	sum->not_made += atomic_load(&minute->not_made);
+	for (i = 0; i < METRICS_STEPS; i++)
+		sum->steps[i] += atomic_load(&minute->steps[i]);
 	for (i = 0; i < sum->lateness.n; i++)
 		sum->lateness.counts[i] += atomic_load(&minute->lateness[i]);
 }

@@ -360,11 +360,17 @@ int metrics_exemplar(const struct metrics_snapshot *, size_t,
 /* A call is late from here on, in seconds. */
 #define METRICS_IN_TIME	60
 
+/* The steps of a booking's way that are counted by the minute, too. */
+enum metrics_step { METRICS_STEP_NOTIFIED, METRICS_STEP_POSTED,
+	METRICS_STEP_SCHEDULED, METRICS_STEP_TASK, METRICS_STEP_CALLED_BACK,
+	METRICS_STEP_CALL, METRICS_STEPS };
+
 struct metrics_minute {
 	time_t start;
 	unsigned long in_time;		/* called */
 	unsigned long late;		/* called, too */
 	unsigned long not_made;
+	unsigned long steps[METRICS_STEPS];
 	struct metrics_histogram lateness;	/* its sum is 0 */
 };
 

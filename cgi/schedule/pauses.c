@@ -62,18 +62,19 @@ pauses_begin(struct bookings *b, const char *scope, const char *reason,
 }
 
 static const struct bookings_sql end_sql = { "resume",
-    "SELECT CASE WHEN {S}.followup_resume($1) THEN 1 ELSE 0 END" };
+    "SELECT CASE WHEN {S}.followup_resume($1, $2) THEN 1 ELSE 0 END" };
 
 /**
- * pauses_end(bookings, scope, ended):
- * End the pause of ${scope}; a tenant is called also while everything is
- * paused.  ${ended} is 0 if there was no such pause.
+ * pauses_end(bookings, scope, by, ended):
+ * End the pause of ${scope}, on behalf of ${by} (NULL: the role of the
+ * session); a tenant is called also while everything is paused.  ${ended} is
+ * 0 if there was no such pause.
  */
 enum db_outcome
-pauses_end(struct bookings *b, const char *scope, int *ended)
+pauses_end(struct bookings *b, const char *scope, const char *by, int *ended)
 {
-	struct bookings_call call = { .sql = &end_sql, .nparams = 1,
-	    .params = { scope } };
+	struct bookings_call call = { .sql = &end_sql, .nparams = 2,
+	    .params = { scope, by } };
 
 	return (bookings_changed(b, &call, ended));
 }

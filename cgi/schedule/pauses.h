@@ -30,11 +30,13 @@ enum db_outcome pauses_begin(struct bookings *, const char *, const char *,
     const char *, const char *, char **);
 
 /**
- * pauses_end(bookings, scope, ended):
- * End the pause of ${scope}; a tenant is called also while everything is
- * paused.  ${ended} is 0 if there was no such pause.
+ * pauses_end(bookings, scope, by, ended):
+ * End the pause of ${scope}, on behalf of ${by} (NULL: the role of the
+ * session); a tenant is called also while everything is paused.  ${ended} is
+ * 0 if there was no such pause.
  */
-enum db_outcome pauses_end(struct bookings *, const char *, int *);
+enum db_outcome pauses_end(struct bookings *, const char *, const char *,
+    int *);
 
 /* The statements above, for the rehearsal; NULL ends the list. */
 struct bookings_sql;

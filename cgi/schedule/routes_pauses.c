@@ -96,7 +96,7 @@ routes_resume(struct routes *r, struct request *request, const char *scope)
 		return;
 	}
 	if ((outcome = bookings_ready(r->bookings)) == DB_OK)
-		outcome = pauses_end(r->bookings, scope, &ended);
+		outcome = pauses_end(r->bookings, scope, by, &ended);
 	if (routes_answered(r, request, outcome))
 		return;
 	if (!ended) {

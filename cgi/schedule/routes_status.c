@@ -23,14 +23,25 @@
 
 #include "routes_internal.h"
 
-/* GET /status.json */
+/*
+ * Whoever looks does not wait longer, in milliseconds, for a database that
+ * hangs: what is not known by then is missing.
+ */
+#define PATIENCE	1800
+
+/* GET /status.json?tenant=ID, which is optional */
 void
 routes_status_json(struct routes *r, struct request *request,
     const char *no_id)
 {
+	json_t *fields = form_parse(request->query, strlen(request->query));
 
 	(void)no_id;
-	request_reply(request, 200, status_look(r->status, r->bookings));
+	bookings_limit(r->bookings, PATIENCE);
+	request_reply(request, 200, status_look(r->status, r->bookings,
+	    json_text(fields, "tenant")));
+	bookings_limit(r->bookings, 0);
+	json_decref(fields);
 }
 
 /*
@@ -80,12 +91,15 @@ routes_status(struct routes *r, struct request *request, const char *no_id)
 
 	(void)no_id;
 	fields = form_parse(request->query, strlen(request->query));
-	status = status_look(r->status, r->bookings);
-	page.status = status;
+	bookings_limit(r->bookings, PATIENCE);
 	page.search = json_text(fields, "booking");
 	page.tenant = json_text(fields, "tenant");
-	if (page.search != NULL && uuid_parse(page.search, id) == 0)
-		(void)routes_booking(r, id, &booking);
+	status = status_look(r->status, r->bookings, page.tenant);
+	page.status = status;
+	if (page.search != NULL && uuid_parse(page.search, id) == 0 &&
+	    routes_booking(r, id, &booking) != DB_OK)
+		page.unknown = bookings_error(r->bookings);
+	bookings_limit(r->bookings, 0);
 	page.booking = booking;
 	if (status == NULL)
 		request_unavailable(request, PROBLEM_UNAVAILABLE, 1,
@@ -236,7 +250,7 @@ act_resume(struct act *act)
 		return;
 	}
 	if ((outcome = bookings_ready(act->r->bookings)) == DB_OK)
-		outcome = pauses_end(act->r->bookings, scope, &ended);
+		outcome = pauses_end(act->r->bookings, scope, act->by, &ended);
 	if (has_failed(act, outcome))
 		return;
 	if (!ended)
@@ -291,8 +305,9 @@ act_retry(struct act *act)
 		say(act, 400, "There is no such group.");
 		return;
 	}
-	act->body = json_pack("{s:s, s:i, s:s}", "stage", stage,
-	    "httpStatus", (int)strtol(code, NULL, 10), "error", error);
+	act->body = json_pack("{s:s, s:i, s:s, s:s*}", "stage", stage,
+	    "httpStatus", (int)strtol(code, NULL, 10), "error", error,
+	    "tenantId", json_text(act->form, "tenantId"));
 	if (act->by == NULL) {
 		dumped = json_dumps(act->body, JSON_COMPACT);
 		if (dumped != NULL)

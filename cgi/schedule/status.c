@@ -379,13 +379,14 @@ explain_one(struct status *s, const struct readiness_report *report,
 		    json_integer((json_int_t)booking->retry_in));
 }
 
-/* Explain each of the overdue bookings. */
+/* Explain each of the overdue bookings in the list ${name}. */
 static void
 explain_overdue(struct status *s, struct bookings *bookings,
-    const struct readiness_report *report, json_t *figures)
+    const struct readiness_report *report, const json_t *figures,
+    const char *name)
 {
 	json_t *list = json_object_get(json_object_get(figures, "overdue"),
-	    "bookings");
+	    name);
 	struct booking read[LISTED];
 	const char *ids[LISTED];
 	PGresult *rows;
@@ -431,6 +432,22 @@ program(const struct config *conf)
 	    "needsToken", conf->webhook_token != NULL));
 }
 
+/*
+ * After how many seconds what waits will have been called, at the rate of the
+ * last minutes; NULL where nothing waits, or nothing is called.
+ */
+static json_t *
+backlog_gone(const struct view *view, const json_t *memory)
+{
+	double a_minute = json_number_value(json_object_get(json_object_get(
+	    json_object_get(memory, "chain"), "call"), "perMinute"));
+	json_int_t waiting = figure(view, "overdue", "waiting");
+
+	if (waiting == 0 || !(a_minute > 0))
+		return (NULL);
+	return (json_integer((json_int_t)((double)waiting * 60 / a_minute)));
+}
+
 /* Is the database the trouble? */
 static int
 is_lost(const struct readiness_report *report)
@@ -442,11 +459,11 @@ is_lost(const struct readiness_report *report)
 }
 
 /**
- * status_look(status, bookings):
+ * status_look(status, bookings, tenant):
  * Return the document, for the caller to drop; NULL when memory is short.
  */
 json_t *
-status_look(struct status *s, struct bookings *bookings)
+status_look(struct status *s, struct bookings *bookings, const char *tenant)
 {
 	struct readiness_report report;
 	struct view view = { .report = &report };
@@ -456,8 +473,9 @@ status_look(struct status *s, struct bookings *bookings)
 	readiness_look(s->readiness, bookings, &report);
 	if (!is_lost(&report)) {
 		(void)pauses_list(bookings, &pauses);
-		figures = status_figures(bookings, s->conf);
-		explain_overdue(s, bookings, &report, figures);
+		figures = status_figures(bookings, s->conf, tenant);
+		explain_overdue(s, bookings, &report, figures, "bookings");
+		explain_overdue(s, bookings, &report, figures, "ofTenant");
 	}
 	view.pauses = pauses;
 	view.figures = figures;
@@ -466,13 +484,15 @@ status_look(struct status *s, struct bookings *bookings)
 		say_good(s, &view);
 	utf8_clean(view.sentence);
 
-	document = json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s, s:o?, s:o, "
-	    "s:{s:s, s:s}, s:o?, s:o}", "state", view.state,
+	memory = status_memory(s->conf->runtime_dir, time(NULL));
+	document = json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s, s:o?, s:o?, "
+	    "s:o, s:{s:s, s:s}, s:o?, s:o}", "state", view.state,
 	    "sentence", view.sentence, "since", view.since,
 	    "code", view.code, "command", view.command,
 	    "at", booking_time(now_us(), 3, now),
 	    "waiting", json_object_get(figures, "overdue") == NULL ? NULL :
 	    json_integer(figure(&view, "overdue", "waiting")),
+	    "backlogGoneInSeconds", backlog_gone(&view, memory),
 	    "troubles", trouble_list(&report.troubles),
 	    "breakers", "cloudTasks", report.breaker, "voiceAgent",
 	    report.agent, "pauses", pauses, "program", program(s->conf));
@@ -482,7 +502,6 @@ status_look(struct status *s, struct bookings *bookings)
 		    json_boolean(find_late(&view) != NULL));
 	}
 	json_decref(figures);
-	memory = status_memory(s->conf->runtime_dir, time(NULL));
 	if (document != NULL && memory != NULL)
 		(void)json_object_update(document, memory);
 	json_decref(memory);

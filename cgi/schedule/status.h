@@ -27,8 +27,10 @@ struct status;
 struct status *status_new(const struct config *, struct readiness *);
 
 /**
- * status_look(status, bookings):
- * Return the document, for the caller to drop; NULL when memory is short.
+ * status_look(status, bookings, tenant):
+ * Return the document, for the caller to drop; NULL when memory is short.  With
+ * ${tenant} dead letters are only those of this one, and its overdue bookings
+ * are listed besides; the sentence is that of all.
  *
  *   state     "ok", "degraded": some are called late or not at all, or
  *             "stopped": nobody is called
@@ -39,6 +41,9 @@ struct status *status_new(const struct config *, struct readiness *);
  *   at        now
  *   waiting   how many bookings are due and have not been called, or null
  *             if that is not known
+ *   backlogGoneInSeconds
+ *             when those will have been called, at the rate of the last
+ *             minutes; or null
  *   troubles  all that is not able: code, sentence
  *   breakers  cloudTasks, voiceAgent: "closed", "half-open", "open", "unknown"
  *   pauses    those in force, as GET /pauses has them
@@ -46,10 +51,9 @@ struct status *status_new(const struct config *, struct readiness *);
  *   late      whether there is a booking that should have been called more than
  *             two minutes ago, where the figures are known
  *   and what the programs remember (status_memory.h), and the figures of
- *   status_figures.h, each overdue booking with its
- *   explanation.
+ *   status_figures.h, each overdue booking with its explanation.
  */
-json_t *status_look(struct status *, struct bookings *);
+json_t *status_look(struct status *, struct bookings *, const char *);
 
 /**
  * status_free(status):

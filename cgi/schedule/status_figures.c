@@ -29,7 +29,8 @@
 /*
  * Overdue are those whose task's time has passed by a minute, and those that
  * have no task a minute after they were due.  $1 is the sweep's window: what
- * is older and has no task is left alone, and is not counted as overdue.
+ * is older and has no task is left alone, and is not counted as overdue.  $2 is
+ * a tenant, whose bookings are listed besides; or null.
  */
 static const struct bookings_sql overdue_sql = { "status overdue",
     "WITH open AS (SELECT b.* FROM " BOOKINGS_ABSENT " CROSS JOIN LATERAL ("
@@ -51,7 +52,16 @@ static const struct bookings_sql overdue_sql = { "status overdue",
     "late AS (SELECT * FROM open WHERE due < now() - interval '60 s' "
     "AND (status = 'scheduled' "
     "OR due > now() - $1::float8 * interval '1 s')), "
-    "oldest AS (SELECT * FROM late ORDER BY due LIMIT 20) "
+    "oldest AS (SELECT *, true AS of_all FROM (SELECT * FROM late "
+    "ORDER BY due LIMIT 20) AS a UNION ALL SELECT *, false "
+    "FROM (SELECT * FROM late WHERE tenant_id = $2::text "
+    "ORDER BY due LIMIT 20) AS t), "
+    "shown AS (SELECT o.of_all, pg_catalog.json_agg("
+    "pg_catalog.json_build_object('bookingId', o.id, 'tenantId', o.tenant_id, "
+    "'taskStatus', o.status, 'dueAt', " ISO("o.due") ", "
+    "'timezone', o.timezone, 'dueThere', pg_catalog.to_char(o.due "
+    "AT TIME ZONE {S}.followup_zone(o.timezone), 'YYYY-MM-DD HH24:MI')) "
+    "ORDER BY o.due) AS list FROM oldest o GROUP BY 1) "
     "SELECT pg_catalog.json_build_object("
     "'count', (SELECT count(*) FROM late), "
     "'atLeast', (SELECT count(*) FROM open) >= " LIMIT ", "
@@ -59,12 +69,9 @@ static const struct bookings_sql overdue_sql = { "status overdue",
     "'left', (SELECT count(*) FROM open WHERE status = 'pending' "
     "AND due <= now() - $1::float8 * interval '1 s'), "
     "'oldestSeconds', (SELECT extract(epoch FROM now() - min(due))::bigint "
-    "FROM late), 'bookings', (SELECT coalesce(pg_catalog.json_agg("
-    "pg_catalog.json_build_object('bookingId', o.id, 'tenantId', o.tenant_id, "
-    "'taskStatus', o.status, 'dueAt', " ISO("o.due") ", "
-    "'timezone', o.timezone, 'dueThere', pg_catalog.to_char(o.due "
-    "AT TIME ZONE {S}.followup_zone(o.timezone), 'YYYY-MM-DD HH24:MI')) "
-    "ORDER BY o.due), '[]') FROM oldest o), "
+    "FROM late), "
+    "'bookings', coalesce((SELECT list FROM shown WHERE of_all), '[]'), "
+    "'ofTenant', coalesce((SELECT list FROM shown WHERE NOT of_all), '[]'), "
     "'tenants', (SELECT coalesce(pg_catalog.json_object_agg(t.tenant_id, t.n "
     "ORDER BY t.n DESC), pg_catalog.json_build_object()) "
     "FROM (SELECT tenant_id, count(*) AS n FROM late "
@@ -106,18 +113,22 @@ static const struct bookings_sql next_sql = { "status next",
     "'nextAt', (SELECT " ISO("least(min(a.due), (SELECT min(due) "
     "FROM coming))") " FROM ahead a)) FROM coming" };
 
-/* The newest dead letters, in groups that died of the same. */
+/*
+ * The newest dead letters, in groups that died of the same: of the tenant $1,
+ * unless that is null.
+ */
 static const struct bookings_sql letters_sql = { "status letters",
-    "WITH newest AS (SELECT d.*, {S}.followup_cause(d.error) AS cause "
-    "FROM {S}.followup_dead_letters d ORDER BY d.dead_at DESC "
-    "LIMIT " LETTERS "), "
+    "WITH newest AS (SELECT d.* FROM {S}.followup_dead_letters d "
+    "ORDER BY d.dead_at DESC LIMIT " LETTERS "), "
+    "asked AS (SELECT n.*, {S}.followup_cause(n.error) AS cause "
+    "FROM newest n WHERE $1::text IS NULL OR n.tenant_id = $1::text), "
     "causes AS (SELECT stage, http_status, cause, count(*) AS n, "
     "count(DISTINCT tenant_id) AS tenants, min(dead_at) AS first_at, "
     "max(dead_at) AS last_at, "
     "(pg_catalog.array_agg(booking_id::text ORDER BY dead_at DESC))[1:3] "
-    "AS ids FROM newest GROUP BY 1, 2, 3 ORDER BY 4 DESC, 7 DESC LIMIT 20) "
+    "AS ids FROM asked GROUP BY 1, 2, 3 ORDER BY 4 DESC, 7 DESC LIMIT 20) "
     "SELECT pg_catalog.json_build_object("
-    "'count', (SELECT count(*) FROM newest), "
+    "'count', (SELECT count(*) FROM asked), "
     "'atLeast', (SELECT count(*) FROM newest) >= " LETTERS ", "
     "'causes', (SELECT coalesce(pg_catalog.json_agg("
     "pg_catalog.json_build_object('stage', stage, 'httpStatus', http_status, "
@@ -143,9 +154,8 @@ static const struct bookings_sql acts_sql = { "status acts",
     "|| CASE WHEN r.late THEN ', however late' ELSE '' END AS what "
     "FROM retried r GROUP BY r.retried_by, r.late, "
     "date_trunc('minute', r.retried_at) "
-    "UNION ALL SELECT p.paused_at, p.paused_by, format('paused %s: %s', "
-    "CASE p.scope WHEN 'all' THEN 'everything' ELSE 'tenant ' "
-    "|| substr(p.scope, 8) END, p.reason) FROM {S}.followup_pauses p) "
+    "UNION ALL (SELECT p.at, p.by, p.what FROM {S}.followup_acts p "
+    "ORDER BY p.id DESC LIMIT 20)) "
     "SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object("
     "'at', " ISO("a.at") ", 'by', a.who, 'what', a.what) "
     "ORDER BY a.at DESC), '[]') FROM (SELECT * FROM acts ORDER BY at DESC "
@@ -197,13 +207,15 @@ static const struct bookings_sql types_sql = { "status types",
 
 /* Run ${sql} and parse the JSON that is its one value; NULL: it failed. */
 static json_t *
-ask(struct bookings *b, const struct bookings_sql *sql, const char *param,
-    enum db_outcome *outcome)
+ask(struct bookings *b, const struct bookings_sql *sql, int nparams,
+    const char *const *params, enum db_outcome *outcome)
 {
-	struct bookings_call call = { .sql = sql,
-	    .nparams = param != NULL ? 1 : 0, .params = { param } };
+	struct bookings_call call = { .sql = sql, .nparams = nparams };
 	json_t *json;
+	int i;
 
+	for (i = 0; i < nparams; i++)
+		call.params[i] = params[i];
 	if ((*outcome = time_limit_run(b, &call)) != DB_OK)
 		return (NULL);
 	json = json_loads(PQgetvalue(call.result, 0, 0), JSON_DECODE_ANY,
@@ -264,22 +276,29 @@ worst_tenants(json_t *tenants)
 }
 
 /**
- * status_figures(bookings, conf):
+ * status_figures(bookings, conf, tenant):
  * Return an object of what could be found out, a member a section, for the
  * caller to drop; or NULL if the database cannot be asked.
  */
 json_t *
-status_figures(struct bookings *b, const struct config *conf)
+status_figures(struct bookings *b, const struct config *conf,
+    const char *tenant)
 {
-	static const struct {
+	char window[16];
+	const char *const of_overdue[] = { window, tenant };
+	const struct {
 		const char *name;
 		const struct bookings_sql *sql;
-	} sections[] = { { "overdue", &overdue_sql }, { "next", &next_sql },
-	    { "deadLetters", &letters_sql }, { "acts", &acts_sql },
-	    { "installation", &installation_sql }, { "types", &types_sql } };
+		int nparams;
+		const char *const *params;
+	} sections[] = { { "overdue", &overdue_sql, 2, of_overdue },
+	    { "next", &next_sql, 0, NULL },
+	    { "deadLetters", &letters_sql, 1, &tenant },
+	    { "acts", &acts_sql, 0, NULL },
+	    { "installation", &installation_sql, 0, NULL },
+	    { "types", &types_sql, 0, NULL } };
 	json_t *figures, *missing, *tenants, *found;
 	enum db_outcome outcome;
-	char window[16];
 	size_t i;
 	int slow = 0;
 
@@ -293,8 +312,8 @@ status_figures(struct bookings *b, const struct config *conf)
 	for (i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
 		found = NULL;
 		if (!slow && outcome != DB_LOST)
-			found = ask(b, sections[i].sql, i == 0 ? window : NULL,
-			    &outcome);
+			found = ask(b, sections[i].sql, sections[i].nparams,
+			    sections[i].params, &outcome);
 		slow |= outcome == DB_LOCKED;
 		if (found == NULL) {
 			(void)json_array_append_new(missing, json_pack(

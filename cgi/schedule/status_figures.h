@@ -18,16 +18,18 @@ struct config;
  */
 
 /**
- * status_figures(bookings, conf):
+ * status_figures(bookings, conf, tenant):
  * Return an object of what could be found out, a member a section, for the
- * caller to drop; or NULL if the database cannot be asked:
+ * caller to drop; or NULL if the database cannot be asked.  Of ${tenant}, or
+ * NULL, are ofTenant and the dead letters:
  *
  *   overdue       count, atLeast, waiting (with those that came due within
  *                 the last minute), left (those older than the sweep looks
  *                 back, which are no part of count), oldestSeconds,
  *                 bookings: the 20 oldest with bookingId, tenantId,
  *                 taskStatus, dueAt, timezone and dueThere, the time on the
- *                 clock of that zone
+ *                 clock of that zone; ofTenant: likewise, the oldest of
+ *                 the tenant
  *   next          in15Minutes, in60Minutes, atLeast, minutes: an array of 60
  *                 counts, nextAt: the first that is due after now
  *   deadLetters   count, atLeast, causes: stage, httpStatus, error, count,
@@ -39,7 +41,8 @@ struct config;
  *   types         misspelt types of recent bookings: type, meant, count
  *   missing       sections that are not there, and why
  */
-json_t *status_figures(struct bookings *, const struct config *);
+json_t *status_figures(struct bookings *, const struct config *,
+    const char *);
 
 /* The statements, for the rehearsal; NULL ends the list. */
 struct bookings_sql;

@@ -1,8 +1,13 @@
+#include <stdint.h>
 #include <stdlib.h>
 
+#include "booking.h"
 #include "metrics.h"
 
 #include "status_memory.h"
+
+/* A rate is that of so many minutes. */
+#define RATE_MINUTES	5
 
 /* A quantile as JSON: null where nothing was observed. */
 static json_t *
@@ -25,20 +30,15 @@ add(struct metrics_histogram *all, const struct metrics_histogram *more)
 		all->counts[i] += more->counts[i];
 }
 
+/* What came of the calls that were due in ${minutes}. */
 static json_t *
-last_hour(const char *dir, time_t now)
+last_hour(const struct metrics_minute *minutes)
 {
-	struct metrics_minute *minutes;
 	struct metrics_histogram lateness = { .n = 0 };
 	json_int_t in_time = 0, late = 0, not_made = 0;
 	json_t *list = json_array();
 	size_t i;
 
-	if ((minutes = calloc(METRICS_MINUTES, sizeof(*minutes))) == NULL) {
-		json_decref(list);
-		return (NULL);
-	}
-	metrics_minutes(dir, now, minutes);
 	for (i = 0; i < METRICS_MINUTES; i++) {
 		in_time += (json_int_t)minutes[i].in_time;
 		late += (json_int_t)minutes[i].late;
@@ -49,7 +49,6 @@ last_hour(const char *dir, time_t now)
 		    (json_int_t)minutes[i].late,
 		    (json_int_t)minutes[i].not_made));
 	}
-	free(minutes);
 	return (json_pack("{s:I, s:I, s:I, s:o, s:o, s:o}",
 	    "inTime", in_time, "late", late, "notMade", not_made,
 	    "p50Seconds", quantile(&lateness, METRICS_CALL_LATENESS, 0.5),
@@ -57,24 +56,96 @@ last_hour(const char *dir, time_t now)
 	    "minutes", list));
 }
 
-/* How often, and how long, by ${metric} of ${program}. */
-static json_t *
-measured(const char *dir, enum config_program program, enum metric metric,
-    int label)
+/*
+ * How often ${step} was done in a minute, of the last RATE_MINUTES and of what
+ * has passed of the one at ${now}.
+ */
+static double
+rate(const struct metrics_minute *minutes, enum metrics_step step, time_t now)
 {
-	struct metrics_snapshot *snapshot = metrics_read(dir, program);
+	unsigned long n = 0;
+	size_t i;
+
+	for (i = METRICS_MINUTES - 1 - RATE_MINUTES; i < METRICS_MINUTES; i++)
+		n += minutes[i].steps[step];
+	return ((double)n / (RATE_MINUTES + (double)(now % 60) / 60));
+}
+
+/* Add to ${part} how often, and how long, by a histogram of ${snapshot}. */
+static void
+measure(json_t *part, const struct metrics_snapshot *snapshot,
+    enum metric metric, int label)
+{
 	struct metrics_histogram histogram = { .n = 0 };
 	json_int_t count = 0;
 	size_t i;
 
 	if (snapshot == NULL)
-		return (json_null());
+		return;
 	metrics_histogram(snapshot, metric, label, &histogram);
-	metrics_snapshot_free(snapshot);
 	for (i = 0; i < histogram.n; i++)
 		count += (json_int_t)histogram.counts[i];
-	return (json_pack("{s:I, s:o}", "count", count, "p99Seconds",
-	    quantile(&histogram, metric, 0.99)));
+	(void)json_object_set_new(part, "count", json_integer(count));
+	(void)json_object_set_new(part, "p99Seconds", quantile(&histogram,
+	    metric, 0.99));
+}
+
+/* Add to ${part} as ${name} the time that a gauge of ${snapshot} has. */
+static void
+add_time(json_t *part, const char *name,
+    const struct metrics_snapshot *snapshot, enum metric metric)
+{
+	char at[BOOKING_TIME_LEN];
+	long ms;
+
+	if (snapshot != NULL && metrics_value(snapshot, metric, 0, &ms) == 0 &&
+	    ms > 0)
+		(void)json_object_set_new(part, name, json_string(
+		    booking_time((int64_t)ms * 1000, 3, at)));
+}
+
+/* The parts on the way of a booking, each with its rate. */
+static json_t *
+chain(const char *dir, const struct metrics_minute *minutes, time_t now)
+{
+	static const char *const names[METRICS_STEPS] = {
+		[METRICS_STEP_NOTIFIED] = "notify",
+		[METRICS_STEP_POSTED] = "listener",
+		[METRICS_STEP_SCHEDULED] = "schedule",
+		[METRICS_STEP_TASK] = "task",
+		[METRICS_STEP_CALLED_BACK] = "callback",
+		[METRICS_STEP_CALL] = "call" };
+	struct metrics_snapshot *listener, *schedule, *execute;
+	json_t *parts[METRICS_STEPS], *all = json_object();
+	long leader;
+	int i;
+
+	for (i = 0; i < METRICS_STEPS; i++) {
+		parts[i] = json_pack("{s:f}", "perMinute", rate(minutes,
+		    (enum metrics_step)i, now));
+		(void)json_object_set_new(all, names[i], parts[i]);
+	}
+	listener = metrics_read(dir, CONFIG_LISTENER);
+	schedule = metrics_read(dir, CONFIG_SCHEDULE);
+	execute = metrics_read(dir, CONFIG_EXECUTE);
+	if (listener != NULL && metrics_value(listener, METRICS_LEADER, 0,
+	    &leader) == 0)
+		(void)json_object_set_new(parts[METRICS_STEP_POSTED],
+		    "isLeader", json_boolean(leader));
+	measure(parts[METRICS_STEP_SCHEDULED], schedule,
+	    METRICS_SCHEDULING_DURATION, 0);
+	measure(parts[METRICS_STEP_TASK], schedule,
+	    METRICS_TASK_REQUEST_DURATION, METRICS_TASK_CREATE);
+	measure(parts[METRICS_STEP_CALL], execute,
+	    METRICS_CALL_REQUEST_DURATION, 0);
+	add_time(parts[METRICS_STEP_TASK], "tokenExpiresAt", schedule,
+	    METRICS_CREDENTIALS_EXPIRY);
+	add_time(parts[METRICS_STEP_CALLED_BACK], "keysFetchedAt", execute,
+	    METRICS_KEYS_FETCHED);
+	metrics_snapshot_free(listener);
+	metrics_snapshot_free(schedule);
+	metrics_snapshot_free(execute);
+	return (all);
 }
 
 /**
@@ -85,13 +156,14 @@ measured(const char *dir, enum config_program program, enum metric metric,
 json_t *
 status_memory(const char *dir, time_t now)
 {
+	struct metrics_minute *minutes;
+	json_t *memory;
 
-	return (json_pack("{s:o?, s:{s:o, s:o, s:o}}",
-	    "lastHour", last_hour(dir, now), "chain",
-	    "schedule", measured(dir, CONFIG_SCHEDULE,
-	    METRICS_SCHEDULING_DURATION, 0),
-	    "task", measured(dir, CONFIG_SCHEDULE,
-	    METRICS_TASK_REQUEST_DURATION, METRICS_TASK_CREATE),
-	    "call", measured(dir, CONFIG_EXECUTE,
-	    METRICS_CALL_REQUEST_DURATION, 0)));
+	if ((minutes = calloc(METRICS_MINUTES, sizeof(*minutes))) == NULL)
+		return (NULL);
+	metrics_minutes(dir, now, minutes);
+	memory = json_pack("{s:o, s:o}", "lastHour", last_hour(minutes),
+	    "chain", chain(dir, minutes, now));
+	free(minutes);
+	return (memory);
 }

@@ -17,8 +17,11 @@
  *
  *   lastHour  inTime, late, notMade; p50Seconds, p99Seconds of how late calls
  *             were, or null; minutes: 60 arrays of those three, oldest first
- *   chain     schedule, task, call: count and p99Seconds of what one booking
- *             took there, since the counters began
+ *   chain     notify, listener, schedule, task, callback, call: perMinute,
+ *             how many bookings got there in a minute of the last five; and
+ *             schedule, task, call: count and p99Seconds of what one booking
+ *             took there, since the counters began; listener: isLeader; task:
+ *             tokenExpiresAt; callback: keysFetchedAt
  */
 json_t *status_memory(const char *, time_t);
 

@@ -371,6 +371,12 @@ put_next(struct out *o)
 	    number(next, "in60Minutes"), more);
 	put_number(o, "<div><dt>waiting now</dt><dd>",
 	    json_integer_value(section(o, "waiting")), "</dd></div>");
+	if (json_is_integer(section(o, "backlogGoneInSeconds"))) {
+		html(o, "<div><dt>these are called</dt><dd>");
+		put_distance(o, -json_integer_value(section(o,
+		    "backlogGoneInSeconds")));
+		html(o, "</dd></div>");
+	}
 	html(o, "</dl>");
 	if (number(next, "in60Minutes") > 0)
 		put_next_chart(o, json_object_get(next, "minutes"));
@@ -387,22 +393,26 @@ static const struct {
 	const char *name;
 	const char *codes;		/* each between blanks */
 	const char *stops;		/* the word, where it is in trouble */
-	const char *measured;		/* of "chain", or NULL */
+	const char *measured;		/* of "chain" */
+	const char *unit;		/* of its rate */
 } chain[] = {
 	{ "INSERT and NOTIFY", " database not-installed trigger-missing "
 	    "column-missing trigger-disabled grants read-only row-security ",
-	    "trouble", NULL },
-	{ "followup-listener", " listener ", "gone", NULL },
-	{ "followup-schedule", " refused memory ", "trouble", "schedule" },
+	    "trouble", "notify", "heard" },
+	{ "followup-listener", " listener ", "gone", "listener",
+	    "handed on" },
+	{ "followup-schedule", " refused memory ", "trouble", "schedule",
+	    "scheduled" },
 	{ "Cloud Tasks", " breaker credentials cloud-tasks queue-missing "
-	    "queue-paused ", "trouble", "task" },
-	{ "callback", " execute callbacks ", "trouble", NULL },
-	{ "voice agent", " voice-agent ", "breaker open", "call" },
+	    "queue-paused ", "trouble", "task", "tasks" },
+	{ "callback", " execute callbacks ", "trouble", "callback",
+	    "callbacks" },
+	{ "voice agent", " voice-agent ", "breaker open", "call", "calls" },
 };
 
-/* The first trouble of the part ${i}, or NULL. */
+/* The first trouble of which ${codes} has the code, or NULL. */
 static const json_t *
-trouble_of(const struct out *o, size_t i)
+trouble_of(const struct out *o, const char *codes)
 {
 	const json_t *trouble;
 	char code[48];
@@ -411,22 +421,69 @@ trouble_of(const struct out *o, size_t i)
 	json_array_foreach(section(o, "troubles"), n, trouble) {
 		(void)snprintf(code, sizeof(code), " %s ",
 		    json_text(trouble, "code"));
-		if (strstr(chain[i].codes, code) != NULL)
+		if (strstr(codes, code) != NULL)
 			return (trouble);
 	}
 	return (NULL);
 }
 
-/* How many went there, and how long that takes. */
+/* Write ${name} and a time of ${part}, if it has that. */
 static void
-put_measured(struct out *o, const json_t *measured)
+put_age(struct out *o, const json_t *part, const char *member,
+    const char *name)
 {
-	const json_t *p99 = json_object_get(measured, "p99Seconds");
+	int64_t ms;
 
+	if (json_text(part, member) == NULL ||
+	    rfc3339_parse(json_text(part, member), &ms) != 0)
+		return;
+	put(o, "; ", name, " ");
+	put_distance(o, (o->now - ms) / 1000);
+}
+
+/* How many get to the part ${i}, and how long that takes. */
+static void
+put_measured(struct out *o, size_t i)
+{
+	const json_t *part = json_object_get(section(o, "chain"),
+	    chain[i].measured);
+	const json_t *p99 = json_object_get(part, "p99Seconds");
+
+	if (part == NULL)
+		return;
+	(void)fprintf(o->f, "%.*f %s a minute",
+	    json_number_value(json_object_get(part, "perMinute")) < 10 ? 1 : 0,
+	    json_number_value(json_object_get(part, "perMinute")),
+	    chain[i].unit);
 	if (json_is_number(p99))
-		(void)fprintf(o->f, "%" JSON_INTEGER_FORMAT " so far, 99 %% "
-		    "within %.3f s", number(measured, "count"),
+		(void)fprintf(o->f, "; 99 %% within %.3f s",
 		    json_number_value(p99));
+	if (json_is_false(json_object_get(part, "isLeader")))
+		html(o, "; the one on this host stands by");
+	put_age(o, part, "tokenExpiresAt", "token expires");
+	put_age(o, part, "keysFetchedAt", "keys fetched");
+}
+
+/* The canary, which goes all the way but for the call. */
+static void
+put_canary(struct out *o)
+{
+	const json_t *canary = json_object_get(section(o, "installation"),
+	    "canary");
+
+	html(o, "<li><b>canary</b><span>");
+	if (canary == NULL)
+		put_word(o, "unknown", "not known");
+	else if (!json_is_true(json_object_get(canary, "isOn")))
+		put_word(o, "unknown", "off");
+	else if (json_is_true(json_object_get(canary, "isStale")))
+		put_word(o, "degraded", "stale");
+	else
+		put_word(o, "ok", json_text(canary, "succeededAt") != NULL ?
+		    "came back" : "on its way");
+	put(o, "</span><span class=\"soft\">", json_text(canary, "sentence"),
+	    "");
+	html(o, "</span></li>");
 }
 
 static void
@@ -438,7 +495,7 @@ put_chain(struct out *o)
 	html(o, "<section aria-labelledby=\"chain\"><h2 id=\"chain\">The way "
 	    "of a booking</h2><ol class=\"chain\">");
 	for (i = 0; i < sizeof(chain) / sizeof(chain[0]); i++) {
-		trouble = trouble_of(o, i);
+		trouble = trouble_of(o, chain[i].codes);
 		put(o, "<li><b>", chain[i].name, "</b><span>");
 		if (trouble != NULL)
 			put_word(o, "stopped", chain[i].stops);
@@ -448,13 +505,14 @@ put_chain(struct out *o)
 			put_word(o, "unknown", "not known");
 		else
 			put_word(o, "ok", "works");
-		put(o, "</span><span class=\"soft\">", json_text(trouble,
-		    "sentence"), "");
-		if (trouble == NULL && chain[i].measured != NULL)
-			put_measured(o, json_object_get(section(o, "chain"),
-			    chain[i].measured));
+		html(o, "</span><span class=\"soft\">");
+		if (trouble != NULL)
+			put(o, "<span class=\"why\">", json_text(trouble,
+			    "sentence"), "</span>");
+		put_measured(o, i);
 		html(o, "</span></li>");
 	}
+	put_canary(o);
 	html(o, "</ol></section>");
 }
 
@@ -462,6 +520,8 @@ static void
 put_overdue(struct out *o)
 {
 	const json_t *overdue = section(o, "overdue"), *b;
+	const json_t *list = json_object_get(overdue, o->page->tenant != NULL ?
+	    "ofTenant" : "bookings");
 	json_int_t left = number(overdue, "left");
 	size_t i;
 
@@ -477,14 +537,14 @@ put_overdue(struct out *o)
 	else if (number(overdue, "count") == 0)
 		html(o, "<p class=\"soft\">None has been due for more than a "
 		    "minute.</p>");
+	else if (json_array_size(list) == 0)
+		html(o, "<p class=\"soft\">None of this tenant is.</p>");
 	else
 		html(o, "<table><tr><th scope=\"col\">booking</th>"
 		    "<th scope=\"col\">due</th><th scope=\"col\">there</th>"
 		    "<th scope=\"col\">tenant</th><th scope=\"col\">why"
 		    "</th></tr>");
-	json_array_foreach(json_object_get(overdue, "bookings"), i, b) {
-		if (!is_shown(o, b))
-			continue;
+	json_array_foreach(list, i, b) {
 		html(o, "<tr><td>");
 		put_booking(o, json_text(b, "bookingId"));
 		html(o, "</td><td data-label=\"due\">");
@@ -496,7 +556,7 @@ put_overdue(struct out *o)
 		put_tenant(o, json_text(b, "tenantId"));
 		put(o, "</td><td>", json_text(b, "explanation"), "</td></tr>");
 	}
-	if (number(overdue, "count") > 0)
+	if (json_array_size(list) > 0)
 		html(o, "</table>");
 	if (left > 0)
 		put_number(o, "<p class=\"soft\">", left, " that are older "
@@ -534,6 +594,8 @@ put_cause(struct out *o, const json_t *cause, size_t i)
 	hidden(o, "stage", json_text(cause, "stage"));
 	hidden(o, "httpStatus", code);
 	hidden(o, "error", json_text(cause, "error"));
+	if (o->page->tenant != NULL)
+		hidden(o, "tenantId", o->page->tenant);
 	(void)fprintf(o->f, "<button aria-label=\"Retry the group %zu\">"
 	    "Retry&hellip;</button></form></td></tr>", i + 1);
 }
@@ -575,9 +637,6 @@ put_tenants(struct out *o)
 
 	html(o, "<section aria-labelledby=\"tenants\"><h2 id=\"tenants\">"
 	    "Tenants with trouble</h2>");
-	if (o->page->tenant != NULL)
-		put(o, "<p>Only tenant <code>", o->page->tenant,
-		    "</code>. <a href=\"status\">Show all</a></p>");
 	if (json_array_size(tenants) == 0)
 		html(o, "<p class=\"soft\">None.</p></section>");
 	else
@@ -667,6 +726,10 @@ put_found(struct out *o)
 	size_t i;
 
 	html(o, "<div id=\"found\">");
+	if (booking == NULL && o->page->unknown != NULL) {
+		put(o, "<p>Not known now: ", o->page->unknown, "</p></div>");
+		return;
+	}
 	if (booking == NULL) {
 		put(o, "<p>Of booking <code>", o->page->search, "</code> "
 		    "nothing is found.</p></div>");
@@ -845,6 +908,10 @@ put_main(struct out *o)
 	}
 	html(o, "<main data-live>");
 	put_now(o);
+	if (o->page->tenant != NULL)
+		put(o, "<p id=\"filter\">Overdue bookings and dead letters are "
+		    "those of tenant <code>", o->page->tenant, "</code>. "
+		    "<a href=\"status\">Show all</a></p>");
 	html(o, "<div class=\"pair\">");
 	put_last(o);
 	put_next(o);

@@ -25,6 +25,7 @@ struct status_page {
 	const json_t *booking;	/* what GET /followups/{id} says of the one
 				   that is looked for, or NULL */
 	const char *search;	/* the id that was asked for, or NULL */
+	const char *unknown;	/* why nothing is known of it, or NULL */
 	const char *tenant;	/* only of this one, or NULL */
 	const struct status_step *step;
 };

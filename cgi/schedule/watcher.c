@@ -270,7 +270,8 @@ see_database(struct watcher *w, const json_t *document, int is_written)
 static void
 look(struct watcher *w)
 {
-	json_t *document = status_look(w->status, w->bookings);
+	json_t *document = status_look(w->status, w->bookings,
+	    NULL);
 	json_t *seen, *told = NULL;
 	const char *complete;
 	enum db_outcome outcome = DB_LOST;

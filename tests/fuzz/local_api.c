@@ -94,9 +94,11 @@ readiness_look(struct readiness *readiness, struct bookings *bookings,
 }
 
 json_t *
-status_look(struct status *status, struct bookings *bookings)
+status_look(struct status *status, struct bookings *bookings,
+    const char *tenant)
 {
 
+	(void)tenant;
 	FUZZ_REQUIRE(status == NULL && bookings != NULL);
 	return (json_pack("{s:s, s:s, s:s, s:s, s:[{s:s, s:s}]}",
 	    "state", "stopped", "code", "execute", "since",

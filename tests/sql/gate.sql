@@ -6,7 +6,7 @@
 SET search_path = test_gate, public;
 SET TimeZone = 'UTC';
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT plan(53);
+SELECT plan(55);
 
 -- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
 -- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
@@ -139,6 +139,12 @@ SELECT is(followup_pause('all', 'a'), NULL, 'everything is paused');
 SELECT is(followup_resume('tenant:+8'), true, 'but for a tenant');
 SELECT is((SELECT except_tenants FROM followup_pauses WHERE scope = 'all'),
     ARRAY['8'], 'which is excepted');
+SELECT is(followup_resume('all', 'bob'), true, 'everything is resumed');
+SELECT is((SELECT array_agg(replace(by, session_user, 'me') || ' ' || what
+    ORDER BY id DESC) FROM (SELECT * FROM followup_acts ORDER BY id DESC
+    LIMIT 5) AS a), ARRAY['bob resumed everything', 'me resumed tenant 8',
+    'me paused everything: a', 'me resumed tenant 7', 'ann paused tenant 7: a'],
+    'each act is kept, with who asked for it');
 
 SELECT * FROM finish();
 DROP SCHEMA test_gate CASCADE;

@@ -20,7 +20,7 @@ INSERT INTO leads VALUES ('00000000-0000-4000-8000-00000000000a', 'Ada', NULL,
 INSERT INTO lead_bookings (id, lead_id)
 VALUES ('00000000-0000-4000-8000-00000000000b',
     '00000000-0000-4000-8000-00000000000a');
-SELECT plan(63);
+SELECT plan(66);
 
 -- 'done' or the SQLSTATE of ${statement} run by ${role}.
 CREATE FUNCTION pg_temp.as_role(role name, statement text) RETURNS text
@@ -59,6 +59,7 @@ FROM unnest(ARRAY[
         'VALUES (gen_random_uuid(), now(), 1, now())',
     'UPDATE followup_canary SET notified_at = now()',
     'DELETE FROM followup_canary',
+    'SELECT * FROM followup_acts',
     'SELECT followup_canary_state()',
     'SELECT followup_retry(id) FROM lead_bookings',
     'SELECT followup_retry_all()',
@@ -90,6 +91,7 @@ FROM unnest(ARRAY[
     'UPDATE lead_bookings SET tenant_id = gen_random_uuid()',
     'TRUNCATE lead_bookings',
     'TRUNCATE followup_failures',
+    'DELETE FROM followup_acts',
     'ALTER TABLE lead_bookings DISABLE TRIGGER USER',
     'CREATE TABLE test_grants.mine (id int)',
     'INSERT INTO followup_dead_letters (booking_id) '
@@ -103,6 +105,7 @@ FROM unnest(ARRAY[
     'SELECT * FROM followup_attempts',
     'SELECT * FROM followup_obsolete_tasks',
     'SELECT * FROM followup_canary',
+    'SELECT * FROM followup_acts',
     'SELECT * FROM followup_dead_letters',
     'SELECT followup_retry(gen_random_uuid())',
     'SELECT followup_pause(''all'', ''x'')',

@@ -193,6 +193,11 @@ tasks(void **state)
 	told("waiting test - - paused");
 	assert_int_equal(booking_cancel(b, &booking, "ann", &changed), DB_OK);
 	told("cancelled ann - - -");
+	start("scheduled");
+	assert_int_equal(booking_cancel(b, &booking, NULL, &changed), DB_OK);
+	told("cancelled test - - -");
+	expect("SELECT string_agg(by || ' ' || what, '; ') FROM "
+	    SCHEMA ".followup_acts", "ann cancelled booking " ID);
 }
 
 static void

@@ -75,14 +75,14 @@ load deployment
 	    CREATE VIEW lad_dev.followup_dead_letters AS SELECT 1 AS x;
 	    CREATE INDEX followup_bookings_due_idx
 	    ON lad_dev.followup_failures (x);
-	    CREATE FUNCTION lad_dev.followup_resume(scope text)
+	    CREATE FUNCTION lad_dev.followup_resume(scope text, by text)
 	    RETURNS boolean LANGUAGE sql AS '\''SELECT true'\''' \
 	    'another lad_dev.followup_failures already' \
 	    'another lad_dev.followup_history already' \
 	    'another lad_dev.followup_settings already' \
 	    'another lad_dev.followup_dead_letters already' \
 	    'another lad_dev.followup_bookings_due_idx already' \
-	    'another function lad_dev.followup_resume(text) already'
+	    'another function lad_dev.followup_resume(text,text) already'
 	# But for what another service did before us, under the same name.
 	works "CREATE FUNCTION lad_dev.schedule_followup_cloud_task()
 	    RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"

@@ -486,7 +486,7 @@ transitions(void **state)
 	assert_int_equal(strncmp(told, "{\"task gone\",", 12), 0);
 	assert_int_equal(booking_cancel(NULL, &booking, "ann", &changed),
 	    DB_OK);
-	assert_string_equal(asked, "cancel|" ID);
+	assert_string_equal(asked, "cancel|" ID "|ann");
 	assert_int_equal(strncmp(told, "{\"cancelled\",\"t1\",\"ann\",", 24), 0);
 	assert_int_equal(booking_retry(NULL, ID, 0, NULL, &changed), DB_OK);
 	assert_string_equal(asked, "retry|" ID "|f|NULL");

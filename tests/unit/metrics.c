@@ -291,6 +291,7 @@ calls(void **state)
 	struct metrics_histogram h;
 	struct metrics_snapshot *s;
 	unsigned long in_time = 0, late = 0, not_made = 0, all = 0;
+	unsigned long steps[METRICS_STEPS] = { 0 };
 	size_t i, j;
 
 	(void)state;
@@ -300,6 +301,9 @@ calls(void **state)
 	for (i = 2; i < NITEMS(lateness); i++)
 		metrics_called(lateness[i], "no trace at all");
 	metrics_not_made(METRICS_REASON_GATE);
+	metrics_add(METRICS_CALLBACKS, METRICS_CALLBACK_EXECUTED, 3);
+	metrics_add(METRICS_CALLBACKS, METRICS_CALLBACK_RETRY, 2);
+	metrics_add(METRICS_CALL_ATTEMPTS, METRICS_ATTEMPT_STARTED, 1);
 	s = metrics_read(dir, CONFIG_EXECUTE);
 	metrics_histogram(s, METRICS_CALL_LATENESS, 0, &h);
 	for (i = 0; i < NITEMS(lateness); i++)
@@ -320,6 +324,8 @@ calls(void **state)
 		not_made += minutes[i].not_made;
 		for (j = 0; j < minutes[i].lateness.n; j++)
 			all += minutes[i].lateness.counts[j];
+		for (j = 0; j < METRICS_STEPS; j++)
+			steps[j] += minutes[i].steps[j];
 		assert_true(i < METRICS_MINUTES - 2 ?
 		    minutes[i].in_time == 0 : 1);
 	}
@@ -327,6 +333,9 @@ calls(void **state)
 	assert_int_equal(late, 2);
 	assert_int_equal(not_made, 1);
 	assert_int_equal(all, 6);
+	for (j = 0; j < METRICS_STEPS; j++)
+		assert_int_equal(steps[j], j == METRICS_STEP_CALLED_BACK ? 5 :
+		    j == METRICS_STEP_CALL);
 
 	/* An hour later, when its place is used again, nothing. */
 	metrics_minutes(dir, time(NULL) + 3840, minutes);

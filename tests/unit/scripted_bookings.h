@@ -961,4 +961,12 @@ bookings_disconnect(struct bookings *b)
 	table_lose();
 }
 
+void
+bookings_limit(struct bookings *b, long ms)
+{
+
+	(void)b;
+	(void)ms;
+}
+
 #endif /* !SCRIPTED_BOOKINGS_H_ */
