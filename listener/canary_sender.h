@@ -17,19 +17,20 @@ struct canary_sender;
 
 /**
  * canary_sender_new(conf):
- * Return a sender that is not due; NULL when memory is short.
+ * Return a sender, which begins with canary_sender_listening; NULL when memory
+ * is short.
  */
 struct canary_sender *canary_sender_new(const struct config *);
 
 /**
  * canary_sender_listening(sender, now):
- * From ${now} on NOTIFY is heard: begin.
+ * The connection listens since ${now}: begin to send.
  */
 void canary_sender_listening(struct canary_sender *, long);
 
 /**
  * canary_sender_heard(sender, id, now):
- * A notification for ${id} came: a canary may be what it is about.
+ * A notification for ${id} came, which may be the canary's.
  */
 void canary_sender_heard(struct canary_sender *, const char *, long);
 
@@ -41,14 +42,14 @@ void canary_sender_step(struct canary_sender *, struct notifications *, long);
 
 /**
  * canary_sender_result(sender, result, now):
- * Take ${result} (NULL: refused), if the query at hand is this module's.
- * Return non-zero iff it is.
+ * Take ${result} (NULL: refused) if this module sent the query that it answers.
+ * Return non-zero iff it did.
  */
 int canary_sender_result(struct canary_sender *, const PGresult *, long);
 
 /**
  * canary_sender_lost(sender):
- * The connection is gone, and a query with it.
+ * The connection was lost, and with it any query that had no answer.
  */
 void canary_sender_lost(struct canary_sender *);
 

@@ -85,9 +85,9 @@ SELECT coalesce(pg_catalog.lower($1 COLLATE pg_catalog."C")
 $body$, :'followup_types') AS followup_body_type
 \gset
 
--- followup_type_meant is a follow-up type one letter away from what is none: a
--- letter too many, two swapped, a wrong one, one missing.  Null where no type
--- is that near.
+-- followup_type_meant guesses which follow-up type a misspelt one stands for:
+-- the text has one letter too many, two swapped, a wrong one or one missing.
+-- It is null for a follow-up type, and where no type is that near.
 SELECT format($body$
 SELECT v.e FROM (SELECT lower(btrim($1)) AS t) s,
     generate_series(1, length(s.t) + 1) AS i,
@@ -307,7 +307,8 @@ BEGIN
                 payload := pg_catalog.json_build_object('booking_id', NEW.id,
                     %2$s, 'schema', %1$L)::pg_catalog.text;
             END IF;
-            IF payload IS NULL OR NEW.id IS NULL OR pg_catalog.octet_length(payload)
+            IF payload IS NULL OR NEW.id IS NULL
+                OR pg_catalog.octet_length(payload)
                 OPERATOR(pg_catalog.>) 7999 THEN
                 payload := pg_catalog.json_build_object('booking_id',
                     coalesce(NEW.id, OLD.id), 'schema', %1$L)::pg_catalog.text;
@@ -346,10 +347,10 @@ $body$, :'schema', :'followup_payload', :'followup_types', :'table')
 \gset
 
 -- What is left behind by a booking that starts anew, is cancelled or deleted:
--- its task, to be deleted, while what is known of earlier attempts is
--- forgotten, because a new time has a new key, and history tells.  A row that a
--- daemon is writing at this moment is not waited for.  A name that is longer
--- than any task's is none of ours.
+-- its task is noted for deletion, and its earlier failures and attempts are
+-- forgotten, because a new time has a new key; history keeps them.  The
+-- statement does not wait for a row that a daemon is writing at this moment.
+-- A name that is longer than any task's cannot be the name of a task.
 SELECT format($body$
         WITH left_behind AS (
             INSERT INTO %1$I.followup_obsolete_tasks (task_name, booking_id)

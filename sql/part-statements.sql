@@ -775,9 +775,6 @@ $statement$),
     pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass
     WHERE d.description LIKE 'followup-scheduler %') FROM open
 $statement$),
-('time limit', $statement$
-    SELECT pg_catalog.set_config('statement_timeout', $1, false)
-$statement$),
 ('figures by tenant', $statement$
     WITH waiting AS (SELECT b.task_status = 'pending' AS is_pending, CASE
     WHEN u.unsure = interval '0' OR b.scheduled_at > (now() AT TIME ZONE
@@ -807,11 +804,6 @@ $statement$),
     t.tenant, 'open', t.open, 'overdue', t.overdue, 'dead', t.dead,
     'oldestOverdueSeconds', t.age / 1000) ORDER BY t.overdue DESC, t.dead
     DESC, t.open DESC, t.tenant), '[]') FROM tenants t
-$statement$),
-('limit', $statement$
-    SELECT s.before, pg_catalog.set_config('statement_timeout', $1, false)
-    FROM (SELECT pg_catalog.current_setting('statement_timeout') AS before
-    OFFSET 0) AS s
 $statement$),
 ('status overdue', $statement$
     WITH open AS (SELECT b.* FROM (SELECT NULL::text AS tenant_id, NULL::text
@@ -976,10 +968,12 @@ $statement$),
     (SELECT r.type, {S}.followup_type_meant(r.type) AS meant, r.n FROM
     (SELECT left(b.booking_type::text, 60) AS type, count(*) AS n FROM {T} b
     WHERE b.ctid >= (SELECT format('(%s,0)', CASE s.bytes WHEN 0 THEN
-    4294967295 ELSE greatest(0, s.bytes / 8192 - 100) END)::tid FROM (SELECT
-    pg_catalog.pg_relation_size(pg_typeof(NULL::{T})::text::regclass) AS
-    bytes) AS s) AND NOT {S}.followup_is_followup_type(b.booking_type::text)
-    GROUP BY 1 ORDER BY 2 DESC LIMIT 20) AS r) AS t WHERE t.meant IS NOT NULL
+    4294967295 ELSE greatest(0, s.bytes /
+    pg_catalog.current_setting('block_size')::int - 100) END)::tid FROM
+    (SELECT pg_catalog.pg_relation_size(pg_typeof(NULL::{T})::text::regclass)
+    AS bytes) AS s) AND NOT
+    {S}.followup_is_followup_type(b.booking_type::text) GROUP BY 1 ORDER BY 2
+    DESC LIMIT 20) AS r) AS t WHERE t.meant IS NOT NULL
 $statement$),
 ('canary sent', $statement$
     WITH slot AS (SELECT pg_catalog.date_bin(s.value::interval, now(),
@@ -1032,6 +1026,12 @@ $statement$),
     s.succeeded_at)::float8, extract(epoch FROM s.notified)::float8,
     extract(epoch FROM s.created)::float8, extract(epoch FROM
     s.called_back)::float8, s.sentence FROM {S}.followup_canary_state() AS s
+$statement$),
+('time limit', $statement$
+    SELECT pg_catalog.set_config('statement_timeout', '1s', false)
+$statement$),
+('time limit over', $statement$
+    SELECT pg_catalog.set_config('statement_timeout', '9s', false)
 $statement$),
 ('events seen', $statement$
     WITH t AS (SELECT * FROM pg_catalog.jsonb_to_recordset($1::jsonb) AS t

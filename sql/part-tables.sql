@@ -230,8 +230,8 @@ CREATE TABLE :"schema".followup_waits (
     looked_at timestamptz NOT NULL,
     look_at timestamptz NOT NULL);
 COMMENT ON TABLE :"schema".followup_waits IS 'followup-scheduler: bookings '
-    'that followup_gate has wait: until when, if they have a task for that, and '
-    'when they are looked at again';
+    'that followup_gate makes wait: until when, if they have a task for that, '
+    'and when they are looked at again';
 \endif
 \if :followup_make_late
 CREATE TABLE :"schema".followup_late (

@@ -33,8 +33,8 @@ SELECT :"schema".followup_resume(:'scope') AS followup_resumed
 \gset
 :followup_waiting
 \gset followup_after_
-SELECT CASE WHEN :'followup_resumed' THEN format('%s are resumed; bookings that '
-        'waited: %s, of them overdue and called within seconds: %s',
+SELECT CASE WHEN :'followup_resumed' THEN format('%s are resumed; bookings '
+        'that waited: %s, of them overdue and called within seconds: %s',
         :'followup_calls', :followup_before_n - :followup_after_n,
         :followup_before_overdue - :followup_after_overdue)
     ELSE format('%s were not paused', :'followup_calls') END;

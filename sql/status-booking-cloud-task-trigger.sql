@@ -51,10 +51,10 @@ SELECT format('obsolete tasks to delete: %s%s', count(*),
 FROM :"schema".followup_obsolete_tasks;
 
 -- Overdue is what is due and has not been called, whatever it waits for.
-SELECT set_config('followup.unsure', CASE WHEN pg_typeof((NULL
-    :::"schema".:"table").scheduled_at + interval '0')
-    = 'timestamptz'::regtype THEN '0' ELSE '16 h' END, true)
-    AS followup_unused
+SELECT CASE WHEN pg_typeof((NULL:::"schema".:"table").scheduled_at
+        + interval '0') = 'timestamptz'::regtype THEN 'now()'
+    ELSE '(now() AT TIME ZONE ''UTC'') + interval ''16 h''' END
+    AS followup_latest
 \gset
 SELECT format(E'overdue %s bookings: %s%s\noldest overdue %1$s booking: %4$s',
     o.status, CASE WHEN o.n > :considered THEN 'more than ' END,
@@ -67,8 +67,7 @@ FROM (SELECT 'pending' AS status, count(*) AS n,
         (SELECT :"schema".followup_due_at(b) AS due OFFSET 0) AS d
         WHERE b.task_status = 'pending'
         AND :"schema".followup_is_followup_type(b.booking_type::text)
-        AND b.scheduled_at < (now() AT TIME ZONE 'UTC')
-            + current_setting('followup.unsure')::interval
+        AND b.scheduled_at < :followup_latest
         AND d.due < now() AND NOT EXISTS (SELECT FROM
             :"schema".followup_backlog k WHERE (k.booking_id, k.due_at)
             = (b.id, d.due) OFFSET 0)
@@ -81,8 +80,7 @@ FROM (SELECT 'pending' AS status, count(*) AS n,
         (SELECT :"schema".followup_due_at(b) AS due OFFSET 0) AS d
         WHERE b.task_status = 'scheduled'
         AND :"schema".followup_is_followup_type(b.booking_type::text)
-        AND b.scheduled_at < (now() AT TIME ZONE 'UTC')
-            + current_setting('followup.unsure')::interval
+        AND b.scheduled_at < :followup_latest
         AND coalesce(b.task_scheduled_at, d.due) < now()
         AND NOT EXISTS (SELECT FROM :"schema".followup_backlog k
             WHERE (k.booking_id, k.due_at) = (b.id, d.due) OFFSET 0)
@@ -110,7 +108,8 @@ FROM (SELECT r.*, :"schema".followup_type_meant(r.type) AS meant
     FROM (SELECT left(b.booking_type::text, 60) AS type, count(*) AS n
         FROM :"schema".:"table" b WHERE b.ctid >= (SELECT format('(%s,0)',
             CASE s.bytes WHEN 0 THEN 4294967295
-            ELSE greatest(0, s.bytes / 8192 - 100) END)::tid
+            ELSE greatest(0, s.bytes / current_setting('block_size')::int - 100)
+            END)::tid
             FROM (SELECT pg_relation_size(to_regclass(format('%I.%I',
                 :'schema', :'table'))) AS bytes) AS s)
         AND NOT :"schema".followup_is_followup_type(b.booking_type::text)

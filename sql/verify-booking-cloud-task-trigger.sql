@@ -205,7 +205,8 @@ FROM (VALUES ('followup_failures', '(booking_id, stage)'),
     ('followup_obsolete_tasks', '(task_name)'),
     ('followup_settings', '(name)'), ('followup_pauses', '(scope)'),
     ('followup_late', '(booking_id)'), ('followup_waits', '(booking_id)'),
-    ('followup_canary', '(id)'), ('followup_events', '(id)'),
+    ('followup_canary', '(id)'), ('followup_history', '(booking_id, id)'),
+    ('followup_events', '(id)'),
     ('followup_backlog', '(booking_id)')) AS k (tab, key);
 
 -- The shape by which followup_due_at reads scheduled_at.

@@ -91,7 +91,7 @@ enum db_outcome bookings_prepare(struct bookings *,
  * log what the database refused.  Where the same statement fared otherwise
  * for other bookings, a refusal has the outcome that this makes of it.
  */
-#define BOOKINGS_CALLS	2
+#define BOOKINGS_CALLS	3
 enum db_outcome bookings_run(struct bookings *, struct bookings_call *,
     size_t);
 
@@ -202,6 +202,18 @@ int bookings_trouble(struct bookings *, char *, size_t);
 #define BOOKINGS_IS_DELETED	"{S}.followup_is_deleted(b)"
 #define BOOKINGS_IS_WANTED						\
 	BOOKINGS_IS_FOLLOWUP " AND NOT " BOOKINGS_IS_DELETED
+
+/* Now, as scheduled_at would say it. */
+#define BOOKINGS_NOW	"(now() AT TIME ZONE 'UTC')"
+
+/*
+ * How far a due time may be from the scheduled_at of its row: a timestamptz is
+ * the due time, and any other timestamp has yet to be read in the row's zone.
+ */
+#define BOOKINGS_UNSURE							\
+    "(SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at "		\
+    "+ interval '0') = 'timestamptz'::regtype THEN interval '0' "	\
+    "ELSE interval '16 h' END)"
 
 /*
  * Columns that this deployment may lack.  It has to be in the FROM list: names

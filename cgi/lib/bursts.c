@@ -8,8 +8,8 @@
 #include "bursts.h"
 
 /*
- * More kinds than there are formats of warnings and errors in a program.
- * Should they not be enough, messages of the others are all shown.
+ * More kinds than a program has formats of warnings and errors.  Messages of
+ * kinds that find no room are all shown.
  */
 #define KINDS	128
 
@@ -32,8 +32,8 @@ struct bursts {
 
 /**
  * bursts_new():
- * Return what counts bursts; NULL if there is no memory.  To be called before
- * the workers are forked; it lives as long as the program.
+ * Return a counter of bursts, which lives as long as the program; NULL when
+ * memory is short.  To be called before the workers are forked.
  */
 struct bursts *
 bursts_new(void)
@@ -83,10 +83,10 @@ find(struct bursts *b, const void *kind, int level, long now)
 
 /**
  * bursts_add(bursts, kind, level, now, text, len):
- * A message came at ${now}.  Those of one ${kind} and ${level} are alike: the
- * kind is an address that means the same in every worker, the message's format.
- * Return non-zero iff it is to be shown; if not, it is counted, and its ${text}
- * of ${len} bytes is kept.
+ * A message came at ${now}.  Messages of the same ${kind}, the address of their
+ * format, and ${level} are similar; the address means the same in every worker.
+ * Return non-zero iff the message is to be shown; if not, it is counted, and
+ * its ${text} of ${len} bytes is kept.
  */
 int
 bursts_add(struct bursts *b, const void *kind, int level, long now,

@@ -4,9 +4,9 @@
 #include <stddef.h>
 
 /*
- * Bursts of like messages, which shall not flood the log: the first
- * BURSTS_SHOWN of a kind that come in an interval are to be shown, the others
- * are counted, and the last of them is kept.  The workers of a program count
+ * Bursts of similar messages, which must not flood the log: the first
+ * BURSTS_SHOWN of a kind in an interval are to be shown; the others are
+ * counted, and the last of them is kept.  The workers of a program count
  * together, in memory that they share.  All times are in milliseconds of the
  * monotonic clock.
  */
@@ -29,17 +29,17 @@ struct burst {
 
 /**
  * bursts_new():
- * Return what counts bursts; NULL if there is no memory.  To be called before
- * the workers are forked; it lives as long as the program.
+ * Return a counter of bursts, which lives as long as the program; NULL when
+ * memory is short.  To be called before the workers are forked.
  */
 struct bursts *bursts_new(void);
 
 /**
  * bursts_add(bursts, kind, level, now, text, len):
- * A message came at ${now}.  Those of one ${kind} and ${level} are alike: the
- * kind is an address that means the same in every worker, the message's format.
- * Return non-zero iff it is to be shown; if not, it is counted, and its ${text}
- * of ${len} bytes is kept.
+ * A message came at ${now}.  Messages of the same ${kind}, the address of their
+ * format, and ${level} are similar; the address means the same in every worker.
+ * Return non-zero iff the message is to be shown; if not, it is counted, and
+ * its ${text} of ${len} bytes is kept.
  */
 int bursts_add(struct bursts *, const void *, int, long, const char *,
     size_t);

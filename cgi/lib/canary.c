@@ -9,14 +9,14 @@
 #include "canary.h"
 
 /*
- * One canary for each slot of time, by its unique key: of two listeners one
- * sends it.  The trigger keeps the NOTIFY to itself while others commit at the
- * same moment, which is no fault, so a canary that was not heard in ten
- * seconds gets up to five successors within its slot.
+ * Each slot of time has one canary, by its unique key, so that of two listeners
+ * only one sends it.  The trigger leaves out its NOTIFY while others commit at
+ * the same moment, which is not a fault: a canary that nobody heard within ten
+ * seconds is followed by up to five others in its slot.
  *
- * The trigger does nothing in a daemon's session, and fires at the end of the
- * transaction, for the rest of which this is none.  A canary is due at once,
- * but for the time that it takes to get to the queue.
+ * The trigger, which fires at the end of the transaction, does nothing in a
+ * daemon's session: until then this session does not call itself one.  A canary
+ * is due as soon as its task can have got to the queue.
  */
 static const struct bookings_sql send_sql = { "canary sent",
     "WITH slot AS (SELECT pg_catalog.date_bin(s.value::interval, now(), "
@@ -45,9 +45,9 @@ static const struct bookings_sql heard_sql = { "canary heard",
 
 /**
  * canary_send_sql(conf):
- * Return the statement that sends a canary with the id $1 if one is due and
- * has not been sent, by whomever; as a string the caller frees.  It returns
- * how many it sent, 0 or 1.
+ * Return the statement that sends a canary with the id $1 if one is due and no
+ * listener has sent it yet, as a string the caller frees; NULL when memory is
+ * short.  The statement returns how many it sent, 0 or 1.
  */
 char *
 canary_send_sql(const struct config *conf)
@@ -59,7 +59,8 @@ canary_send_sql(const struct config *conf)
 /**
  * canary_heard_sql(conf):
  * Return the statement which notes that the NOTIFY of the canary with the id
- * $1 was heard $2 seconds ago; as a string the caller frees.
+ * $1 was heard $2 seconds ago, as a string the caller frees; NULL when memory
+ * is short.
  */
 char *
 canary_heard_sql(const struct config *conf)
@@ -68,7 +69,7 @@ canary_heard_sql(const struct config *conf)
 	return (bookings_sql(conf, heard_sql.text));
 }
 
-/* What came later knows that it was heard: a listener may die in between. */
+/* A listener may die before it notes what it heard; this proves it was. */
 static const struct bookings_sql received_sql = { "canary received",
     "UPDATE {S}.followup_canary c SET received_at = coalesce(c.received_at, "
     "now()), notified_at = coalesce(c.notified_at, now()) "
@@ -82,7 +83,8 @@ static const struct bookings_sql received_sql = { "canary received",
 /**
  * canary_received(bookings, id, canary, result):
  * Note that followup-schedule was asked for the canary ${id}, and read it into
- * ${canary}; not found is no error.  On DB_OK the caller clears ${result}.
+ * ${canary}.  An id that is not a canary's is no error.  On DB_OK the caller
+ * clears ${result}.
  */
 enum db_outcome
 canary_received(struct bookings *b, const char *id, struct canary *canary,
@@ -147,8 +149,8 @@ static const struct bookings_sql called_back_sql = { "canary called back",
 
 /**
  * canary_called_back(bookings, id, found):
- * Note that the task of the canary ${id} came; ${found} is 0 if there is no
- * such canary.
+ * Note that the task of the canary ${id} called back; ${found} is 0 if there is
+ * no such canary.
  */
 enum db_outcome
 canary_called_back(struct bookings *b, const char *id, int *found)
@@ -160,7 +162,6 @@ canary_called_back(struct bookings *b, const char *id, int *found)
 	return (bookings_changed(b, &call, found));
 }
 
-/* A null of any kind is empty, and none of the numbers is. */
 static const struct bookings_sql state_sql = { "canary",
     "SELECT (s.every IS NOT NULL)::int, s.is_stale::int, "
     "extract(epoch FROM s.succeeded_at)::float8, "
@@ -180,7 +181,7 @@ number(const PGresult *result, int column, double none)
 
 /**
  * canary_look(bookings, state):
- * Fill in ${state}.
+ * Read the state of the canary into ${state}.
  */
 enum db_outcome
 canary_look(struct bookings *b, struct canary_state *state)

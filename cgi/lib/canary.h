@@ -21,16 +21,17 @@ struct config;
 
 /**
  * canary_send_sql(conf):
- * Return the statement that sends a canary with the id $1 if one is due and
- * has not been sent, by whomever; as a string the caller frees.  It returns
- * how many it sent, 0 or 1.
+ * Return the statement that sends a canary with the id $1 if one is due and no
+ * listener has sent it yet, as a string the caller frees; NULL when memory is
+ * short.  The statement returns how many it sent, 0 or 1.
  */
 char *canary_send_sql(const struct config *);
 
 /**
  * canary_heard_sql(conf):
  * Return the statement which notes that the NOTIFY of the canary with the id
- * $1 was heard $2 seconds ago; as a string the caller frees.
+ * $1 was heard $2 seconds ago, as a string the caller frees; NULL when memory
+ * is short.
  */
 char *canary_heard_sql(const struct config *);
 
@@ -44,7 +45,8 @@ struct canary {
 /**
  * canary_received(bookings, id, canary, result):
  * Note that followup-schedule was asked for the canary ${id}, and read it into
- * ${canary}; not found is no error.  On DB_OK the caller clears ${result}.
+ * ${canary}.  An id that is not a canary's is no error.  On DB_OK the caller
+ * clears ${result}.
  */
 enum db_outcome canary_received(struct bookings *, const char *,
     struct canary *, PGresult **);
@@ -64,12 +66,12 @@ enum db_outcome canary_failed(struct bookings *, const char *, const char *);
 
 /**
  * canary_called_back(bookings, id, found):
- * Note that the task of the canary ${id} came; ${found} is 0 if there is no
- * such canary.
+ * Note that the task of the canary ${id} called back; ${found} is 0 if there is
+ * no such canary.
  */
 enum db_outcome canary_called_back(struct bookings *, const char *, int *);
 
-/* How the canary is. */
+/* The state of the canary. */
 struct canary_state {
 	int is_on;
 	int is_stale;			/* none came back for 3 intervals */
@@ -86,7 +88,7 @@ struct canary_state {
 
 /**
  * canary_look(bookings, state):
- * Fill in ${state}.
+ * Read the state of the canary into ${state}.
  */
 enum db_outcome canary_look(struct bookings *, struct canary_state *);
 

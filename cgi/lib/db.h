@@ -36,6 +36,9 @@ enum db_outcome {
 	DB_BROKEN,	/* the statement can work for no row */
 };
 
+/* What a statement may take in our sessions, as PostgreSQL reads it. */
+#define DB_STATEMENT_TIMEOUT	"9s"
+
 /**
  * db_new(conf, application_name):
  * Return a handle without connecting, or NULL.  ${conf} must outlive it.

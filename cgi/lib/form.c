@@ -15,7 +15,7 @@ digit(char c)
 
 /*
  * Decode the ${len} bytes at ${text} into ${out}, which has room for as many
- * and a NUL.  Return 0, or -1 where an escape is none or stands for a NUL.
+ * and a NUL.  Return 0, or -1 if an escape is malformed or stands for a NUL.
  */
 static int
 decode(const char *text, size_t len, char *out)
@@ -58,16 +58,16 @@ add(json_t *fields, const char *text, size_t len, char *buf)
 	if (json_object_get(fields, buf) != NULL)
 		return (0);
 
-	/* It takes nothing but UTF-8. */
+	/* json_string refuses what is not UTF-8. */
 	return (json_object_set_new(fields, buf, json_string(value)));
 }
 
 /**
  * form_parse(text, len):
- * Parse ${len} bytes as fields; of a name that comes twice the first value
- * counts.  Return an object of texts, whose reference the caller drops, or
- * NULL if a name or a value is no UTF-8, has a NUL in it or ends within an
- * escape.
+ * Parse ${len} bytes as fields; where a name is repeated its first value
+ * counts.  Return an object of texts, whose reference the caller drops; or
+ * NULL if a name or a value is not UTF-8, contains a NUL or a malformed escape,
+ * or when memory is short.
  */
 json_t *
 form_parse(const char *text, size_t len)

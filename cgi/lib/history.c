@@ -84,8 +84,8 @@ static const struct bookings_sql waits_sql = { "waits",
 
 /**
  * history_waits(bookings, waits, n):
- * Write down that the bookings of ${waits} wait, unless that is the last thing
- * that is known of them: they are looked at again and again.
+ * Record that the bookings of ${waits} wait.  They are looked at again and
+ * again, so no row is added where the last one says the same.
  */
 enum db_outcome
 history_waits(struct bookings *b, const struct history_wait *waits, size_t n)
@@ -126,7 +126,7 @@ out:
 	return (outcome);
 }
 
-/* Of several workers one does it; "FolH" in ASCII is its lock. */
+/* One worker at a time removes rows: its lock is "FolH" in ASCII. */
 static const struct bookings_sql prune_sql = { "prune",
     "WITH old AS (SELECT h.ctid FROM {S}.followup_history h "
     "WHERE (SELECT pg_catalog.pg_try_advisory_xact_lock(1181707336, {K})) "
@@ -139,8 +139,8 @@ static const struct bookings_sql prune_sql = { "prune",
 
 /**
  * history_prune(bookings, more):
- * Remove some of the rows that are too old, without waiting for any lock;
- * ${more} is set to whether there may be others.
+ * Remove some of the rows that are older than history_days, without waiting
+ * for a lock; set ${more} to whether there may be others.
  */
 enum db_outcome
 history_prune(struct bookings *b, int *more)

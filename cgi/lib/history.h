@@ -76,16 +76,16 @@ struct history_wait {
 
 /**
  * history_waits(bookings, waits, n):
- * Write down that the bookings of ${waits} wait, unless that is the last thing
- * that is known of them: they are looked at again and again.
+ * Record that the bookings of ${waits} wait.  They are looked at again and
+ * again, so no row is added where the last one says the same.
  */
 enum db_outcome history_waits(struct bookings *, const struct history_wait *,
     size_t);
 
 /**
  * history_prune(bookings, more):
- * Remove some of the rows that are too old, without waiting for any lock;
- * ${more} is set to whether there may be others.
+ * Remove some of the rows that are older than history_days, without waiting
+ * for a lock; set ${more} to whether there may be others.
  */
 enum db_outcome history_prune(struct bookings *, int *);
 

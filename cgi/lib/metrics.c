@@ -34,8 +34,8 @@
 enum { ABSENT, IDLE, BUSY };
 
 /*
- * The last exemplar of a bucket: a writer makes ${turn} odd while it writes,
- * so that a reader can tell, and leaves it to another one that does so.
+ * The last exemplar of a bucket.  A writer makes ${turn} odd while it writes,
+ * so that readers and other writers leave it alone.
  */
 struct exemplar {
 	_Atomic unsigned long turn;
@@ -110,9 +110,12 @@ metrics_program(enum config_program program)
  * Where things are.
  */
 
-/* How many values all labels of ${family} have together. */
-static int
-combinations(const struct metrics_family *family)
+/**
+ * metrics_combinations(family):
+ * Return how many combinations of values the labels of ${family} have.
+ */
+int
+metrics_combinations(const struct metrics_family *family)
 {
 	const char *const *value;
 	int i, n, all = 1;
@@ -159,16 +162,17 @@ lay_out(void)
 		family = &metrics_families[m];
 		places[m] = ncells;
 		ncells += family->type == METRICS_STATE ? 1 :
-		    combinations(family) * width(family);
+		    metrics_combinations(family) * width(family);
 	}
 }
 
-/* The first cell of ${metric} for ${label}; -1: it does not belong there. */
+/* Return the first cell of ${metric} for ${label}; -1: it has none. */
 static int
 place(enum metric metric, int label)
 {
 	const struct metrics_family *family = &metrics_families[metric];
-	int limit = family->type == METRICS_STATE ? 1 : combinations(family);
+	int limit = family->type == METRICS_STATE ? 1 :
+	    metrics_combinations(family);
 
 	if (ncells == 0)
 		lay_out();
@@ -214,7 +218,10 @@ file_path(const char *dir, enum config_program program, const char *suffix,
 	return (-1);
 }
 
-/* Read the file at ${path} into ${file}; -1 if it is none of ours. */
+/*
+ * Read the file at ${path} into ${file}; -1 if it is not one of ours.  With
+ * ${own} it must belong to our user.
+ */
 static int
 read_file(const char *path, struct file *file, int own)
 {
@@ -261,7 +268,7 @@ is_kept(const char *path)
 	return (kept);
 }
 
-/* Begin: gauges anew, and whatever is counted from where it was. */
+/* Begin ${file}: counters go on from those at ${path}, gauges start anew. */
 static void
 begin(struct file *file, const char *path)
 {
@@ -287,7 +294,8 @@ begin(struct file *file, const char *path)
 		if (family->type != METRICS_GAUGE &&
 		    family->type != METRICS_STATE)
 			continue;
-		n = family->type == METRICS_STATE ? 1 : combinations(family);
+		n = family->type == METRICS_STATE ? 1 :
+		    metrics_combinations(family);
 		for (i = 0; i < n; i++)
 			atomic_store(&file->cells[places[m] + i],
 			    family->unset ? METRICS_UNSET : 0);
@@ -307,10 +315,10 @@ wall_ms(void)
 /**
  * metrics_init(dir, program):
  * Make the file of ${program} in ${dir}, before the workers are forked.
- * Return 0; or -1, with errno set, if it cannot be made: then nothing is
- * counted.  With EAGAIN another instance of the program, as a listener that is
- * active while this one stands by, has the file: metrics_beat takes it over
- * when that one has ended.  ${dir} must live as long.
+ * Return 0; or -1, with errno set, if that fails: then nothing is counted.
+ * EAGAIN says that another instance of the program keeps the file, as the
+ * active listener does while this one stands by: metrics_beat takes the file
+ * over when that instance has ended.  ${dir} must be valid until metrics_end.
  */
 int
 metrics_init(const char *dir, enum config_program program)
@@ -360,7 +368,7 @@ metrics_init(const char *dir, enum config_program program)
 
 /**
  * metrics_end():
- * Forget the file, which stays where it is.
+ * Stop counting; the file stays where it is.
  */
 void
 metrics_end(void)
@@ -433,7 +441,7 @@ metrics_add(enum metric metric, int label, long n)
 
 /**
  * metrics_set(metric, label, value):
- * Set a gauge; of a breaker's state (label 0) to an enum metrics_breaker.
+ * Set a gauge, or a breaker's state (label 0) to an enum metrics_breaker.
  */
 void
 metrics_set(enum metric metric, int label, long value)
@@ -488,7 +496,7 @@ metrics_observe(enum metric metric, int label, double seconds)
 	    (long)(seconds * 1e6), memory_order_relaxed);
 }
 
-/* Read 32 hexadecimal digits; -1 if there are none. */
+/* Read 32 hexadecimal digits; return 0, or -1 if ${text} has fewer. */
 static int
 read_id(const char *text, uint64_t id[2])
 {
@@ -523,32 +531,33 @@ keep_exemplar(struct exemplar *e, double seconds, const char *trace_id)
 
 /**
  * metrics_called(lateness, trace_id):
- * A call was accepted, ${lateness} seconds after it was due.  ${trace_id} (32
- * hexadecimal digits, which may go on; or NULL) becomes the exemplar.
+ * A call was accepted, ${lateness} seconds after it was due.  The first 32
+ * characters of ${trace_id} become the exemplar if they are hexadecimal digits;
+ * it may be NULL.
  */
 void
-metrics_called(double seconds, const char *trace_id)
+metrics_called(double lateness, const char *trace_id)
 {
 	struct minute *minute;
 	size_t bucket;
 
-	if (!(seconds > 0))
-		seconds = 0;
-	metrics_observe(METRICS_CALL_LATENESS, 0, seconds);
+	if (!(lateness > 0))
+		lateness = 0;
+	metrics_observe(METRICS_CALL_LATENESS, 0, lateness);
 	if (ours == NULL)
 		return;
-	bucket = bucket_of(&metrics_families[METRICS_CALL_LATENESS], seconds);
-	keep_exemplar(&ours->exemplars[bucket], seconds, trace_id);
+	bucket = bucket_of(&metrics_families[METRICS_CALL_LATENESS], lateness);
+	keep_exemplar(&ours->exemplars[bucket], lateness, trace_id);
 	if ((minute = this_minute()) == NULL)
 		return;
-	atomic_fetch_add(seconds > METRICS_IN_TIME ? &minute->late :
+	atomic_fetch_add(lateness > METRICS_IN_TIME ? &minute->late :
 	    &minute->in_time, 1);
 	atomic_fetch_add(&minute->lateness[bucket], 1);
 }
 
 /**
  * metrics_not_made(reason):
- * A call that was to come will not.
+ * Count a call that will not be made after all.
  */
 void
 metrics_not_made(enum metrics_reason reason)
@@ -576,8 +585,8 @@ metrics_schema(const char *schema)
 
 /**
  * metrics_collect_begin(now, interval):
- * Return non-zero iff the caller is to find out what the database knows: the
- * last time somebody did so, in any worker, is ${interval} milliseconds ago.
+ * Return non-zero iff the caller is to read the figures of the database: no
+ * worker has begun to in the ${interval} milliseconds before ${now}.
  */
 int
 metrics_collect_begin(long now, long interval)
@@ -593,7 +602,7 @@ metrics_collect_begin(long now, long interval)
 
 /**
  * metrics_collect_end(now):
- * What the database knows at ${now} has been set.
+ * The gauges hold what the database said at ${now}; 0 hides them.
  */
 void
 metrics_collect_end(long now)
@@ -625,9 +634,9 @@ empty_minute(long start)
 
 /**
  * metrics_beat(now):
- * The program lives at ${now} (monotime_ms): to be called by one process of it
- * at least once a second.  Return after how many milliseconds it is to be
- * called again, or -1 if that makes no sense.
+ * The program is alive at ${now} (monotime_ms); one process of it calls this
+ * at least once a second.  Return the milliseconds until the next call, or -1
+ * if there is nothing to call it for.
  */
 long
 metrics_beat(long now)
@@ -679,7 +688,7 @@ metrics_busy(int busy)
 
 /**
  * metrics_worker_ended(i, expected):
- * The worker in place ${i} has ended; unless that was ${expected}, it counts.
+ * The worker in place ${i} has ended: count that unless it was ${expected}.
  */
 void
 metrics_worker_ended(int i, int expected)
@@ -716,7 +725,7 @@ metrics_read(const char *dir, enum config_program program)
 
 /**
  * metrics_snapshot_free(snapshot):
- * NULL is fine.
+ * Free ${snapshot}; NULL is fine.
  */
 void
 metrics_snapshot_free(struct metrics_snapshot *s)
@@ -727,8 +736,9 @@ metrics_snapshot_free(struct metrics_snapshot *s)
 
 /**
  * metrics_is_up(snapshot, now):
- * Has the program lived within the ten seconds before ${now} (monotime_ms)?
- * NULL, here and in the next: a program without numbers, which is not up.
+ * Return non-zero iff the program was alive within the ten seconds before
+ * ${now} (monotime_ms).  ${snapshot}, here and in the next function, is NULL
+ * for a program without numbers, which is not up.
  */
 int
 metrics_is_up(const struct metrics_snapshot *s, long now)
@@ -740,7 +750,8 @@ metrics_is_up(const struct metrics_snapshot *s, long now)
 
 /**
  * metrics_is_collected(snapshot, now, age):
- * Is what the database knows no older than ${age} milliseconds?
+ * Return non-zero iff the figures of the database are no older than ${age}
+ * milliseconds at ${now}.
  */
 int
 metrics_is_collected(const struct metrics_snapshot *s, long now, long age)
@@ -903,9 +914,9 @@ metrics_minutes(const char *dir, time_t now, struct metrics_minute *minutes)
 
 /**
  * metrics_quantile(histogram, metric, q):
- * Return what the share ${q} of the observations in ${histogram}, which is one
- * of ${metric}, is not above, in seconds, as Prometheus estimates it; -1 if
- * there are none.  What is above all buckets counts as the last one's end.
+ * Return the quantile ${q} (0.99: 99 % are not above it) of ${histogram}, which
+ * is one of ${metric}, in seconds, as Prometheus estimates it; -1 if nothing
+ * was observed.  What is above all buckets counts as the end of the last one.
  */
 double
 metrics_quantile(const struct metrics_histogram *h, enum metric metric,

@@ -15,8 +15,8 @@
  * nobody.  Counters go on when a worker or the program is started again: a
  * new file begins with what the old one had counted.
  *
- * Until metrics_init has been called everything here does nothing, so that
- * whoever counts need not ask.
+ * Before metrics_init has been called these functions do nothing, so that a
+ * caller need not ask.
  *
  * A metric has a row in the table of metrics.c: its name, type, labels, all
  * values of its labels, help, and the programs that keep it.  To add one: a
@@ -135,10 +135,10 @@ enum metrics_canary { METRICS_CANARY_NOTIFIED, METRICS_CANARY_CREATED,
 /**
  * metrics_init(dir, program):
  * Make the file of ${program} in ${dir}, before the workers are forked.
- * Return 0; or -1, with errno set, if it cannot be made: then nothing is
- * counted.  With EAGAIN another instance of the program, as a listener that is
- * active while this one stands by, has the file: metrics_beat takes it over
- * when that one has ended.  ${dir} must live as long.
+ * Return 0; or -1, with errno set, if that fails: then nothing is counted.
+ * EAGAIN says that another instance of the program keeps the file, as the
+ * active listener does while this one stands by: metrics_beat takes the file
+ * over when that instance has ended.  ${dir} must be valid until metrics_end.
  */
 int metrics_init(const char *, enum config_program);
 
@@ -150,7 +150,7 @@ void metrics_add(enum metric, int, long);
 
 /**
  * metrics_set(metric, label, value):
- * Set a gauge; of a breaker's state (label 0) to an enum metrics_breaker.
+ * Set a gauge, or a breaker's state (label 0) to an enum metrics_breaker.
  */
 void metrics_set(enum metric, int, long);
 
@@ -168,14 +168,15 @@ void metrics_observe(enum metric, int, double);
 
 /**
  * metrics_called(lateness, trace_id):
- * A call was accepted, ${lateness} seconds after it was due.  ${trace_id} (32
- * hexadecimal digits, which may go on; or NULL) becomes the exemplar.
+ * A call was accepted, ${lateness} seconds after it was due.  The first 32
+ * characters of ${trace_id} become the exemplar if they are hexadecimal digits;
+ * it may be NULL.
  */
 void metrics_called(double, const char *);
 
 /**
  * metrics_not_made(reason):
- * A call that was to come will not.
+ * Count a call that will not be made after all.
  */
 void metrics_not_made(enum metrics_reason);
 
@@ -187,22 +188,22 @@ void metrics_schema(const char *);
 
 /**
  * metrics_collect_begin(now, interval):
- * Return non-zero iff the caller is to find out what the database knows: the
- * last time somebody did so, in any worker, is ${interval} milliseconds ago.
+ * Return non-zero iff the caller is to read the figures of the database: no
+ * worker has begun to in the ${interval} milliseconds before ${now}.
  */
 int metrics_collect_begin(long, long);
 
 /**
  * metrics_collect_end(now):
- * What the database knows at ${now} has been set.
+ * The gauges hold what the database said at ${now}; 0 hides them.
  */
 void metrics_collect_end(long);
 
 /**
  * metrics_beat(now):
- * The program lives at ${now} (monotime_ms): to be called by one process of it
- * at least once a second.  Return after how many milliseconds it is to be
- * called again, or -1 if that makes no sense.
+ * The program is alive at ${now} (monotime_ms); one process of it calls this
+ * at least once a second.  Return the milliseconds until the next call, or -1
+ * if there is nothing to call it for.
  */
 long metrics_beat(long);
 
@@ -220,13 +221,13 @@ void metrics_busy(int);
 
 /**
  * metrics_worker_ended(i, expected):
- * The worker in place ${i} has ended; unless that was ${expected}, it counts.
+ * The worker in place ${i} has ended: count that unless it was ${expected}.
  */
 void metrics_worker_ended(int, int);
 
 /**
  * metrics_end():
- * Forget the file, which stays where it is.
+ * Stop counting; the file stays where it is.
  */
 void metrics_end(void);
 
@@ -263,6 +264,12 @@ struct metrics_family {
 /* The whole table, METRICS_N rows. */
 extern const struct metrics_family metrics_families[];
 
+/**
+ * metrics_combinations(family):
+ * Return how many combinations of values the labels of ${family} have.
+ */
+int metrics_combinations(const struct metrics_family *);
+
 /* The numbers of a program at one moment. */
 struct metrics_snapshot;
 
@@ -278,18 +285,25 @@ const char *metrics_program(enum config_program);
  * metrics_snapshot_free; NULL if there is none that can be read.
  */
 struct metrics_snapshot *metrics_read(const char *, enum config_program);
+
+/**
+ * metrics_snapshot_free(snapshot):
+ * Free ${snapshot}; NULL is fine.
+ */
 void metrics_snapshot_free(struct metrics_snapshot *);
 
 /**
  * metrics_is_up(snapshot, now):
- * Has the program lived within the ten seconds before ${now} (monotime_ms)?
- * NULL, here and in the next: a program without numbers, which is not up.
+ * Return non-zero iff the program was alive within the ten seconds before
+ * ${now} (monotime_ms).  ${snapshot}, here and in the next function, is NULL
+ * for a program without numbers, which is not up.
  */
 int metrics_is_up(const struct metrics_snapshot *, long);
 
 /**
  * metrics_is_collected(snapshot, now, age):
- * Is what the database knows no older than ${age} milliseconds?
+ * Return non-zero iff the figures of the database are no older than ${age}
+ * milliseconds at ${now}.
  */
 int metrics_is_collected(const struct metrics_snapshot *, long, long);
 
@@ -369,9 +383,9 @@ void metrics_minutes(const char *, time_t, struct metrics_minute *);
 
 /**
  * metrics_quantile(histogram, metric, q):
- * Return what the share ${q} of the observations in ${histogram}, which is one
- * of ${metric}, is not above, in seconds, as Prometheus estimates it; -1 if
- * there are none.  What is above all buckets counts as the last one's end.
+ * Return the quantile ${q} (0.99: 99 % are not above it) of ${histogram}, which
+ * is one of ${metric}, in seconds, as Prometheus estimates it; -1 if nothing
+ * was observed.  What is above all buckets counts as the end of the last one.
  */
 double metrics_quantile(const struct metrics_histogram *, enum metric, double);
 

@@ -60,9 +60,8 @@ int request_is_operator(const char *);
 
 /**
  * request_is_own(request):
- * Return non-zero iff ${request} does not come from a page of another site:
- * a browser says of each what it comes from, and a program that is none says
- * nothing.
+ * Return non-zero iff ${request} does not come from a page of another site.  A
+ * browser says from which page a request comes; other programs do not.
  */
 int request_is_own(const struct request *);
 

@@ -18,8 +18,8 @@ is_id(const char *s, size_t n)
 
 /**
  * trace_parse(text, trace):
- * Read a traceparent, which may be NULL.  Return 0; or -1 if ${text} is none,
- * and ${trace} is none then.
+ * Read the traceparent ${text}, which may be NULL, into ${trace}.  Return 0; or
+ * -1 if it is not valid, which leaves ${trace} empty.
  */
 int
 trace_parse(const char *text, struct trace *trace)
@@ -56,8 +56,9 @@ make(char *hex, size_t n)
 
 /**
  * trace_next(trace):
- * Make a new span of ${trace}, whose id and flags stay; or begin a trace, that
- * is sampled, where there is none.  Without randomness it is left as it is.
+ * Begin the next span of ${trace}, which keeps its id and flags; or begin a new
+ * trace, to be sampled, if ${trace} is empty.  If no random bytes can be had,
+ * ${trace} stays as it is.
  */
 void
 trace_next(struct trace *trace)

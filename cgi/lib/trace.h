@@ -15,24 +15,25 @@
 #define TRACE_ID_LEN		33
 #define TRACE_SPAN_LEN		17
 
-/* With an empty id there is no trace; so memory set to zero is none. */
+/* An empty id stands for no trace, and so does memory set to zero. */
 struct trace {
 	char id[TRACE_ID_LEN];
-	char span[TRACE_SPAN_LEN];	/* who the parent of the next one is */
+	char span[TRACE_SPAN_LEN];	/* the parent of the next one */
 	char flags[3];
 };
 
 /**
  * trace_parse(text, trace):
- * Read a traceparent, which may be NULL.  Return 0; or -1 if ${text} is none,
- * and ${trace} is none then.
+ * Read the traceparent ${text}, which may be NULL, into ${trace}.  Return 0; or
+ * -1 if it is not valid, which leaves ${trace} empty.
  */
 int trace_parse(const char *, struct trace *);
 
 /**
  * trace_next(trace):
- * Make a new span of ${trace}, whose id and flags stay; or begin a trace, that
- * is sampled, where there is none.  Without randomness it is left as it is.
+ * Begin the next span of ${trace}, which keeps its id and flags; or begin a new
+ * trace, to be sampled, if ${trace} is empty.  If no random bytes can be had,
+ * ${trace} stays as it is.
  */
 void trace_next(struct trace *);
 

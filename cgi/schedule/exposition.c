@@ -30,7 +30,10 @@ struct page {
  * Accept.
  */
 
-/* Is the parameter ${name} of the range of ${len} bytes there?  Its value. */
+/*
+ * Return the value of the parameter ${name} of a media range of ${len} bytes,
+ * and its length in ${vlen}; NULL if it is not there.
+ */
 static const char *
 parameter(const char *range, size_t len, const char *name, size_t *vlen)
 {
@@ -197,20 +200,6 @@ stride(const struct metrics_family *family, int i)
 	return (n > 0 ? n : 1);
 }
 
-/* How many combinations of values the labels have. */
-static int
-combinations(const struct metrics_family *family)
-{
-	const char *const *value;
-	int n = 0;
-
-	if (family->labels[0].name == NULL)
-		return (1);
-	for (value = family->labels[0].values; *value != NULL; value++)
-		n++;
-	return (n * stride(family, 0));
-}
-
 /*
  * The labels of combination ${label}; ${program} or NULL, and ${le}, that of a
  * bucket, or NULL.
@@ -348,7 +337,7 @@ write_program(struct page *page, enum metric metric, size_t p)
 	const struct metrics_snapshot *s = page->snapshots[p];
 	const char *program = family->each ? metrics_program(programs[p]) :
 	    NULL;
-	int i, n = combinations(family);
+	int i, n = metrics_combinations(family);
 	long value;
 
 	for (i = 0; i < n; i++) {
@@ -368,7 +357,7 @@ static void
 write_sum(struct page *page, enum metric metric)
 {
 	const struct metrics_family *family = &metrics_families[metric];
-	int i, n = combinations(family), known;
+	int i, n = metrics_combinations(family), known;
 	long value, sum;
 	size_t p;
 

@@ -8,9 +8,9 @@
  * https://prometheus.io/docs/instrumenting/exposition_formats/
  * https://prometheus.io/docs/specs/om/open_metrics_spec/
  *
- * Of a program that has not lived for ten seconds the counters are shown, which
- * only grow, but no gauges; and what the database knows is shown only if it
- * was found out lately.
+ * Of a program that has not been alive for ten seconds the counters are shown,
+ * which stay true, but no gauges.  The figures of the database are shown only
+ * while they are fresh.
  */
 enum exposition_format { EXPOSITION_TEXT, EXPOSITION_OPENMETRICS };
 

@@ -6,31 +6,24 @@
 #include "log.h"
 #include "metrics.h"
 #include "monotime.h"
+#include "time_limit.h"
 
 #include "figures.h"
 
 /*
- * How far the due time may be from what the row says, for all rows: see
- * SWEEP_ZONE in bookings.c.  A timestamptz says it.
- */
-#define UNSURE								\
-    "(SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at "		\
-    "+ interval '0') = 'timestamptz'::regtype THEN interval '0' "	\
-    "ELSE interval '16 h' END)"
-#define NOW	"(now() AT TIME ZONE 'UTC')"
-
-/*
- * The bookings that wait for their call, and their due time: worked out only
- * where it matters within the hour and the row does not say it.  ${more} is a
- * further column, and ${from} where it comes from, or empty.
+ * The bookings that wait for their call, and their due time, which is worked
+ * out only where it may be within the hour and needs the row's zone.  ${more}
+ * is a further column and ${from} its source; both may be empty.
  */
 #define WAITING(more, from)						\
     "waiting AS (SELECT b.task_status = 'pending' AS is_pending, "	\
     "CASE WHEN u.unsure = interval '0' "				\
-    "OR b.scheduled_at > " NOW " + interval '1 h' + u.unsure "		\
+    "OR b.scheduled_at > " BOOKINGS_NOW " + interval '1 h' "		\
+    "+ u.unsure "							\
     "THEN b.scheduled_at::timestamptz ELSE {S}.followup_due_at(b) END "	\
     "AS due, b.task_scheduled_at, b.id " more				\
-    "FROM " from "(SELECT " UNSURE " AS unsure OFFSET 0) u, {T} b "	\
+    "FROM " from "(SELECT " BOOKINGS_UNSURE " AS unsure OFFSET 0) u, "	\
+    "{T} b "								\
     "WHERE b.task_status IN ('pending', 'scheduled') "			\
     "AND " BOOKINGS_IS_WANTED "), "					\
     "open AS (SELECT w.*, CASE WHEN w.is_pending THEN w.due "		\
@@ -80,11 +73,6 @@ static const struct bookings_sql figures_sql = { "figures",
     "WHERE d.description LIKE 'followup-scheduler %') "
 "FROM open" };
 
-/* The session's own limit is longer, and comes back after the figures. */
-static const struct bookings_sql limit_sql = { "time limit",
-    "SELECT pg_catalog.set_config('statement_timeout', $1, false)" };
-#define SESSION_TIMEOUT	"9s"
-
 /* The metric and label of each column of the figures; one is a text. */
 static const struct {
 	enum metric metric;
@@ -125,39 +113,22 @@ take_figures(const PGresult *result)
 	    PQgetvalue(result, 0, NCOLUMNS));
 }
 
-/* Ask ${call} in the time that it may take. */
+/* Run ${call} on a connection that works; see time_limit_run. */
 static enum db_outcome
-run_limited(struct bookings *b, struct bookings_call *call)
+run(struct bookings *b, struct bookings_call *call)
 {
-	struct bookings_call calls[] = {
-		{ .sql = &limit_sql, .nparams = 1,
-		    .params = { FIGURES_TIMEOUT } }, *call };
-	struct bookings_call back = { .sql = &limit_sql, .nparams = 1,
-	    .params = { SESSION_TIMEOUT } };
 	enum db_outcome outcome;
 
 	if ((outcome = bookings_ready(b)) != DB_OK)
 		return (outcome);
-	outcome = bookings_run(b, calls, 2);
-	PQclear(calls[0].result);
-	call->result = calls[1].result;
-
-	/* With the shorter one no booking could be sure of its time. */
-	if (outcome != DB_LOST && bookings_run(b, &back, 1) != DB_OK)
-		bookings_disconnect(b);
-	PQclear(back.result);
-	if (outcome != DB_OK) {
-		PQclear(call->result);
-		call->result = NULL;
-	}
-	return (outcome);
+	return (time_limit_run(b, call));
 }
 
 /**
  * figures_collect(conf, bookings, now):
  * Set the metrics of what the database knows, unless some worker has done so
  * within the FIGURES_MS before ${now} (monotime_ms).  If the database does not
- * tell they are shown no more.
+ * answer, they are no longer shown.
  */
 void
 figures_collect(const struct config *conf, struct bookings *b, long now)
@@ -170,7 +141,7 @@ figures_collect(const struct config *conf, struct bookings *b, long now)
 
 	if (!metrics_collect_begin(now, FIGURES_MS))
 		return;
-	outcome = run_limited(b, &call);
+	outcome = run(b, &call);
 	metrics_set(METRICS_COLLECT_DURATION, 0, monotime_ms() - now);
 	if (outcome != DB_OK) {
 		log_warning(NULL, failed, bookings_error(b));
@@ -220,7 +191,7 @@ figures_by_tenant(struct bookings *b, const char *limit, json_t **tenants)
 	enum db_outcome outcome;
 
 	*tenants = NULL;
-	if ((outcome = run_limited(b, &call)) != DB_OK)
+	if ((outcome = run(b, &call)) != DB_OK)
 		return (outcome);
 	*tenants = json_loads(PQgetvalue(call.result, 0, 0), 0, NULL);
 	PQclear(call.result);
@@ -228,4 +199,4 @@ figures_by_tenant(struct bookings *b, const char *limit, json_t **tenants)
 }
 
 const struct bookings_sql *const figures_statements[] = { &figures_sql,
-    &limit_sql, &tenants_sql, NULL };
+    &tenants_sql, NULL };

@@ -9,20 +9,19 @@ struct bookings;
 struct config;
 
 /*
- * What the database knows in numbers: how many bookings wait, since when and
- * for what.  Only rows that are still to be called are looked at, through the
- * index of the sweep; how many have been called makes no difference.
+ * The figures of the database: how many bookings wait, since when and for
+ * what.  Only rows that are still to be called are read, through the index of
+ * the sweep, so that years of past bookings cost nothing.
  */
 
-/* How long figures are good for, and how long they may take, in ms. */
+/* How old the figures may become before they are read again, in ms. */
 #define FIGURES_MS	10000
-#define FIGURES_TIMEOUT	"1s"
 
 /**
  * figures_collect(conf, bookings, now):
  * Set the metrics of what the database knows, unless some worker has done so
  * within the FIGURES_MS before ${now} (monotime_ms).  If the database does not
- * tell they are shown no more.
+ * answer, they are no longer shown.
  */
 void figures_collect(const struct config *, struct bookings *, long);
 
@@ -34,7 +33,7 @@ void figures_collect(const struct config *, struct bookings *, long);
  */
 enum db_outcome figures_by_tenant(struct bookings *, const char *, json_t **);
 
-/* The statements, for bookings_prepare; NULL ends the list. */
+/* The statements, for the rehearsal of sql/part-rehearsal.sql. */
 struct bookings_sql;
 extern const struct bookings_sql *const figures_statements[];
 

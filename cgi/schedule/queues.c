@@ -69,9 +69,9 @@ set_queue(struct queue *queue, const char *name, int is_configured)
 
 /**
  * queues_new(conf, breaker):
- * Return what is known of the queues: the one that ${conf} names.  ${breaker}
- * is that of the whole service, which must outlive it.  To be called before
- * the workers are forked.  NULL when memory is short.
+ * Return the table of queues, with the one that ${conf} names.  ${breaker} is
+ * that of the whole service and must outlive it.  To be called before the
+ * workers are forked.  NULL when memory is short.
  */
 struct queues *
 queues_new(const struct config *conf, struct breaker *breaker)
@@ -133,7 +133,7 @@ find_or_add(struct queues *queues, const char *name)
 	return (place);
 }
 
-/* It is only its queue that is in trouble where there are others. */
+/* Where there are others, only the queue of ${request} is in trouble. */
 static void
 blame_queue(const struct queues *queues, struct queues_request *request)
 {
@@ -155,7 +155,7 @@ want(struct queues *queues, long now, const char *name)
 
 /**
  * queues_wanted(queues, now, name):
- * Somebody wants to know of the queue ${name}, which is in use therefore.
+ * Somebody asks about the queue ${name}: it counts as being in use.
  */
 void
 queues_wanted(struct queues *queues, long now, const char *name)

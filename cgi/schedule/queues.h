@@ -21,7 +21,7 @@ struct queues;
 /* The longest name that Cloud Tasks takes, with its NUL. */
 #define QUEUES_NAME_LEN		101
 
-/* Room for what queues_trouble calls somebody. */
+/* Room for the label that queues_state writes. */
 #define QUEUES_LABEL_LEN	(QUEUES_NAME_LEN + 16)
 
 /* So many have a breaker of their own; further ones share the last one. */
@@ -39,9 +39,9 @@ int queues_is_name(const char *);
 
 /**
  * queues_new(conf, breaker):
- * Return what is known of the queues: the one that ${conf} names.  ${breaker}
- * is that of the whole service, which must outlive it.  To be called before
- * the workers are forked.  NULL when memory is short.
+ * Return the table of queues, with the one that ${conf} names.  ${breaker} is
+ * that of the whole service and must outlive it.  To be called before the
+ * workers are forked.  NULL when memory is short.
  */
 struct queues *queues_new(const struct config *, struct breaker *);
 
@@ -65,7 +65,7 @@ enum breaker_answer queues_ask(struct queues *, long, const char *,
 
 /**
  * queues_wanted(queues, now, name):
- * Somebody wants to know of the queue ${name}, which is in use therefore.
+ * Somebody asks about the queue ${name}: it counts as being in use.
  */
 void queues_wanted(struct queues *, long, const char *);
 

@@ -199,7 +199,7 @@ routes_handle(struct routes *r, struct request *request)
 		    len > 0 ? ", " : "", route->method);
 	}
 
-	if ((found == NULL || !found->open) && 
+	if ((found == NULL || !found->open) &&
 	    !routes_has_token(r, request_bearer(request)))
 		request_problem(request, PROBLEM_UNAUTHORIZED,
 		    "WWW-Authenticate: Bearer", "send the token of "

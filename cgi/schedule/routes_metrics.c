@@ -10,6 +10,7 @@
 #include "figures.h"
 #include "monotime.h"
 #include "request.h"
+#include "time_limit.h"
 
 #include "routes_internal.h"
 
@@ -28,12 +29,15 @@ routes_metrics(struct routes *r, struct request *request, const char *no_id)
 	(void)no_id;
 	figures_collect(r->conf, r->bookings, monotime_ms());
 	text = exposition_write(r->conf->runtime_dir, format, monotime_ms());
-	if (text != NULL) {
-		/* The answer gets its last newline; OpenMetrics has but one. */
-		text[strlen(text) - 1] = '\0';
-		request_reply_text(request, 200, exposition_type(format),
-		    NULL, text);
+	if (text == NULL) {
+		request_unavailable(request, PROBLEM_UNAVAILABLE, 1,
+		    "out of memory");
+		return;
 	}
+
+	/* request_reply_text adds a newline, and OpenMetrics ends with one. */
+	text[strlen(text) - 1] = '\0';
+	request_reply_text(request, 200, exposition_type(format), NULL, text);
 	free(text);
 }
 
@@ -81,7 +85,7 @@ routes_stats(struct routes *r, struct request *request, const char *no_id)
 	outcome = figures_by_tenant(r->bookings, limit, &tenants);
 	if (outcome == DB_LOCKED)
 		request_unavailable(request, PROBLEM_UNAVAILABLE, 10, "the "
-		    "database takes longer for that than " FIGURES_TIMEOUT);
+		    "database takes longer for that than " TIME_LIMIT);
 	else if (!routes_answered(r, request, outcome))
 		request_reply(request, 200, json_pack("{s:o}", "tenants",
 		    tenants));

@@ -2,6 +2,7 @@
 
 #include "bookings.h"
 #include "config.h"
+#include "time_limit.h"
 
 #include "status_figures.h"
 
@@ -9,17 +10,6 @@
 #define ISO(time)							\
 	"pg_catalog.to_char(" time " AT TIME ZONE 'UTC', "		\
 	"'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
-
-#define NOW	"(now() AT TIME ZONE 'UTC')"
-
-/*
- * How far from what the row says it may be due: a timestamptz is a time, and a
- * timestamp is one once it is read in the row's zone.
- */
-#define UNSURE								\
-	"(SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at "		\
-	"+ interval '0') = 'timestamptz'::regtype THEN interval '0' "	\
-	"ELSE interval '16 h' END)"
 
 /* What is not to come, though the row may say so. */
 #define IS_TO_COME(due)							\
@@ -37,15 +27,6 @@
 #define LETTERS		"5001"
 
 /*
- * A session's limit holds for the statements behind the one that sets it.  It
- * gives the one that was in force, to be put back.
- */
-static const struct bookings_sql limit_sql = { "limit",
-    "SELECT s.before, pg_catalog.set_config('statement_timeout', $1, false) "
-    "FROM (SELECT pg_catalog.current_setting('statement_timeout') AS before "
-    "OFFSET 0) AS s" };
-
-/*
  * Overdue are those whose task's time has passed by a minute, and those that
  * have no task a minute after they were due.  $1 is the sweep's window: what
  * is older and has no task is left alone, and is not counted as overdue.  $2 is
@@ -56,15 +37,15 @@ static const struct bookings_sql overdue_sql = { "status overdue",
     "(SELECT b.id, tenant_id::text AS tenant_id, 'pending' AS status, "
     "d.due, timezone::text AS timezone FROM {T} b " DUE_AT
     "WHERE b.task_status = 'pending' "
-    "AND b.scheduled_at > " NOW " - interval '35 days' "
-    "AND b.scheduled_at < " NOW " + " UNSURE " "
+    "AND b.scheduled_at > " BOOKINGS_NOW " - interval '35 days' "
+    "AND b.scheduled_at < " BOOKINGS_NOW " + " BOOKINGS_UNSURE " "
     "AND d.due < now() " IS_TO_COME("d.due")
     "ORDER BY b.scheduled_at LIMIT " LIMIT ") UNION ALL "
     "(SELECT b.id, tenant_id::text, 'scheduled', "
     "coalesce(b.task_scheduled_at, d.due), timezone::text "
     "FROM {T} b " DUE_AT "WHERE b.task_status = 'scheduled' "
-    "AND b.scheduled_at > " NOW " - interval '35 days' "
-    "AND b.scheduled_at < " NOW " + " UNSURE " "
+    "AND b.scheduled_at > " BOOKINGS_NOW " - interval '35 days' "
+    "AND b.scheduled_at < " BOOKINGS_NOW " + " BOOKINGS_UNSURE " "
     "AND coalesce(b.task_scheduled_at, d.due) < now() "
     IS_TO_COME("d.due")
     "ORDER BY b.scheduled_at LIMIT " LIMIT ")) AS b), "
@@ -101,24 +82,26 @@ static const struct bookings_sql overdue_sql = { "status overdue",
 static const struct bookings_sql next_sql = { "status next",
     "WITH coming AS ((SELECT d.due FROM {T} b " DUE_AT
     "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_WANTED " "
-    "AND b.scheduled_at > " NOW " - " UNSURE " "
-    "AND b.scheduled_at < " NOW " + interval '1 h' + " UNSURE " "
+    "AND b.scheduled_at > " BOOKINGS_NOW " - " BOOKINGS_UNSURE " "
+    "AND b.scheduled_at < " BOOKINGS_NOW " + interval '1 h' "
+    "+ " BOOKINGS_UNSURE " "
     "AND d.due BETWEEN now() AND now() + interval '1 h' "
     "ORDER BY b.scheduled_at LIMIT " LIMIT ") "
     "UNION ALL (SELECT coalesce(b.task_scheduled_at, d.due) "
     "FROM {T} b " DUE_AT
     "WHERE b.task_status = 'scheduled' AND " BOOKINGS_IS_WANTED " "
-    "AND b.scheduled_at > " NOW " - interval '3 days' "
-    "AND b.scheduled_at < " NOW " + interval '1 h' + " UNSURE " "
+    "AND b.scheduled_at > " BOOKINGS_NOW " - interval '3 days' "
+    "AND b.scheduled_at < " BOOKINGS_NOW " + interval '1 h' "
+    "+ " BOOKINGS_UNSURE " "
     "AND coalesce(b.task_scheduled_at, d.due) BETWEEN now() "
     "AND now() + interval '1 h' ORDER BY b.scheduled_at LIMIT " LIMIT ")), "
     "ahead AS ((SELECT d.due FROM {T} b " DUE_AT
     "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_WANTED " "
-    "AND b.scheduled_at > " NOW " AND d.due > now() "
+    "AND b.scheduled_at > " BOOKINGS_NOW " AND d.due > now() "
     "ORDER BY b.scheduled_at LIMIT 20) UNION ALL "
     "(SELECT d.due FROM {T} b " DUE_AT
     "WHERE b.task_status = 'scheduled' AND " BOOKINGS_IS_WANTED " "
-    "AND b.scheduled_at > " NOW " AND d.due > now() "
+    "AND b.scheduled_at > " BOOKINGS_NOW " AND d.due > now() "
     "ORDER BY b.scheduled_at LIMIT 20)) "
     "SELECT pg_catalog.json_build_object("
     "'in15Minutes', count(*) FILTER (WHERE due < now() + interval '15 min'), "
@@ -215,7 +198,8 @@ static const struct bookings_sql types_sql = { "status types",
     "'[]') FROM (SELECT r.type, {S}.followup_type_meant(r.type) AS meant, r.n "
     "FROM (SELECT left(b.booking_type::text, 60) AS type, count(*) AS n "
     "FROM {T} b WHERE b.ctid >= (SELECT format('(%s,0)', CASE s.bytes "
-    "WHEN 0 THEN 4294967295 ELSE greatest(0, s.bytes / 8192 - 100) END)::tid "
+    "WHEN 0 THEN 4294967295 ELSE greatest(0, s.bytes "
+    "/ pg_catalog.current_setting('block_size')::int - 100) END)::tid "
     "FROM (SELECT pg_catalog.pg_relation_size(pg_typeof(NULL::{T})::text"
     "::regclass) AS bytes) AS s) AND NOT " BOOKINGS_IS_FOLLOWUP " "
     "GROUP BY 1 ORDER BY 2 DESC LIMIT 20) AS r) AS t "
@@ -232,7 +216,7 @@ ask(struct bookings *b, const struct bookings_sql *sql, int nparams,
 
 	for (i = 0; i < nparams; i++)
 		call.params[i] = params[i];
-	if ((*outcome = bookings_run(b, &call, 1)) != DB_OK)
+	if ((*outcome = time_limit_run(b, &call)) != DB_OK)
 		return (NULL);
 	json = json_loads(PQgetvalue(call.result, 0, 0), JSON_DECODE_ANY,
 	    NULL);
@@ -240,23 +224,6 @@ ask(struct bookings *b, const struct bookings_sql *sql, int nparams,
 	if (json == NULL)
 		*outcome = DB_FAILED;
 	return (json);
-}
-
-/* Let a statement take ${limit}; ${before} is what it was, or NULL. */
-static enum db_outcome
-set_limit(struct bookings *b, const char *limit, char *before, size_t len)
-{
-	struct bookings_call call = { .sql = &limit_sql, .nparams = 1,
-	    .params = { limit } };
-	enum db_outcome outcome;
-
-	if ((outcome = bookings_run(b, &call, 1)) != DB_OK)
-		return (outcome);
-	if (before != NULL)
-		(void)snprintf(before, len, "%s",
-		    PQgetvalue(call.result, 0, 0));
-	PQclear(call.result);
-	return (DB_OK);
 }
 
 /* Move the object ${from}.tenants into ${tenants} as the count ${name}. */
@@ -317,7 +284,7 @@ json_t *
 status_figures(struct bookings *b, const struct config *conf,
     const char *tenant)
 {
-	char window[16], before[32];
+	char window[16];
 	const char *const of_overdue[] = { window, tenant };
 	const struct {
 		const char *name;
@@ -336,7 +303,7 @@ status_figures(struct bookings *b, const struct config *conf,
 	int slow = 0;
 
 	(void)snprintf(window, sizeof(window), "%d", conf->sweep_window);
-	if (set_limit(b, "1s", before, sizeof(before)) != DB_OK)
+	if (bookings_ready(b) != DB_OK)
 		return (NULL);
 	figures = json_object();
 	missing = json_array();
@@ -358,13 +325,11 @@ status_figures(struct bookings *b, const struct config *conf,
 		take_tenants(found, i == 0 ? "overdue" : "dead", tenants);
 		(void)json_object_set_new(figures, sections[i].name, found);
 	}
-	if (outcome != DB_LOST)
-		(void)set_limit(b, before, NULL, 0);
 	(void)json_object_set_new(figures, "tenants", worst_tenants(tenants));
 	(void)json_object_set_new(figures, "missing", missing);
 	return (figures);
 }
 
-const struct bookings_sql *const status_figures_statements[] = { &limit_sql,
+const struct bookings_sql *const status_figures_statements[] = {
     &overdue_sql, &next_sql, &letters_sql, &acts_sql, &installation_sql,
     &types_sql, NULL };

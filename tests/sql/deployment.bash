@@ -24,7 +24,7 @@ q() {
 dump() {
 	# No rollback takes back what a sequence has given.
 	pg_dump "$@" -n lad_dev | sed -e '/^\\\(un\)\?restrict /d' \
-	    -e '/setval(.*followup_history_id_seq/d'
+	    -e '/setval(.*followup_[a-z]*_id_seq/d'
 }
 
 # The table before follow-up scheduling; ${1} is what this deployment adds.

@@ -145,6 +145,17 @@ has() {
 	[ "${lines[13]}" = 'pending bookings without a due time (unknown time zone): 1 00000000-0000-4000-8000-00000000000c=nowhere' ]
 }
 
+@test "status counts what is overdue in any time zone of the client" {
+	q -c 'ALTER TABLE lad_dev.lead_bookings
+	    ALTER scheduled_at TYPE timestamptz'
+	"$trigger" install
+	q -c "INSERT INTO lad_dev.lead_bookings (scheduled_at, task_status,
+	    booking_type) VALUES (now() - interval '1 h', 'pending',
+	    'follow_up')"
+	PGTZ=Asia/Tokyo run "$trigger" status
+	[[ $output == *'overdue pending bookings: 1'* ]]
+}
+
 @test "status reads open bookings through the index, and no history" {
 	"$trigger" install
 	q -c "INSERT INTO lad_dev.lead_bookings (scheduled_at, task_status,

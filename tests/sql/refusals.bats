@@ -70,12 +70,16 @@ load deployment
 
 @test "what is not ours is not overwritten" {
 	refused 'CREATE TABLE lad_dev.followup_failures (x int);
+	    CREATE TABLE lad_dev.followup_history (x int);
+	    CREATE TABLE lad_dev.followup_settings (x int);
 	    CREATE VIEW lad_dev.followup_dead_letters AS SELECT 1 AS x;
 	    CREATE INDEX followup_bookings_due_idx
 	    ON lad_dev.followup_failures (x);
 	    CREATE FUNCTION lad_dev.followup_resume(scope text, by text)
 	    RETURNS boolean LANGUAGE sql AS '\''SELECT true'\''' \
 	    'another lad_dev.followup_failures already' \
+	    'another lad_dev.followup_history already' \
+	    'another lad_dev.followup_settings already' \
 	    'another lad_dev.followup_dead_letters already' \
 	    'another lad_dev.followup_bookings_due_idx already' \
 	    'another function lad_dev.followup_resume(text,text) already'

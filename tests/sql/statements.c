@@ -12,6 +12,7 @@
 #include "bookings.h"
 #include "config.h"
 #include "log.h"
+#include "time_limit.h"
 #include "troubles.h"
 
 #include "../unit/unit.h"
@@ -1883,6 +1884,28 @@ overdue(void **state)
 	}
 }
 
+/* A page's statement is cut short, and what bookings need is as it was. */
+static void
+limited(void **state)
+{
+	static const struct bookings_sql slow = { "slow",
+	    "SELECT pg_catalog.pg_sleep(5)" };
+	static const struct bookings_sql limit = { "its limit",
+	    "SELECT pg_catalog.current_setting('statement_timeout')" };
+	struct bookings_call call = { .sql = &slow };
+
+	(void)state;
+	assert_int_equal(time_limit_run(b, &call), DB_LOCKED);
+	call.sql = &limit;
+	assert_int_equal(time_limit_run(b, &call), DB_OK);
+	assert_string_equal(PQgetvalue(call.result, 0, 0), TIME_LIMIT);
+	PQclear(call.result);
+	assert_int_equal(bookings_run(b, &call, 1), DB_OK);
+	assert_string_equal(PQgetvalue(call.result, 0, 0),
+	    DB_STATEMENT_TIMEOUT);
+	PQclear(call.result);
+}
+
 static void
 statements_can_be_prepared(void **state)
 {
@@ -1941,6 +1964,7 @@ main(void)
 		TEST(backlog_is_left_alone),
 		TEST(check),
 		TEST(overdue),
+		TEST(limited),
 		TEST(statements_can_be_prepared),
 	};
 

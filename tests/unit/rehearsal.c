@@ -17,6 +17,7 @@
 #include "history.h"
 #include "pauses.h"
 #include "status_figures.h"
+#include "time_limit.h"
 
 #include "unit.h"
 
@@ -37,7 +38,7 @@
 static const struct bookings_sql *const *const lists[] = {
 	booking_statements, booking_state_statements, history_statements,
 	dead_letters_statements, pauses_statements, figures_statements,
-	status_figures_statements, canary_statements,
+	status_figures_statements, canary_statements, time_limit_statements,
 	event_outbox_statements,
 };
 
