@@ -14,6 +14,7 @@
 #include "json_text.h"
 #include "log.h"
 #include "pauses.h"
+#include "plural.h"
 #include "request.h"
 #include "schedule.h"
 #include "status.h"
@@ -203,6 +204,11 @@ act_pause(struct act *act)
 		say(act, 400, "That is no time or nobody to pause.");
 		return;
 	}
+	if (act->by != NULL && reason == NULL) {
+		say(act, 400, "Nothing was done: a pause needs a reason, since "
+		    "others will ask why.");
+		return;
+	}
 	act->body = json_pack("{s:s, s:s, s:s*}", "scope", scope, "reason",
 	    reason != NULL ? reason : "WHY", "until", until);
 	if (act->by == NULL) {
@@ -321,11 +327,13 @@ act_retry(struct act *act)
 	json_decref(filter);
 	if (has_failed(act, outcome))
 		return;
-	say(act, 200, "%lld dead letters are pending again%s.",
-	    (long long)retry.retried, retry.more ?
+	say(act, 200, "%lld %s pending again%s.", (long long)retry.retried,
+	    plural((long long)retry.retried, "dead letter is",
+	    "dead letters are"), retry.more ?
 	    "; there are more: retry once more" : "");
-	log_info(NULL, "%lld dead letters back to pending by request of %s",
-	    (long long)retry.retried, act->by);
+	log_info(NULL, "%lld %s back to pending by request of %s",
+	    (long long)retry.retried, plural((long long)retry.retried,
+	    "dead letter", "dead letters"), act->by);
 }
 
 static void
