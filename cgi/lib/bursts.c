@@ -44,6 +44,7 @@ bursts_new(void)
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (b == MAP_FAILED)
 		return (NULL);
+	(void)madvise(b, sizeof(*b), MADV_DONTDUMP);
 	if (shared_mutex_init(&b->mutex) != 0) {
 		(void)munmap(b, sizeof(*b));
 		return (NULL);

@@ -68,7 +68,14 @@ explain_task_to_come(const struct explain_facts *facts,
 	const char *why = trouble(facts, TROUBLE_SCHEDULING);
 	char r[32];
 
-	if (why != NULL)
+	if (why != NULL && b->schedule_attempts > 0)
+		(void)snprintf(buf, len, "Attempt %d of %d to create its task "
+		    "failed (%.200s); the next one waits, as all others do: "
+		    "%s.", b->schedule_attempts,
+		    facts->conf->max_schedule_attempts,
+		    b->last_error != NULL ? b->last_error : "see the log",
+		    why);
+	else if (why != NULL)
 		(void)snprintf(buf, len, "It waits for its task to be created "
 		    "as all others do: %s.", why);
 	else if (b->schedule_attempts > 0)

@@ -83,6 +83,7 @@ queues_new(const struct config *conf, struct breaker *breaker)
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (queues == MAP_FAILED)
 		return (NULL);
+	(void)madvise(queues, sizeof(*queues), MADV_DONTDUMP);
 	queues->breaker = breaker;
 	for (i = 0; i < QUEUES_MAX; i++) {
 		queues->list[i].breaker = breaker_new(

@@ -93,7 +93,7 @@ fence() {
 	wait_for 10 tried
 	has_status "$id" scheduled
 	api GET "/followups/$id"
-	expect 200 '.explanation | test("Cloud Tasks tries again")'
+	expect 200 '.explanation | test("Cloud Tasks tries again|without losing attempts")'
 	stack start voice-agent
 	executed_with "$id" 1
 	[[ $(column "$id" execution_attempts) == 1 ]]

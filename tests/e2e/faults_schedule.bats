@@ -158,7 +158,7 @@ out_of_service() {
 		next+=("$(failure "$id" next_attempt_at)")
 	done
 	api GET "/followups/$id"
-	expect 200 '.explanation | test("Attempt 1 of 10 .*next one is in")'
+	expect 200 '.explanation | test("Attempt 1 of 10 .*the next one waits.*no followup-listener")'
 
 	stack start listener
 	for n in 0 1; do

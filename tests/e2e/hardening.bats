@@ -110,7 +110,7 @@ built() {
 	id=$(book)
 	becomes "$id" scheduled
 	# Shared memory of more than one page is a token, or the keys, or what
-	# the database refused; the one page is the breaker's, who has no secrets.
+	# the database refused, logs and queues; the one page is the breaker's, who has no secrets.
 	for name in schedule execute; do
 		for pid in $(pgrep -P "$(cat "$STACK/run/$name.pid")"); do
 			run awk '/^[0-9a-f]+-.* /{ shared = /\/dev\/zero/ }

@@ -1,0 +1,117 @@
+#!/usr/bin/env bats
+#
+# Whoever looks after a part has died sees it: on the page, in /readyz and in
+# the metrics that the alerts are made of.  How long each takes is printed.
+
+load lib
+
+setup_file() {
+	stack_up FOLLOWUP_OVERDUE_GRACE=5s
+}
+
+teardown_file() {
+	stack_down
+}
+
+setup() {
+	stack_env
+	wait_for 30 is_ok
+}
+
+teardown() {
+	stack_reset
+}
+
+get() {
+	curl -sf -m 5 --noproxy '*' "$LOCAL_URL$1"
+}
+
+is_ok() {
+	get /status.json | jq -e '.state == "ok"'
+}
+
+# on_page CODE: the page's sentence is about CODE.
+on_page() {
+	get /status.json | jq -e --arg code "$1" '.code == $code'
+}
+
+in_readyz() {
+	curl -s -m 5 --noproxy '*' "$LOCAL_URL/readyz" |
+	    jq -e --arg code "$1" 'any(.troubles[]?; .code == $code)'
+}
+
+# in_metrics SAMPLE: this line is among them.
+in_metrics() {
+	get /metrics | grep -qxF "$1"
+}
+
+no_page() {
+	! get /status.json && ! get /metrics
+}
+
+# seconds NAME COMMAND...: how long it took until COMMAND was true, since
+# START, as the variable NAME; 20 at most.
+seconds() {
+	wait_for 20 "${@:2}"
+	printf -v "$1" '%s' "$(awk -v us=$((${EPOCHREALTIME/[.,]/} - START)) \
+	    'BEGIN { printf "%.1f", us / 1000000 }')"
+}
+
+# noticed NAME CODE SAMPLE: after NAME was killed.
+noticed() {
+	local page readyz metric
+	stack kill "$1"
+	START=${EPOCHREALTIME/[.,]/}
+	seconds page on_page "$2"
+	seconds readyz in_readyz "$2"
+	seconds metric in_metrics "$3"
+	echo "# killed $1: page $page s, /readyz $readyz s, metric $metric s" >&3
+}
+
+@test "followup-listener is killed" {
+	noticed listener listener 'followup_up{program="listener"} 0'
+}
+
+@test "followup-execute is killed" {
+	noticed execute execute 'followup_up{program="execute"} 0'
+}
+
+@test "PostgreSQL is killed" {
+	noticed postgres database 'followup_database_connected{program="listener"} 0'
+}
+
+@test "Cloud Tasks does not answer" {
+	local readyz metric
+	stack kill emulator
+	START=${EPOCHREALTIME/[.,]/}
+	book_many 6
+	seconds metric in_metrics \
+	    'followup_breaker_state{target="cloud_tasks",state="open"} 1'
+	seconds readyz in_readyz cloud-tasks
+	echo "# killed emulator: /readyz $readyz s, metric $metric s" >&3
+}
+
+@test "the voice agent does not answer" {
+	local page readyz metric
+	stack kill voice-agent
+	START=${EPOCHREALTIME/[.,]/}
+	book_many 6 '0 s'
+	seconds metric in_metrics \
+	    'followup_breaker_state{target="voice_agent",state="open"} 1'
+	seconds readyz in_readyz voice-agent
+	seconds page on_page voice-agent
+	echo "# killed voice-agent: page $page s, /readyz $readyz s," \
+	    "metric $metric s" >&3
+}
+
+@test "the local server, or followup-schedule, is killed" {
+	local name page
+	for name in nginx schedule; do
+		stack kill "$name"
+		START=${EPOCHREALTIME/[.,]/}
+		seconds page no_page
+		echo "# killed $name: nothing answers after $page s" >&3
+		stack start "$name"
+		wait_for 30 is_ok
+	done
+}
