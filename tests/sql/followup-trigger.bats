@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # The verbs of sql/followup-trigger, and what its verify finds.
+# shellcheck disable=SC2030,SC2031 # each test runs in a subshell of its own
 
 setup() {
 	trigger=$BATS_TEST_DIRNAME/../../sql/followup-trigger
