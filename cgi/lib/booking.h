@@ -43,6 +43,13 @@ enum booking_stage { BOOKING_SCHEDULE, BOOKING_EXECUTE };
  */
 struct booking {
 	char id[UUID_LEN];
+
+	/*
+	 * The trace that whoever acts on the booking does so in; as read, that
+	 * of the row's column traceparent or trace_parent, if it has one.
+	 */
+	struct trace trace;
+
 	int found;			/* there is such a row */
 	int locked;			/* booking_take: the lock is ours */
 	enum booking_status status;
@@ -51,6 +58,8 @@ struct booking {
 	int execution_attempts;		/* that were begun or refused */
 	int schedule_attempts;		/* that failed, since it changed */
 	int outcome_unknown;		/* an attempt at its call never ended */
+	int has_turn;			/* retry_in is set: a sweep finds it
+					   then, however late it is */
 	const char *status_text;
 	const char *tenant_id;
 	const char *lead_id;
@@ -70,8 +79,6 @@ struct booking {
 	int64_t due;			/* BOOKING_NO_TIME: not determinable */
 	double due_in;			/* seconds from now; negative: past */
 	double retry_in;		/* until its next attempt at a task */
-	int has_turn;			/* there is one: a sweep finds it then,
-					   however late it is */
 
 	/*
 	 * What the gate says of a booking that is pending or scheduled, until
@@ -111,12 +118,6 @@ struct booking {
 	 * newline; also where there is no such row any more.  Or NULL.
 	 */
 	const char *obsolete_tasks;
-
-	/*
-	 * The trace that whoever acts on the booking does so in; as read, that
-	 * of the row's column traceparent or trace_parent, if it has one.
-	 */
-	struct trace trace;
 };
 
 /**

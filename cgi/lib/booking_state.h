@@ -31,9 +31,9 @@ struct bookings;
 struct booking_task {
 	const struct booking *booking;
 	const char *name;		/* full resource name */
-	int adopted;			/* it was found already created */
-	long ms;			/* how long that took; or 0 */
+	long ms;			/* how long its creation took; or 0 */
 	const char *note;		/* for history; or NULL */
+	int adopted;			/* it was found already created */
 	int changed;			/* set: the row is scheduled now */
 };
 
