@@ -41,14 +41,8 @@ line_is() {
 }
 
 @test "every fault of the plan was injected" {
-	# A busy machine may not get to the last ones.
-	missing=$(diff <(awk '{ print $4, $5 }' "$CHAOS/chaos/trouble" | sort) \
-	    <(cut -d ' ' -f 1-2 "$CHAOS"/chaos/injected.* | sort) |
-	    sed '/^[<>]/!d')
-	(($(wc -l <<<"$missing") <= 3)) || {
-		echo "$missing" >&2
-		return 1
-	}
+	diff <(awk '{ print $4, $5 }' "$CHAOS/chaos/trouble" | sort) \
+	    <(cut -d ' ' -f 1-2 "$CHAOS"/chaos/injected.* | sort)
 	[ "$(sort -u -k4,5 "$CHAOS/chaos/trouble" | wc -l)" -ge 50 ]
 }
 
