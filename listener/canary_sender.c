@@ -14,10 +14,10 @@
 
 #include "canary_sender.h"
 
-/* With the connection busy, look again after so many milliseconds. */
+/* While the connection is busy, look again after so many milliseconds. */
 #define BUSY_MS		5
 
-/* A database that refuses is asked again after so many. */
+/* After a refusal, ask again after so many milliseconds. */
 #define REFUSED_MS	60000
 
 struct canary_sender {

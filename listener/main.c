@@ -28,7 +28,7 @@
 /* How long what is in flight may take at the end, in milliseconds. */
 #define DRAIN_MS	20000
 
-/* How often the log is looked after, likewise. */
+/* How often log_tick is called, likewise. */
 #define TICK_MS		1000
 
 /* So many notifications are handled at once, before others get a turn. */

@@ -161,8 +161,8 @@ plan_next(struct sweep *s, long now)
 
 	/*
 	 * Double the pause each time, so that rows which come back again and
-	 * again do not keep us busy.  More new ones than a page takes are no
-	 * such rows, but bookings of a pause that was ended.
+	 * again do not keep us busy.  More new ones than a page holds are not
+	 * such rows, but the bookings of a pause that was ended.
 	 */
 	if (s->found > 0 || s->requested || now < s->watch_until) {
 		if (s->again < s->interval) {

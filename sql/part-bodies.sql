@@ -234,10 +234,10 @@ BEGIN
         END IF;
 
         -- PREPARE TRANSACTION refuses a transaction that has run NOTIFY.  A
-        -- long text is not read for it: one statement is none, and several
-        -- may have one.  Even to copy it for each of its transactions would
-        -- take long, so followup.query has the time of the message and the
-        -- answer.
+        -- long text is not searched for it: a single statement cannot be it,
+        -- and several may contain it.  Even to copy it for each of its
+        -- transactions would take long, so followup.query has the time of the
+        -- message and the answer.
         IF first AND pg_catalog.current_setting('max_prepared_transactions')
             OPERATOR(pg_catalog.<>) '0' THEN
             query := pg_catalog.current_setting('followup.query', true);

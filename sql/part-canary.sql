@@ -3,9 +3,9 @@
 -- and what is asked about it.  It is no row of the bookings table, so that no
 -- report, foreign key or NOT NULL column of the application hears of it.
 --
--- Of a booking, schedule_followup_cloud_task reads the type and the status, so
--- it has those.  Nobody finds a canary but by its NOTIFY: it proves that those
--- arrive.
+-- schedule_followup_cloud_task reads the type and the status of a booking, so
+-- the table has those.  Only its NOTIFY makes a canary known, which proves that
+-- NOTIFYs arrive.
 
 SELECT to_regclass(format('%I.followup_canary', :'schema')) IS NULL
         AS followup_make_canary

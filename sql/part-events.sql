@@ -1,6 +1,6 @@
--- part-events.sql: the table of what is told to FOLLOWUP_EVENTS_URL.  A row is
--- an event, delivered or to be delivered; while seen is not NULL it also stands
--- for what began with it and has not ended: it says who saw that, and when.
+-- part-events.sql: the table of events for FOLLOWUP_EVENTS_URL.  A row is an
+-- event, delivered or to be delivered.  While seen is not NULL, what began with
+-- the event has not ended, and seen names the hosts that saw it, and when.
 
 SELECT to_regclass(format('%I.followup_events', :'schema')) IS NULL
         AS followup_make_events

@@ -51,7 +51,7 @@ WHERE attrelid = to_regclass(format('%I.%I', :'schema', :'table'))
 -- takes abbreviations that several countries share ('IST'), and POSIX strings
 -- ('GST+4', '(UTC+04:00) Yerevan'), whose sign is the other way round and which
 -- never fail.  A POSIX string has a digit, so that a name with a slash and
--- without digits is none; the other names are listed.
+-- without digits is not one; the other names are listed.
 SELECT $body$
 DECLARE
     name text := btrim(zone, E' \t\r\n') COLLATE "C";
@@ -401,9 +401,10 @@ END
 $body$, :'schema') AS followup_body_gate
 \gset
 
--- followup_setting_written, of the trigger on followup_settings, refuses what
--- is no setting, and keeps the calling hours as they are looked at, and since
--- when: what waits is looked at again after that.
+-- followup_setting_written, of the trigger on followup_settings, refuses
+-- invalid settings.  It keeps the calling hours in the form in which they are
+-- looked up, and the time of the change, after which waiting bookings are
+-- looked at again.
 SELECT format($body$
 DECLARE
     problem text;

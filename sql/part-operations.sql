@@ -42,8 +42,8 @@ BEGIN
         RETURN 'a pause needs a reason: others will ask why';
     ELSIF followup_pause.until <= now()
         OR NOT isfinite(followup_pause.until) THEN
-        RETURN format('the end of the pause, %%s, has passed, or is none: '
-            'give a time to come, or none for a pause without end',
+        RETURN format('the end of the pause, %%s, must be a finite '
+            'time to come: give one, or none for a pause without end',
             followup_pause.until);
     END IF;
     INSERT INTO %1$I.followup_pauses AS p (scope, reason, until, paused_by,
@@ -132,9 +132,10 @@ ORDER BY d.dead_at, d.booking_id, d.stage
 $body$, :'schema') AS followup_body_letters
 \gset
 
--- followup_retry_preview counts what a retry would come to now, by the gate:
--- too late is what it lets through only if somebody asked for it (late).  The
--- permission is given to see that, and taken back by raising an error.
+-- followup_retry_preview counts the outcomes that a retry would have now, by the
+-- gate.  Too late are bookings that it lets through only if late is asked for.
+-- The function grants that to see the difference, and raises an error to undo
+-- it.
 SELECT format($body$
 DECLARE
     verdicts jsonb;

@@ -61,7 +61,7 @@ FROM (
     WHERE a.attrelid = tab AND NOT a.attisdropped AND a.attgenerated <> ''
         AND (c.col IS NOT NULL OR a.attname IN ('id', 'booking_type',
         'scheduled_at', 'timezone', 'is_deleted', 'deleted_at'))
-        -- What follows from deleted_at alone says nothing more than that.
+        -- A column that only follows from deleted_at adds nothing to it.
         AND NOT (a.attname = 'is_deleted' AND EXISTS (
             SELECT FROM pg_attribute o WHERE o.attrelid = tab
                 AND o.attname = 'deleted_at' AND NOT o.attisdropped

@@ -50,7 +50,7 @@ SELECT format('obsolete tasks to delete: %s%s', count(*),
     ' (oldest since ' || min(obsolete_at) || ')')
 FROM :"schema".followup_obsolete_tasks;
 
--- Overdue is what is due and has not been called, whatever it waits for.
+-- Overdue bookings are due and have not been called, whatever they wait for.
 SELECT CASE WHEN pg_typeof((NULL:::"schema".:"table").scheduled_at
         + interval '0') = 'timestamptz'::regtype THEN 'now()'
     ELSE '(now() AT TIME ZONE ''UTC'') + interval ''16 h''' END

@@ -236,7 +236,7 @@ reply(struct request *request, const char *id,
 	}
 }
 
-/* Count what came of a callback that was let in. */
+/* Count the outcome of a callback that was let in. */
 static void
 count(const struct execute_result *result)
 {
@@ -256,7 +256,7 @@ count(const struct execute_result *result)
 		outcome = METRICS_CALLBACK_DEFERRED;
 		break;
 	case EXECUTE_CANARY:
-		/* It is no booking's. */
+		/* The id is not that of a booking. */
 		return;
 	case EXECUTE_GIVEN_UP:
 		outcome = result->expired ? METRICS_CALLBACK_EXPIRED :

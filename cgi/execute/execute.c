@@ -33,7 +33,7 @@
 /* The queue's clock may be so many seconds ahead of the database's. */
 #define CLOCKS		3600
 
-/* For a wait of so many seconds no other task is made. */
+/* A wait of at most so many seconds gets no other task. */
 #define SHORT_WAIT	60
 
 /* How many times to retry recording a call's outcome, and how often. */
@@ -557,8 +557,8 @@ record_failure(const struct execute *x, const struct booking *booking,
 }
 
 /*
- * Was the task for the end of this wait?  Then the queue's clock is ahead of
- * the database's, and another task would come at once, too.
+ * If the task was for the end of this wait, the queue's clock is ahead of the
+ * database's, and another task would come at once, too.
  */
 static int
 came_too_early(const struct booking *booking)
@@ -571,10 +571,10 @@ came_too_early(const struct booking *booking)
 }
 
 /*
- * ${booking} has to wait for the reason ${why}, and no attempt is made.  Its
- * task has come to nothing: followup-schedule makes another one.  But where the
- * wait is about to end, as when the queue's clock is ahead of ours, this task
- * is to come again: another one of the same name could not be made yet.
+ * Leave ${booking} to wait for the reason ${why}, without an attempt.  Its task
+ * has fired in vain, and followup-schedule makes another one.  If the wait is
+ * about to end, as when the queue's clock is ahead of ours, this task has to
+ * come again instead: another one of the same name could not be created yet.
  */
 static void
 defer(const struct execute *x, const struct booking *booking,
@@ -636,8 +636,8 @@ may_call(const struct execute *x, const struct booking *booking,
 }
 
 /*
- * The breaker may have opened by now: then the attempts that others had lost
- * to the voice agent's trouble are given back to them.
+ * If the breaker has opened by now, other bookings get back the attempts that
+ * they lost because the voice agent failed.
  */
 static void
 clear_others(const struct execute *x)
@@ -739,7 +739,7 @@ give_up_unknown(const struct execute *x, const struct booking *booking,
 	return (1);
 }
 
-/* There is no such booking: it is a canary, or was deleted. */
+/* No booking has this id: it is a canary's, or the booking was deleted. */
 static void
 look_for_canary(const struct execute *x, const struct booking *booking,
     struct execute_result *result)

@@ -269,8 +269,8 @@ take_answer(const struct voice_agent *agent,
 }
 
 /*
- * Count a request that came to ${outcome}.  An agent that has done this call
- * before may say so, as other APIs with idempotency keys do.
+ * Count a request with this ${outcome}.  An agent that has already made this
+ * call may say so, as other APIs with idempotency keys do.
  */
 static void
 measure(const struct voice_agent *agent, enum voice_agent_outcome outcome,

@@ -100,7 +100,7 @@ get_bool(const PGresult *rows, int row, enum column column)
 	return (text != NULL && *text == 't');
 }
 
-/* The time for a task; one that waits without an end has none. */
+/* The time for a task; none for a booking that waits without an end. */
 static int64_t
 plan(const struct booking *booking)
 {

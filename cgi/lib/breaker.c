@@ -134,7 +134,7 @@ describe(const struct breaker *b, long now, struct breaker_hold *hold)
 	(void)snprintf(hold->reason, sizeof(hold->reason), "%s", b->reason);
 }
 
-/* Show its state, if that is shown. */
+/* Update the metric of its state, if it has one. */
 static void
 show(const struct breaker *b, enum metrics_breaker state)
 {
@@ -311,7 +311,7 @@ count(struct breaker *b, long now, const char *id, uint64_t tenant)
 	return (failed);
 }
 
-/* It opens: the failures in a row were no fault of those who asked. */
+/* The breaker opens: the failures in a row were no fault of those bookings. */
 static void
 clear_failed(struct breaker *b)
 {

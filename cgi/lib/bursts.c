@@ -14,7 +14,7 @@
 #define KINDS	128
 
 struct kind {
-	const void *kind;	/* NULL if nobody uses this one */
+	const void *kind;	/* NULL if this one is free */
 	long begun;		/* its interval, in ms */
 	int level;
 	int shown;		/* messages since then */
@@ -26,7 +26,7 @@ struct bursts {
 	pthread_mutex_t mutex;
 	struct kind kinds[KINDS];
 
-	/* Of each kind; apart, so that what is not used takes no memory. */
+	/* The texts stand apart, so that unused ones take no memory. */
 	char texts[KINDS][BURSTS_TEXT_LEN];
 };
 
@@ -100,7 +100,7 @@ bursts_add(struct bursts *b, const void *kind, int level, long now,
 		return (1);
 	shared_mutex_lock(&b->mutex);
 	if ((k = find(b, kind, level, now)) != NULL) {
-		/* What was not shown has to be told first: bursts_take. */
+		/* What was not shown has to be reported first: bursts_take. */
 		if (is_over(k, now) && k->counted == 0) {
 			k->begun = now;
 			k->shown = 0;

@@ -69,7 +69,10 @@ canary_heard_sql(const struct config *conf)
 	return (bookings_sql(conf, heard_sql.text));
 }
 
-/* A listener may die before it notes what it heard; this proves it was. */
+/*
+ * A listener may die before it notes that it heard the canary; this call proves
+ * that it did.
+ */
 static const struct bookings_sql received_sql = { "canary received",
     "UPDATE {S}.followup_canary c SET received_at = coalesce(c.received_at, "
     "now()), notified_at = coalesce(c.notified_at, now()) "

@@ -85,7 +85,10 @@ daemon_begin(const struct daemon *daemon, int argc, char **argv,
 	log_summarise_bursts();
 	log_project(conf->project_id);
 
-	/* A second one keeps no file; and none is a reason not to start. */
+	/*
+	 * A second instance keeps no file, and a missing file must not prevent
+	 * the start.
+	 */
 	if (metrics_init(conf->runtime_dir, daemon->program) != 0 &&
 	    errno != EAGAIN)
 		log_warning(NULL, "%s/%s.metrics cannot be written: %s; "

@@ -37,7 +37,7 @@ struct db {
 	char error[1024];
 };
 
-/* The time that is ${ms} milliseconds ahead, or db_limit's if that is first. */
+/* The time in ${ms} milliseconds, or the end of db_limit if that is earlier. */
 static long
 deadline_in(const struct db *db, long ms)
 {

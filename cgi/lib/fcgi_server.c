@@ -40,7 +40,7 @@
 
 #define MINUTE_MS	60000
 
-/* How often the server looks after what its workers logged, likewise. */
+/* How often the server calls log_tick, likewise. */
 #define TICK_MS		1000
 
 static volatile sig_atomic_t stopping;
@@ -216,8 +216,8 @@ watch(int fd)
 }
 
 /*
- * Do what is to be done every minute, if it was not since ${due}, which is
- * moved on.  Return for how long to wait for a request now, in milliseconds.
+ * Do the work of every minute if ${due} has come, and set ${due} to the next
+ * time.  Return for how long to wait for a request now, in milliseconds.
  */
 static int
 do_every_minute(const struct fcgi_server *server, void *state, long *due)

@@ -22,9 +22,8 @@
 #define LINE_MAX_LEN	4096
 
 /*
- * What a message and the ids may take of it, so that all fit together, behind
- * what stands before the message: an id is a UUID, a task's full name has a
- * few hundred bytes.
+ * The room for the message and for the ids, so that both fit behind the prefix
+ * of the line: an id is a UUID, a task's full name has a few hundred bytes.
  */
 #define MESSAGE_MAX_LEN		2240
 #define ID_MAX_LEN		72
@@ -177,8 +176,8 @@ put_time(struct line *l)
 }
 
 /*
- * Does stderr go to the journal?  systemd says which file that is, because what
- * it started may have put another one in its place: systemd.exec(5).
+ * Return whether stderr goes to the journal.  JOURNAL_STREAM names the file, so
+ * that a program whose stderr was redirected can tell: systemd.exec(5).
  */
 static int
 to_journal(void)
@@ -270,7 +269,9 @@ write_line(enum log_level level, const char *lead, const char *rest,
 	}
 }
 
-/* Say how many messages were left out, of the kinds for which it is time. */
+/*
+ * Write how many messages were left out, for each kind whose interval is over.
+ */
 static void
 summarise(int all)
 {

@@ -195,7 +195,8 @@ int metrics_collect_begin(long, long);
 
 /**
  * metrics_collect_end(now):
- * The gauges hold what the database said at ${now}; 0 hides them.
+ * Record that the gauges hold the database's figures as of ${now}; 0 hides
+ * them.
  */
 void metrics_collect_end(long);
 

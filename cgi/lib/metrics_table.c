@@ -1,6 +1,6 @@
 #include "metrics.h"
 
-/* Who keeps it; what the database knows is asked by followup-schedule. */
+/* The programs that keep a metric; followup-schedule keeps the database's. */
 #define L	CONFIG_LISTENER
 #define S	CONFIG_SCHEDULE
 #define E	CONFIG_EXECUTE
@@ -30,7 +30,7 @@ const struct metrics_family metrics_families[] = {
 	    "installed in the database." },
 	[METRICS_UP] = { .name = "followup_up", .type = METRICS_GAUGE,
 	    .programs = ALL, .each = 1,
-	    .help = "1 if the program has lived within the last 10 seconds." },
+	    .help = "1 if the program was alive within the last 10 seconds." },
 	[METRICS_START] = { .name = "followup_start_timestamp_seconds",
 	    .type = METRICS_GAUGE, .programs = ALL, .each = 1, .is_time = 1,
 	    .help = "When the program was started." },
@@ -95,7 +95,7 @@ const struct metrics_family metrics_families[] = {
 	    .type = METRICS_COUNTER, .programs = S,
 	    .labels = { { "outcome", LABEL("scheduled", "adopted", "nothing",
 	    "deferred", "retry", "dead") } },
-	    .help = "Bookings that were looked at, by what came of it." },
+	    .help = "Bookings that were looked at, by outcome." },
 	[METRICS_SCHEDULING_DURATION] = { .name =
 	    "followup_scheduling_duration_seconds",
 	    .type = METRICS_HISTOGRAM, .programs = S, .buckets = durations,
@@ -134,8 +134,8 @@ const struct metrics_family metrics_families[] = {
 	[METRICS_CREDENTIALS_EXPIRY] = { .name =
 	    "followup_credentials_expiry_timestamp_seconds",
 	    .type = METRICS_GAUGE, .programs = S, .is_time = 1, .unset = 1,
-	    .help = "When the access token for Google expires, which is "
-	    "renewed before." },
+	    .help = "When the access token for Google expires; it is "
+	    "renewed before that." },
 
 	[METRICS_EVENTS] = { .name = "followup_events_total",
 	    .type = METRICS_COUNTER, .programs = S,
@@ -172,8 +172,8 @@ const struct metrics_family metrics_families[] = {
 	    .help = "How long the voice agent took to answer." },
 	[METRICS_CALL_LATENESS] = { .name = "followup_call_lateness_seconds",
 	    .type = METRICS_HISTOGRAM, .programs = E, .buckets = lateness,
-	    .help = "From the time that a call could first be made to the "
-	    "voice agent's yes." },
+	    .help = "From when a call could first be made until the voice "
+	    "agent accepted it." },
 	[METRICS_CALLS_NOT_MADE] = { .name = "followup_calls_not_made_total",
 	    .type = METRICS_COUNTER, .programs = S | E,
 	    .labels = { { "reason", LABEL("expired", "cancelled",
@@ -237,8 +237,8 @@ const struct metrics_family metrics_families[] = {
 	    "was last asked." },
 	[METRICS_COLLECT_ERRORS] = { .name = "followup_collect_errors",
 	    .type = METRICS_GAUGE, .programs = S,
-	    .help = "How often in a row the database did not tell: the gauges "
-	    "above are absent then." },
+	    .help = "How often in a row the database did not answer: the "
+	    "gauges above are absent then." },
 };
 
 _Static_assert(sizeof(metrics_families) / sizeof(metrics_families[0]) ==

@@ -153,7 +153,7 @@ request_is_own(const struct request *request)
 	    strcmp(origin + 3, host) == 0);
 }
 
-/* Is ${type} the one that is wanted, with or without parameters? */
+/* Return whether ${type} is the wanted one, with or without parameters. */
 static int
 is_type(const char *type, const char *want)
 {

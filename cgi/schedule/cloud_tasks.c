@@ -164,7 +164,7 @@ cloud_tasks_new(const struct config *conf, struct google_auth *auth,
 	return (tasks);
 }
 
-/* The queue ${queue}, or the configured one if that says nothing. */
+/* The queue ${queue}, or the configured one if that is NULL or empty. */
 static const char *
 queue_or_ours(const struct cloud_tasks *tasks, const char *queue)
 {
@@ -222,8 +222,8 @@ cloud_tasks_queue(const struct cloud_tasks *tasks, const char *name,
 }
 
 /*
- * Does the call tell how the service, or a queue, treats everybody?  A queue
- * that a booking's tasks are made in no more may be gone, or closed to us; the
+ * Return whether the call tells how the service, or a queue, treats everybody.
+ * A queue in which no tasks are made any more may be gone, or closed to us; the
  * role to read queues may be missing.  Neither must open a breaker, so these
  * calls go around them.
  */
@@ -280,7 +280,7 @@ is_transient(long http_status, const char *status)
 	    strcmp(status, "ABORTED") == 0);
 }
 
-/* Write to ${hint} what is to be checked when the API answers ${code}. */
+/* Write to ${hint} what to check when the API answers ${code}. */
 static void
 set_hint(const struct cloud_tasks *tasks, const struct cloud_tasks_call *call,
     long code, char *hint, size_t len)
@@ -617,8 +617,8 @@ send_slot(struct cloud_tasks *tasks, struct slot *slot, char *why,
 }
 
 /*
- * Is it the queue that failed the call?  It is not there or not ready; we may
- * make no tasks in it; or it has been asked too often.
+ * Return whether the call failed because of its queue: it is missing or not
+ * ready, takes no tasks from us, or has been asked too often.
  */
 static int
 is_queues_fault(const struct cloud_tasks_call *call)
@@ -630,9 +630,10 @@ is_queues_fault(const struct cloud_tasks_call *call)
 }
 
 /*
- * The call in ${slot} failed, and not for what it asked: tell the breakers.
+ * Tell the breakers that the call in ${slot} failed, though not because of its
+ * content.
  *
- * Where the breaker is open by now, the service or the queue fails for
+ * If the breaker is open by now, the service or the queue fails for
  * everybody; many calls may have been in flight when that began.  A failure
  * then costs no booking an attempt.
  */
@@ -659,8 +660,8 @@ tell_failure(struct cloud_tasks *tasks, struct slot *slot)
 }
 
 /*
- * The call in ${slot} has an outcome: tell the breakers and the caller.  That
- * a task may not be deleted or looked at tells nothing about creating one.
+ * Tell the breakers and the caller the outcome of the call in ${slot}.  A
+ * refusal to delete or look up a task says nothing about creating one.
  */
 static void
 finish(struct cloud_tasks *tasks, struct slot *slot)

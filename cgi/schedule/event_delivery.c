@@ -16,7 +16,7 @@
 /* How long a receiver may take, in milliseconds. */
 #define TIMEOUT		10000
 
-/* What is read of an answer, of which only the status counts. */
+/* How much of an answer is read; only its status counts. */
 #define MAX_ANSWER	4096
 
 struct event_delivery {

@@ -7,7 +7,7 @@
 
 #include "event_outbox.h"
 
-/* Seconds since 1970, and how old the word of a host may get. */
+/* The seconds since 1970, and how old a host's report may become. */
 #define EPOCH		"extract(epoch FROM now())::float8"
 #define EXPIRES		"60"
 #define RENEWED		"20"
@@ -21,8 +21,8 @@
 #define OURS		"pg_catalog.jsonb_build_object(t.by, " EPOCH ")"
 
 /*
- * The host's word is renewed in time for the others, and what all see alike
- * needs to be said once: as a rule nothing is written.
+ * A host's report is renewed before it expires, and what all hosts see alike is
+ * reported once, so that most looks write nothing.
  */
 static const struct bookings_sql seen_sql = { "events seen",
     "WITH t AS (SELECT * FROM pg_catalog.jsonb_to_recordset($1::jsonb) AS t "

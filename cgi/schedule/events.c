@@ -13,7 +13,7 @@
 /* How many causes the status lists at most. */
 #define CAUSES		20
 
-/* So many looks in a row make it true. */
+/* How many looks in a row a condition has to last. */
 #define LOOKS		2
 
 enum seen {
@@ -97,7 +97,7 @@ find_trouble(const json_t *document, const char *code)
 	return (NULL);
 }
 
-/* Has the database told what is in it? */
+/* Return whether the database could be read. */
 static int
 is_database_known(const json_t *document)
 {
@@ -117,7 +117,7 @@ see_breaker(const json_t *document, const char *name)
 	return (strcmp(state, "closed") == 0 ? OFF : ON);
 }
 
-/* Reasons for which nobody is called that have an event of their own. */
+/* The reasons for calling nobody that have an event of their own. */
 static enum seen
 see_readiness(const json_t *document)
 {
@@ -151,7 +151,7 @@ see(const struct condition *c, const json_t *document)
 	return (see_readiness(document));
 }
 
-/* A text of any length as JSON, whatever it was cut from. */
+/* A text as JSON, even if it was cut within a character. */
 static json_t * __attribute__((format(printf, 1, 2)))
 text(const char *fmt, ...)
 {
@@ -165,7 +165,7 @@ text(const char *fmt, ...)
 	return (json_string(buf));
 }
 
-/* What is said of the beginning of ${c}. */
+/* The sentence of the beginning of ${c}. */
 static json_t *
 begin_sentence(const struct condition *c, const json_t *document)
 {
@@ -196,7 +196,7 @@ begin_sentence(const struct condition *c, const json_t *document)
 	return (text("%s", said != NULL ? said : ""));
 }
 
-/* What the event of ${c}'s beginning, or of its end, carries. */
+/* The data of the event of ${c}'s beginning or end. */
 static json_t *
 make_data(const struct events *e, const struct condition *c,
     const json_t *document, enum seen seen)
@@ -295,7 +295,7 @@ events_see(struct events *e, const json_t *document, const char **complete)
 	json_array_foreach(causes, i, cause)
 		see_cause(cause, list);
 
-	/* A cause that is not listed may still be there. */
+	/* A cause that is not listed may still have dead letters. */
 	*complete = json_is_array(causes) &&
 	    json_array_size(causes) < CAUSES &&
 	    !json_is_true(json_object_get(letters, "atLeast")) ?

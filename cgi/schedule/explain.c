@@ -28,8 +28,8 @@ span(double seconds, char buf[32])
 }
 
 /*
- * The first trouble that keeps all bookings from getting further than
- * ${stops}, a stage of trouble_kind.h, as a sentence; NULL: there is none.
+ * The first trouble that keeps all bookings from getting further than ${stops},
+ * a stage of trouble_kind.h, as a sentence; NULL if nothing does.
  */
 static const char *
 trouble(const struct explain_facts *facts, int stops)
@@ -60,7 +60,7 @@ explain_type(const struct explain_facts *facts, const struct booking *b,
 		    "follow-up type: it is left alone.", type);
 }
 
-/* It waits for its task: who is to make it, and is that possible? */
+/* Explain what creates its task, and whether anything prevents that. */
 static void
 explain_task_to_come(const struct explain_facts *facts,
     const struct booking *b, char *buf, size_t len)

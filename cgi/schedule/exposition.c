@@ -27,7 +27,7 @@ struct page {
 };
 
 /*
- * Accept.
+ * The header Accept.
  */
 
 /*
@@ -74,7 +74,7 @@ weight(const char *range, size_t len)
 	return (strtod(text, NULL));
 }
 
-/* Is the range ${type}, in a version that is ours or in any? */
+/* Return whether the range is ${type}, in our version or in any. */
 static int
 is_type(const char *range, size_t len, const char *type, const char *version)
 {
@@ -166,7 +166,7 @@ write_header(struct page *page, const struct metrics_family *family)
 	    family->type == METRICS_HISTOGRAM ? "histogram" : "gauge");
 }
 
-/* The value of a label: what comes from elsewhere is escaped. */
+/* The value of a label, escaped because it may come from elsewhere. */
 static void
 write_label(FILE *f, const char **before, const char *name,
     const char *value)
@@ -245,7 +245,7 @@ write_value(struct page *page, const struct metrics_family *family, int label,
 		(void)fprintf(page->f, " %ld\n", value);
 }
 
-/* The last call in ${bucket}, if anybody could look at its trace. */
+/* The exemplar of ${bucket}, if its last call had a trace. */
 static void
 write_exemplar(struct page *page, const struct metrics_snapshot *s,
     size_t bucket)
@@ -315,7 +315,7 @@ write_build_info(struct page *page, size_t p)
 	(void)fputs("} 1\n", page->f);
 }
 
-/* Does ${p} have a value of ${metric} to show? */
+/* Return whether ${p} has a value of ${metric} to show. */
 static int
 is_shown(const struct page *page, size_t p, enum metric metric)
 {
@@ -375,7 +375,7 @@ write_sum(struct page *page, enum metric metric)
 	}
 }
 
-/* Who is down neither leads nor listens, and alerts look for that 0. */
+/* A program that is down neither leads nor listens, and alerts need that 0. */
 static int
 is_false_when_down(enum metric metric)
 {

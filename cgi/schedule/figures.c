@@ -155,7 +155,7 @@ figures_collect(const struct config *conf, struct bookings *b, long now)
 	metrics_set(METRICS_COLLECT_ERRORS, 0, 0);
 }
 
-/* A tenant of any type as text; the column may be missing. */
+/* The tenant, whatever its type, as text; the column may be missing. */
 #define TENANT								\
     "(SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r)"
 

@@ -29,7 +29,7 @@ struct service {
 	struct readiness *readiness;
 	struct status *status;
 	struct refusals *refusals;
-	struct watcher *watcher;	/* NULL where nobody is told */
+	struct watcher *watcher;	/* NULL if no events are sent */
 };
 
 /* Secrets and credentials that cannot be used are found at the start. */

@@ -128,7 +128,7 @@ struct question {
 	int is_open;			/* it has no good answer yet */
 };
 
-/* Add what ${sentence} says, unless that has been said of another queue. */
+/* Add ${sentence}, unless another queue has added the same one. */
 static void
 add_once(struct troubles *troubles, const char *code, const char *sentence,
     int of_some)
@@ -191,7 +191,7 @@ judge(const struct config *conf, const struct question *question,
 	}
 }
 
-/* Ask the ${n} questions that are still open, as many at once as may be. */
+/* Ask the ${n} questions that are still open, as many at once as is allowed. */
 static void
 ask_all(struct cloud_tasks *tasks, struct question *list, size_t n)
 {
@@ -213,7 +213,7 @@ ask_all(struct cloud_tasks *tasks, struct question *list, size_t n)
 	}
 }
 
-/* Ask for the queues; once more where no good answer came, as may happen. */
+/* Look up the queues, and once more those that gave no good answer. */
 static void
 ask(const struct queue_probe *probe, struct finding *finding)
 {

@@ -28,7 +28,7 @@ struct queue {
 
 struct queues {
 	struct breaker *breaker;	/* of the service */
-	pthread_mutex_t mutex;		/* for whoever adds one */
+	pthread_mutex_t mutex;		/* held to add a queue */
 	_Atomic int n;			/* the configured one is the first */
 	struct queue list[QUEUES_MAX];
 };
@@ -243,7 +243,7 @@ queues_failed(struct queues *queues, long now, struct queues_request *request,
 	return (breaker_failed(queue->breaker, now, &request->own, failure));
 }
 
-/* Is it the configured one, or has it been used lately? */
+/* Return whether it is the configured one or has been used lately. */
 static int
 is_used(const struct queues *queues, int i, long now)
 {

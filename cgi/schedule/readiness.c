@@ -223,7 +223,10 @@ look_at_voice_agent(struct readiness *r, struct bookings *bookings,
 	    (monotime_ms() - seen.agent_since) / 1000, seen.agent_reason);
 }
 
-/* Has the canary stayed away?  Its sentence says where it is stuck. */
+/*
+ * Add a trouble if no canary has come back; its sentence says where it is
+ * stuck.
+ */
 static void
 look_at_canary(struct bookings *bookings, struct troubles *troubles)
 {
@@ -233,7 +236,7 @@ look_at_canary(struct bookings *bookings, struct troubles *troubles)
 		troubles_add(troubles, "canary_stale", "%s", canary.sentence);
 }
 
-/* Is a breaker open?  Return for how many seconds, or 0. */
+/* Add a trouble if a breaker is open.  Return for how many seconds, or 0. */
 static long
 look_at_breaker(const struct readiness *r, struct readiness_report *report)
 {

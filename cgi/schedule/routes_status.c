@@ -25,8 +25,8 @@
 #include "routes_internal.h"
 
 /*
- * Whoever looks does not wait longer, in milliseconds, for a database that
- * hangs: what is not known by then is missing.
+ * The longest that the page waits for a database that hangs, in milliseconds;
+ * what is not known by then is missing.
  */
 #define PATIENCE	1800
 
@@ -117,7 +117,7 @@ routes_status(struct routes *r, struct request *request, const char *no_id)
  * is done when the form comes back with "confirm".
  */
 
-/* A form, and what it comes to. */
+/* A form and its outcome. */
 struct act {
 	struct routes *r;
 	json_t *form;
@@ -134,7 +134,7 @@ struct act {
 static void say(struct act *, int, const char *, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Set the sentence; a ${status} that is not 200 is the end of it. */
+/* Set the sentence; a ${status} other than 200 ends the action. */
 static void
 say(struct act *act, int status, const char *fmt, ...)
 {
@@ -148,7 +148,7 @@ say(struct act *act, int status, const char *fmt, ...)
 	act->wrong = status != 200;
 }
 
-/* Say what the database said; return non-zero iff it refused. */
+/* Report the database's error; return non-zero iff it refused. */
 static int
 has_failed(struct act *act, enum db_outcome outcome)
 {
@@ -174,7 +174,7 @@ whose(const char *scope, char buf[300])
 
 /*
  * The end of a pause: a form has 2026-11-24T09:00, which means UTC.  Return
- * NULL where there is none, or "" where it is no time.
+ * NULL if the form has no end, or "" if its end is not a time.
  */
 static const char *
 until_of(const json_t *form, char buf[40])
@@ -268,7 +268,7 @@ act_resume(struct act *act)
 	}
 }
 
-/* Show what a retry of ${filter} would come to now. */
+/* Show what a retry of ${filter} would do now. */
 static void
 preview(struct act *act, const char *filter)
 {
@@ -419,7 +419,7 @@ curl_line(const struct act *act, const struct request *request)
 	return (line);
 }
 
-/* Answer with what ${act} came to, or is going to. */
+/* Answer with the outcome of ${act}, or with what it will do. */
 static void
 show(struct act *act, struct request *request)
 {
@@ -455,7 +455,7 @@ run(struct act *act)
 	}
 }
 
-/* Who confirms ${act}?  Return -1 where the form does not say so. */
+/* Set who confirms ${act}.  Return -1 if the form does not name anybody. */
 static int
 take_operator(struct act *act, const struct request *request)
 {

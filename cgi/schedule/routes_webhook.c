@@ -12,7 +12,7 @@
 
 #include "routes_internal.h"
 
-/* A row older than this was not written just now, in seconds. */
+/* The age, in seconds, from which on a row counts as old. */
 #define CHANGED_AFTER	3600
 
 /* An answer to one booking with nothing scheduled. */

@@ -25,7 +25,9 @@
 
 #include "status.h"
 
-/* So late, in seconds, is no accident: two sweeps and a call's timeout. */
+/*
+ * The lateness in seconds that is a fault: two sweeps and a call's timeout.
+ */
 #define LATE		120
 
 /* The most overdue bookings that status_figures lists. */
@@ -34,7 +36,7 @@
 #define SENTENCE_LEN	1536
 #define CODE_LEN	24
 
-/* Since when the state has been what it is, for all workers. */
+/* Since when the state has lasted, for all workers. */
 struct memory {
 	pthread_mutex_t mutex;
 	char code[CODE_LEN];
@@ -47,7 +49,7 @@ struct status {
 	struct memory *memory;
 };
 
-/* What the sentence is made from, and what is made of it. */
+/* The facts for the sentence, and the sentence. */
 struct view {
 	const struct readiness_report *report;
 	const json_t *figures;		/* or NULL */
@@ -112,7 +114,7 @@ remember(struct memory *memory, struct view *view)
 	(void)booking_time(since, 3, view->since);
 }
 
-/* Take ${code} and ${state}; the sentence is to come. */
+/* Set ${code} and ${state}, and begin the sentence. */
 static void
 judge(struct view *view, const char *code, const char *state)
 {
@@ -137,7 +139,9 @@ say(struct view *view, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* What the sentence quotes may have line breaks, or be cut. */
+/*
+ * A quoted text may have line breaks or be cut within a character.
+ */
 static void
 be_one_line(char *sentence)
 {
@@ -209,7 +213,7 @@ find_trouble(const struct readiness_report *report, int stops)
  * Each of these returns non-zero iff it found the state and the sentence.
  */
 
-/* A pause of everything is what somebody wants; it comes before faults. */
+/* A pause of everything is intended, so it is named before any fault. */
 static int
 is_paused(struct status *s, struct view *view)
 {
@@ -308,7 +312,7 @@ find_late(const struct view *view)
 	return (NULL);
 }
 
-/* All parts say that they work, and yet bookings are late. */
+/* All parts report that they work, and yet bookings are late. */
 static int
 is_late(struct status *s, struct view *view)
 {
@@ -333,7 +337,7 @@ is_late(struct status *s, struct view *view)
 	return (1);
 }
 
-/* Say of a state that is good what is not as usual. */
+/* Add to a good state what is unusual. */
 static void
 say_good(struct status *s, struct view *view)
 {
@@ -429,7 +433,7 @@ trouble_list(const struct troubles *troubles)
 	return (list);
 }
 
-/* What of the configuration people ask for. */
+/* The part of the configuration that people ask for. */
 static json_t *
 program(const struct config *conf)
 {
@@ -447,8 +451,8 @@ program(const struct config *conf)
 }
 
 /*
- * After how many seconds what waits will have been called, at the rate of the
- * last minutes; NULL where nothing waits, or nothing is called.
+ * The seconds until all waiting bookings have been called, at the rate of the
+ * last minutes; NULL if none waits, or none is called.
  */
 static json_t *
 backlog_gone(const struct view *view, const json_t *memory)
@@ -462,7 +466,7 @@ backlog_gone(const struct view *view, const json_t *memory)
 	return (json_integer((json_int_t)((double)waiting * 60 / a_minute)));
 }
 
-/* Is the database the trouble? */
+/* Return whether the database is the trouble. */
 static int
 is_lost(const struct readiness_report *report)
 {

@@ -11,7 +11,7 @@
 	"pg_catalog.to_char(" time " AT TIME ZONE 'UTC', "		\
 	"'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 
-/* What is not to come, though the row may say so. */
+/* Dead letters, whatever their row says. */
 #define IS_TO_COME(due)							\
 	"AND " BOOKINGS_IS_WANTED " "					\
 	"AND NOT " BOOKINGS_IN_BACKLOG("b.id", due) " "			\
@@ -22,7 +22,7 @@
 	"CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due "	\
 	"OFFSET 0) AS d "
 
-/* How many rows a statement considers, and one more. */
+/* The most rows that a statement considers, plus one. */
 #define LIMIT		"10001"
 #define LETTERS		"5001"
 
@@ -141,7 +141,7 @@ static const struct bookings_sql letters_sql = { "status letters",
     "WHERE tenant_id IS NOT NULL GROUP BY 1 ORDER BY 2 DESC LIMIT 10) AS t))"
 };
 
-/* What operators did: a retry of many is one act. */
+/* The acts of operators; a bulk retry is one act. */
 static const struct bookings_sql acts_sql = { "status acts",
     "WITH retried AS (SELECT r.at AS retried_at, r.by AS retried_by, "
     "coalesce(r.reason LIKE 'however late%', false) AS late, "

@@ -6,7 +6,7 @@
 
 #include "status_memory.h"
 
-/* A rate is that of so many minutes. */
+/* The number of minutes that a rate covers. */
 #define RATE_MINUTES	5
 
 /* A quantile as JSON: null where nothing was observed. */
@@ -30,7 +30,7 @@ add(struct metrics_histogram *all, const struct metrics_histogram *more)
 		all->counts[i] += more->counts[i];
 }
 
-/* What came of the calls that were due in ${minutes}. */
+/* The outcomes of the calls that were due in ${minutes}. */
 static json_t *
 last_hour(const struct metrics_minute *minutes)
 {

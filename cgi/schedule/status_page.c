@@ -15,7 +15,7 @@ static const char *const template[] = {
 	NULL
 };
 
-/* What is drawn of an hour, in units of the drawing. */
+/* The size of an hour's drawing, in its own units. */
 #define CHART_WIDTH	720
 #define CHART_HEIGHT	60
 #define CHART_BAR	12
@@ -28,7 +28,7 @@ struct out {
 	int64_t now;			/* milliseconds since 1970 */
 };
 
-/* Write what is not of ours. */
+/* Write foreign text, escaped. */
 static void
 text(struct out *o, const char *s)
 {
@@ -177,7 +177,7 @@ hidden(struct out *o, const char *name, const char *value)
 	put(o, " value=\"", value, "\">");
 }
 
-/* Is it of the tenant that is asked for, if one is? */
+/* Return whether it belongs to the tenant asked for, if any. */
 static int
 is_shown(const struct out *o, const json_t *thing)
 {
@@ -263,7 +263,7 @@ end_chart(struct out *o)
 	    CHART_HEIGHT);
 }
 
-/* What comes due, minute by minute. */
+/* Bookings that come due, minute by minute. */
 static void
 put_next_chart(struct out *o, const json_t *minutes)
 {
@@ -298,7 +298,7 @@ put_lateness(struct out *o, const char *label, const json_t *seconds)
 	html(o, "</dd></div>");
 }
 
-/* What came of what was due, minute by minute. */
+/* The outcomes of what was due, minute by minute. */
 static void
 put_last_chart(struct out *o, const json_t *minutes)
 {
@@ -441,7 +441,7 @@ put_age(struct out *o, const json_t *part, const char *member,
 	put_distance(o, (o->now - ms) / 1000);
 }
 
-/* How many get to the part ${i}, and how long that takes. */
+/* The rate and the duration of the part ${i}. */
 static void
 put_measured(struct out *o, size_t i)
 {
@@ -464,7 +464,7 @@ put_measured(struct out *o, size_t i)
 	put_age(o, part, "keysFetchedAt", "keys fetched");
 }
 
-/* The canary, which goes all the way but for the call. */
+/* The canary, which goes the whole way except the call. */
 static void
 put_canary(struct out *o)
 {
@@ -713,7 +713,7 @@ put_switches(struct out *o)
 	    "call&hellip;</button></div></form></div></section>");
 }
 
-/* What was found of the booking that is looked for. */
+/* What is known of the booking that is searched for. */
 static void
 put_found(struct out *o)
 {
@@ -970,7 +970,7 @@ put_nonce(struct out *o)
 	html(o, o->nonce);
 }
 
-/* Write what the name at ${s}, up to "}}", stands for. */
+/* Write the value of the name at ${s}, which ends at "}}". */
 static void
 put_place_holder(struct out *o, const char *s)
 {

@@ -26,7 +26,7 @@ static const struct trouble_kind kinds[] = {
 	{ "cloud-tasks", TROUBLE_SCHEDULING, NULL },
 	{ "breaker", TROUBLE_SCHEDULING, "journalctl -u followup-schedule" },
 
-	/* Of a NOTIFY that is lost the sweep makes up. */
+	/* The sweep makes up for a NOTIFY that is lost. */
 	{ "canary_stale", TROUBLE_DELAYS, "followup-trigger status" },
 };
 

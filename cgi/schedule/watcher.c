@@ -31,19 +31,19 @@
 /* The most events that are delivered between two looks. */
 #define BURST		20
 
-/* An event that could not be delivered for so long is given up, in seconds. */
+/* The age in seconds at which an undelivered event is given up. */
 #define GIVE_UP		86400
 
-/* After how many looks to remove what is old. */
+/* The number of looks between removals of old events. */
 #define FORGET		720
 
-/* The outbox could not be written so often in a row: the database is lost. */
+/* How many failed writes of the outbox in a row mean a lost database. */
 #define LOST_LOOKS	2
 
 #define WEBHOOK_ID_LEN	40
 #define DATA_LEN	2048
 
-/* From one attempt at a notice to the next, in milliseconds. */
+/* The time between two attempts at a notice, in milliseconds. */
 #define RETRY_MS	15000
 #define RETRY_MAX_MS	3600000
 
@@ -58,10 +58,10 @@ struct notice {
 	long next;			/* monotime_ms */
 };
 
-/* What outlives the process. */
+/* The state that outlives the process. */
 struct memory {
 	int is_gone;			/* the receiver wants no more */
-	int is_lost;			/* the database, and that was told */
+	int is_lost;			/* its loss was reported  */
 	struct notice lost, back;
 };
 
@@ -71,7 +71,7 @@ struct watcher {
 	struct memory *memory;
 	char host[256];
 
-	/* Of the process. */
+	/* The state of one process. */
 	struct db *db;
 	struct bookings *bookings;
 	struct events *events;
@@ -152,7 +152,7 @@ send_one(struct watcher *w, const struct event *event,
 	return (outcome);
 }
 
-/* May something be sent now? */
+/* Return whether anything may be sent now. */
 static int
 is_open(const struct watcher *w)
 {
@@ -183,7 +183,9 @@ deliver(struct watcher *w)
 	}
 }
 
-/* Deliver ${notice}, if it waits; return non-zero iff it does no more. */
+/*
+ * Deliver ${notice} if it waits; return non-zero iff it is done with.
+ */
 static int
 deliver_notice(struct watcher *w, struct notice *notice, const char *type)
 {
@@ -206,7 +208,7 @@ deliver_notice(struct watcher *w, struct notice *notice, const char *type)
 }
 
 /*
- * Seeing.
+ * Looking.
  */
 
 /* Make ${notice} of the ${sentence}. */
@@ -242,8 +244,8 @@ notice_begin(struct watcher *w, struct notice *notice, const char *sentence,
 }
 
 /*
- * Take note of whether the outbox could be written.  That it could not be is
- * told where it goes with nobody being called, and its end after it.
+ * Note whether the outbox could be written.  A failure is reported only while
+ * nobody is called, and its end afterwards.
  */
 static void
 see_database(struct watcher *w, const json_t *document, int is_written)
@@ -267,7 +269,7 @@ see_database(struct watcher *w, const json_t *document, int is_written)
 	}
 }
 
-/* Look once, and write down what is new. */
+/* Look once, and write what is new into the outbox. */
 static void
 look(struct watcher *w)
 {
@@ -299,7 +301,7 @@ look(struct watcher *w)
 		deliver(w);
 }
 
-/* Make what is of the process.  Return 0 or -1. */
+/* Set up the state of the process.  Return 0 or -1. */
 static int
 begin(struct watcher *w)
 {
@@ -328,7 +330,9 @@ watcher_run(struct watcher *w)
 	for (;;) {
 		look(w);
 
-		/* The end of a child wakes it, and is no reason to look. */
+		/*
+		 * The end of a child interrupts it, and is no reason to look.
+		 */
 		(void)clock_gettime(CLOCK_MONOTONIC, &next);
 		next.tv_sec += INTERVAL;
 		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next,

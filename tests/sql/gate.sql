@@ -122,10 +122,10 @@ SELECT is(followup_pause(scope, reason, until), wrong, wrong) FROM (VALUES
     ('ALL', 'a', NULL, '"ALL" is no scope: it must be "all", or "tenant:" '
         'and the id of a tenant'),
     ('all', 'a', timestamptz '2001-01-01', 'the end of the pause, 2001-01-01 '
-        '00:00:00+00, has passed, or is none: give a time to come, or none '
+        '00:00:00+00, must be a finite time to come: give one, or none '
         'for a pause without end'),
-    ('all', 'a', 'infinity', 'the end of the pause, infinity, has passed, or '
-        'is none: give a time to come, or none for a pause without end'))
+    ('all', 'a', 'infinity', 'the end of the pause, infinity, must be a '
+        'finite time to come: give one, or none for a pause without end'))
     AS t (scope, reason, until, wrong);
 SELECT is((SELECT count(*) FROM followup_pauses), 0::bigint, 'and not done');
 SELECT is(followup_pause('tenant:007', 'a', asked_by => 'ann'), NULL,
