@@ -67,7 +67,7 @@ enum history_column {
  */
 enum db_outcome history_read(struct bookings *, const char *, PGresult **);
 
-/* Of a booking that is left to wait, for history_waits. */
+/* A booking that is left to wait, for history_waits. */
 struct history_wait {
 	const char *id;
 	const char *tenant_id;
