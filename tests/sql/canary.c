@@ -302,7 +302,7 @@ goes_all_the_way(void **state)
 	    canary.called_back >= canary.created && canary.called_back < 60);
 	assert_int_equal(run("SELECT count(error) FROM followup_canary"), 0);
 
-	/* Whoever died before the answer does it again, which changes nothing. */
+	/* Who died before the answer does it again, which changes nothing. */
 	pass("9 s");
 	assert_int_equal(canary_received(b, A, &read, &rows), DB_OK);
 	assert_int_equal(read.found, 1);
