@@ -1083,8 +1083,9 @@ $statement$),
     WITH changed AS (UPDATE {S}.followup_events e SET next_attempt_at = CASE
     $2::text WHEN 'retry' THEN greatest(e.next_attempt_at, now() + $4::float8
     * interval '1 s') END, delivered_at = CASE $2::text WHEN 'delivered' THEN
-    now() END, last_error = $3 WHERE e.id = $1::uuid RETURNING 1) SELECT
-    count(*) FROM changed
+    now() END, last_error = $3 WHERE e.id = $1::uuid AND (e.next_attempt_at
+    IS NOT NULL OR $2::text = 'delivered') RETURNING 1) SELECT count(*) FROM
+    changed
 $statement$),
 ('events forgotten', $statement$
     WITH gone AS (DELETE FROM {S}.followup_events e WHERE e.seen IS NULL AND

@@ -637,19 +637,23 @@ may_call(const struct execute *x, const struct booking *booking,
 
 /*
  * If the breaker has opened by now, other bookings get back the attempts that
- * they lost because the voice agent failed.
+ * they lost because the voice agent failed; later, if the database is away.
  */
 static void
 clear_others(const struct execute *x)
 {
 	struct breaker_cleared list[BREAKER_SEVERAL];
-	int i, n = breaker_cleared(x->breaker, list);
+	enum db_outcome outcome;
+	int i, n = breaker_cleared(x->breaker, monotime_ms(), list);
 
 	for (i = 0; i < n; i++) {
 		struct log_about a = { .booking_id = list[i].id };
 
-		if (booking_cleared(x->bookings, list[i].id,
-		    list[i].failures) == DB_OK)
+		outcome = booking_cleared(x->bookings, list[i].id,
+		    list[i].failures);
+		if (outcome != DB_LOST && outcome != DB_LOCKED)
+			breaker_gave_back(x->breaker, &list[i]);
+		if (outcome == DB_OK)
 			log_info(&a, "%d failed attempt%s no longer "
 			    "counted: it was the voice agent's trouble",
 			    list[i].failures, list[i].failures == 1 ? " is" :
@@ -709,11 +713,10 @@ call(const struct execute *x, const struct booking *booking,
 		answer.http_status = error.http_status;
 		answer.ms = error.ms;
 		record_executed(x, booking, callback, &answer, result);
-	} else {
+	} else
 		record_failure(x, booking, callback, outcome, blame, &error,
 		    result);
-		clear_others(x);
-	}
+	clear_others(x);
 
 out:
 	json_decref(body);

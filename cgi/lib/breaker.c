@@ -24,6 +24,9 @@
 /* Failures further apart are not in a row: longer than a queue pauses. */
 #define ROW_MS		1800000
 
+/* How long giving back attempts may take. */
+#define CLEARING_MS	30000
+
 struct breaker {
 	pthread_mutex_t mutex;
 	const struct breaker_service *service;
@@ -36,9 +39,11 @@ struct breaker {
 	uint64_t failed_tenant;		/* of the first of them */
 	int is_mixed;			/* there were others' */
 
-	/* Those that opened it, until somebody takes them. */
+	/* Those that opened it, until they have their attempts back. */
 	struct breaker_cleared cleared[BREAKER_SEVERAL];
 	int ncleared;
+	long clearing_until;		/* somebody is at it; or 0 */
+	unsigned long openings;
 
 	/* The last two tenants that got through, and when. */
 	struct {
@@ -317,10 +322,14 @@ clear_failed(struct breaker *b)
 {
 	int i;
 
+	b->openings++;
+	b->clearing_until = 0;
 	b->ncleared = 0;
 	for (i = 0; i < b->failures; i++) {
-		if (*b->failed[i].id != '\0' && b->failed[i].failures > 0)
-			b->cleared[b->ncleared++] = b->failed[i];
+		if (*b->failed[i].id == '\0' || b->failed[i].failures == 0)
+			continue;
+		b->cleared[b->ncleared] = b->failed[i];
+		b->cleared[b->ncleared++].opening = b->openings;
 	}
 	forget_failures(b);
 }
@@ -412,21 +421,44 @@ breaker_failed(struct breaker *b, long now,
 }
 
 /**
- * breaker_cleared(breaker, list):
- * Take into ${list}, which has room for BREAKER_SEVERAL, the bookings that are
- * cleared since the breaker opened.  Return how many; each is told once.
+ * breaker_cleared(breaker, now, list):
+ * Write to ${list}, which has room for BREAKER_SEVERAL, the bookings that are
+ * cleared since the breaker opened, and return how many they are.  The caller
+ * tells breaker_gave_back of each.  Meanwhile nobody else is told; but those
+ * that are left after half a minute, because the caller died or could not do
+ * it, are told to the next one who asks.
  */
 int
-breaker_cleared(struct breaker *b, struct breaker_cleared *list)
+breaker_cleared(struct breaker *b, long now, struct breaker_cleared *list)
 {
-	int n;
+	int n = 0;
 
 	shared_mutex_lock(&b->mutex);
-	n = b->ncleared;
-	memcpy(list, b->cleared, sizeof(b->cleared));
-	b->ncleared = 0;
+	if (b->ncleared > 0 && now >= b->clearing_until) {
+		n = b->ncleared;
+		memcpy(list, b->cleared, sizeof(b->cleared));
+		b->clearing_until = now + CLEARING_MS;
+	}
 	(void)pthread_mutex_unlock(&b->mutex);
 	return (n);
+}
+
+/**
+ * breaker_gave_back(breaker, cleared):
+ * The booking ${cleared} has its attempts back: it is not to be told again.
+ */
+void
+breaker_gave_back(struct breaker *b, const struct breaker_cleared *cleared)
+{
+	int i;
+
+	shared_mutex_lock(&b->mutex);
+	for (i = 0; i < b->ncleared; i++) {
+		if (b->cleared[i].opening == cleared->opening &&
+		    strcmp(b->cleared[i].id, cleared->id) == 0)
+			b->cleared[i--] = b->cleared[--b->ncleared];
+	}
+	(void)pthread_mutex_unlock(&b->mutex);
 }
 
 /**

@@ -132,14 +132,24 @@ enum breaker_blame breaker_failed(struct breaker *, long,
 struct breaker_cleared {
 	char id[BREAKER_ID_LEN];
 	int failures;			/* how many of them */
+	unsigned long opening;		/* which one it was */
 };
 
 /**
- * breaker_cleared(breaker, list):
- * Take into ${list}, which has room for BREAKER_SEVERAL, the bookings that are
- * cleared since the breaker opened.  Return how many; each is told once.
+ * breaker_cleared(breaker, now, list):
+ * Write to ${list}, which has room for BREAKER_SEVERAL, the bookings that are
+ * cleared since the breaker opened, and return how many they are.  The caller
+ * tells breaker_gave_back of each.  Meanwhile nobody else is told; but those
+ * that are left after half a minute, because the caller died or could not do
+ * it, are told to the next one who asks.
  */
-int breaker_cleared(struct breaker *, struct breaker_cleared *);
+int breaker_cleared(struct breaker *, long, struct breaker_cleared *);
+
+/**
+ * breaker_gave_back(breaker, cleared):
+ * The booking ${cleared} has its attempts back: it is not to be told again.
+ */
+void breaker_gave_back(struct breaker *, const struct breaker_cleared *);
 
 /**
  * breaker_unused(breaker, request):

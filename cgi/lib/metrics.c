@@ -34,11 +34,11 @@
 enum { ABSENT, IDLE, BUSY };
 
 /*
- * The last exemplar of a bucket.  A writer makes ${turn} odd while it writes,
- * so that readers and other writers leave it alone.
+ * The last exemplar of a bucket.  Readers and other writers leave it alone
+ * while a worker writes it; if that one dies meanwhile, it is emptied.
  */
 struct exemplar {
-	_Atomic unsigned long turn;
+	_Atomic long writer;		/* its place and 2; 0: nobody */
 	_Atomic uint64_t id[2];
 	_Atomic long value;		/* us */
 	_Atomic long time;		/* ms since 1970; 0: none */
@@ -181,23 +181,43 @@ place(enum metric metric, int label)
 	return (places[metric] + label * width(family));
 }
 
-/* A number that differs between tables that differ (FNV-1a). */
+/* Go on with ${hash} (FNV-1a). */
+static uint64_t
+mix(uint64_t hash, const void *data, size_t len)
+{
+	const unsigned char *p = data;
+
+	while (len-- > 0)
+		hash = (hash ^ *p++) * UINT64_C(1099511628211);
+	return (hash);
+}
+
+/* A number that differs between tables that differ. */
 static uint64_t
 layout(void)
 {
+	const struct metrics_family *f;
+	const char *const *value;
+	size_t size = sizeof(struct file);
 	uint64_t hash = UINT64_C(14695981039346656037);
-	const char *p;
-	int m;
+	int m, i;
 
 	(void)place(0, 0);
 	for (m = 0; m < METRICS_N; m++) {
-		for (p = metrics_families[m].name; *p != '\0'; p++)
-			hash = (hash ^ (unsigned char)*p) *
-			    UINT64_C(1099511628211);
-		hash = (hash ^ (uint64_t)places[m]) *
-		    UINT64_C(1099511628211);
+		f = &metrics_families[m];
+		hash = mix(hash, f->name, strlen(f->name) + 1);
+		hash = mix(hash, &places[m], sizeof(places[m]));
+		for (i = 0; i < METRICS_LABELS && f->labels[i].name != NULL;
+		    i++) {
+			for (value = f->labels[i].values; *value != NULL;
+			    value++)
+				hash = mix(hash, *value, strlen(*value) + 1);
+		}
+		if (f->buckets != NULL)
+			hash = mix(hash, f->buckets,
+			    nbuckets(f) * sizeof(*f->buckets));
 	}
-	return ((hash ^ sizeof(struct file)) * UINT64_C(1099511628211));
+	return (mix(hash, &size, sizeof(size)));
 }
 
 /*
@@ -268,6 +288,54 @@ is_kept(const char *path)
 	return (kept);
 }
 
+/* Whoever was writing ${e} died: what it holds is half of two. */
+static void
+free_exemplar(struct exemplar *e, long writer)
+{
+
+	if (writer == 0 || atomic_load(&e->writer) != writer)
+		return;
+	atomic_store(&e->time, 0);
+	atomic_store(&e->writer, 0);
+}
+
+/*
+ * Open ${new}, empty, for what is to take the place of ${path}, and lock it.
+ * -1 with EAGAIN: another process has the one or the other.
+ *
+ * The lock comes first, and goes with the file to its new name: of two that
+ * begin at the same time, neither takes away what the other one has made.
+ */
+static int
+open_new(const char *new, const char *path)
+{
+	struct stat st, named;
+	int fd, saved;
+
+	/* One that was killed may have left it. */
+	if (lstat(new, &st) == 0 && (!S_ISREG(st.st_mode) ||
+	    st.st_uid != geteuid() || st.st_nlink != 1))
+		(void)unlink(new);
+	fd = open(new, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+	    0640);
+	if (fd < 0)
+		return (-1);
+	if (fstat(fd, &st) == 0 && lock(fd) == 0) {
+		errno = EAGAIN;
+		if (st.st_uid == geteuid() && lstat(new, &named) == 0 &&
+		    named.st_ino == st.st_ino) {
+			if (!is_kept(path) && fchmod(fd, 0640) == 0 &&
+			    ftruncate(fd, 0) == 0)
+				return (fd);
+			(void)unlink(new);
+		}
+	}
+	saved = errno;
+	(void)close(fd);
+	errno = saved;
+	return (-1);
+}
+
 /* Begin ${file}: counters go on from those at ${path}, gauges start anew. */
 static void
 begin(struct file *file, const char *path)
@@ -288,7 +356,8 @@ begin(struct file *file, const char *path)
 	for (i = 0; i < WORKERS; i++)
 		atomic_store(&file->workers[i], ABSENT);
 	for (i = 0; i < METRICS_BUCKETS; i++)
-		atomic_fetch_and(&file->exemplars[i].turn, ~1UL);
+		free_exemplar(&file->exemplars[i],
+		    atomic_load(&file->exemplars[i].writer));
 	for (m = 0; m < METRICS_N; m++) {
 		family = &metrics_families[m];
 		if (family->type != METRICS_GAUGE &&
@@ -332,21 +401,17 @@ metrics_init(const char *dir, enum config_program program)
 	if (file_path(dir, program, "", path) != 0 ||
 	    file_path(dir, program, ".new", new) != 0)
 		return (-1);
-	if (is_kept(path)) {
-		awaited = dir;
+	errno = EAGAIN;
+	if (is_kept(path) || (fd = open_new(new, path)) < 0) {
+		awaited = errno == EAGAIN ? dir : NULL;
 		awaited_program = program;
-		errno = EAGAIN;
 		return (-1);
 	}
-	if ((file = malloc(sizeof(*file))) == NULL)
-		return (-1);
-	begin(file, path);
-	(void)unlink(new);
-	fd = open(new, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-	    0640);
+	if ((file = malloc(sizeof(*file))) != NULL)
+		begin(file, path);
 
 	/* Written before it is mapped, so that there is room for all of it. */
-	if (fd >= 0 && fchmod(fd, 0640) == 0 && lock(fd) == 0 &&
+	if (file != NULL &&
 	    write(fd, file, sizeof(*file)) == (ssize_t)sizeof(*file) &&
 	    rename(new, path) == 0)
 		map = mmap(NULL, sizeof(*file), PROT_READ | PROT_WRITE,
@@ -354,8 +419,7 @@ metrics_init(const char *dir, enum config_program program)
 	saved = errno;
 	free(file);
 	if (map == MAP_FAILED) {
-		if (fd >= 0)
-			(void)close(fd);
+		(void)close(fd);
 		errno = saved;
 		return (-1);
 	}
@@ -516,17 +580,17 @@ read_id(const char *text, uint64_t id[2])
 static void
 keep_exemplar(struct exemplar *e, double seconds, const char *trace_id)
 {
-	unsigned long turn = atomic_load(&e->turn);
+	long nobody = 0;
 	uint64_t id[2];
 
-	if (read_id(trace_id, id) != 0 || (turn & 1) ||
-	    !atomic_compare_exchange_strong(&e->turn, &turn, turn + 1))
+	if (read_id(trace_id, id) != 0 ||
+	    !atomic_compare_exchange_strong(&e->writer, &nobody, worker + 2))
 		return;
 	atomic_store(&e->id[0], id[0]);
 	atomic_store(&e->id[1], id[1]);
 	atomic_store(&e->value, (long)(seconds * 1e6));
 	atomic_store(&e->time, wall_ms());
-	atomic_store(&e->turn, turn + 2);
+	atomic_store(&e->writer, 0);
 }
 
 /**
@@ -693,8 +757,11 @@ metrics_busy(int busy)
 void
 metrics_worker_ended(int i, int expected)
 {
+	size_t bucket;
 
 	set_worker(i, ABSENT);
+	for (bucket = 0; ours != NULL && bucket < METRICS_BUCKETS; bucket++)
+		free_exemplar(&ours->exemplars[bucket], i + 2);
 	if (!expected)
 		metrics_add(METRICS_WORKER_EXITS, 0, 1);
 }
@@ -717,8 +784,12 @@ metrics_read(const char *dir, enum config_program program)
 	if (file_path(dir, program, "", path) != 0 ||
 	    (s = malloc(sizeof(*s))) == NULL)
 		return (NULL);
-	if (read_file(path, &s->file, 0) == 0 && s->file.layout == layout())
+	if (read_file(path, &s->file, 0) == 0 && s->file.layout == layout()) {
+		/* Another user wrote it. */
+		s->file.version[VERSION_LEN - 1] = '\0';
+		s->file.schema[VERSION_LEN - 1] = '\0';
 		return (s);
+	}
 	free(s);
 	return (NULL);
 }
@@ -856,7 +927,7 @@ metrics_exemplar(const struct metrics_snapshot *s, size_t bucket,
 		return (-1);
 	e = &s->file.exemplars[bucket];
 	at = atomic_load(&e->time);
-	if (at == 0 || (atomic_load(&e->turn) & 1))
+	if (at == 0 || atomic_load(&e->writer) != 0)
 		return (-1);
 	(void)snprintf(exemplar->trace_id, sizeof(exemplar->trace_id),
 	    "%016llx%016llx", (unsigned long long)atomic_load(&e->id[0]),

@@ -132,12 +132,17 @@ event_outbox_next(struct bookings *b, struct event *event, PGresult **result)
 	return (DB_OK);
 }
 
+/*
+ * Whoever says so late, when it was due again and another one has told what
+ * became of it, does not have it delivered once more.
+ */
 static const struct bookings_sql told_sql = { "event told",
     "WITH changed AS (UPDATE {S}.followup_events e SET "
     "next_attempt_at = CASE $2::text WHEN 'retry' THEN "
     "greatest(e.next_attempt_at, now() + $4::float8 * interval '1 s') END, "
     "delivered_at = CASE $2::text WHEN 'delivered' THEN now() END, "
-    "last_error = $3 WHERE e.id = $1::uuid RETURNING 1) "
+    "last_error = $3 WHERE e.id = $1::uuid AND (e.next_attempt_at IS NOT NULL "
+    "OR $2::text = 'delivered') RETURNING 1) "
     "SELECT count(*) FROM changed" };
 
 /**

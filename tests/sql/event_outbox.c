@@ -289,6 +289,10 @@ delivered(void **state)
 	assert_true(event.age >= 230);
 	assert_int_equal(event_outbox_told(hosts[0], id, EVENT_DELIVERED,
 	    NULL, 0), DB_OK);
+
+	/* The other one, which gave up waiting for an answer, is late. */
+	assert_int_equal(event_outbox_told(hosts[1], id, EVENT_RETRY,
+	    "timed out", 0), DB_OK);
 	later("2 days");
 	assert_false(takes(0, again, &event));
 }

@@ -1120,6 +1120,12 @@ cleared(void **state)
 	assert_int_equal(booking_cleared(b, ID, 2), DB_OK);
 	expect(state_sql, "scheduled old 0 boom failures:schedule1 begun");
 
+	/* The attempt has succeeded meanwhile. */
+	start("executed");
+	assert_int_equal(booking_cleared(b, ID, 1), DB_OK);
+	expect("SELECT concat_ws(' ', task_status, execution_attempts) "
+	    "FROM lead_bookings", "executed 2");
+
 	/* A dead letter tells what it died of. */
 	start("scheduled");
 	run("UPDATE lead_bookings SET task_status = 'failed'; "

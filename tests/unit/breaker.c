@@ -748,12 +748,15 @@ test_unused(void **state)
 	assert_int_equal(ask(next), BREAKER_PROBE);
 }
 
-/* Whose failures opened it did no wrong; each of them is told once. */
+/*
+ * Whose failures opened it did no wrong; each of them is told until it has its
+ * attempts back.
+ */
 static void
 test_cleared(void **state)
 {
 	static const char *const ids[] = { "a", "b", "a", "c", "a", NULL };
-	struct breaker_cleared list[BREAKER_SEVERAL];
+	struct breaker_cleared list[BREAKER_SEVERAL], old;
 	size_t i;
 
 	(void)state;
@@ -765,25 +768,44 @@ test_cleared(void **state)
 		failed(START, 0, -1, "503");
 		assert_int_equal(blame, BREAKER_ITS_OWN);
 	}
-	assert_int_equal(breaker_cleared(b, list), 0);
+	assert_int_equal(breaker_cleared(b, START, list), 0);
 
 	/* The one that opens it is told so, and loses nothing by that. */
 	by("b", "t1");
 	assert_int_equal(failed(START, 1, -1, "no connection"), 1);
 	assert_int_equal(blame, BREAKER_COMMON);
-	assert_int_equal(breaker_cleared(b, list), 3);
+	assert_int_equal(breaker_cleared(b, START, list), 3);
 	assert_string_equal(list[0].id, "a");
 	assert_int_equal(list[0].failures, 3);
 	assert_string_equal(list[1].id, "b");
 	assert_int_equal(list[1].failures, 1);
 	assert_string_equal(list[2].id, "c");
 	assert_int_equal(list[2].failures, 1);
-	assert_int_equal(breaker_cleared(b, list), 0);
+
+	/* Whoever took them may have died; what is done is done. */
+	assert_int_equal(breaker_cleared(b, START + 29999, list), 0);
+	breaker_gave_back(b, &list[0]);
+	old = list[1];
+	assert_int_equal(breaker_cleared(b, START + 30000, list), 2);
+	assert_int_equal(breaker_cleared(b, START + 30000, list), 0);
+	breaker_gave_back(b, &list[0]);
+	breaker_gave_back(b, &list[1]);
+	assert_int_equal(breaker_cleared(b, START + 60000, list), 0);
 
 	/* Nobody who fails while it is open was to blame at any time. */
 	by("d", "t1");
 	failed(START, 1, -1, "still");
-	assert_int_equal(breaker_cleared(b, list), 0);
+	assert_int_equal(breaker_cleared(b, START, list), 0);
+
+	/* Whoever is late does not take the next opening's. */
+	succeeded(START + 60000);
+	by("b", "t1");
+	failed(START + 60000, 0, -1, "503");
+	by("c", "t1");
+	failed(START + 60000, 1, -1, "no connection");
+	breaker_gave_back(b, &old);
+	assert_int_equal(breaker_cleared(b, START + 60000, list), 1);
+	assert_string_equal(list[0].id, "b");
 }
 
 /* Each change is told once. */

@@ -1,4 +1,9 @@
+#include <sys/wait.h>
+
+#include <signal.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "bursts.h"
 
@@ -123,6 +128,34 @@ test_too_long(void **state)
 	    sizeof(text) - 1), 0);
 }
 
+/* Wherever a worker is killed, the others go on counting. */
+static void
+test_killed(void **state)
+{
+	static const struct timespec moment = { .tv_nsec = 100000 };
+	int i;
+	pid_t pid;
+
+	(void)state;
+	(void)alarm(60);
+	for (i = 0; i < 50; i++) {
+		if ((pid = fork()) == 0) {
+			for (;;)
+				(void)add(a, 1, 1000, 1);
+		}
+		assert_true(pid > 0);
+		(void)nanosleep(&moment, NULL);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		(void)add(a, 1, 1000, BURSTS_SHOWN);
+		assert_int_equal(add(a, 1, 1000, 1), 0);
+		assert_int_equal(bursts_take(bursts, 1000, 1, &burst), 1);
+		assert_in_range(burst.len, 0, 1);
+		assert_int_equal(bursts_take(bursts, 1000, 1, &burst), 0);
+	}
+	(void)alarm(0);
+}
+
 int
 main(void)
 {
@@ -131,6 +164,7 @@ main(void)
 		cmocka_unit_test_setup(test_next_interval, setup),
 		cmocka_unit_test_setup(test_many_kinds, setup),
 		cmocka_unit_test_setup(test_too_long, setup),
+		cmocka_unit_test_setup(test_killed, setup),
 	};
 
 	return (cmocka_run_group_tests_name("bursts", tests, NULL, NULL));

@@ -1272,6 +1272,28 @@ outage(void **state)
 	}
 }
 
+/* The database was away as the breaker opened: they have them back later. */
+static void
+outage_of_both(void **state)
+{
+	int i;
+
+	(void)state;
+	agent_says(VOICE_AGENT_NOT_STARTED, 503);
+	for (i = 0; i < 4; i++)
+		run_booking(i);
+	table_fail("cleared", DB_LOST);
+	run_booking(4);
+	for (i = 0; i < 4; i++)
+		assert_int_equal(table.rows[i].execution_attempts, 1);
+	slept += 30000;
+	agent_says(VOICE_AGENT_STARTED, 200);
+	run_booking(5);
+	expect(EXECUTE_DONE, "");
+	for (i = 0; i < 4; i++)
+		assert_int_equal(table.rows[i].execution_attempts, 0);
+}
+
 /* Nobody is given up while others fail as well, and none succeeds. */
 static void
 last_attempt_in_an_outage(void **state)
@@ -1461,6 +1483,7 @@ main(void)
 		TEST(written_not_for_ever),
 		TEST(failure_is_not_written),
 		TEST(outage),
+		TEST(outage_of_both),
 		TEST(last_attempt_in_an_outage),
 		TEST(one_broken_booking),
 		TEST(one_broken_tenant),

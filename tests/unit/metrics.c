@@ -2,10 +2,12 @@
 #include <sys/wait.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "metrics.h"
@@ -13,9 +15,10 @@
 #include "unit.h"
 
 #define TRACE	"4bf92f3577b34da6a3ce929d0e0e4736"
+#define OTHER_TRACE	"0123456789abcdef0123456789abcdef"
 
 static char dir[] = "/tmp/followup-metrics.XXXXXX";
-static char path[64];
+static char path[64], new[64];
 
 static int
 begin(void **state)
@@ -185,6 +188,125 @@ again(void **state)
 	assert_int_equal(metrics_init(dir, CONFIG_EXECUTE), 0);
 	assert_int_equal(value(METRICS_CALL_ATTEMPTS,
 	    METRICS_ATTEMPT_STARTED), 0);
+}
+
+/* Write ${n} bytes ${c} to the file at ${offset}. */
+static void
+spoil(off_t offset, int c, size_t n)
+{
+	char bytes[64];
+	int fd = open(path, O_WRONLY);
+
+	memset(bytes, c, sizeof(bytes));
+	assert_true(n <= sizeof(bytes));
+	assert_int_equal(pwrite(fd, bytes, n, offset), n);
+	(void)close(fd);
+}
+
+/* What others wrote, in whatever form, is no trouble of who reads it. */
+static void
+spoilt(void **state)
+{
+	struct metrics_snapshot *s;
+
+	(void)state;
+	spoil(16, 'v', 64);
+	s = metrics_read(dir, CONFIG_EXECUTE);
+	assert_int_equal(strspn(metrics_version(s), "v"), 31);
+	assert_int_equal(strlen(metrics_version(s)), 31);
+	assert_int_equal(strlen(metrics_schema_found(s)), 31);
+	metrics_snapshot_free(s);
+
+	/* Its numbers may mean something else. */
+	metrics_add(METRICS_CALLBACKS, METRICS_CALLBACK_BUSY, 1);
+	spoil(8, 'l', 8);
+	assert_null(metrics_read(dir, CONFIG_EXECUTE));
+	assert_int_equal(metrics_init(dir, CONFIG_EXECUTE), 0);
+	assert_int_equal(value(METRICS_CALLBACKS, METRICS_CALLBACK_BUSY), 0);
+
+	/* Killed before there was room, or before it had its name. */
+	metrics_end();
+	assert_int_equal(rename(path, new), 0);
+	assert_int_equal(truncate(new, 100), 0);
+	assert_null(metrics_read(dir, CONFIG_EXECUTE));
+	assert_int_equal(metrics_init(dir, CONFIG_EXECUTE), 0);
+	assert_int_equal(value(METRICS_CALLBACKS, METRICS_CALLBACK_BUSY), 0);
+	assert_int_equal(access(new, F_OK), -1);
+}
+
+/* Wherever a worker is killed, its place and its exemplar are free again. */
+static void
+killed(void **state)
+{
+	static const struct timespec moment = { .tv_nsec = 500000 };
+	struct metrics_exemplar e;
+	struct metrics_snapshot *s;
+	int i;
+	pid_t pid;
+
+	(void)state;
+	for (i = 0; i < 50; i++) {
+		if ((pid = fork()) == 0) {
+			metrics_worker(1);
+			for (;;)
+				metrics_called(0.01, OTHER_TRACE);
+		}
+		assert_true(pid > 0);
+		(void)nanosleep(&moment, NULL);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		metrics_worker_ended(1, 0);
+		metrics_called(0.01, TRACE);
+		s = metrics_read(dir, CONFIG_EXECUTE);
+		assert_int_equal(metrics_exemplar(s, 0, &e), 0);
+		assert_string_equal(e.trace_id, TRACE);
+		metrics_snapshot_free(s);
+	}
+}
+
+/* Of two that begin at the same moment, one has the file. */
+static void
+both_at_once(void **state)
+{
+	int go[2], done[2], stay[2], i, j, status, mine;
+	pid_t pids[2];
+	char c;
+
+	(void)state;
+	metrics_end();
+	for (i = 0; i < 100; i++) {
+		(void)unlink(path);
+		assert_int_equal(pipe(go) | pipe(done) | pipe(stay), 0);
+		for (j = 0; j < 2; j++) {
+			if ((pids[j] = fork()) != 0)
+				continue;
+			(void)close(go[1]);
+			(void)close(stay[1]);
+			(void)!read(go[0], &c, 1);
+			mine = metrics_init(dir, CONFIG_EXECUTE) == 0;
+			metrics_add(METRICS_CALLBACKS, 0, 1);
+			if (write(done[1], "x", 1) != 1 ||
+			    (!mine && errno != EAGAIN))
+				_exit(2);
+			(void)!read(stay[0], &c, 1);
+			_exit(mine);
+		}
+		(void)close(go[1]);
+		for (j = 0; j < 2; j++)
+			assert_int_equal(read(done[0], &c, 1), 1);
+		assert_int_equal(value(METRICS_CALLBACKS, 0), 1);
+		(void)close(stay[1]);
+		for (j = 0, mine = 0; j < 2; j++) {
+			(void)waitpid(pids[j], &status, 0);
+			mine += WEXITSTATUS(status);
+		}
+		assert_int_equal(mine, 1);
+		assert_int_equal(access(new, F_OK), -1);
+		(void)close(go[0]);
+		(void)close(done[0]);
+		(void)close(done[1]);
+		(void)close(stay[0]);
+	}
 }
 
 static void
@@ -367,6 +489,9 @@ main(void)
 		cmocka_unit_test(nothing),
 		cmocka_unit_test_setup_teardown(workers, begin, end),
 		cmocka_unit_test_setup_teardown(again, begin, end),
+		cmocka_unit_test_setup_teardown(spoilt, begin, end),
+		cmocka_unit_test_setup_teardown(killed, begin, end),
+		cmocka_unit_test_setup_teardown(both_at_once, begin, end),
 		cmocka_unit_test_setup_teardown(second, begin, end),
 		cmocka_unit_test_setup_teardown(up, begin, end),
 		cmocka_unit_test_setup_teardown(collecting, begin, end),
@@ -378,6 +503,7 @@ main(void)
 	if (mkdtemp(dir) == NULL)
 		return (1);
 	(void)snprintf(path, sizeof(path), "%s/execute.metrics", dir);
+	(void)snprintf(new, sizeof(new), "%s/execute.metrics.new", dir);
 	failed = cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
 	(void)rmdir(dir);
 	return (failed);

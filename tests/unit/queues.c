@@ -1,5 +1,10 @@
+#include <sys/wait.h>
+
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "queues.h"
@@ -91,6 +96,48 @@ state_of(char label[QUEUES_LABEL_LEN])
 {
 
 	return (queues_state(queues, now, &hold, label));
+}
+
+/* Be one that makes queues known and asks about one, until it is killed. */
+static void
+ask_for_ever(int i)
+{
+	char name[QUEUES_NAME_LEN];
+	int n;
+
+	for (n = 0;; n++) {
+		(void)snprintf(name, sizeof(name), "queue-%d-%d", i, n);
+		if (queues_ask(queues, now, n < 5 ? name : "q", &request,
+		    &hold) != BREAKER_REFUSED)
+			queues_succeeded(queues, now, &request);
+	}
+}
+
+/* Wherever a worker is killed, the table is whole and open to the others. */
+static void
+killed(void **state)
+{
+	static const struct timespec moment = { .tv_nsec = 500000 };
+	char names[QUEUES_IN_USE][QUEUES_NAME_LEN];
+	size_t i, j, n;
+	pid_t pid;
+
+	(void)state;
+	(void)alarm(60);
+	for (i = 0; i < 50; i++) {
+		if ((pid = fork()) == 0)
+			ask_for_ever((int)i);
+		assert_true(pid > 0);
+		(void)nanosleep(&moment, NULL);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		works("q");
+		works("another");
+		n = queues_in_use(queues, now, names);
+		for (j = 0; j < n; j++)
+			assert_true(queues_is_name(names[j]));
+	}
+	(void)alarm(0);
 }
 
 /* What is wrong with one queue stops that one alone. */
@@ -261,6 +308,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(killed),
 		TEST(one_is_in_trouble),
 		TEST(the_configured_one),
 		TEST(the_service_is_away),
