@@ -191,23 +191,25 @@ refusals(void **state)
 static void
 waits(void **state)
 {
-	struct history_wait wait = { .id = ID, .tenant_id = TENANT,
+	struct booking_wait wait = { .booking = &booking,
 	    .reason = "call +49 170 1234567" };
 	int i, changed;
 
 	(void)state;
 	start("scheduled");
 	for (i = 0; i < 2; i++)
-		assert_int_equal(history_waits(b, &wait, 1), DB_OK);
+		assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
 	assert_int_equal(booking_task_gone(b, &booking, NULL, &changed),
 	    DB_OK);
-	assert_int_equal(history_waits(b, &wait, 1), DB_OK);
-	(void)snprintf(wait.reason, sizeof(wait.reason), "more");
-	assert_int_equal(history_waits(b, &wait, 1), DB_OK);
-	told("waiting test - - call *************** (no trace); "
+	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
+	wait.reason = NULL;
+	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
+	wait.reason = "more";
+	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
+	told("waiting test - - call ***************; "
 	    "task gone test - - -; "
-	    "waiting test - - call *************** (no trace); "
-	    "waiting test - - more (no trace)");
+	    "waiting test - - call ***************; "
+	    "waiting test - - more");
 }
 
 /* The newest first, as many as fit. */

@@ -2,6 +2,7 @@
 #define AS_DAEMON_H_
 
 #include "booking_state.h"
+#include "booking_waits.h"
 #include "bookings.h"
 #include "config.h"
 
