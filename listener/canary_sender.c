@@ -59,7 +59,7 @@ canary_sender_new(const struct config *conf)
 
 /**
  * canary_sender_listening(sender, now):
- * The connection listens since ${now}: begin to send.
+ * Begin to send: the connection has been listening since ${now}.
  */
 void
 canary_sender_listening(struct canary_sender *s, long now)
@@ -91,7 +91,7 @@ make_id(char id[UUID_LEN])
 
 /**
  * canary_sender_heard(sender, id, now):
- * A notification for ${id} came, which may be the canary's.
+ * Note that a notification for ${id}, which may be the canary's, was heard.
  */
 void
 canary_sender_heard(struct canary_sender *s, const char *id, long now)

@@ -183,7 +183,7 @@ end_query(struct notifications *n, long now)
 	if (PQresultStatus(n->result) != PGRES_TUPLES_OK)
 		n->prepared = 0;
 
-	/* The server lives, but it may be read-only; nor does it give a lock. */
+	/* This answer is no heartbeat: the server may have become read-only. */
 	n->state = IDLE;
 	n->wake = n->leading ? n->beat_at : now;
 	return (NOTIFICATIONS_RESULT);
@@ -493,7 +493,7 @@ notifications_once(struct notifications *n, const char *sql,
 
 /**
  * notifications_measure(n):
- * Set the metrics that say what the connection is at.
+ * Set the metrics of the connection's state.
  */
 void
 notifications_measure(const struct notifications *n)

@@ -19,7 +19,7 @@ struct config;
 struct notifications;
 
 enum notifications_event {
-	NOTIFICATIONS_NONE,		/* nothing more for now */
+	NOTIFICATIONS_NONE,		/* no event is waiting */
 	NOTIFICATIONS_LISTENING,	/* now read the table */
 	NOTIFICATIONS_NOTIFY,		/* payload */
 	NOTIFICATIONS_RESULT,		/* result of notifications_query */
@@ -66,7 +66,7 @@ int notifications_once(struct notifications *, const char *,
 
 /**
  * notifications_measure(n):
- * Set the metrics that say what the connection is at.
+ * Set the metrics of the connection's state.
  */
 void notifications_measure(const struct notifications *);
 

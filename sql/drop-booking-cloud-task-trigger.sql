@@ -107,6 +107,7 @@ SELECT :'followup_kept' <> '' AS followup_has_kept
 \echo follow-up scheduling is not installed on :"schema".:"table" any more
 \if :purge
 \else
-\echo its columns and tables are kept: install goes on where it was, uninstall --purge removes them
+\echo -n 'its columns and tables are kept: install goes on where it was, '
+\echo 'uninstall --purge removes them'
 \endif
 \set QUIET :followup_quiet

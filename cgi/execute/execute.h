@@ -27,8 +27,8 @@ struct voice_agent;
  *
  * While the voice agent fails for everybody, or asks us to slow down, no call
  * is begun, and the attempts of the bookings that found that out do not count.
- * What waits for that is tried again by the queue.  An attempt whose outcome
- * is not known remains one for a person where the operator wants it so.
+ * Cloud Tasks tries those bookings again.  An attempt whose outcome is not
+ * known remains one for a person where the operator wants it so.
  */
 
 /* What it works with; all must outlive it. */

@@ -419,8 +419,7 @@ booking_why_not(const struct booking *booking, char buf[BOOKING_WHY_LEN])
 
 /**
  * booking_is_expired(booking):
- * Return non-zero iff the gate says of ${booking} that it is too late for its
- * call.
+ * Return non-zero iff the gate says that it is too late to call ${booking}.
  */
 int
 booking_is_expired(const struct booking *booking)
@@ -435,8 +434,8 @@ booking_is_expired(const struct booking *booking)
 
 /**
  * booking_lateness(booking):
- * Return how many seconds ago, when it was read, ${booking} could be called
- * first: when it was due, or, where it had to wait, when its task was.
+ * Return the seconds from the earliest time at which ${booking} could be
+ * called, its due time or the end of its wait, to when it was read.
  */
 double
 booking_lateness(const struct booking *booking)
@@ -464,8 +463,8 @@ booking_epoch(int64_t time)
 
 /**
  * booking_in(booking, time):
- * Return how many seconds after ${booking} was read ${time} comes; negative
- * where it has passed.
+ * Return the seconds from when ${booking} was read to ${time}, negative if
+ * ${time} had passed.
  */
 double
 booking_in(const struct booking *booking, int64_t time)
@@ -476,8 +475,8 @@ booking_in(const struct booking *booking, int64_t time)
 
 /**
  * booking_task_waits(booking):
- * Is the task of ${booking} for later than it is due, because the gate has it
- * wait?  A task that is later because the booking was moved is no such one.
+ * Return non-zero iff the task of ${booking} is for later than its due time
+ * because the gate makes it wait, and not because the booking was moved.
  */
 int
 booking_task_waits(const struct booking *booking)
@@ -506,8 +505,8 @@ static const struct bookings_sql type_meant_sql = { "type meant",
 
 /**
  * booking_type_meant(bookings, type, buf, len):
- * Write to ${buf} the follow-up type that ${type}, which is none, is a
- * misspelling of; return ${buf}, or NULL if it is not near one.
+ * Write to ${buf} the follow-up type that the unknown ${type} is probably a
+ * misspelling of.  Return ${buf}, or NULL if no type is similar enough.
  */
 const char *
 booking_type_meant(struct bookings *b, const char *type, char *buf,

@@ -45,8 +45,9 @@ struct booking {
 	char id[UUID_LEN];
 
 	/*
-	 * The trace that whoever acts on the booking does so in; as read, that
-	 * of the row's column traceparent or trace_parent, if it has one.
+	 * The trace that work on the booking belongs to.  When the booking is
+	 * read, this is the one in the row's column traceparent or
+	 * trace_parent, if any.
 	 */
 	struct trace trace;
 
@@ -91,12 +92,12 @@ struct booking {
 	const char *verdict_reason;
 
 	/*
-	 * The time that its task is for: when it is due, or until when it has
-	 * to wait.  BOOKING_NO_TIME where no end of that is known.
+	 * The time that its task is for: its due time, or the end of its wait.
+	 * BOOKING_NO_TIME if the wait has no known end.
 	 */
 	int64_t planned;
-	int64_t noted_due;		/* followup_waits has it, as due then;
-					   or BOOKING_NO_TIME */
+	int64_t noted_due;		/* its due time in followup_waits, or
+					   BOOKING_NO_TIME */
 
 	/*
 	 * For the time it is due: the idempotency key of its call,
@@ -107,9 +108,9 @@ struct booking {
 	const char *task_body;
 
 	/*
-	 * The short name of the queue that its task is made in, as
-	 * followup_queue says, which may say anything, if it is pending or
-	 * scheduled; NULL and "" are the configured one.
+	 * The short name of the queue for its task, as followup_queue returned
+	 * it, unchecked; only for a pending or scheduled booking.  NULL and ""
+	 * stand for the configured queue.
 	 */
 	const char *queue;
 
@@ -193,15 +194,14 @@ const char *booking_why_not(const struct booking *, char [BOOKING_WHY_LEN]);
 
 /**
  * booking_is_expired(booking):
- * Return non-zero iff the gate says of ${booking} that it is too late for its
- * call.
+ * Return non-zero iff the gate says that it is too late to call ${booking}.
  */
 int booking_is_expired(const struct booking *);
 
 /**
  * booking_lateness(booking):
- * Return how many seconds ago, when it was read, ${booking} could be called
- * first: when it was due, or, where it had to wait, when its task was.
+ * Return the seconds from the earliest time at which ${booking} could be
+ * called, its due time or the end of its wait, to when it was read.
  */
 double booking_lateness(const struct booking *);
 
@@ -213,15 +213,15 @@ int64_t booking_epoch(int64_t);
 
 /**
  * booking_in(booking, time):
- * Return how many seconds after ${booking} was read ${time} comes; negative
- * where it has passed.
+ * Return the seconds from when ${booking} was read to ${time}, negative if
+ * ${time} had passed.
  */
 double booking_in(const struct booking *, int64_t);
 
 /**
  * booking_task_waits(booking):
- * Is the task of ${booking} for later than it is due, because the gate has it
- * wait?  A task that is later because the booking was moved is no such one.
+ * Return non-zero iff the task of ${booking} is for later than its due time
+ * because the gate makes it wait, and not because the booking was moved.
  */
 int booking_task_waits(const struct booking *);
 
@@ -233,8 +233,8 @@ double booking_task_in(const struct booking *);
 
 /**
  * booking_type_meant(bookings, type, buf, len):
- * Write to ${buf} the follow-up type that ${type}, which is none, is a
- * misspelling of; return ${buf}, or NULL if it is not near one.
+ * Write to ${buf} the follow-up type that the unknown ${type} is probably a
+ * misspelling of.  Return ${buf}, or NULL if no type is similar enough.
  */
 const char *booking_type_meant(struct bookings *, const char *, char *,
     size_t);

@@ -33,10 +33,10 @@
     "task_scheduled_at = " TIME("mine.planned") ", "			\
     "idempotency_key = " FIT("mine.key", "idempotency_key") ", "	\
     "task_status = 'scheduled', "					\
-    "last_execution_error = CASE WHEN b.execution_attempts > 0 "		\
-    "THEN b.last_execution_error END FROM mine "				\
+    "last_execution_error = CASE WHEN b.execution_attempts > 0 "	\
+    "THEN b.last_execution_error END FROM mine "			\
     "WHERE b.id = mine.id AND " BOOKINGS_STATUS " = 'pending' "		\
-    "AND " DUE " = mine.due AND " BOOKINGS_IS_WANTED " "			\
+    "AND " DUE " = mine.due AND " BOOKINGS_IS_WANTED " "		\
     "RETURNING b.id), "							\
     "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "	\
     "WHERE f.booking_id = changed.id AND f.stage = 'schedule'), "	\
@@ -52,9 +52,9 @@
     "look_at = excluded.look_at), "					\
     "waited AS (DELETE FROM {S}.followup_waits w USING mine "		\
     "JOIN changed USING (id) "						\
-    "WHERE w.booking_id = mine.id AND mine.planned = mine.due) "		\
+    "WHERE w.booking_id = mine.id AND mine.planned = mine.due) "	\
     "SELECT changed.id::text, pg_advisory_unlock("			\
-    BOOKING_LOCK_KEY("'schedule'", "changed.id::text") ") FROM changed "	\
+    BOOKING_LOCK_KEY("'schedule'", "changed.id::text") ") FROM changed " \
     "WHERE (SELECT count(*) FROM changed) > 0"
 
 /*
@@ -380,10 +380,10 @@ static const struct bookings_sql executed_sql = { "executed",
 
 /**
  * booking_executed(bookings, booking, task_id, answer):
- * The call of ${booking} was started, with that ${answer}: whatever became of
- * the row meanwhile, it is executed, by the task with the short name
- * ${task_id} (NULL if that is not known); a task made meanwhile for another
- * time is obsolete.
+ * Record that the call of ${booking} was started, with that ${answer}, by the
+ * task with the short name ${task_id} (NULL if that is not known).  The booking
+ * becomes executed, whatever happened to the row meanwhile; a task made
+ * meanwhile for another time is obsolete.
  */
 enum db_outcome
 booking_executed(struct bookings *b, const struct booking *booking,
@@ -697,8 +697,8 @@ static const struct bookings_sql cleared_sql = { "cleared",
 
 /**
  * booking_cleared(bookings, id, n):
- * ${n} attempts at the call of the booking ${id} that seemed to have failed
- * through its own fault did not: they count no longer.
+ * Stop counting ${n} failed attempts at the call of the booking ${id}, because
+ * they turned out not to be its own fault.
  */
 enum db_outcome
 booking_cleared(struct bookings *b, const char *id, int n)
@@ -796,10 +796,9 @@ static const struct bookings_sql task_gone_sql = { "task gone",
 
 /**
  * booking_task_gone(bookings, booking, why, changed):
- * Put a scheduled ${booking} back to pending because its task is gone before
- * it was executed (${why} is NULL), or has come to nothing, since the booking
- * has to wait (${why} says for what): the attempts that were made at its call
- * still count.
+ * Put a scheduled ${booking} back to pending because its task is gone before it
+ * was executed (${why} is NULL), or fired in vain because the booking has to
+ * wait (${why} says for what).  The attempts at its call still count.
  */
 enum db_outcome
 booking_task_gone(struct bookings *b, const struct booking *booking,
@@ -888,7 +887,8 @@ static const struct bookings_sql obsolete_deleted_sql = { "obsolete deleted",
 
 /**
  * booking_obsolete_deleted(bookings, task_name, booking, how):
- * An obsolete task of ${booking} is gone, and ${how}; or is left alone.
+ * Forget an obsolete task of ${booking}, which is gone or is left alone; ${how}
+ * says which, for the history.
  */
 enum db_outcome
 booking_obsolete_deleted(struct bookings *b, const char *task_name,

@@ -72,10 +72,10 @@ struct booking_answer {
 
 /**
  * booking_executed(bookings, booking, task_id, answer):
- * The call of ${booking} was started, with that ${answer}: whatever became of
- * the row meanwhile, it is executed, by the task with the short name
- * ${task_id} (NULL if that is not known); a task made meanwhile for another
- * time is obsolete.
+ * Record that the call of ${booking} was started, with that ${answer}, by the
+ * task with the short name ${task_id} (NULL if that is not known).  The booking
+ * becomes executed, whatever happened to the row meanwhile; a task made
+ * meanwhile for another time is obsolete.
  */
 enum db_outcome booking_executed(struct bookings *, const struct booking *,
     const char *, const struct booking_answer *);
@@ -117,8 +117,8 @@ enum db_outcome booking_spared(struct bookings *, const struct booking *,
 
 /**
  * booking_cleared(bookings, id, n):
- * ${n} attempts at the call of the booking ${id} that seemed to have failed
- * through its own fault did not: they count no longer.
+ * Stop counting ${n} failed attempts at the call of the booking ${id}, because
+ * they turned out not to be its own fault.
  */
 enum db_outcome booking_cleared(struct bookings *, const char *, int);
 
@@ -170,10 +170,9 @@ enum db_outcome booking_unschedule(struct bookings *, const struct booking *,
 
 /**
  * booking_task_gone(bookings, booking, why, changed):
- * Put a scheduled ${booking} back to pending because its task is gone before
- * it was executed (${why} is NULL), or has come to nothing, since the booking
- * has to wait (${why} says for what): the attempts that were made at its call
- * still count.
+ * Put a scheduled ${booking} back to pending because its task is gone before it
+ * was executed (${why} is NULL), or fired in vain because the booking has to
+ * wait (${why} says for what).  The attempts at its call still count.
  */
 enum db_outcome booking_task_gone(struct bookings *, const struct booking *,
     const char *, int *);
@@ -200,7 +199,8 @@ enum db_outcome booking_retry(struct bookings *, const char *, int,
 
 /**
  * booking_obsolete_deleted(bookings, task_name, booking, how):
- * An obsolete task of ${booking} is gone, and ${how}; or is left alone.
+ * Forget an obsolete task of ${booking}, which is gone or is left alone; ${how}
+ * says which, for the history.
  */
 enum db_outcome booking_obsolete_deleted(struct bookings *, const char *,
     const struct booking *, const char *);

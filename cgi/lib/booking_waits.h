@@ -16,9 +16,9 @@ struct bookings;
 
 /**
  * booking_held(bookings, booking, reason, changed):
- * The task of a scheduled ${booking} has fired, and the gate has it wait for
- * ${reason}: put it back to pending, to be looked at with the next sweep.  The
- * attempts that were made at its call still count.
+ * Put a scheduled ${booking}, whose task has fired although the gate makes it
+ * wait for ${reason}, back to pending, for the next sweep to look at.  The
+ * attempts at its call still count.
  */
 enum db_outcome booking_held(struct bookings *, const struct booking *,
     const char *, int *);

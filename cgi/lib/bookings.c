@@ -431,7 +431,7 @@ bookings_disconnect(struct bookings *b)
 /* How far the due time may be from what the row says. */
 #define SWEEP_UNSURE							\
     "CROSS JOIN LATERAL (SELECT CASE WHEN "				\
-    "pg_typeof(b.scheduled_at + interval '0') = 'timestamptz'::regtype "	\
+    "pg_typeof(b.scheduled_at + interval '0') = 'timestamptz'::regtype " \
     "OR btrim(" SWEEP_TEXT("timezone") ", E' \\t\\r\\n') = '' "		\
     "THEN interval '0' ELSE " SWEEP_ZONE " END AS unsure OFFSET 0) x "
 

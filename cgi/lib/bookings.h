@@ -148,7 +148,8 @@ char *bookings_sql(const struct config *, const char *);
  * fail.  Where scheduled_at is a timestamp and the row has a time zone, the
  * window reaches back up to 16 hours more.
  */
-#define BOOKINGS_SWEEP_START	"-infinity", "00000000-0000-0000-0000-000000000000"
+#define BOOKINGS_SWEEP_START						\
+	"-infinity", "00000000-0000-0000-0000-000000000000"
 char *bookings_sweep_sql(const struct config *);
 
 /**

@@ -59,7 +59,7 @@ is_over(const struct kind *k, long now)
 	return (now - k->begun >= BURSTS_INTERVAL_MS);
 }
 
-/* Find ${kind}, or room for it; return NULL if there is none. */
+/* Find ${kind}, or make room for it; return NULL if the table is full. */
 static struct kind *
 find(struct bursts *b, const void *kind, int level, long now)
 {

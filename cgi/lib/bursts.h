@@ -15,7 +15,7 @@ struct bursts;
 #define BURSTS_SHOWN		10
 #define BURSTS_INTERVAL_MS	10000
 
-/* No text of a message is longer; a longer one is not counted but shown. */
+/* The longest text that is kept; a longer message is always shown. */
 #define BURSTS_TEXT_LEN		4096
 
 /* The messages of a kind that were not shown. */

@@ -114,7 +114,7 @@ static const struct bookings_sql task_sql = { "canary task",
 
 /**
  * canary_task_created(bookings, id, name):
- * Note that the task ${name} of the canary ${id} is there.
+ * Note that the task ${name} of the canary ${id} exists.
  */
 enum db_outcome
 canary_task_created(struct bookings *b, const char *id, const char *name)

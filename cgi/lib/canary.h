@@ -53,7 +53,7 @@ enum db_outcome canary_received(struct bookings *, const char *,
 
 /**
  * canary_task_created(bookings, id, name):
- * Note that the task ${name} of the canary ${id} is there.
+ * Note that the task ${name} of the canary ${id} exists.
  */
 enum db_outcome canary_task_created(struct bookings *, const char *,
     const char *);
@@ -74,14 +74,15 @@ enum db_outcome canary_called_back(struct bookings *, const char *, int *);
 /* The state of the canary. */
 struct canary_state {
 	int is_on;
-	int is_stale;			/* none came back for 3 intervals */
+	int is_stale;			/* no canary came back for 3 intervals
+					   */
 	double succeeded_at;		/* seconds since 1970, when the last one
 					   came back; or 0 */
 
-	/* Of that one: seconds from when it was sent until it was ...;
-	   negative where that is not known. */
+	/* The seconds from sending that canary to each of its stages; negative
+	   if not known. */
 	double notified;
-	double created;			/* ... its task, that is */
+	double created;			/* its task */
 	double called_back;
 	char sentence[640];		/* one line, for people */
 };

@@ -145,8 +145,9 @@ static const struct variable {
 	    "Standard Webhooks"),
 	V("FOLLOWUP_SCHEDULE_WORKERS", COUNT, schedule_workers,
 	    CONFIG_SCHEDULE, 0, "5", 1, 512,
-	    "processes that create tasks, each with a database connection; one "
-	    "more than FOLLOWUP_LISTENER_INFLIGHT leaves one to other requests"),
+	    "processes that create tasks, each with a database connection; "
+	    "one more than FOLLOWUP_LISTENER_INFLIGHT leaves one to other "
+	    "requests"),
 	V("FOLLOWUP_SCHEDULE_CONCURRENCY", COUNT, schedule_concurrency,
 	    CONFIG_SCHEDULE, 0, "100", 1, 1000,
 	    "tasks that each of them creates at once"),

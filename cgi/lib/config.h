@@ -66,7 +66,7 @@ struct config {
 	const char *webhook_socket;
 	const char *webhook_token;
 
-	/* Where people are told. */
+	/* The receiver of events. */
 	const char *events_url;
 	const char *events_secret;
 

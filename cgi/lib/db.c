@@ -292,7 +292,10 @@ connect_any(struct db *db)
 	}
 	db_connect_cancel(db->connect);
 
-	/* Whoever has little time would never get behind a server that hangs. */
+	/*
+	 * With a short limit, a server that hangs would block the ones after
+	 * it.
+	 */
 	if (db->until != 0)
 		db_connect_skip(db->connect);
 	(void)snprintf(db->error, sizeof(db->error), "%s",
@@ -761,8 +764,9 @@ db_refuse(struct db *db, const char *error)
 
 /**
  * db_limit(db, ms):
- * From now on the database has ${ms} milliseconds, for connecting and for all
- * statements together; what is not there by then is DB_LOST.  0 ends that.
+ * Give the database ${ms} milliseconds from now on, for connecting and for all
+ * statements together; what is not done by then returns DB_LOST.  0 removes the
+ * limit.
  */
 void
 db_limit(struct db *db, long ms)

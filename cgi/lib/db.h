@@ -115,8 +115,9 @@ void db_refuse(struct db *, const char *);
 
 /**
  * db_limit(db, ms):
- * From now on the database has ${ms} milliseconds, for connecting and for all
- * statements together; what is not there by then is DB_LOST.  0 ends that.
+ * Give the database ${ms} milliseconds from now on, for connecting and for all
+ * statements together; what is not done by then returns DB_LOST.  0 removes the
+ * limit.
  */
 void db_limit(struct db *, long);
 

@@ -28,9 +28,9 @@ struct fcgi_server {
 	void *cookie;
 
 	/*
-	 * Optional: what a process beside the workers does, which is started
-	 * again like one of them, has no socket, and is killed by SIGTERM
-	 * wherever it is.  It does not return.
+	 * Optional: the work of one more process beside the workers.  The
+	 * process is restarted like a worker, has no socket, and SIGTERM kills
+	 * it whatever it is doing.  The function does not return.
 	 */
 	void (*beside)(void *cookie);
 };

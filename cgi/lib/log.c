@@ -364,8 +364,8 @@ log_finish(void)
 
 /**
  * log_priority(level):
- * Return what a line of ${level} on stderr begins with, for lines that are
- * written otherwise than by this module: empty, except in the journal.
+ * Return the prefix of a line of ${level} on stderr, for lines that another
+ * module writes; it is empty unless stderr is the journal.
  */
 const char *
 log_priority(enum log_level level)

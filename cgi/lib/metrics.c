@@ -706,7 +706,7 @@ metrics_worker_ended(int i, int expected)
 /**
  * metrics_read(dir, program):
  * Read the file of ${program} in ${dir}.  Return a snapshot to be freed with
- * metrics_snapshot_free; NULL if there is none that can be read.
+ * metrics_snapshot_free; NULL if the file is missing or cannot be read.
  */
 struct metrics_snapshot *
 metrics_read(const char *dir, enum config_program program)
@@ -843,7 +843,7 @@ metrics_histogram(const struct metrics_snapshot *s, enum metric metric,
 /**
  * metrics_exemplar(snapshot, bucket, exemplar):
  * Read the last exemplar in ${bucket} of followup_call_lateness_seconds.
- * Return 0, or -1 if there is none.
+ * Return 0, or -1 if the bucket has no exemplar.
  */
 int
 metrics_exemplar(const struct metrics_snapshot *s, size_t bucket,

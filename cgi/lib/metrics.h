@@ -282,7 +282,7 @@ const char *metrics_program(enum config_program);
 /**
  * metrics_read(dir, program):
  * Read the file of ${program} in ${dir}.  Return a snapshot to be freed with
- * metrics_snapshot_free; NULL if there is none that can be read.
+ * metrics_snapshot_free; NULL if the file is missing or cannot be read.
  */
 struct metrics_snapshot *metrics_read(const char *, enum config_program);
 
@@ -347,7 +347,7 @@ struct metrics_exemplar {
 /**
  * metrics_exemplar(snapshot, bucket, exemplar):
  * Read the last exemplar in ${bucket} of followup_call_lateness_seconds.
- * Return 0, or -1 if there is none.
+ * Return 0, or -1 if the bucket has no exemplar.
  */
 int metrics_exemplar(const struct metrics_snapshot *, size_t,
     struct metrics_exemplar *);

@@ -197,7 +197,7 @@ const struct metrics_family metrics_families[] = {
 	    SHARED, .from_database = 1 },
 	[METRICS_NEXT_DUE] = { .name = "followup_next_due_timestamp_seconds",
 	    .type = METRICS_GAUGE, .programs = S, .is_time = 1, .unset = 1,
-	    .help = "When the next booking is due; absent if there is none."
+	    .help = "When the next booking is due; absent if none is upcoming."
 	    SHARED, .from_database = 1 },
 	[METRICS_DUE_NEXT_HOUR] = { .name = "followup_due_next_hour",
 	    .type = METRICS_GAUGE, .programs = S, .unset = 1,
@@ -220,8 +220,8 @@ const struct metrics_family metrics_families[] = {
 	[METRICS_CANARY_SUCCESS] = { .name =
 	    "followup_canary_success_timestamp_seconds",
 	    .type = METRICS_GAUGE, .programs = S, .is_time = 1, .unset = 1,
-	    .help = "When the last canary came through; absent while there is "
-	    "none." SHARED,
+	    .help = "When the last canary came through; absent until one does."
+	    SHARED,
 	    .from_database = 1 },
 	[METRICS_CANARY_DURATION] = { .name =
 	    "followup_canary_duration_seconds",

@@ -53,8 +53,8 @@ int request_operator(struct request *, const char **);
 
 /**
  * request_is_operator(text):
- * Return non-zero iff ${text} can say who asks: printable ASCII, of at most 64
- * bytes.
+ * Return non-zero iff ${text} can be the name of an operator: printable ASCII,
+ * at most 64 bytes.
  */
 int request_is_operator(const char *);
 

@@ -57,8 +57,8 @@ make(char *hex, size_t n)
 /**
  * trace_next(trace):
  * Begin the next span of ${trace}, which keeps its id and flags; or begin a new
- * trace, to be sampled, if ${trace} is empty.  If no random bytes can be had,
- * ${trace} stays as it is.
+ * trace, to be sampled, if ${trace} is empty.  If no random bytes are
+ * available, ${trace} stays as it is.
  */
 void
 trace_next(struct trace *trace)
@@ -77,8 +77,8 @@ trace_next(struct trace *trace)
 
 /**
  * trace_parent(trace, buf):
- * Write the traceparent of ${trace} to ${buf}, and return it; NULL if there is
- * no trace.
+ * Write the traceparent of ${trace} to ${buf}, and return it; NULL if ${trace}
+ * is empty.
  */
 const char *
 trace_parent(const struct trace *trace, char buf[TRACE_PARENT_LEN])
@@ -93,7 +93,7 @@ trace_parent(const struct trace *trace, char buf[TRACE_PARENT_LEN])
 
 /**
  * trace_id(trace):
- * Return the id of ${trace}, or NULL if there is none.
+ * Return the id of ${trace}, or NULL if ${trace} is empty.
  */
 const char *
 trace_id(const struct trace *trace)

@@ -373,7 +373,7 @@ describe(const struct cloud_tasks *tasks, struct cloud_tasks_call *call,
 	if (message == NULL)
 		message = "the answer was not in the API's format";
 
-	/* The secret is in the tasks: what they are refused for may quote it. */
+	/* Tasks contain the secret, so a refusal of one may quote it. */
 	if ((quoted = strdup(message)) != NULL && secret != NULL)
 		secret_hide(quoted, secret);
 	call->outcome = outcome_of(call, http_status(http), status);

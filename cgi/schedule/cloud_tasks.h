@@ -63,11 +63,11 @@ struct cloud_tasks_call {
 	const char *body;		/* likewise: with what, JSON */
 	const char *traceparent;	/* likewise: its trace, or NULL */
 	enum cloud_tasks_method method;
-	int is_former;			/* its booking's tasks are made in
-					   another queue now: what is wrong
-					   with this one is nobody else's
-					   trouble.  The module sets it where
-					   the location is another one */
+	int is_former;			/* the tasks of its booking are made in
+					   another queue now, so that a fault of
+					   this one concerns no other booking;
+					   the module itself sets it for another
+					   location */
 
 	/* What was answered. */
 	enum cloud_tasks_outcome outcome;

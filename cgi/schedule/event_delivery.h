@@ -11,7 +11,8 @@ struct config;
  * The delivery of events to FOLLOWUP_EVENTS_URL, as Standard Webhooks has it
  * (standardwebhooks.com): a POST of {"type", "timestamp", "data"}, with the
  * headers webhook-id, webhook-timestamp and webhook-signature.  Redirects are
- * not followed; an answer that takes longer than ten seconds is none.
+ * not followed; an answer that takes longer than ten seconds counts as a
+ * failure.
  */
 struct event_delivery;
 
@@ -29,7 +30,7 @@ const char *event_delivery_check(const struct config *);
  */
 struct event_delivery *event_delivery_new(const struct config *);
 
-/* What came of it. */
+/* The outcome of one attempt. */
 struct event_answer {
 	enum event_outcome outcome;	/* delivered, or to be tried again */
 	int is_gone;			/* 410: the receiver wants no more */

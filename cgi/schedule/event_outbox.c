@@ -55,9 +55,9 @@ static const struct bookings_sql seen_sql = { "events seen",
 
 /**
  * event_outbox_seen(bookings, seen, complete, told):
- * Hold what is ${seen} now against what has begun and has not ended, and write
- * the events of the difference.  ${told} is set to an array of their kind,
- * key and state, for the caller to drop.
+ * Compare what is ${seen} now with what has begun and not ended, and write an
+ * event for each difference.  ${told} is set to an array of their kind, key and
+ * state, for the caller to drop.
  */
 enum db_outcome
 event_outbox_seen(struct bookings *b, const json_t *seen,
@@ -103,10 +103,10 @@ static const struct bookings_sql next_sql = { "event next",
 
 /**
  * event_outbox_next(bookings, event, result):
- * Take the next event that is due, for at least 15 seconds: if nobody says by
- * then what became of it, it is due again.  From attempt to attempt the time
- * grows to an hour.  Those of a kind and key come in their order.  ${result}
- * is for the caller to clear; NULL: none is due.
+ * Take the next event that is due, for at least 15 seconds: it is due again if
+ * its outcome is not recorded by then.  The time grows with each attempt, up to
+ * an hour.  Events of one kind and key are delivered in order.  The caller
+ * clears ${result}, which is NULL if no event is due.
  */
 enum db_outcome
 event_outbox_next(struct bookings *b, struct event *event, PGresult **result)
@@ -142,8 +142,8 @@ static const struct bookings_sql told_sql = { "event told",
 
 /**
  * event_outbox_told(bookings, id, outcome, error, wait):
- * Write down what became of the event ${id}, with the ${error} or NULL.  One
- * that is to be tried again is so after ${wait} seconds at the earliest.
+ * Record the outcome of an attempt to deliver the event ${id}, with the
+ * ${error} or NULL.  A retry comes after ${wait} seconds at the earliest.
  */
 enum db_outcome
 event_outbox_told(struct bookings *b, const char *id,

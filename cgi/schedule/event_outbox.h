@@ -10,16 +10,16 @@ struct bookings;
 struct bookings_sql;
 
 /*
- * The events that are to be told, in the database (sql/part-events.sql): what
- * several hosts see, or one sees again after a restart, becomes one event, and
- * whoever delivers it tells it under the same id.
+ * The outbox of events in the database (sql/part-events.sql).  What several
+ * hosts see, or one host sees again after a restart, becomes one event, which
+ * has the same id whichever host delivers it.
  */
 
 /**
  * event_outbox_seen(bookings, seen, complete, told):
- * Hold what is ${seen} now against what has begun and has not ended, and write
- * the events of the difference.  ${told} is set to an array of their kind,
- * key and state, for the caller to drop.
+ * Compare what is ${seen} now with what has begun and not ended, and write an
+ * event for each difference.  ${told} is set to an array of their kind, key and
+ * state, for the caller to drop.
  *
  * ${seen} is an array of objects:
  *   kind, key  what it is about; what is not in the array stays as it is
@@ -52,15 +52,15 @@ struct event {
 
 /**
  * event_outbox_next(bookings, event, result):
- * Take the next event that is due, for at least 15 seconds: if nobody says by
- * then what became of it, it is due again.  From attempt to attempt the time
- * grows to an hour.  Those of a kind and key come in their order.  ${result}
- * is for the caller to clear; NULL: none is due.
+ * Take the next event that is due, for at least 15 seconds: it is due again if
+ * its outcome is not recorded by then.  The time grows with each attempt, up to
+ * an hour.  Events of one kind and key are delivered in order.  The caller
+ * clears ${result}, which is NULL if no event is due.
  */
 enum db_outcome event_outbox_next(struct bookings *, struct event *,
     PGresult **);
 
-/* What became of an attempt. */
+/* The outcome of an attempt to deliver an event. */
 enum event_outcome {
 	EVENT_DELIVERED,
 	EVENT_RETRY,
@@ -69,8 +69,8 @@ enum event_outcome {
 
 /**
  * event_outbox_told(bookings, id, outcome, error, wait):
- * Write down what became of the event ${id}, with the ${error} or NULL.  One
- * that is to be tried again is so after ${wait} seconds at the earliest.
+ * Record the outcome of an attempt to deliver the event ${id}, with the
+ * ${error} or NULL.  A retry comes after ${wait} seconds at the earliest.
  */
 enum db_outcome event_outbox_told(struct bookings *, const char *,
     enum event_outcome, const char *, long);

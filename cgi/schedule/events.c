@@ -278,9 +278,9 @@ see_cause(const json_t *cause, json_t *list)
 
 /**
  * events_see(events, document, complete):
- * Return what ${document}, which is what status_look returned, says, for
- * event_outbox_seen and for the caller to drop; NULL when memory is short.
- * ${complete} is set to its third argument.
+ * Return what ${document} of status_look shows, as event_outbox_seen takes it,
+ * for the caller to drop; NULL when memory is short.  ${complete} is set to the
+ * third argument of that function.
  */
 json_t *
 events_see(struct events *e, const json_t *document, const char **complete)
@@ -305,8 +305,8 @@ events_see(struct events *e, const json_t *document, const char **complete)
 
 /**
  * events_told(events, told):
- * Take note that the events in ${told}, of event_outbox_seen, are written: the
- * next of the same say how often it began and ended since then.
+ * Note that the events ${told}, which event_outbox_seen returned, were written.
+ * The next event about the same says how often it began and ended since then.
  */
 void
 events_told(struct events *e, const json_t *told)

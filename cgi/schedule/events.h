@@ -4,7 +4,7 @@
 #include <jansson.h>
 
 /*
- * What of the status (status.h) is worth an event when it begins or ends.
+ * The parts of the status (status.h) whose beginning and end are events.
  *
  *   breaker      opened, closed: cloud_tasks and voice_agent, of a host
  *   listener     lost, back
@@ -15,7 +15,8 @@
  *                the error without what differs from booking to booking
  *
  * Every event carries a sentence and what to do, and no name or number of a
- * lead.  What lasts for one look only is not told, except a breaker.
+ * lead.  A condition that only one look has found causes no event, except an
+ * open breaker.
  */
 struct events;
 
@@ -28,16 +29,16 @@ struct events *events_new(const char *);
 
 /**
  * events_see(events, document, complete):
- * Return what ${document}, which is what status_look returned, says, for
- * event_outbox_seen and for the caller to drop; NULL when memory is short.
- * ${complete} is set to its third argument.
+ * Return what ${document} of status_look shows, as event_outbox_seen takes it,
+ * for the caller to drop; NULL when memory is short.  ${complete} is set to the
+ * third argument of that function.
  */
 json_t *events_see(struct events *, const json_t *, const char **);
 
 /**
  * events_told(events, told):
- * Take note that the events in ${told}, of event_outbox_seen, are written: the
- * next of the same say how often it began and ended since then.
+ * Note that the events ${told}, which event_outbox_seen returned, were written.
+ * The next event about the same says how often it began and ended since then.
  */
 void events_told(struct events *, const json_t *);
 

@@ -11,7 +11,7 @@ struct troubles;
 struct explain_facts {
 	const struct config *conf;
 	const struct troubles *troubles;	/* of this installation now */
-	const char *paused_queue;	/* in which its task is, or NULL */
+	const char *paused_queue;	/* the one its task is in, or NULL */
 	const char *type_meant;		/* the follow-up type that its type
 					   is a misspelling of, or NULL */
 };

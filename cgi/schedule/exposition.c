@@ -90,8 +90,8 @@ is_type(const char *range, size_t len, const char *type, const char *version)
 
 /**
  * exposition_accepted(accept):
- * Return the format that the header Accept (NULL: there is none) prefers
- * (RFC 9110, 12.5.1).  OpenMetrics must be asked for by its name.
+ * Return the format that the header Accept (NULL if missing) prefers (RFC 9110,
+ * 12.5.1).  OpenMetrics must be asked for by its name.
  */
 enum exposition_format
 exposition_accepted(const char *accept)

@@ -8,16 +8,16 @@
  * https://prometheus.io/docs/instrumenting/exposition_formats/
  * https://prometheus.io/docs/specs/om/open_metrics_spec/
  *
- * Of a program that has not been alive for ten seconds the counters are shown,
- * which stay true, but no gauges.  The figures of the database are shown only
- * while they are fresh.
+ * For a program that has not been alive for ten seconds only the counters are
+ * shown, which stay true, and no gauges.  The figures of the database are shown
+ * only while they are fresh.
  */
 enum exposition_format { EXPOSITION_TEXT, EXPOSITION_OPENMETRICS };
 
 /**
  * exposition_accepted(accept):
- * Return the format that the header Accept (NULL: there is none) prefers
- * (RFC 9110, 12.5.1).  OpenMetrics must be asked for by its name.
+ * Return the format that the header Accept (NULL if missing) prefers (RFC 9110,
+ * 12.5.1).  OpenMetrics must be asked for by its name.
  */
 enum exposition_format exposition_accepted(const char *);
 

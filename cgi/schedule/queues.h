@@ -24,10 +24,10 @@ struct queues;
 /* Room for the label that queues_state writes. */
 #define QUEUES_LABEL_LEN	(QUEUES_NAME_LEN + 16)
 
-/* So many have a breaker of their own; further ones share the last one. */
+/* The queues with a breaker of their own; further ones share the last one. */
 #define QUEUES_MAX		256
 
-/* So many at most are named as being in use. */
+/* The most queues that queues_in_use names. */
 #define QUEUES_IN_USE		64
 
 /**
@@ -45,7 +45,7 @@ int queues_is_name(const char *);
  */
 struct queues *queues_new(const struct config *, struct breaker *);
 
-/* A request, as it was let out. */
+/* A request that queues_ask let out. */
 struct queues_request {
 	struct breaker_request service;
 	struct breaker_request own;

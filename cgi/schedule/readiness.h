@@ -24,7 +24,7 @@ struct readiness;
 struct readiness_report {
 	struct troubles troubles;	/* none: ready */
 	const char *breaker;		/* its state, as breaker_state has it */
-	const char *agent;		/* of the one of followup-execute:
+	const char *agent;		/* state of followup-execute's:
 					   "closed", "open" or "unknown" */
 	long retry_after;		/* seconds after which to look again */
 };

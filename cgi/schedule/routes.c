@@ -23,9 +23,9 @@
 /**
  * routes_new(conf, auth, queues, readiness, status, refusals):
  * Return the state of a worker, calling Google with ${auth} (NULL for an
- * emulator) through ${queues}, and saying with ${readiness} and ${status}
- * what is not able; what the database refuses goes to ${refusals}.
- * NULL when memory is short.
+ * emulator) through ${queues}, and reporting with ${readiness} and ${status}
+ * what does not work; what the database refuses goes to ${refusals}.  NULL when
+ * memory is short.
  */
 struct routes *
 routes_new(const struct config *conf, struct google_auth *auth,
@@ -151,8 +151,8 @@ is_method(const struct route *route, const char *method)
 
 /**
  * routes_has_token(routes, token):
- * Return non-zero iff ${token}, which may be NULL, is the one that is asked
- * for, or none is asked for.
+ * Return non-zero iff ${token}, which may be NULL, is the configured token, or
+ * no token is configured.
  */
 int
 routes_has_token(const struct routes *r, const char *token)

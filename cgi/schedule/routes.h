@@ -18,9 +18,9 @@ struct routes;
 /**
  * routes_new(conf, auth, queues, readiness, status, refusals):
  * Return the state of a worker, calling Google with ${auth} (NULL for an
- * emulator) through ${queues}, and saying with ${readiness} and ${status}
- * what is not able; what the database refuses goes to ${refusals}.
- * NULL when memory is short.
+ * emulator) through ${queues}, and reporting with ${readiness} and ${status}
+ * what does not work; what the database refuses goes to ${refusals}.  NULL when
+ * memory is short.
  */
 struct routes *routes_new(const struct config *, struct google_auth *,
     struct queues *, struct readiness *, struct status *,

@@ -41,8 +41,8 @@ int routes_is_time(const char *);
 
 /**
  * routes_has_token(routes, token):
- * Return non-zero iff ${token}, which may be NULL, is the one that is asked
- * for, or none is asked for.
+ * Return non-zero iff ${token}, which may be NULL, is the configured token, or
+ * no token is configured.
  */
 int routes_has_token(const struct routes *, const char *);
 

@@ -53,7 +53,7 @@ struct schedule_result {
 	char task_name[CLOUD_TASKS_NAME_LEN];	/* of SCHEDULE_DONE */
 	char schedule_time[40];			/* likewise, ISO 8601 UTC */
 	int already_exists;			/* likewise: it was there */
-	struct trace trace;			/* likewise: its own, if known */
+	struct trace trace;			/* likewise, if known */
 	int deferred;		/* of SCHEDULE_NOTHING: not yet */
 	int deleted;			/* obsolete tasks that were deleted */
 	int everybody;		/* of SCHEDULE_LATER: not only this one */

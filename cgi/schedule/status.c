@@ -61,9 +61,9 @@ struct view {
 
 /**
  * status_new(conf, readiness):
- * Return what the workers have in common, to be called before they are
- * forked: since when the state has been what it is.  Both must outlive it.
- * NULL when memory is short.
+ * Return what the workers share: since when the state has been what it is.  To
+ * be called before they are forked.  Both arguments must outlive it.  NULL when
+ * memory is short.
  */
 struct status *
 status_new(const struct config *conf, struct readiness *readiness)

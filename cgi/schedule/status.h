@@ -20,17 +20,17 @@ struct status;
 
 /**
  * status_new(conf, readiness):
- * Return what the workers have in common, to be called before they are
- * forked: since when the state has been what it is.  Both must outlive it.
- * NULL when memory is short.
+ * Return what the workers share: since when the state has been what it is.  To
+ * be called before they are forked.  Both arguments must outlive it.  NULL when
+ * memory is short.
  */
 struct status *status_new(const struct config *, struct readiness *);
 
 /**
  * status_look(status, bookings, tenant):
  * Return the document, for the caller to drop; NULL when memory is short.  With
- * ${tenant} dead letters are only those of this one, and its overdue bookings
- * are listed besides; the sentence is that of all.
+ * ${tenant}, only its dead letters are listed, and its overdue bookings are
+ * listed besides; the sentence is about all tenants.
  *
  *   state     "ok", "degraded": some are called late or not at all, or
  *             "stopped": nobody is called
@@ -44,7 +44,7 @@ struct status *status_new(const struct config *, struct readiness *);
  *   backlogGoneInSeconds
  *             when those will have been called, at the rate of the last
  *             minutes; or null
- *   troubles  all that is not able: code, sentence
+ *   troubles  all that does not work: code, sentence
  *   breakers  cloudTasks, voiceAgent: "closed", "half-open", "open", "unknown"
  *   pauses    those in force, as GET /pauses has them
  *   program   version, host, workers, limits

@@ -9,7 +9,7 @@ struct bookings;
 struct config;
 
 /*
- * What the database knows of how follow-ups stand, in figures for people.
+ * The state of the follow-ups in the database, in figures for people.
  *
  * Nothing here grows with the history: open bookings are found through the
  * partial index, what is closed is never counted, each list has an end, and a
@@ -19,9 +19,9 @@ struct config;
 
 /**
  * status_figures(bookings, conf, tenant):
- * Return an object of what could be found out, a member a section, for the
- * caller to drop; or NULL if the database cannot be asked.  Of ${tenant}, or
- * NULL, are ofTenant and the dead letters:
+ * Return an object with a member for each section that could be read, for the
+ * caller to drop; or NULL if the database cannot be asked.  ${tenant}, which
+ * may be NULL, restricts ofTenant and the dead letters.
  *
  *   overdue       count, atLeast, waiting (with those that came due within
  *                 the last minute), left (those older than the sweep looks

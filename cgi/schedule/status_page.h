@@ -6,8 +6,8 @@
 /*
  * The page of GET /status as HTML: what status_look found out, in the order in
  * which a person on call asks; or one step of an action, which is shown before
- * it is done and after.  The frame is status.html.  Everything that is not of
- * ours is escaped, and no name or phone number of a lead is on it.
+ * it is done and after.  The frame is status.html.  All foreign text is
+ * escaped, and no name or phone number of a lead is shown.
  */
 
 /* A step of an action. */

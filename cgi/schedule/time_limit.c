@@ -4,7 +4,7 @@
 
 #include "time_limit.h"
 
-/* Two, since a pipeline cannot prepare the same statement twice. */
+/* There are two, since a pipeline cannot prepare one statement twice. */
 static const struct bookings_sql shorten_sql = { "time limit",
     "SELECT pg_catalog.set_config('statement_timeout', '" TIME_LIMIT "', "
     "false)" };

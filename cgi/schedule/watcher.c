@@ -84,8 +84,9 @@ struct watcher {
 
 /**
  * watcher_new(conf, status):
- * Return what outlives the process, to be called before it is forked.  Both
- * must outlive it.  NULL when memory is short.
+ * Return the state of the watcher, which outlives its process.  To be called
+ * before that is forked.  Both arguments must outlive it.  NULL when memory is
+ * short.
  */
 struct watcher *
 watcher_new(const struct config *conf, struct status *status)
@@ -312,7 +313,7 @@ begin(struct watcher *w)
 
 /**
  * watcher_run(watcher):
- * Watch and tell, for ever; return only if that cannot be begun.
+ * Watch and deliver for ever; return only if that cannot be started.
  */
 void
 watcher_run(struct watcher *w)

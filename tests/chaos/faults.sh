@@ -382,8 +382,7 @@ try_pause() {
 	*until) ends=$(sql -c "SELECT clock_timestamp()
 	    + $(($2 + 2000)) * interval '1 ms'") || return 1 ;;
 	esac
-	PGOPTIONS="-c synchronous_commit=on" \
-	    "$root/sql/followup-trigger" pause --reason chaos \
+	"$root/sql/followup-trigger" pause --reason chaos \
 	    ${ends:+--until "$ends"} \
 	    ${tenant:+--tenant "$tenant"} || return 1
 	[ "$1" != except ] ||

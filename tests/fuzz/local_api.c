@@ -168,7 +168,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	routes_handle(routes, &request);
 	status = fcgi_memory_check(&m, &request);
 	FUZZ_REQUIRE(status == 200 || status == 400 || status == 403 ||
-	    status == 404 || status == 405 || status == 413 || status == 415 || status == 503);
+	    status == 404 || status == 405 || status == 413 ||
+	    status == 415 || status == 503);
 
 	/* A body that is shorter than announced was not looked at. */
 	length = request_param(&request, "CONTENT_LENGTH");

@@ -204,7 +204,7 @@ is_sent_once(void **state)
 	run_on(listener, "BEGIN");
 	assert_int_equal(send_as(listener, A), 1);
 
-	/* The second one waits for what becomes of the first, and sends none. */
+	/* The second one waits for the outcome of the first, and sends none. */
 	assert_int_equal(PQsendQueryParams(listener2, send_sql, 1, NULL,
 	    second, NULL, NULL, 0), 1);
 	run_on(listener, "COMMIT");

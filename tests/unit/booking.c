@@ -227,7 +227,7 @@ locks(void **state)
 	    &locked), DB_LOCKED);
 	table.trace[0] = '\0';
 
-	/* No ids cost nothing; a lock that cannot be released ends the session. */
+	/* No ids cost nothing; a lock that stays held ends the session. */
 	booking_unlock(NULL, BOOKING_EXECUTE, ids, 0);
 	table_expect("");
 	table_fail("unlock", DB_FAILED);

@@ -322,8 +322,8 @@ executed(void **state)
 	assert_int_equal(booking_executed(NULL, &booking, "id", &took),
 	    DB_OK);
 	assert_string_equal(asked, "executed|" ID "|id|1795651260000000|key");
-	assert_string_equal(told, "{\"executed\",\"t1\",\"\",\"202\",\"31\",\"\","
-	    "\"" TRACE_ID "\"}");
+	assert_string_equal(told, "{\"executed\",\"t1\",\"\",\"202\",\"31\","
+	    "\"\",\"" TRACE_ID "\"}");
 	assert_int_equal(booking_executed(NULL, &booking, NULL, &took),
 	    DB_OK);
 	assert_string_equal(asked,
@@ -348,8 +348,8 @@ failures(void **state)
 	    DB_OK);
 	assert_string_equal(asked, "failed once|" ID "|schedule|t1|1.234|503|"
 	    "no|1795651260000000|f");
-	assert_string_equal(told, "{\"failed\",\"t1\",\"\",\"503\",\"9\",\"no\",\""
-	    TRACE_ID "\"}");
+	assert_string_equal(told, "{\"failed\",\"t1\",\"\",\"503\",\"9\","
+	    "\"no\",\"" TRACE_ID "\"}");
 
 	/* It may have been started.  Of numbers the row gets none. */
 	failure.unknown = 1;
@@ -371,8 +371,8 @@ failures(void **state)
 	    DB_OK);
 	assert_string_equal(asked,
 	    "failed|" ID "|execute|NULL|1.234|0|no|NULL");
-	assert_string_equal(told, "{\"dead\",\"\",\"\",\"\",\"9\",\"no\",\"" TRACE_ID
-	    "\"}");
+	assert_string_equal(told, "{\"dead\",\"\",\"\",\"\",\"9\",\"no\",\""
+	    TRACE_ID "\"}");
 	assert_int_equal(changed, 1);
 	answer[0] = "0";
 	assert_int_equal(booking_failed(NULL, &booking, &failure, &changed),
@@ -487,7 +487,8 @@ transitions(void **state)
 	assert_int_equal(booking_cancel(NULL, &booking, "ann", &changed),
 	    DB_OK);
 	assert_string_equal(asked, "cancel|" ID "|ann");
-	assert_int_equal(strncmp(told, "{\"cancelled\",\"t1\",\"ann\",", 24), 0);
+	assert_int_equal(strncmp(told, "{\"cancelled\",\"t1\",\"ann\",",
+	    24), 0);
 	assert_int_equal(booking_retry(NULL, ID, 0, NULL, &changed), DB_OK);
 	assert_string_equal(asked, "retry|" ID "|f|NULL");
 	assert_int_equal(booking_obsolete_deleted(NULL, "t", &booking,

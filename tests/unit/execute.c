@@ -13,7 +13,8 @@
 #include "unit.h"
 
 #define A		(&table.rows[0])
-#define TASK_ID		"followup-00000000-0000-4000-8000-00000000000b-1795651260"
+#define TASK_ID								\
+	"followup-00000000-0000-4000-8000-00000000000b-1795651260"
 #define DUE_MS		INT64_C(1795651260000)
 
 /* How often and how long it tries to write that a call was started. */

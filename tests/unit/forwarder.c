@@ -247,7 +247,8 @@ answer_batch(int i, int from, const char *const *results)
 }
 
 #define RESULTS(...)	((const char *const []){ __VA_ARGS__, NULL })
-#define R_DONE		"\"success\":true,\"scheduled\":true,\"taskName\":\"t\"}"
+#define R_DONE								\
+	"\"success\":true,\"scheduled\":true,\"taskName\":\"t\"}"
 
 /* Answer request ${i}, a batch of ${n} from ${from} on: all are scheduled. */
 static void
