@@ -501,65 +501,6 @@ $statement$),
     NULL::text AS what, ($3)::text[] AS f FROM changed) AS f) SELECT count(*)
     FROM changed
 $statement$),
-('held', $statement$
-    WITH changed AS (UPDATE {T} b SET task_status = 'pending', task_name =
-    NULL, task_scheduled_at = NULL, last_execution_error = left($3,
-    coalesce((SELECT nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
-    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
-    WHERE l.attrelid = b.tableoid AND l.attname = 'last_execution_error'),
-    2147483647)) WHERE b.id = $1::uuid AND (b.task_status
-    OPERATOR(pg_catalog.||) '') = 'scheduled' AND b.task_name IS NOT DISTINCT
-    FROM $2 RETURNING b.id), waits AS (INSERT INTO {S}.followup_waits
-    (booking_id, due_at, looked_at, look_at) SELECT changed.id,
-    'epoch'::timestamptz + $4::bigint / 1000000 * interval '1 s' + $4::bigint
-    % 1000000 * interval '1 microsecond', now(), now() FROM changed ON
-    CONFLICT (booking_id) DO UPDATE SET due_at = excluded.due_at, until =
-    NULL, looked_at = now(), look_at = now()), told AS (INSERT INTO
-    {S}.followup_history (booking_id, what, tenant_id, by, http_status, ms,
-    reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2],
-    ''), coalesce(nullif(f.f[3], ''),
-    nullif(pg_catalog.current_setting('application_name'), ''),
-    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
-    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
-    NULL::text AS what, ($5)::text[] AS f FROM changed) AS f) SELECT count(*)
-    FROM changed
-$statement$),
-('replan', $statement$
-    WITH changed AS (UPDATE {T} b SET task_status = 'pending', task_name =
-    NULL, task_scheduled_at = NULL WHERE b.id = $1::uuid AND (b.task_status
-    OPERATOR(pg_catalog.||) '') = 'scheduled' AND b.task_name = $2 RETURNING
-    b.id), obsolete AS (INSERT INTO {S}.followup_obsolete_tasks (task_name,
-    booking_id) SELECT $2, changed.id FROM changed ON CONFLICT DO NOTHING),
-    told AS (INSERT INTO {S}.followup_history (booking_id, what, tenant_id,
-    by, http_status, ms, reason, trace_id) SELECT f.id, coalesce(f.what,
-    f.f[1]), nullif(f.f[2], ''), coalesce(nullif(f.f[3], ''),
-    nullif(pg_catalog.current_setting('application_name'), ''),
-    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
-    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
-    NULL::text AS what, ($3)::text[] AS f FROM changed) AS f) SELECT count(*)
-    FROM changed
-$statement$),
-('noted', $statement$
-    WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]),
-    pg_catalog.unnest($2::bigint[]), pg_catalog.unnest($3::bigint[]),
-    pg_catalog.unnest($4::bigint[]), pg_catalog.unnest($5::bigint[])) AS t
-    (id, due, until, read_at, look)), kept AS (INSERT INTO {S}.followup_waits
-    AS w (booking_id, due_at, until, looked_at, look_at) SELECT t.id,
-    'epoch'::timestamptz + t.due / 1000000 * interval '1 s' + t.due % 1000000
-    * interval '1 microsecond', 'epoch'::timestamptz + nullif(t.until, 0) /
-    1000000 * interval '1 s' + nullif(t.until, 0) % 1000000 * interval '1 '
-    'microsecond', 'epoch'::timestamptz + t.read_at / 1000000 * interval '1 '
-    's' + t.read_at % 1000000 * interval '1 microsecond', now() + t.look *
-    interval '1 ms' FROM t WHERE t.look > 0 ON CONFLICT (booking_id) DO
-    UPDATE SET due_at = excluded.due_at, until = excluded.until, looked_at =
-    excluded.looked_at, look_at = excluded.look_at WHERE w.looked_at NOT
-    BETWEEN excluded.looked_at AND now() OR w.looked_at =
-    excluded.looked_at), gone AS (DELETE FROM {S}.followup_waits w USING t
-    WHERE w.booking_id = t.id AND t.look = 0 AND (w.looked_at <=
-    'epoch'::timestamptz + t.read_at / 1000000 * interval '1 s' + t.read_at %
-    1000000 * interval '1 microsecond' OR w.looked_at > now())) SELECT
-    count(*) FROM t
-$statement$),
 ('cancel', $statement$
     WITH before AS (SELECT b.id, b.task_name FROM {T} b WHERE b.id = $1::uuid
     FOR UPDATE), changed AS (UPDATE {T} b SET task_status = 'cancelled',
@@ -651,25 +592,81 @@ $statement$),
     $1::uuid AND (b.task_status OPERATOR(pg_catalog.||) '') IN ('pending',
     'scheduled') RETURNING 1) SELECT count(*) FROM changed
 $statement$),
+('held', $statement$
+    WITH changed AS (UPDATE {T} b SET task_status = 'pending', task_name =
+    NULL, task_scheduled_at = NULL, last_execution_error = left($3,
+    coalesce((SELECT nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
+    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
+    WHERE l.attrelid = b.tableoid AND l.attname = 'last_execution_error'),
+    2147483647)) WHERE b.id = $1::uuid AND (b.task_status
+    OPERATOR(pg_catalog.||) '') = 'scheduled' AND b.task_name IS NOT DISTINCT
+    FROM $2 RETURNING b.id), waits AS (INSERT INTO {S}.followup_waits
+    (booking_id, due_at, looked_at, look_at) SELECT changed.id,
+    'epoch'::timestamptz + $4::bigint / 1000000 * interval '1 s' + $4::bigint
+    % 1000000 * interval '1 microsecond', now(), now() FROM changed ON
+    CONFLICT (booking_id) DO UPDATE SET due_at = excluded.due_at, until =
+    NULL, looked_at = now(), look_at = now()), told AS (INSERT INTO
+    {S}.followup_history (booking_id, what, tenant_id, by, http_status, ms,
+    reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2],
+    ''), coalesce(nullif(f.f[3], ''),
+    nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
+    NULL::text AS what, ($5)::text[] AS f FROM changed) AS f) SELECT count(*)
+    FROM changed
+$statement$),
+('replan', $statement$
+    WITH changed AS (UPDATE {T} b SET task_status = 'pending', task_name =
+    NULL, task_scheduled_at = NULL WHERE b.id = $1::uuid AND (b.task_status
+    OPERATOR(pg_catalog.||) '') = 'scheduled' AND b.task_name = $2 RETURNING
+    b.id), obsolete AS (INSERT INTO {S}.followup_obsolete_tasks (task_name,
+    booking_id) SELECT $2, changed.id FROM changed ON CONFLICT DO NOTHING),
+    told AS (INSERT INTO {S}.followup_history (booking_id, what, tenant_id,
+    by, http_status, ms, reason, trace_id) SELECT f.id, coalesce(f.what,
+    f.f[1]), nullif(f.f[2], ''), coalesce(nullif(f.f[3], ''),
+    nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
+    NULL::text AS what, ($3)::text[] AS f FROM changed) AS f) SELECT count(*)
+    FROM changed
+$statement$),
+('noted', $statement$
+    WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]),
+    pg_catalog.unnest($2::bigint[]), pg_catalog.unnest($3::bigint[]),
+    pg_catalog.unnest($4::bigint[]), pg_catalog.unnest($5::bigint[]),
+    pg_catalog.unnest($6::text[])) AS t (id, due, until, read_at, look,
+    facts)), kept AS (INSERT INTO {S}.followup_waits AS w (booking_id,
+    due_at, until, looked_at, look_at) SELECT t.id, 'epoch'::timestamptz +
+    t.due / 1000000 * interval '1 s' + t.due % 1000000 * interval '1 '
+    'microsecond', 'epoch'::timestamptz + nullif(t.until, 0) / 1000000 *
+    interval '1 s' + nullif(t.until, 0) % 1000000 * interval '1 microsecond',
+    'epoch'::timestamptz + t.read_at / 1000000 * interval '1 s' + t.read_at %
+    1000000 * interval '1 microsecond', now() + t.look * interval '1 ms' FROM
+    t WHERE t.look > 0 ON CONFLICT (booking_id) DO UPDATE SET due_at =
+    excluded.due_at, until = excluded.until, looked_at = excluded.looked_at,
+    look_at = excluded.look_at WHERE w.looked_at NOT BETWEEN
+    excluded.looked_at AND now() OR w.looked_at = excluded.looked_at), gone
+    AS (DELETE FROM {S}.followup_waits w USING t WHERE w.booking_id = t.id
+    AND t.look = 0 AND (w.looked_at <= 'epoch'::timestamptz + t.read_at /
+    1000000 * interval '1 s' + t.read_at % 1000000 * interval '1 microsecond'
+    OR w.looked_at > now())), told AS (INSERT INTO {S}.followup_history
+    (booking_id, what, tenant_id, by, http_status, ms, reason, trace_id)
+    SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2], ''),
+    coalesce(nullif(f.f[3], ''),
+    nullif(pg_catalog.current_setting('application_name'), ''),
+    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT t.id AS id,
+    NULL::text AS what, (t.facts)::text[] AS f FROM t WHERE
+    (t.facts::text[])[1] IS NOT NULL AND NOT EXISTS (SELECT FROM (SELECT
+    h.what, h.reason FROM {S}.followup_history h WHERE h.booking_id = t.id
+    ORDER BY h.id DESC LIMIT 1) AS h WHERE h.what = 'waiting' AND h.reason =
+    (t.facts::text[])[6])) AS f) SELECT count(*) FROM t
+$statement$),
 ('history', $statement$
     SELECT pg_catalog.to_char(h.at AT TIME ZONE 'UTC',
     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), h.what, h.by, h.http_status, h.ms,
     h.reason, h.trace_id FROM {S}.followup_history h WHERE h.booking_id =
     $1::uuid ORDER BY h.id DESC LIMIT $2::int
-$statement$),
-('waits', $statement$
-    WITH told AS (INSERT INTO {S}.followup_history (booking_id, what,
-    tenant_id, by, http_status, ms, reason, trace_id) SELECT f.id,
-    coalesce(f.what, f.f[1]), nullif(f.f[2], ''), coalesce(nullif(f.f[3],
-    ''), nullif(pg_catalog.current_setting('application_name'), ''),
-    session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
-    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT w.id AS id,
-    NULL::text AS what, (w.facts)::text[] AS f FROM ROWS FROM
-    (pg_catalog.unnest($1::uuid[]), pg_catalog.unnest($2::text[])) AS w (id,
-    facts) WHERE NOT EXISTS (SELECT FROM (SELECT h.what, h.reason FROM
-    {S}.followup_history h WHERE h.booking_id = w.id ORDER BY h.id DESC LIMIT
-    1) AS h WHERE h.what = 'waiting' AND h.reason = (w.facts::text[])[6])) AS
-    f RETURNING 1) SELECT count(*) FROM told
 $statement$),
 ('prune', $statement$
     WITH old AS (SELECT h.ctid FROM {S}.followup_history h WHERE (SELECT

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "booking_state.h"
+#include "booking_waits.h"
 #include "bookings.h"
 #include "breaker.h"
 #include "canary.h"

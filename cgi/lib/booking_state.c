@@ -4,39 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bookings.h"
-#include "history.h"
+#include "booking_state_internal.h"
 #include "phone_number.h"
 #include "sql_array.h"
 
 #include "booking_state.h"
 
-/* Room for a number as text. */
-#define NUMBER_LEN	32
-
-/* A time of struct booking in SQL's form; in two parts, which are exact. */
-#define TIME(us)							\
-	"'epoch'::timestamptz + " us " / 1000000 * interval '1 s' "	\
-	"+ " us " % 1000000 * interval '1 microsecond'"
-
 /* When the row is due, in the form of struct booking. */
 #define DUE	BOOKINGS_US("{S}.followup_due_at(b)")
-
-/*
- * ${text} as the ${column} of b takes it: cut to the length that its type, or
- * that of its domain, has.
- */
-#define FIT(text, column)						\
-    "left(" text ", coalesce((SELECT nullif(greatest(l.atttypmod, "	\
-    "y.typtypmod), -1) - 4 FROM pg_catalog.pg_attribute l "		\
-    "JOIN pg_catalog.pg_type y ON y.oid = l.atttypid "			\
-    "WHERE l.attrelid = b.tableoid AND l.attname = '" column "'), "	\
-    "2147483647))"
-
-/* A row of history for the booking $1, if there is a row in ${from}. */
-#define TELL_WHAT(what, facts, from)					\
-    "told AS (" HISTORY_INSERT(what, "$1::uuid", facts, from) ")"
-#define TELL(facts, from)	TELL_WHAT(HISTORY_AS_TOLD, facts, from)
 
 /*
  * The lock goes with the state that it was taken for.  No lock is released
@@ -92,38 +67,37 @@ static const struct bookings_sql scheduled_sql = { "scheduled",
 static const struct bookings_sql scheduled_one_sql = { "scheduled one",
     SCHEDULED("") };
 
-/* An array of numbers as text. */
-struct numbers {
-	const char *values[BOOKING_BATCH];
-	char texts[BOOKING_BATCH][NUMBER_LEN];
-};
-
-static void
-set_number(struct numbers *numbers, size_t i, int64_t value)
+/**
+ * booking_state_number(numbers, i, value):
+ * Set the element ${i} of ${numbers} to ${value}.
+ */
+void
+booking_state_number(struct booking_numbers *numbers, size_t i, int64_t value)
 {
 
-	(void)snprintf(numbers->texts[i], NUMBER_LEN, "%" PRId64, value);
+	(void)snprintf(numbers->texts[i], BOOKING_NUMBER_LEN, "%" PRId64,
+	    value);
 	numbers->values[i] = numbers->texts[i];
 }
 
-/* The arrays of statements about many bookings. */
+/* The arrays of those two statements. */
 struct arrays {
 	const char *ids[BOOKING_BATCH];
 	const char *names[BOOKING_BATCH];
 	const char *keys[BOOKING_BATCH];
 	char *facts[BOOKING_BATCH];
-	struct numbers dues;
-	struct numbers planned;
-	struct numbers read_at;
-	struct numbers looks;		/* in milliseconds */
+	struct booking_numbers dues;
+	struct booking_numbers planned;
+	struct booking_numbers read_at;
 };
 
-/*
- * What history says of ${booking}, in the form of history_facts: $1 of the
- * statements is its id.
+/**
+ * booking_state_facts(booking, row):
+ * Return what history says of ${booking}, ${row} with its tenant and trace, in
+ * the form of history_facts.
  */
-static char *
-facts(const struct booking *booking, struct history_row row)
+char *
+booking_state_facts(const struct booking *booking, struct history_row row)
 {
 
 	row.tenant_id = booking->tenant_id;
@@ -144,9 +118,9 @@ fill_arrays(struct arrays *a, const struct booking_task *tasks, size_t n)
 		a->ids[i] = booking->id;
 		a->names[i] = tasks[i].name;
 		a->keys[i] = booking->key;
-		set_number(&a->dues, i, booking->due);
-		set_number(&a->planned, i, booking->planned);
-		set_number(&a->read_at, i, booking->read_at);
+		booking_state_number(&a->dues, i, booking->due);
+		booking_state_number(&a->planned, i, booking->planned);
+		booking_state_number(&a->read_at, i, booking->read_at);
 
 		due[0] = '\0';
 		(void)booking_time(booking->due, 3, due);
@@ -154,7 +128,7 @@ fill_arrays(struct arrays *a, const struct booking_task *tasks, size_t n)
 		    tasks[i].note != NULL ? "; " : "",
 		    tasks[i].note != NULL ? tasks[i].note : "");
 		phone_number_hide(reason, NULL);
-		a->facts[i] = facts(booking, (struct history_row){
+		a->facts[i] = booking_state_facts(booking, (struct history_row){
 		    .what = tasks[i].adopted ? "adopted" : "scheduled",
 		    .http_status = 200, .ms = tasks[i].ms,
 		    .reason = reason });
@@ -174,12 +148,13 @@ free_arrays(struct arrays *a, size_t n)
 	free(a);
 }
 
-/*
+/**
+ * booking_state_lists(bookings, call, lists, nlists, n):
  * Run ${call}, whose parameters are ${nlists} ${lists} of ${n} texts; DB_LOST
  * when memory is short.
  */
-static enum db_outcome
-run_lists(struct bookings *b, struct bookings_call *call,
+enum db_outcome
+booking_state_lists(struct bookings *b, struct bookings_call *call,
     const char *const *const *lists, int nlists, size_t n)
 {
 	char *texts[BOOKINGS_PARAMS] = { NULL };
@@ -241,10 +216,10 @@ booking_scheduled(struct bookings *b, struct booking_task *tasks, size_t n)
 	if ((a = calloc(1, sizeof(*a))) == NULL)
 		return (DB_LOST);
 	if (fill_arrays(a, tasks, n) == 0)
-		outcome = run_lists(b, &call, (const char *const *const []) {
-		    a->ids, a->names, a->dues.values, a->keys,
-		    a->planned.values, a->read_at.values,
-		    (const char *const *)a->facts }, 7, n);
+		outcome = booking_state_lists(b, &call,
+		    (const char *const *const []) { a->ids, a->names,
+		    a->dues.values, a->keys, a->planned.values,
+		    a->read_at.values, (const char *const *)a->facts }, 7, n);
 	if (outcome == DB_OK) {
 		mark_changed(tasks, n, call.result);
 		PQclear(call.result);
@@ -267,19 +242,41 @@ kept_error(const char *error)
 	return (kept);
 }
 
-/* The number of rows changed where the one there is was not. */
-#define IGNORED	"-1"
-
-/* Run ${call} as bookings_changed does: to be ignored is to be refused. */
+/*
+ * Run ${call}, whose parameter ${place} becomes what history says of
+ * ${booking}; DB_LOST when memory is short.
+ */
 static enum db_outcome
-changed_or_ignored(struct bookings *b, struct bookings_call *call,
-    int *changed)
+run_told(struct bookings *b, struct bookings_call *call, int place,
+    const struct booking *booking, struct history_row row)
+{
+	char *told = booking_state_facts(booking, row);
+	enum db_outcome outcome = DB_LOST;
+
+	if ((call->params[place] = told) != NULL)
+		outcome = bookings_run(b, call, 1);
+	free(told);
+	return (outcome);
+}
+
+/**
+ * booking_state_told(bookings, call, place, booking, row, changed):
+ * Run ${call}, whose parameter ${place} (from 0) becomes what history says of
+ * ${booking}, ${row}, and whose one value says how many rows it changed:
+ * ${changed}, which may be NULL.  Where that is IGNORED the outcome is that of
+ * a refusal; DB_LOST when memory is short.
+ */
+enum db_outcome
+booking_state_told(struct bookings *b, struct bookings_call *call, int place,
+    const struct booking *booking, struct history_row row, int *changed)
 {
 	enum db_outcome outcome;
-	int n = 0;
+	int n;
 
-	if ((outcome = bookings_changed(b, call, &n)) != DB_OK)
+	if ((outcome = run_told(b, call, place, booking, row)) != DB_OK)
 		return (outcome);
+	n = (int)db_int(call->result, 0, 0);
+	PQclear(call->result);
 	if (n < 0)
 		return (bookings_ignored(b));
 	if (changed != NULL)
@@ -320,18 +317,16 @@ enum db_outcome
 booking_begun(struct bookings *b, const struct booking *booking, char **body,
     int *changed)
 {
-	char due[NUMBER_LEN];
-	char *told = facts(booking, (struct history_row){ .what = "attempt" });
+	char due[BOOKING_NUMBER_LEN];
 	struct bookings_call call = { .sql = &begun_sql, .nparams = 3,
-	    .params = { booking->id, due, told }, .booking = booking->id };
-	enum db_outcome outcome = DB_LOST;
+	    .params = { booking->id, due }, .booking = booking->id };
+	enum db_outcome outcome;
 
 	*body = NULL;
 	*changed = 0;
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
-	if (told != NULL)
-		outcome = bookings_run(b, &call, 1);
-	free(told);
+	outcome = run_told(b, &call, 2, booking,
+	    (struct history_row){ .what = "attempt" });
 	if (outcome != DB_OK)
 		return (outcome);
 	*changed = PQntuples(call.result) > 0;
@@ -394,19 +389,15 @@ enum db_outcome
 booking_executed(struct bookings *b, const struct booking *booking,
     const char *task_id, const struct booking_answer *answer)
 {
-	char due[NUMBER_LEN];
-	char *told = facts(booking, (struct history_row){ .what = "executed",
-	    .http_status = answer->http_status, .ms = answer->ms });
+	char due[BOOKING_NUMBER_LEN];
 	struct bookings_call call = { .sql = &executed_sql, .nparams = 5,
-	    .params = { booking->id, task_id, due, booking->key, told },
+	    .params = { booking->id, task_id, due, booking->key },
 	    .booking = booking->id };
-	enum db_outcome outcome = DB_LOST;
 
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
-	if (told != NULL)
-		outcome = changed_or_ignored(b, &call, NULL);
-	free(told);
-	return (outcome);
+	return (booking_state_told(b, &call, 4, booking, (struct history_row){
+	    .what = "executed", .http_status = answer->http_status,
+	    .ms = answer->ms }, NULL));
 }
 
 static const struct bookings_sql called_sql = { "called",
@@ -432,15 +423,14 @@ booking_called(struct bookings *b, const struct booking *booking,
     const char *error)
 {
 	char *kept = kept_error(error);
-	char *told = facts(booking, (struct history_row){ .what = "called",
-	    .reason = kept });
 	struct bookings_call call = { .sql = &called_sql, .nparams = 4,
-	    .params = { booking->id, booking->tenant_id, kept, told } };
+	    .params = { booking->id, booking->tenant_id, kept } };
 	enum db_outcome outcome = DB_LOST;
 
-	if (kept != NULL && told != NULL)
-		outcome = bookings_changed(b, &call, NULL);
-	free(told);
+	if (kept != NULL)
+		outcome = booking_state_told(b, &call, 3, booking,
+		    (struct history_row){ .what = "called", .reason = kept },
+		    NULL);
 	free(kept);
 	return (outcome);
 }
@@ -515,15 +505,15 @@ static const struct bookings_sql mark_failed_sql = { "mark failed",
     "SELECT count(*) FROM changed" };
 
 /* What history says of ${failure}, which is ${error} and may be the last. */
-static char *
-failure_facts(const struct booking *booking,
-    const struct booking_failure *failure, const char *error, int is_last)
+static struct history_row
+failure_row(const struct booking_failure *failure, const char *error,
+    int is_last)
 {
 
-	return (facts(booking, (struct history_row){
-	    .what = is_last ? "dead" : failure->unknown ? "unknown" :
-	    "failed", .http_status = failure->http_status,
-	    .ms = failure->ms, .reason = error }));
+	return ((struct history_row){ .what = is_last ? "dead" :
+	    failure->unknown ? "unknown" : "failed",
+	    .http_status = failure->http_status, .ms = failure->ms,
+	    .reason = error });
 }
 
 /* Keep ${failure} in our own table; ${refusal} is set as by booking_refused. */
@@ -532,13 +522,13 @@ keep_failure(struct bookings *b, const struct booking *booking,
     const struct booking_failure *failure, int ended,
     struct booking_refusal *refusal)
 {
-	char retry_in[NUMBER_LEN], http_status[NUMBER_LEN], max[NUMBER_LEN];
+	char retry_in[BOOKING_NUMBER_LEN], http_status[BOOKING_NUMBER_LEN];
+	char max[BOOKING_NUMBER_LEN];
 	char *error = kept_error(failure->error);
-	char *told = failure_facts(booking, failure, error, 0);
 	struct bookings_call call = { .sql = &refused_sql, .nparams = 9,
 	    .params = { booking->id, booking_stage_name(failure->stage),
 	    booking->tenant_id, failure->retry_in >= 0 ? retry_in : NULL,
-	    http_status, error, max, ended ? "true" : "false", told } };
+	    http_status, error, max, ended ? "true" : "false" } };
 	struct bookings_call mark = { .sql = &mark_failed_sql, .nparams = 1,
 	    .params = { booking->id }, .booking = booking->id };
 	enum db_outcome outcome = DB_LOST;
@@ -547,9 +537,9 @@ keep_failure(struct bookings *b, const struct booking *booking,
 	(void)snprintf(http_status, sizeof(http_status), "%ld",
 	    failure->http_status);
 	(void)snprintf(max, sizeof(max), "%d", refusal->max_attempts);
-	if (error != NULL && told != NULL)
-		outcome = bookings_run(b, &call, 1);
-	free(told);
+	if (error != NULL)
+		outcome = run_told(b, &call, 8, booking,
+		    failure_row(failure, error, 0));
 	free(error);
 	if (outcome != DB_OK)
 		return (outcome);
@@ -590,25 +580,25 @@ write_failure(struct bookings *b, const struct bookings_sql *sql, int nparams,
     const struct booking *booking, const struct booking_failure *failure,
     int max_attempts, int *changed)
 {
-	char retry_in[NUMBER_LEN], http_status[NUMBER_LEN], due[NUMBER_LEN];
+	char retry_in[BOOKING_NUMBER_LEN], http_status[BOOKING_NUMBER_LEN];
+	char due[BOOKING_NUMBER_LEN];
 	char *error = kept_error(failure->error);
-	char *told = failure_facts(booking, failure, error,
-	    max_attempts == 1);
 	struct bookings_call call = { .sql = sql, .nparams = nparams,
 	    .params = { booking->id, booking_stage_name(failure->stage),
 	    booking->tenant_id, retry_in, http_status, error,
-	    booking->due != BOOKING_NO_TIME ? due : NULL, told,
+	    booking->due != BOOKING_NO_TIME ? due : NULL, NULL,
 	    failure->unknown ? "t" : "f" }, .booking = booking->id };
 	struct booking_refusal refusal = { .max_attempts = max_attempts };
-	enum db_outcome outcome = DB_LOST;
+	enum db_outcome outcome;
 
-	if (error == NULL || told == NULL)
-		goto out;
+	if (error == NULL)
+		return (DB_LOST);
 	(void)snprintf(retry_in, sizeof(retry_in), "%.3f", failure->retry_in);
 	(void)snprintf(http_status, sizeof(http_status), "%ld",
 	    failure->http_status);
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
-	outcome = changed_or_ignored(b, &call, changed);
+	outcome = booking_state_told(b, &call, 7, booking,
+	    failure_row(failure, error, max_attempts == 1), changed);
 	if (outcome != DB_OK && outcome != DB_LOST && outcome != DB_LOCKED) {
 		if (changed != NULL)
 			*changed = 1;
@@ -616,9 +606,6 @@ write_failure(struct bookings *b, const struct bookings_sql *sql, int nparams,
 		    failure->stage == BOOKING_EXECUTE &&
 		    (max_attempts == 1 || !failure->unknown), &refusal);
 	}
-
-out:
-	free(told);
 	free(error);
 	return (outcome);
 }
@@ -678,19 +665,18 @@ enum db_outcome
 booking_spared(struct bookings *b, const struct booking *booking,
     const struct booking_failure *failure)
 {
-	char due[NUMBER_LEN], *error = kept_error(failure->error);
-	char *told = facts(booking, (struct history_row){ .what = "spared",
-	    .http_status = failure->http_status, .ms = failure->ms,
-	    .reason = error });
+	char due[BOOKING_NUMBER_LEN], *error = kept_error(failure->error);
 	struct bookings_call call = { .sql = &spared_sql, .nparams = 5,
 	    .params = { booking->id, error, due,
-	    failure->unknown ? "t" : "f", told }, .booking = booking->id };
+	    failure->unknown ? "t" : "f" }, .booking = booking->id };
 	enum db_outcome outcome = DB_LOST;
 
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
-	if (error != NULL && told != NULL)
-		outcome = bookings_changed(b, &call, NULL);
-	free(told);
+	if (error != NULL)
+		outcome = booking_state_told(b, &call, 4, booking,
+		    (struct history_row){ .what = "spared",
+		    .http_status = failure->http_status, .ms = failure->ms,
+		    .reason = error }, NULL);
 	free(error);
 	return (outcome);
 }
@@ -717,7 +703,7 @@ static const struct bookings_sql cleared_sql = { "cleared",
 enum db_outcome
 booking_cleared(struct bookings *b, const char *id, int n)
 {
-	char number[NUMBER_LEN];
+	char number[BOOKING_NUMBER_LEN];
 	struct bookings_call call = { .sql = &cleared_sql, .nparams = 2,
 	    .params = { id, number }, .booking = id };
 
@@ -755,24 +741,18 @@ booking_failed(struct bookings *b, const struct booking *booking,
 }
 
 /*
- * Run ${sql}, whose parameters are the id, the name of a task and what history
- * says of it.
+ * Run ${sql}, whose parameters are the id, the name of the task and what
+ * history says of ${booking}.
  */
 static enum db_outcome
 change(struct bookings *b, const struct bookings_sql *sql,
-    const struct booking *booking, const char *task_name,
-    const struct history_row *row, int *changed)
+    const struct booking *booking, struct history_row row, int *changed)
 {
-	char *told = facts(booking, *row);
 	struct bookings_call call = { .sql = sql, .nparams = 3,
-	    .params = { booking->id, task_name, told },
+	    .params = { booking->id, booking->task_name },
 	    .booking = booking->id };
-	enum db_outcome outcome = DB_LOST;
 
-	if (told != NULL)
-		outcome = bookings_changed(b, &call, changed);
-	free(told);
-	return (outcome);
+	return (booking_state_told(b, &call, 2, booking, row, changed));
 }
 
 static const struct bookings_sql unschedule_sql = { "unschedule",
@@ -801,10 +781,9 @@ enum db_outcome
 booking_unschedule(struct bookings *b, const struct booking *booking,
     int *changed)
 {
-	struct history_row row = { .what = "superseded" };
 
-	return (change(b, &unschedule_sql, booking, booking->task_name, &row,
-	    changed));
+	return (change(b, &unschedule_sql, booking,
+	    (struct history_row){ .what = "superseded" }, changed));
 }
 
 static const struct bookings_sql task_gone_sql = { "task gone",
@@ -826,141 +805,12 @@ booking_task_gone(struct bookings *b, const struct booking *booking,
     const char *why, int *changed)
 {
 	char *kept = why != NULL ? kept_error(why) : NULL;
-	struct history_row row = { .reason = kept,
-	    .what = why != NULL ? "waiting" : "task gone" };
 	enum db_outcome outcome;
 
-	outcome = change(b, &task_gone_sql, booking, booking->task_name,
-	    &row, changed);
+	outcome = change(b, &task_gone_sql, booking, (struct history_row){
+	    .what = why != NULL ? "waiting" : "task gone", .reason = kept },
+	    changed);
 	free(kept);
-	return (outcome);
-}
-
-static const struct bookings_sql held_sql = { "held",
-    "WITH changed AS (UPDATE {T} b SET task_status = 'pending', "
-    "task_name = NULL, task_scheduled_at = NULL, "
-    "last_execution_error = " FIT("$3", "last_execution_error") " "
-    "WHERE b.id = $1::uuid AND " BOOKINGS_STATUS " = 'scheduled' "
-    "AND b.task_name IS NOT DISTINCT FROM $2 RETURNING b.id), "
-    "waits AS (INSERT INTO {S}.followup_waits (booking_id, due_at, "
-    "looked_at, look_at) SELECT changed.id, " TIME("$4::bigint") ", now(), "
-    "now() FROM changed ON CONFLICT (booking_id) DO UPDATE "
-    "SET due_at = excluded.due_at, until = NULL, looked_at = now(), "
-    "look_at = now()), "
-    TELL("$5", "changed") " SELECT count(*) FROM changed" };
-
-/**
- * booking_held(bookings, booking, reason, changed):
- * Put a scheduled ${booking}, whose task has fired although the gate makes it
- * wait for ${reason}, back to pending, for the next sweep to look at.  The
- * attempts at its call still count.
- */
-enum db_outcome
-booking_held(struct bookings *b, const struct booking *booking,
-    const char *reason, int *changed)
-{
-	char due[NUMBER_LEN];
-	char *told = facts(booking, (struct history_row){ .what = "waiting",
-	    .reason = reason });
-	struct bookings_call call = { .sql = &held_sql, .nparams = 5,
-	    .params = { booking->id, booking->task_name, reason, due, told },
-	    .booking = booking->id };
-	enum db_outcome outcome = DB_LOST;
-
-	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
-	if (told != NULL)
-		outcome = bookings_changed(b, &call, changed);
-	free(told);
-	return (outcome);
-}
-
-static const struct bookings_sql replan_sql = { "replan",
-    "WITH changed AS (UPDATE {T} b SET task_status = 'pending', "
-    "task_name = NULL, task_scheduled_at = NULL "
-    "WHERE b.id = $1::uuid AND " BOOKINGS_STATUS " = 'scheduled' "
-    "AND b.task_name = $2 RETURNING b.id), "
-    "obsolete AS (INSERT INTO {S}.followup_obsolete_tasks "
-    "(task_name, booking_id) SELECT $2, changed.id FROM changed "
-    "ON CONFLICT DO NOTHING), "
-    TELL("$3", "changed") " SELECT count(*) FROM changed" };
-
-/**
- * booking_replan(bookings, booking, changed):
- * Put a scheduled ${booking} whose task would come too late back to pending;
- * its task is obsolete.  The attempts that were made at its call still count.
- */
-enum db_outcome
-booking_replan(struct bookings *b, const struct booking *booking,
-    int *changed)
-{
-	char *told = facts(booking, (struct history_row){
-	    .what = "superseded", .reason = "it may be called sooner" });
-	struct bookings_call call = { .sql = &replan_sql, .nparams = 3,
-	    .params = { booking->id, booking->task_name, told },
-	    .booking = booking->id };
-	enum db_outcome outcome = DB_LOST;
-
-	if (told != NULL)
-		outcome = bookings_changed(b, &call, changed);
-	free(told);
-	return (outcome);
-}
-
-/*
- * Whoever looked at a booking later, as booking_held, knows better, unless that
- * was by a clock that was ahead.
- */
-static const struct bookings_sql noted_sql = { "noted",
-    "WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]), "
-    "pg_catalog.unnest($2::bigint[]), pg_catalog.unnest($3::bigint[]), "
-    "pg_catalog.unnest($4::bigint[]), pg_catalog.unnest($5::bigint[])) "
-    "AS t (id, due, until, read_at, look)), "
-    "kept AS (INSERT INTO {S}.followup_waits AS w (booking_id, due_at, "
-    "until, looked_at, look_at) SELECT t.id, " TIME("t.due") ", "
-    TIME("nullif(t.until, 0)") ", " TIME("t.read_at") ", "
-    "now() + t.look * interval '1 ms' FROM t WHERE t.look > 0 "
-    "ON CONFLICT (booking_id) DO UPDATE SET due_at = excluded.due_at, "
-    "until = excluded.until, looked_at = excluded.looked_at, "
-    "look_at = excluded.look_at "
-    "WHERE w.looked_at NOT BETWEEN excluded.looked_at AND now() "
-    "OR w.looked_at = excluded.looked_at), "
-    "gone AS (DELETE FROM {S}.followup_waits w USING t "
-    "WHERE w.booking_id = t.id AND t.look = 0 "
-    "AND (w.looked_at <= " TIME("t.read_at") " OR w.looked_at > now())) "
-    "SELECT count(*) FROM t" };
-
-/**
- * booking_noted(bookings, waits, n):
- * Keep up to BOOKING_BATCH ${waits} in followup_waits, unless somebody has
- * looked at the booking since it was read.
- */
-enum db_outcome
-booking_noted(struct bookings *b, const struct booking_wait *waits, size_t n)
-{
-	struct bookings_call call = { .sql = &noted_sql };
-	const struct booking *booking;
-	enum db_outcome outcome;
-	struct arrays *a;
-	size_t i;
-
-	if ((a = malloc(sizeof(*a))) == NULL)
-		return (DB_LOST);
-	for (i = 0; i < n; i++) {
-		booking = waits[i].booking;
-		a->ids[i] = booking->id;
-		set_number(&a->dues, i, waits[i].look_in > 0 ?
-		    booking->due : 0);
-		set_number(&a->planned, i, booking_task_waits(booking) ?
-		    booking->task_scheduled_at : 0);
-		set_number(&a->read_at, i, booking->read_at);
-		set_number(&a->looks, i, (int64_t)(waits[i].look_in * 1000));
-	}
-	outcome = run_lists(b, &call, (const char *const *const []) { a->ids,
-	    a->dues.values, a->planned.values, a->read_at.values,
-	    a->looks.values }, 5, n);
-	if (outcome == DB_OK)
-		PQclear(call.result);
-	free(a);
 	return (outcome);
 }
 
@@ -1002,16 +852,11 @@ enum db_outcome
 booking_cancel(struct bookings *b, const struct booking *booking,
     const char *by, int *changed)
 {
-	char *told = facts(booking, (struct history_row){ .what = "cancelled",
-	    .by = by });
 	struct bookings_call call = { .sql = &cancel_sql, .nparams = 3,
-	    .params = { booking->id, told, by }, .booking = booking->id };
-	enum db_outcome outcome = DB_LOST;
+	    .params = { booking->id, NULL, by }, .booking = booking->id };
 
-	if (told != NULL)
-		outcome = bookings_changed(b, &call, changed);
-	free(told);
-	return (outcome);
+	return (booking_state_told(b, &call, 1, booking, (struct history_row){
+	    .what = "cancelled", .by = by }, changed));
 }
 
 static const struct bookings_sql retry_sql = { "retry",
@@ -1049,16 +894,11 @@ enum db_outcome
 booking_obsolete_deleted(struct bookings *b, const char *task_name,
     const struct booking *booking, const char *how)
 {
-	char *told = facts(booking, (struct history_row){
-	    .what = "task deleted", .reason = how });
 	struct bookings_call call = { .sql = &obsolete_deleted_sql,
-	    .nparams = 2, .params = { task_name, told } };
-	enum db_outcome outcome = DB_LOST;
+	    .nparams = 2, .params = { task_name } };
 
-	if (told != NULL)
-		outcome = bookings_changed(b, &call, NULL);
-	free(told);
-	return (outcome);
+	return (booking_state_told(b, &call, 1, booking, (struct history_row){
+	    .what = "task deleted", .reason = how }, NULL));
 }
 
 static const struct bookings_sql obsolete_later_sql = { "obsolete later",
@@ -1076,7 +916,7 @@ static const struct bookings_sql obsolete_later_sql = { "obsolete later",
 enum db_outcome
 booking_obsolete_later(struct bookings *b, const char *id, double seconds)
 {
-	char text[NUMBER_LEN];
+	char text[BOOKING_NUMBER_LEN];
 	struct bookings_call call = { .sql = &obsolete_later_sql,
 	    .nparams = 2, .params = { id, text } };
 
@@ -1085,14 +925,12 @@ booking_obsolete_later(struct bookings *b, const char *id, double seconds)
 }
 
 const struct bookings_sql *const booking_state_schedule[] = { &scheduled_sql,
-    &scheduled_one_sql, &failed_once_sql, &obsolete_deleted_sql, &noted_sql,
-    NULL };
+    &scheduled_one_sql, &failed_once_sql, &obsolete_deleted_sql, NULL };
 const struct bookings_sql *const booking_state_execute[] = { &begun_sql,
     &executed_sql, &failed_once_sql, &spared_sql, &cleared_sql, &failed_sql,
     NULL };
 const struct bookings_sql *const booking_state_statements[] = { &scheduled_sql,
     &scheduled_one_sql, &begun_sql, &executed_sql, &name_executed_sql,
     &failed_once_sql, &spared_sql, &cleared_sql, &failed_sql, &unschedule_sql,
-    &task_gone_sql, &held_sql, &replan_sql, &noted_sql, &cancel_sql,
-    &retry_sql, &obsolete_deleted_sql,
+    &task_gone_sql, &cancel_sql, &retry_sql, &obsolete_deleted_sql,
     &obsolete_later_sql, &called_sql, &refused_sql, &mark_failed_sql, NULL };

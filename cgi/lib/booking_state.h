@@ -15,6 +15,8 @@ struct bookings;
  *   pending, scheduled --failed--> failed --retry--> pending
  *
  * Each leaves a row in followup_history, in the same statement (history.h).
+ * What becomes of a booking that has to wait (held, replan) is in
+ * booking_waits.h.
  *
  * All return DB_OK when the database answered, whatever it found; where
  * somebody else was faster, ${changed} is 0 and the caller looks again.
@@ -174,38 +176,6 @@ enum db_outcome booking_unschedule(struct bookings *, const struct booking *,
  */
 enum db_outcome booking_task_gone(struct bookings *, const struct booking *,
     const char *, int *);
-
-/**
- * booking_held(bookings, booking, reason, changed):
- * Put a scheduled ${booking}, whose task has fired although the gate makes it
- * wait for ${reason}, back to pending, for the next sweep to look at.  The
- * attempts at its call still count.
- */
-enum db_outcome booking_held(struct bookings *, const struct booking *,
-    const char *, int *);
-
-/**
- * booking_replan(bookings, booking, changed):
- * Put a scheduled ${booking} whose task would come too late back to pending;
- * its task is obsolete.  The attempts that were made at its call still count.
- */
-enum db_outcome booking_replan(struct bookings *, const struct booking *,
-    int *);
-
-/* What is known of a booking that waits, when it was looked at. */
-struct booking_wait {
-	const struct booking *booking;
-	double look_in;		/* seconds until the next look; 0: it does
-				   not wait any more */
-};
-
-/**
- * booking_noted(bookings, waits, n):
- * Keep up to BOOKING_BATCH ${waits} in followup_waits, unless somebody has
- * looked at the booking since it was read.
- */
-enum db_outcome booking_noted(struct bookings *, const struct booking_wait *,
-    size_t);
 
 /**
  * booking_cancel(bookings, booking, by, changed):

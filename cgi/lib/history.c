@@ -2,7 +2,6 @@
 #include <stdlib.h>
 
 #include "bookings.h"
-#include "phone_number.h"
 #include "sql_array.h"
 
 #include "history.h"
@@ -72,60 +71,6 @@ history_read(struct bookings *b, const char *id, PGresult **rows)
 	return (outcome);
 }
 
-static const struct bookings_sql waits_sql = { "waits",
-    "WITH told AS (" HISTORY_INSERT(HISTORY_AS_TOLD, "w.id", "w.facts",
-    "ROWS FROM (pg_catalog.unnest($1::uuid[]), "
-    "pg_catalog.unnest($2::text[])) AS w (id, facts) "
-    "WHERE NOT EXISTS (SELECT FROM (SELECT h.what, h.reason "
-    "FROM {S}.followup_history h WHERE h.booking_id = w.id "
-    "ORDER BY h.id DESC LIMIT 1) AS h WHERE h.what = 'waiting' "
-    "AND h.reason = (w.facts::text[])[6])") " RETURNING 1) "
-    "SELECT count(*) FROM told" };
-
-/**
- * history_waits(bookings, waits, n):
- * Record that the bookings of ${waits} wait.  They are looked at again and
- * again, so no row is added where the last one says the same.
- */
-enum db_outcome
-history_waits(struct bookings *b, const struct history_wait *waits, size_t n)
-{
-	struct bookings_call call = { .sql = &waits_sql, .nparams = 2 };
-	enum db_outcome outcome = DB_LOST;
-	const char **ids = calloc(n, sizeof(*ids));
-	char **facts = calloc(n, sizeof(*facts));
-	char *arrays[2] = { NULL, NULL }, reason[sizeof(waits->reason)];
-	size_t i;
-
-	if (ids == NULL || facts == NULL)
-		goto out;
-	for (i = 0; i < n; i++) {
-		struct history_row row = { .what = "waiting",
-		    .tenant_id = waits[i].tenant_id, .reason = reason };
-
-		(void)snprintf(reason, sizeof(reason), "%s", waits[i].reason);
-		phone_number_hide(reason, NULL);
-		ids[i] = waits[i].id;
-		if ((facts[i] = history_facts(&row)) == NULL)
-			goto out;
-	}
-	arrays[0] = sql_array(ids, n);
-	arrays[1] = sql_array((const char *const *)facts, n);
-	call.params[0] = arrays[0];
-	call.params[1] = arrays[1];
-	if (arrays[0] != NULL && arrays[1] != NULL)
-		outcome = bookings_changed(b, &call, NULL);
-
-out:
-	for (i = 0; facts != NULL && i < n; i++)
-		free(facts[i]);
-	free(arrays[0]);
-	free(arrays[1]);
-	free(facts);
-	free(ids);
-	return (outcome);
-}
-
 /* One worker at a time removes rows: its lock is "FolH" in ASCII. */
 static const struct bookings_sql prune_sql = { "prune",
     "WITH old AS (SELECT h.ctid FROM {S}.followup_history h "
@@ -157,4 +102,4 @@ history_prune(struct bookings *b, int *more)
 }
 
 const struct bookings_sql *const history_statements[] = { &read_sql,
-    &waits_sql, &prune_sql, NULL };
+    &prune_sql, NULL };

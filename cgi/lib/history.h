@@ -67,21 +67,6 @@ enum history_column {
  */
 enum db_outcome history_read(struct bookings *, const char *, PGresult **);
 
-/* A booking that is left to wait, for history_waits. */
-struct history_wait {
-	const char *id;
-	const char *tenant_id;
-	char reason[512];
-};
-
-/**
- * history_waits(bookings, waits, n):
- * Record that the bookings of ${waits} wait.  They are looked at again and
- * again, so no row is added where the last one says the same.
- */
-enum db_outcome history_waits(struct bookings *, const struct history_wait *,
-    size_t);
-
 /**
  * history_prune(bookings, more):
  * Remove some of the rows that are older than history_days, without waiting

@@ -5,6 +5,7 @@
 #include <openssl/crypto.h>
 
 #include "booking_state.h"
+#include "booking_waits.h"
 #include "bookings.h"
 #include "cloud_tasks.h"
 #include "config.h"
@@ -51,7 +52,8 @@ routes_new(const struct config *conf, struct google_auth *auth,
 
 	/* The first booking need not wait for the connection and the plans. */
 	if (bookings_prepare(r->bookings, booking_statements) != DB_OK ||
-	    bookings_prepare(r->bookings, booking_state_schedule) != DB_OK)
+	    bookings_prepare(r->bookings, booking_state_schedule) != DB_OK ||
+	    bookings_prepare(r->bookings, booking_waits_schedule) != DB_OK)
 		log_warning(NULL, "the database is not ready yet: %s; each "
 		    "request asks for it again", db_error(r->db));
 	return (r);

@@ -7,10 +7,10 @@
 
 #include "backoff.h"
 #include "booking_state.h"
+#include "booking_waits.h"
 #include "bookings.h"
 #include "canary.h"
 #include "config.h"
-#include "history.h"
 #include "log.h"
 #include "metrics.h"
 #include "monotime.h"
@@ -1209,56 +1209,44 @@ take(struct batch *batch, const char *const *ids)
 	}
 }
 
-/*
- * History tells of the bookings that were left to wait, of which no other
- * statement is run.  If it cannot, they wait all the same.
- */
-static void
-tell_waits(struct batch *batch)
+/* Why ${item} is left to wait, in a line, or NULL. */
+static const char *
+why_it_waits(const struct item *item, char why[BOOKING_WHY_LEN])
 {
-	struct history_wait *waits = calloc(batch->n, sizeof(*waits));
-	const struct booking *booking;
-	char why[BOOKING_WHY_LEN];
-	size_t i, n = 0;
+	const struct booking *booking = &item->booking;
 
-	for (i = 0; waits != NULL && i < batch->n; i++) {
-		booking = &batch->items[i].booking;
-		if (!batch->items[i].waits ||
-		    batch->items[i].result->outcome != SCHEDULE_NOTHING)
-			continue;
-		waits[n].id = booking->id;
-		waits[n].tenant_id = booking->tenant_id;
-		(void)snprintf(waits[n].reason, sizeof(waits[n].reason), "%s",
-		    booking->due_in > BOOKINGS_HORIZON ?
-		    "due beyond the horizon of 30 days" :
-		    booking_why_not(booking, why));
-		utf8_clean(waits[n++].reason);
-	}
-	if (n > 0)
-		(void)history_waits(batch->s->bookings, waits, n);
-	free(waits);
+	if (!item->waits || item->result->outcome != SCHEDULE_NOTHING)
+		return (NULL);
+	if (booking->due_in > BOOKINGS_HORIZON)
+		return ("due beyond the horizon of 30 days");
+	(void)booking_why_not(booking, why);
+	utf8_clean(why);
+	return (why);
 }
 
 /*
- * Keep which bookings wait, and which do not any more.  If that fails they are
- * found once more.
+ * Keep which bookings wait, and which do not any more, and tell of those that
+ * were left to wait, of which no other statement is run.  If that fails they
+ * are found once more.
  */
 static void
 note_waits(const struct batch *batch)
 {
 	struct booking_wait waits[SCHEDULE_BATCH];
+	char why[SCHEDULE_BATCH][BOOKING_WHY_LEN];
 	const struct item *item;
 	size_t i, n = 0;
 
 	for (i = 0; i < batch->n; i++) {
 		item = &batch->items[i];
-		if (item->result->outcome == SCHEDULE_DONE ||
-		    item->result->outcome == SCHEDULE_LATER ||
-		    (item->look_in <= 0 &&
-		    item->booking.noted_due == BOOKING_NO_TIME))
-			continue;
 		waits[n].booking = &item->booking;
-		waits[n++].look_in = item->look_in;
+		waits[n].look_in = item->look_in;
+		waits[n].reason = why_it_waits(item, why[n]);
+		if (item->result->outcome != SCHEDULE_DONE &&
+		    item->result->outcome != SCHEDULE_LATER &&
+		    (item->look_in > 0 || waits[n].reason != NULL ||
+		    item->booking.noted_due != BOOKING_NO_TIME))
+			n++;
 	}
 	if (n > 0)
 		(void)booking_noted(batch->s->bookings, waits, n);
@@ -1272,7 +1260,6 @@ end(struct batch *batch)
 	struct rows *rows;
 	size_t i, n = 0;
 
-	tell_waits(batch);
 	for (i = 0; i < batch->n; i++) {
 		if (batch->items[i].booking.locked)
 			ids[n++] = batch->items[i].booking.id;

@@ -9,9 +9,10 @@
 #include "bookings.h"
 #include "canary.h"
 #include "config.h"
-#include "log.h"
 
-#include "../unit/unit.h"
+#define SCHEMA	"test_canary"
+
+#include "lib/server.h"
 
 /*
  * The canary against the server of tests/sql/run, beside a table whose
@@ -19,24 +20,20 @@
  * out the due time: a canary's row is not one of those.
  */
 
-#define SCHEMA		"test_canary"
-#define WAIT_MS		5000	/* the server has so long for what must come */
-
 static struct config conf = { .schema = SCHEMA, .table = "lead_bookings",
-    .postgres_db = "followup" };
+    .postgres_db = DATABASE };
 static struct db *db;
 static struct bookings *b;
 static struct canary_state canary;
-static PGconn *app;			/* the application, and the test */
 static PGconn *listener, *listener2;	/* sessions of daemons */
 static char *send_sql, *heard_sql;
 
 #define A	"00000000-0000-4000-8000-00000000000a"
 #define B	"00000000-0000-4000-8000-00000000000b"
 
-/* Run ${sql} on ${conn}; the first value of it, as a number. */
+/* Run ${sql} on ${conn}; return its first value, as a number. */
 static long
-run_on(PGconn *conn, const char *sql, const char *p1, const char *p2)
+ask_on(PGconn *conn, const char *sql, const char *p1, const char *p2)
 {
 	const char *params[] = { p1, p2 };
 	PGresult *result = PQexecParams(conn, sql, p2 != NULL ? 2 :
@@ -52,13 +49,13 @@ run_on(PGconn *conn, const char *sql, const char *p1, const char *p2)
 	return (n);
 }
 
-#define run(sql)	run_on(app, sql, NULL, NULL)
+#define ask(sql)	ask_on(app, sql, NULL, NULL)
 
 static void
 every(const char *value)
 {
 
-	(void)run_on(app, "INSERT INTO followup_settings (name, value) "
+	(void)ask_on(app, "INSERT INTO followup_settings (name, value) "
 	    "VALUES ('canary_every', $1) "
 	    "ON CONFLICT (name) DO UPDATE SET value = $1", value, NULL);
 }
@@ -67,7 +64,7 @@ static long
 send_as(PGconn *conn, const char *id)
 {
 
-	return (run_on(conn, send_sql, id, NULL));
+	return (ask_on(conn, send_sql, id, NULL));
 }
 
 /* Everything that has happened so far happened ${ago} earlier. */
@@ -75,7 +72,7 @@ static void
 pass(const char *ago)
 {
 
-	(void)run_on(app, "WITH s AS (UPDATE followup_settings "
+	(void)ask_on(app, "WITH s AS (UPDATE followup_settings "
 	    "SET changed_at = changed_at - $1::interval) "
 	    "UPDATE followup_canary SET slot = slot - $1::interval, "
 	    "created_at = created_at - $1::interval, "
@@ -86,7 +83,7 @@ pass(const char *ago)
 }
 
 static void
-expect(int is_stale, const char *part)
+looks(int is_stale, const char *part)
 {
 
 	assert_int_equal(canary_look(b, &canary), DB_OK);
@@ -110,39 +107,17 @@ hear(PGconn *conn, int ms)
 	return (notify);
 }
 
-static PGconn *
-connect_as(const char *settings)
-{
-	PGconn *conn = PQconnectdb("dbname=followup");
-	PGresult *result;
-
-	if (PQstatus(conn) != CONNECTION_OK)
-		fail_msg("%s", PQerrorMessage(conn));
-	result = PQexec(conn, settings);
-	assert_true(PQresultStatus(result) == PGRES_COMMAND_OK ||
-	    PQresultStatus(result) == PGRES_TUPLES_OK);
-	PQclear(result);
-	return (conn);
-}
-
 static int
 install(void **state)
 {
 
 	(void)state;
-	log_init(NULL, LOG_ERROR + 1, 0);
-	(void)setenv("PGOPTIONS", "-c client_min_messages=error", 1);
-	/* What runs is fixed.  NOLINTNEXTLINE(cert-env33-c) */
-	if (system("psql -X -q -v ON_ERROR_STOP=1 -v schema=" SCHEMA
-	    " -v due=timestamp -f tests/sql/lib/app.psql "
-	    "-f sql/create-booking-cloud-task-trigger.sql "
-	    ">/dev/null 2>&1") != 0)
-		return (-1);
-	app = connect_as("SET TimeZone = 'UTC'; "
-	    "SET search_path = " SCHEMA ", public; "
-	    "LISTEN booking_followup_created");
-	listener = connect_as(db_session_sql());
-	listener2 = connect_as(db_session_sql());
+	be_quiet();
+	install_into("-v due=timestamp", "");
+	app = connect_app();
+	run("LISTEN booking_followup_created");
+	listener = connect_with(DATABASE, db_session_sql());
+	listener2 = connect_with(DATABASE, db_session_sql());
 	db = db_new(&conf, "test");
 	b = bookings_new(&conf, db);
 	send_sql = canary_send_sql(&conf);
@@ -156,10 +131,9 @@ uninstall(void **state)
 {
 
 	(void)state;
-	(void)run("DROP SCHEMA " SCHEMA " CASCADE");
 	bookings_free(b);
 	db_free(db);
-	PQfinish(app);
+	remove_schema();
 	PQfinish(listener);
 	PQfinish(listener2);
 	free(send_sql);
@@ -172,8 +146,8 @@ begin(void **state)
 {
 
 	(void)state;
-	(void)run("DELETE FROM followup_canary");
-	(void)run("DELETE FROM followup_settings WHERE name = 'canary_every'");
+	run("DELETE FROM followup_canary");
+	run("DELETE FROM followup_settings WHERE name = 'canary_every'");
 	return (0);
 }
 
@@ -186,10 +160,10 @@ is_announced_like_a_booking(void **state)
 
 	(void)state;
 	assert_int_equal(send_as(listener, A), 0);
-	expect(0, "the canary is off");
+	looks(0, "the canary is off");
 	assert_int_equal(canary.is_on, 0);
 	every("5min");
-	expect(0, "every 5 min, and none has come back yet");
+	looks(0, "every 5 min, and none has come back yet");
 	assert_int_equal(send_as(listener, A), 1);
 	assert_non_null(notify = hear(app, WAIT_MS));
 	assert_non_null(payload = json_loads(notify->extra, 0, NULL));
@@ -201,11 +175,11 @@ is_announced_like_a_booking(void **state)
 	PQfreemem(notify);
 
 	/* The session is a daemon's again. */
-	assert_int_equal(run_on(listener, "SELECT (current_setting("
+	assert_int_equal(ask_on(listener, "SELECT (current_setting("
 	    "'followup.daemon') = 'on')::int", NULL, NULL), 1);
-	assert_int_equal(run("SELECT count(*) FROM lead_bookings"), 0);
+	assert_int_equal(ask("SELECT count(*) FROM lead_bookings"), 0);
 	every("");
-	(void)run("DELETE FROM followup_canary");
+	run("DELETE FROM followup_canary");
 	assert_int_equal(send_as(listener, A), 0);
 }
 
@@ -227,13 +201,13 @@ is_sent_once(void **state)
 
 	(void)state;
 	every("1d");
-	(void)run_on(listener, "BEGIN", NULL, NULL);
+	run_on(listener, "BEGIN");
 	assert_int_equal(send_as(listener, A), 1);
 
 	/* The second one waits for the outcome of the first, and sends none. */
 	assert_int_equal(PQsendQueryParams(listener2, send_sql, 1, NULL,
 	    second, NULL, NULL, 0), 1);
-	(void)run_on(listener, "COMMIT", NULL, NULL);
+	run_on(listener, "COMMIT");
 	result = PQgetResult(listener2);
 	assert_string_equal(PQgetvalue(result, 0, 0), "0");
 	PQclear(result);
@@ -241,7 +215,7 @@ is_sent_once(void **state)
 
 	for (i = 0; i < NITEMS(next); i++) {
 		assert_int_equal(send_as(listener2, B), 0);
-		(void)run("UPDATE followup_canary SET created_at = "
+		run("UPDATE followup_canary SET created_at = "
 		    "created_at - interval '11 s'");
 		assert_int_equal(send_as(listener, next[i]), i < 5);
 	}
@@ -249,20 +223,20 @@ is_sent_once(void **state)
 		PQfreemem(notify);
 
 	/* One that was heard has no successor; old ones go with the next. */
-	(void)run("DELETE FROM followup_canary");
+	run("DELETE FROM followup_canary");
 	assert_int_equal(send_as(listener, A), 1);
-	assert_int_equal(run_on(listener, heard_sql, A, "0.5"), 1);
-	assert_int_equal(run("SELECT (notified_at - created_at "
+	assert_int_equal(ask_on(listener, heard_sql, A, "0.5"), 1);
+	assert_int_equal(ask("SELECT (notified_at - created_at "
 	    "BETWEEN interval '0' AND interval '5 s')::int "
 	    "FROM followup_canary"), 1);
-	(void)run("UPDATE followup_canary SET created_at = "
+	run("UPDATE followup_canary SET created_at = "
 	    "created_at - interval '1 min'");
 	assert_int_equal(send_as(listener, B), 0);
 	pass("1 day 1 hour");
 	assert_int_equal(send_as(listener, B), 1);
 	pass("1 day 1 hour");
 	assert_int_equal(send_as(listener, next[0]), 1);
-	assert_int_equal(run("SELECT count(*) FROM followup_canary"), 1);
+	assert_int_equal(ask("SELECT count(*) FROM followup_canary"), 1);
 }
 
 static void
@@ -288,7 +262,7 @@ goes_all_the_way(void **state)
 	assert_string_equal(json_string_value(json_object_get(body,
 	    "bookingId")), A);
 	json_decref(body);
-	assert_int_equal(run_on(app, "SELECT (scheduled_at = to_timestamp(0) "
+	assert_int_equal(ask_on(app, "SELECT (scheduled_at = to_timestamp(0) "
 	    "+ $1::bigint * interval '1 us')::int FROM followup_canary",
 	    PQgetvalue(rows, 0, 0), NULL), 1);
 	PQclear(rows);
@@ -296,11 +270,11 @@ goes_all_the_way(void **state)
 	assert_int_equal(canary_task_created(b, A, "the task"), DB_OK);
 	assert_int_equal(canary_called_back(b, A, &found), DB_OK);
 	assert_int_equal(found, 1);
-	expect(0, "came back after 0.");
+	looks(0, "came back after 0.");
 	assert_true(canary.is_on && canary.succeeded_at > 1.7e9);
 	assert_true(canary.notified >= 0 && canary.created >= canary.notified &&
 	    canary.called_back >= canary.created && canary.called_back < 60);
-	assert_int_equal(run("SELECT count(error) FROM followup_canary"), 0);
+	assert_int_equal(ask("SELECT count(error) FROM followup_canary"), 0);
 
 	/* Who died before the answer does it again, which changes nothing. */
 	pass("9 s");
@@ -310,17 +284,17 @@ goes_all_the_way(void **state)
 	assert_int_equal(canary_task_created(b, A, "the task"), DB_OK);
 	assert_int_equal(canary_called_back(b, A, &found), DB_OK);
 	assert_int_equal(found, 1);
-	assert_int_equal(run("SELECT (greatest(notified_at, received_at, "
+	assert_int_equal(ask("SELECT (greatest(notified_at, received_at, "
 	    "task_created_at, called_back_at) < now() - interval '8 s')::int "
 	    "FROM followup_canary"), 1);
 
 	/* Two misses are none; off and on again it begins anew. */
 	pass("2 min 41 s");
-	expect(0, "came back after");
+	looks(0, "came back after");
 	pass("11 s");
-	expect(1, "no canary has been sent since");
+	looks(1, "no canary has been sent since");
 	every("2min");
-	expect(0, "came back after");
+	looks(0, "came back after");
 }
 
 /* What it says of one that is stuck there. */
@@ -333,33 +307,33 @@ stuck_is_named(void **state)
 	(void)state;
 	every("1min");
 	pass("2 min 59 s");
-	expect(0, "none has come back yet");
+	looks(0, "none has come back yet");
 	pass("2 s");
-	expect(1, "no canary has been sent since");
+	looks(1, "no canary has been sent since");
 
 	assert_int_equal(send_as(listener, A), 1);
 	pass("40 s");
-	expect(1, "was not announced, though it was inserted");
-	(void)run("ALTER TABLE followup_canary DISABLE TRIGGER USER");
-	expect(1, "was not announced, because the trigger is disabled: run "
+	looks(1, "was not announced, though it was inserted");
+	run("ALTER TABLE followup_canary DISABLE TRIGGER USER");
+	looks(1, "was not announced, because the trigger is disabled: run "
 	    "followup-trigger enable");
-	(void)run("ALTER TABLE followup_canary ENABLE TRIGGER USER");
-	assert_int_equal(run_on(listener, heard_sql, A, "40"), 1);
-	expect(1, "was announced, but did not reach followup-schedule");
+	run("ALTER TABLE followup_canary ENABLE TRIGGER USER");
+	assert_int_equal(ask_on(listener, heard_sql, A, "40"), 1);
+	looks(1, "was announced, but did not reach followup-schedule");
 	assert_int_equal(canary_received(b, A, &read, &rows), DB_OK);
 	PQclear(rows);
-	expect(1, "was announced, but no task was created: see the log");
+	looks(1, "was announced, but no task was created: see the log");
 	assert_int_equal(canary_failed(b, A, "no role"), DB_OK);
-	expect(1, "was announced, but no task was created: no role");
+	looks(1, "was announced, but no task was created: no role");
 	assert_int_equal(canary_task_created(b, A, "the task"), DB_OK);
-	expect(1, "had its task created, but was not called back: see that "
+	looks(1, "had its task created, but was not called back: see that "
 	    "the queue is not paused");
 
 	/* The next one has not had its time yet; without any, none is sent. */
 	assert_int_equal(send_as(listener, B), 1);
-	expect(1, "had its task created");
+	looks(1, "had its task created");
 	pass("2 min");
-	expect(1, "no canary has been sent since");
+	looks(1, "no canary has been sent since");
 }
 
 /* A disabled trigger announces nothing, and a session with none either. */
@@ -372,10 +346,10 @@ no_trigger_no_notify(void **state)
 	while ((notify = hear(app, 0)) != NULL)
 		PQfreemem(notify);
 	every("1min");
-	(void)run("ALTER TABLE followup_canary DISABLE TRIGGER USER");
+	run("ALTER TABLE followup_canary DISABLE TRIGGER USER");
 	assert_int_equal(send_as(listener, A), 1);
-	(void)run("ALTER TABLE followup_canary ENABLE TRIGGER USER");
-	(void)run("NOTIFY booking_followup_created, 'marker'");
+	run("ALTER TABLE followup_canary ENABLE TRIGGER USER");
+	run("NOTIFY booking_followup_created, 'marker'");
 	assert_non_null(notify = hear(app, WAIT_MS));
 	assert_string_equal(notify->extra, "marker");
 	PQfreemem(notify);

@@ -9,45 +9,29 @@
 #include "config.h"
 #include "event_outbox.h"
 #include "json_text.h"
-#include "log.h"
 
-#include "../unit/unit.h"
+#define SCHEMA	"test_event_outbox"
+
+#include "lib/server.h"
 
 /*
  * The outbox of events, against the server of tests/sql/run: what two hosts
  * see at once, or in turn, is told once, and delivered by one of them.
  */
 
-#define SCHEMA	"test_event_outbox"
-
 static struct config conf = { .schema = SCHEMA, .table = "lead_bookings",
-    .postgres_db = "followup" };
+    .postgres_db = DATABASE };
 static struct db *db[2];
 static struct bookings *hosts[2];
-static PGconn *app;
-
-static void
-run(const char *sql)
-{
-	PGresult *result = PQexec(app, sql);
-
-	if (PQresultStatus(result) != PGRES_COMMAND_OK &&
-	    PQresultStatus(result) != PGRES_TUPLES_OK)
-		fail_msg("%s: %s", sql, PQerrorMessage(app));
-	PQclear(result);
-}
 
 /* All events so far, the oldest first, as "kind/key state". */
 static void
 expect_events(const char *want)
 {
-	PGresult *result = PQexec(app, "SELECT coalesce(string_agg(kind || '/'"
-	    " || key || ' ' || state, ', ' ORDER BY happened_at, state DESC), "
-	    "'') FROM followup_events");
 
-	assert_int_equal(PQresultStatus(result), PGRES_TUPLES_OK);
-	assert_string_equal(PQgetvalue(result, 0, 0), want);
-	PQclear(result);
+	expect("SELECT coalesce(string_agg(kind || '/' || key || ' ' || state, "
+	    "', ' ORDER BY happened_at, state DESC), '') FROM followup_events",
+	    want);
 }
 
 static int
@@ -56,16 +40,9 @@ install(void **state)
 	int i;
 
 	(void)state;
-	log_init(NULL, LOG_ERROR + 1, 0);
-	(void)setenv("PGOPTIONS", "-c client_min_messages=error", 1);
-	/* What runs is fixed.  NOLINTNEXTLINE(cert-env33-c) */
-	if (system("psql -X -q -v ON_ERROR_STOP=1 -v schema=" SCHEMA
-	    " -f tests/sql/lib/app.psql "
-	    "-f sql/create-booking-cloud-task-trigger.sql "
-	    ">/dev/null 2>&1") != 0)
-		return (-1);
-	app = PQconnectdb("dbname=followup");
-	run("SET TimeZone = 'UTC'; SET search_path = " SCHEMA ", public");
+	be_quiet();
+	install_into("", "");
+	app = connect_app();
 	for (i = 0; i < 2; i++) {
 		db[i] = db_new(&conf, "test");
 		if ((hosts[i] = bookings_new(&conf, db[i])) == NULL)
@@ -84,8 +61,7 @@ uninstall(void **state)
 		bookings_free(hosts[i]);
 		db_free(db[i]);
 	}
-	run("DROP SCHEMA " SCHEMA " CASCADE");
-	PQfinish(app);
+	remove_schema();
 	return (0);
 }
 
@@ -104,15 +80,13 @@ begin(void **state)
 static void
 later(const char *ago)
 {
-	char sql[512];
 
-	(void)snprintf(sql, sizeof(sql), "UPDATE followup_events SET "
+	run("UPDATE followup_events SET "
 	    "happened_at = happened_at - interval '%s', "
 	    "next_attempt_at = next_attempt_at - interval '%s', "
 	    "seen = (SELECT jsonb_object_agg(key, value::float8 "
 	    "- extract(epoch FROM interval '%s')) FROM jsonb_each(seen))",
 	    ago, ago, ago);
-	run(sql);
 }
 
 /* Host ${i} sees that ${kind} of ${key} is on or not; return how many told. */

@@ -4,58 +4,19 @@
 
 #include <libpq-fe.h>
 
-#include "booking_state.h"
-#include "bookings.h"
-#include "config.h"
 #include "history.h"
-#include "log.h"
 
-#include "../unit/unit.h"
+#define SCHEMA	"test_history_rows"
+
+#include "lib/as_daemon.h"
 
 /*
  * followup_history, against the server of tests/sql/run: what each statement
  * of the daemons writes to it, and only if it changes something.
  */
 
-#define SCHEMA		"test_history_rows"
-#define ID		"00000000-0000-4000-8000-00000000000b"
-#define TENANT		"11111111-1111-4111-8111-111111111111"
 #define TRACEPARENT							\
 	"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-
-static struct config conf = { .schema = SCHEMA, .table = "lead_bookings",
-    .postgres_db = "followup" };
-static struct db *db;
-static struct bookings *b;
-static PGconn *app;
-static struct booking booking;
-static PGresult *rows;			/* ${booking}'s */
-static const struct booking_answer took = { .http_status = 202, .ms = 31 };
-
-static void
-run(const char *sql)
-{
-	PGresult *result = PQexec(app, sql);
-
-	if (PQresultStatus(result) != PGRES_COMMAND_OK &&
-	    PQresultStatus(result) != PGRES_TUPLES_OK)
-		fail_msg("%s: %s", sql, PQerrorMessage(app));
-	PQclear(result);
-}
-
-/* The one value of ${sql} is ${value}. */
-static void
-expect(const char *sql, const char *value)
-{
-	PGresult *result = PQexec(app, sql);
-
-	if (PQresultStatus(result) != PGRES_TUPLES_OK)
-		fail_msg("%s: %s", sql, PQerrorMessage(app));
-	if (strcmp(PQgetvalue(result, 0, 0), value) != 0)
-		fail_msg("%s is \"%s\", not \"%s\"", sql,
-		    PQgetvalue(result, 0, 0), value);
-	PQclear(result);
-}
 
 /*
  * History has these rows and no others, and is emptied: what, by, HTTP status,
@@ -80,16 +41,9 @@ install(void **state)
 {
 
 	(void)state;
-	log_init(NULL, LOG_ERROR + 1, 0);
-	(void)setenv("PGOPTIONS", "-c client_min_messages=error", 1);
-	/* What runs is fixed.  NOLINTNEXTLINE(cert-env33-c) */
-	if (system("psql -X -q -v ON_ERROR_STOP=1 -v schema=" SCHEMA
-	    " -f tests/sql/lib/app.psql "
-	    "-f sql/create-booking-cloud-task-trigger.sql "
-	    ">/dev/null 2>&1") != 0)
-		return (-1);
-	app = PQconnectdb("dbname=followup");
-	run("SET search_path = " SCHEMA ", public");
+	be_quiet();
+	install_into("", "");
+	app = connect_app();
 	return (0);
 }
 
@@ -98,36 +52,21 @@ uninstall(void **state)
 {
 
 	(void)state;
-	run("DROP SCHEMA " SCHEMA " CASCADE");
-	PQfinish(app);
+	remove_schema();
 	return (0);
-}
-
-/* Read the booking into ${booking}. */
-static void
-read_booking(void)
-{
-	const char *ids[] = { ID };
-
-	PQclear(rows);
-	rows = NULL;
-	assert_int_equal(booking_read(b, ids, 1, &booking, &rows), DB_OK);
 }
 
 /* Whoever acts on ${booking}, which has ${status}, does so in a trace. */
 static void
 start(const char *status)
 {
-	char sql[512];
 
-	run("SET followup.daemon = 'on'");
-	(void)snprintf(sql, sizeof(sql), "DELETE FROM lead_bookings; "
+	run("SET followup.daemon = 'on'; DELETE FROM lead_bookings; "
 	    "DELETE FROM followup_failures; "
 	    "DELETE FROM followup_attempts; INSERT INTO lead_bookings (id, "
 	    "task_status, task_name, scheduled_at) VALUES ('" ID "', '%s', "
 	    "'old', '2030-01-01 12:00+00'); "
 	    "DELETE FROM followup_obsolete_tasks", status);
-	run(sql);
 	run("RESET followup.daemon");
 	read_booking();
 	assert_int_equal(trace_parse(TRACEPARENT, &booking.trace), 0);
@@ -138,8 +77,7 @@ begin(void **state)
 {
 
 	(void)state;
-	assert_non_null(db = db_new(&conf, "test"));
-	assert_non_null(b = bookings_new(&conf, db));
+	begin_daemon();
 	assert_int_equal(bookings_ready(b), DB_OK);
 	run("DELETE FROM followup_history");
 	return (0);
@@ -150,10 +88,7 @@ end(void **state)
 {
 
 	(void)state;
-	PQclear(rows);
-	rows = NULL;
-	bookings_free(b);
-	db_free(db);
+	end_daemon();
 	return (0);
 }
 
@@ -256,23 +191,25 @@ refusals(void **state)
 static void
 waits(void **state)
 {
-	struct history_wait wait = { .id = ID, .tenant_id = TENANT,
+	struct booking_wait wait = { .booking = &booking,
 	    .reason = "call +49 170 1234567" };
 	int i, changed;
 
 	(void)state;
 	start("scheduled");
 	for (i = 0; i < 2; i++)
-		assert_int_equal(history_waits(b, &wait, 1), DB_OK);
+		assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
 	assert_int_equal(booking_task_gone(b, &booking, NULL, &changed),
 	    DB_OK);
-	assert_int_equal(history_waits(b, &wait, 1), DB_OK);
-	(void)snprintf(wait.reason, sizeof(wait.reason), "more");
-	assert_int_equal(history_waits(b, &wait, 1), DB_OK);
-	told("waiting test - - call *************** (no trace); "
+	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
+	wait.reason = NULL;
+	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
+	wait.reason = "more";
+	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
+	told("waiting test - - call ***************; "
 	    "task gone test - - -; "
-	    "waiting test - - call *************** (no trace); "
-	    "waiting test - - more (no trace)");
+	    "waiting test - - call ***************; "
+	    "waiting test - - more");
 }
 
 /* The newest first, as many as fit. */

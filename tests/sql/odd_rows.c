@@ -4,12 +4,9 @@
 
 #include <libpq-fe.h>
 
-#include "booking_state.h"
-#include "bookings.h"
-#include "config.h"
-#include "log.h"
+#define SCHEMA	"test_odd_rows"
 
-#include "../unit/unit.h"
+#include "lib/as_daemon.h"
 
 /*
  * Tables, roles and servers as deployments have them, whose rows refuse what
@@ -17,53 +14,9 @@
  * daemons have a role of their own, with the rights of --grant-to.
  */
 
-#define SCHEMA	"test_odd_rows"
 #define ROLE	"test_odd_rows_daemon"
-#define ID	"00000000-0000-4000-8000-00000000000b"
 #define LONG	"the voice agent refused: this number is not a number that " \
 	"anybody could call, in more words than the column takes"
-
-static struct config conf = { .schema = SCHEMA, .table = "lead_bookings",
-    .postgres_user = ROLE };
-static struct db *db;
-static struct bookings *b;
-static PGconn *app;			/* the application, and the test */
-static struct booking booking;
-static const struct booking_answer took = { .http_status = 202, .ms = 31 };
-static PGresult *rows;			/* ${booking}'s */
-
-static void __attribute__((format(printf, 1, 2)))
-run(const char *fmt, ...)
-{
-	PGresult *result;
-	va_list ap;
-	char *sql;
-
-	va_start(ap, fmt);
-	assert_true(vasprintf(&sql, fmt, ap) > 0);
-	va_end(ap);
-	result = PQexec(app, sql);
-	if (PQresultStatus(result) != PGRES_COMMAND_OK &&
-	    PQresultStatus(result) != PGRES_TUPLES_OK)
-		fail_msg("%s: %s", sql, PQerrorMessage(app));
-	PQclear(result);
-	free(sql);
-}
-
-/* The one value of ${sql} is ${value}. */
-static void
-expect(const char *sql, const char *value)
-{
-	PGresult *result = PQexec(app, sql);
-
-	if (PQresultStatus(result) != PGRES_TUPLES_OK ||
-	    PQntuples(result) != 1)
-		fail_msg("%s: %s", sql, PQerrorMessage(app));
-	if (strcmp(PQgetvalue(result, 0, 0), value) != 0)
-		fail_msg("%s is \"%s\", not \"%s\"", sql,
-		    PQgetvalue(result, 0, 0), value);
-	PQclear(result);
-}
 
 /* What the row says, and what our own tables say. */
 static void
@@ -84,23 +37,12 @@ expect_failure(const char *failure)
 }
 
 static int
-psql(const char *arguments)
-{
-	char command[512];
-
-	(void)snprintf(command, sizeof(command), "psql -X -q "
-	    "-v ON_ERROR_STOP=1 %s >/dev/null 2>&1", arguments);
-	/* What runs is fixed.  NOLINTNEXTLINE(cert-env33-c) */
-	return (system(command));
-}
-
-static int
 create(void **state)
 {
 
 	(void)state;
-	log_init(NULL, LOG_ERROR + 1, 0);
-	(void)setenv("PGOPTIONS", "-c client_min_messages=error", 1);
+	be_quiet();
+	conf.postgres_user = ROLE;
 	return (psql("-d postgres -c 'CREATE ROLE " ROLE " LOGIN' "
 	    "-c \"CREATE DATABASE odd_utf8 ENCODING 'UTF8' "
 	    "TEMPLATE template0 LOCALE 'C'\" "
@@ -122,25 +64,17 @@ static int
 begin(void **state)
 {
 	const char *database = *state != NULL ? *state : "odd_utf8";
-	char arguments[256], conninfo[64];
+	char shape[64];
 
-	(void)snprintf(arguments, sizeof(arguments), "-d %s "
-	    "-v schema=" SCHEMA " -v grant_to=" ROLE
-	    " -f tests/sql/lib/app.psql "
-	    "-f sql/create-booking-cloud-task-trigger.sql", database);
-	if (psql(arguments) != 0)
-		return (-1);
-	(void)snprintf(conninfo, sizeof(conninfo), "dbname=%s "
-	    "client_encoding=UTF8", database);
-	app = PQconnectdb(conninfo);
-	if (PQstatus(app) != CONNECTION_OK)
-		fail_msg("%s", PQerrorMessage(app));
-	run("SET TimeZone = 'UTC'; SET search_path = " SCHEMA ", public; "
+	(void)snprintf(shape, sizeof(shape), "-d %s -v grant_to=" ROLE,
+	    database);
+	install_into(shape, "");
+	app = connect_with(database, "SET TimeZone = 'UTC'; "
+	    "SET search_path = " SCHEMA ", public; "
 	    "INSERT INTO lead_bookings (id, scheduled_at) VALUES ('" ID "', "
 	    "now() + interval '1 h')");
 	conf.postgres_db = database;
-	assert_non_null(db = db_new(&conf, "test"));
-	assert_non_null(b = bookings_new(&conf, db));
+	begin_daemon();
 	return (0);
 }
 
@@ -149,27 +83,20 @@ end(void **state)
 {
 
 	(void)state;
-	PQclear(rows);
-	rows = NULL;
-	bookings_free(b);
-	db_free(db);
-	run("DROP SCHEMA " SCHEMA " CASCADE; "
-	    "DROP SCHEMA IF EXISTS hostile CASCADE; "
+	end_daemon();
+	run("DROP SCHEMA IF EXISTS hostile CASCADE; "
 	    "ALTER ROLE " ROLE " RESET ALL");
-	PQfinish(app);
+	remove_schema();
 	return (0);
 }
 
 /* Read the booking as a request does. */
 static void
-read_booking(void)
+ask_for_booking(void)
 {
-	const char *ids[] = { ID };
 
-	PQclear(rows);
-	rows = NULL;
 	assert_int_equal(bookings_ready(b), DB_OK);
-	assert_int_equal(booking_read(b, ids, 1, &booking, &rows), DB_OK);
+	read_booking();
 }
 
 static enum db_outcome
@@ -177,7 +104,7 @@ schedule(void)
 {
 	struct booking_task task = { .booking = &booking, .name = "t/task" };
 
-	read_booking();
+	ask_for_booking();
 	return (booking_scheduled(b, &task, 1));
 }
 
@@ -188,7 +115,7 @@ begin_call(void)
 	char *body;
 	int changed;
 
-	read_booking();
+	ask_for_booking();
 	outcome = booking_begun(b, &booking, &body, &changed);
 	free(body);
 	return (outcome);
@@ -202,7 +129,7 @@ give_up(const char *error)
 	    .error = error };
 	int changed = 0;
 
-	read_booking();
+	ask_for_booking();
 	assert_int_equal(booking_failed(b, &booking, &failure, &changed),
 	    DB_OK);
 	assert_int_equal(changed, 1);
@@ -227,17 +154,8 @@ refused(int max)
 static void
 expect_swept(int n)
 {
-	static const char *const params[] = { "999999999",
-	    BOOKINGS_SWEEP_START, "100", "0" };
-	char *sql = bookings_sweep_sql(&conf);
-	PGresult *result = PQexecParams(app, sql, 5, NULL, params, NULL,
-	    NULL, 0);
 
-	if (PQresultStatus(result) != PGRES_TUPLES_OK)
-		fail_msg("%s", PQerrorMessage(app));
-	assert_int_equal(PQntuples(result), n);
-	PQclear(result);
-	free(sql);
+	assert_int_equal(sweep("999999999", "0"), n);
 }
 
 /*
@@ -266,7 +184,7 @@ types_are_altered(void **state)
 	int64_t before;
 
 	(void)state;
-	read_booking();
+	ask_for_booking();
 	before = our_pid();
 	run("ALTER TABLE lead_bookings ALTER execution_attempts TYPE bigint, "
 	    "ALTER last_execution_error TYPE varchar(400), "
@@ -317,7 +235,7 @@ server_is_read_only(void **state)
 	int64_t before;
 
 	(void)state;
-	read_booking();
+	ask_for_booking();
 	assert_int_equal(db_run(db, &call, 1), DB_OK);
 	PQclear(call.result);
 	before = our_pid();
@@ -390,12 +308,12 @@ hostile_role(void **state)
 	bookings_disconnect(b);
 	run("ALTER ROLE " ROLE " RESET ALL; "
 	    "ALTER ROLE " ROLE " SET synchronous_commit = remote_apply");
-	read_booking();
+	ask_for_booking();
 	expect_setting("synchronous_commit", "remote_apply");
 	expect_setting("search_path", "\"$user\", public, pg_temp");
 	bookings_disconnect(b);
 	run("ALTER ROLE " ROLE " SET search_path = ''");
-	read_booking();
+	ask_for_booking();
 	expect_setting("search_path", "\"\", pg_temp");
 }
 
@@ -472,7 +390,7 @@ row_refuses_everything(void **state)
 	assert_true(refusal.retry_in > 0.5 && refusal.retry_in < 1.5);
 	expect_failure("schedule1 not scheduled (SQLSTATE 42501)");
 	expect_swept(0);
-	read_booking();
+	ask_for_booking();
 	assert_int_equal(booking.schedule_attempts, 1);
 	assert_null(booking.dead);
 	assert_string_equal(booking.last_error,
@@ -486,7 +404,7 @@ row_refuses_everything(void **state)
 	expect_row("pending");
 	run("UPDATE followup_failures SET next_attempt_at = NULL");
 	expect_swept(0);
-	read_booking();
+	ask_for_booking();
 	assert_string_equal(booking.dead, "not scheduled (SQLSTATE 42501)");
 
 	/* Until the cause is gone and somebody says so. */
@@ -510,7 +428,7 @@ row_ignores_everything(void **state)
 	    "BEGIN RETURN NULL; END $$; "
 	    "CREATE TRIGGER ignore BEFORE UPDATE ON lead_bookings "
 	    "FOR EACH ROW EXECUTE FUNCTION ignore()");
-	read_booking();
+	ask_for_booking();
 	assert_int_equal(booking_scheduled(b, &task, 1), DB_OK);
 	assert_int_equal(task.changed, 0);
 	assert_int_equal(begin_call(), DB_FAILED);
@@ -552,7 +470,7 @@ refusals_are_put_off(void **state)
 	size_t i;
 
 	(void)state;
-	read_booking();
+	ask_for_booking();
 	for (i = 0; i < NITEMS(waits); i++) {
 		refusal = refused(100);
 		assert_int_equal(refusal.attempts, i + 1);
@@ -590,15 +508,15 @@ queues_of_its_own(void **state)
 	PGresult *result;
 
 	(void)state;
-	read_booking();
+	ask_for_booking();
 	assert_null(booking.queue);
 	run("CREATE OR REPLACE FUNCTION followup_queue(booking lead_bookings) "
 	    "RETURNS text LANGUAGE sql AS "
 	    "'SELECT ''tenant-'' || booking.task_status'");
-	read_booking();
+	ask_for_booking();
 	assert_string_equal(booking.queue, "tenant-pending");
 	assert_int_equal(schedule(), DB_OK);
-	read_booking();
+	ask_for_booking();
 	assert_string_equal(booking.queue, "tenant-scheduled");
 	run("CREATE OR REPLACE FUNCTION followup_queue(booking lead_bookings) "
 	    "RETURNS text LANGUAGE plpgsql AS "
@@ -607,7 +525,7 @@ queues_of_its_own(void **state)
 	assert_string_equal(bookings_error(b),
 	    "no queue for it (SQLSTATE P0001)");
 	run("UPDATE lead_bookings SET task_status = 'cancelled'");
-	read_booking();
+	ask_for_booking();
 	assert_null(booking.queue);
 }
 
@@ -619,10 +537,10 @@ attempts_add_up(void **state)
 	(void)state;
 	run("INSERT INTO followup_failures (booking_id, stage, attempts, "
 	    "error) VALUES ('" ID "', 'execute', 5, 'no')");
-	read_booking();
+	ask_for_booking();
 	assert_int_equal(booking.execution_attempts, 5);
 	run("UPDATE lead_bookings SET execution_attempts = 6");
-	read_booking();
+	ask_for_booking();
 	assert_int_equal(booking.execution_attempts, 6);
 }
 
@@ -641,7 +559,7 @@ called_but_not_executed(void **state)
 	assert_int_equal(booking_called(b, &booking, "called, but"), DB_OK);
 	expect_row("scheduled");
 	expect_failure("execute1! called, but");
-	read_booking();
+	ask_for_booking();
 	assert_string_equal(booking.dead, "called, but");
 	assert_true(booking.called_at != BOOKING_NO_TIME);
 
@@ -662,10 +580,10 @@ called_and_moved(void **state)
 {
 
 	(void)state;
-	read_booking();
+	ask_for_booking();
 	assert_int_equal(booking_called(b, &booking, "called, but"), DB_OK);
 	run("UPDATE lead_bookings SET scheduled_at = '2030-01-02 12:00+00'");
-	read_booking();
+	ask_for_booking();
 	assert_null(booking.dead);
 	assert_true(booking.called_at == BOOKING_NO_TIME);
 }
@@ -720,7 +638,7 @@ column_with_a_rule(void **state)
 	give_up(LONG);
 	expect_row("failed");
 	expect_failure("execute1! " LONG);
-	read_booking();
+	ask_for_booking();
 	assert_string_equal(booking.last_error, LONG);
 }
 

@@ -8,214 +8,18 @@
 #include <jansson.h>
 #include <libpq-fe.h>
 
-#include "booking_state.h"
-#include "bookings.h"
-#include "config.h"
-#include "log.h"
 #include "time_limit.h"
 #include "troubles.h"
 
-#include "../unit/unit.h"
+#define SCHEMA	"test_statements"
+
+#include "lib/states.h"
 
 /*
  * The statements of the daemons, against the server of tests/sql/run: what
  * each makes of rows in every state, and of rows that somebody else changes
  * at the same time.
  */
-
-#define SCHEMA		"test_statements"
-#define ID		"00000000-0000-4000-8000-00000000000b"
-#define TENANT		"11111111-1111-4111-8111-111111111111"
-#define OTHER_ID	"00000000-0000-4000-8000-00000000000c"
-#define QUEUE		"projects/p/locations/l/queues/q/tasks/"
-#define WAIT_MS		5000	/* the server has so long for what must come */
-
-static struct config conf = { .schema = SCHEMA, .table = "lead_bookings",
-    .postgres_db = "followup" };
-static struct db *db, *db2;
-static struct bookings *b, *b2;
-static PGconn *app;			/* the application, and the test */
-static struct booking booking;
-static const struct booking_answer took = { .http_status = 202, .ms = 31 };
-static PGresult *rows;			/* ${booking}'s */
-
-/* Run ${sql} as the application does. */
-static void __attribute__((format(printf, 2, 3)))
-run_on(PGconn *conn, const char *fmt, ...)
-{
-	PGresult *result;
-	va_list ap;
-	char *sql;
-
-	va_start(ap, fmt);
-	assert_true(vasprintf(&sql, fmt, ap) > 0);
-	va_end(ap);
-	result = PQexec(conn, sql);
-	if (PQresultStatus(result) != PGRES_COMMAND_OK &&
-	    PQresultStatus(result) != PGRES_TUPLES_OK)
-		fail_msg("%s: %s", sql, PQerrorMessage(conn));
-	PQclear(result);
-	free(sql);
-}
-
-#define run(...)	run_on(app, __VA_ARGS__)
-
-/* The one value of ${sql} is ${value}. */
-static void
-expect(const char *sql, const char *value)
-{
-	PGresult *result = PQexec(app, sql);
-
-	if (PQresultStatus(result) != PGRES_TUPLES_OK ||
-	    PQntuples(result) != 1)
-		fail_msg("%s: %s", sql, PQerrorMessage(app));
-	if (strcmp(PQgetvalue(result, 0, 0), value) != 0)
-		fail_msg("%s is \"%s\", not \"%s\"", sql,
-		    PQgetvalue(result, 0, 0), value);
-	PQclear(result);
-}
-
-/*
- * What there is of the booking: status, short name of its task, attempts at
- * its call, error, failures and whether they are dead, attempts that were
- * begun, tasks to delete.
- */
-static const char state_sql[] =
-    "SELECT concat_ws(' ', "
-    "coalesce((SELECT b.task_status || ' ' || coalesce(regexp_replace("
-    "b.task_name, '.*/', ''), '-') || ' ' || b.execution_attempts || ' ' "
-    "|| coalesce(regexp_replace(b.last_execution_error, ' at 20.*Z$', ''), "
-    "'-') FROM lead_bookings b "
-    "WHERE b.id = '" ID "'), 'none'), "
-    "(SELECT 'failures:' || string_agg(f.stage || f.attempts || "
-    "CASE WHEN f.dead_at IS NULL THEN '' ELSE '!' END, ',' ORDER BY f.stage) "
-    "FROM followup_failures f WHERE f.booking_id = '" ID "'), "
-    "(SELECT 'begun' FROM followup_attempts a WHERE a.booking_id = '" ID "'),"
-    " (SELECT 'obsolete:' || string_agg(regexp_replace(o.task_name, '.*/', "
-    "''), ',' ORDER BY o.task_name) FROM followup_obsolete_tasks o))";
-
-static PGconn *
-connect_app(void)
-{
-	PGconn *conn = PQconnectdb("dbname=followup");
-
-	if (PQstatus(conn) != CONNECTION_OK)
-		fail_msg("%s", PQerrorMessage(conn));
-	run_on(conn, "SET TimeZone = 'UTC'; "
-	    "SET search_path = " SCHEMA ", public");
-	return (conn);
-}
-
-static int
-install(void **state)
-{
-
-	(void)state;
-	log_init(NULL, LOG_ERROR + 1, 0);
-	(void)setenv("PGOPTIONS", "-c client_min_messages=error", 1);
-	/* What runs is fixed.  NOLINTNEXTLINE(cert-env33-c) */
-	if (system("psql -X -q -v ON_ERROR_STOP=1 -v schema=" SCHEMA
-	    " -f tests/sql/lib/app.psql "
-	    "-f sql/create-booking-cloud-task-trigger.sql "
-	    ">/dev/null 2>&1") != 0)
-		return (-1);
-	app = connect_app();
-	db = db_new(&conf, "test");
-	db2 = db_new(&conf, "another worker");
-	b = bookings_new(&conf, db);
-	b2 = bookings_new(&conf, db2);
-	return (b != NULL && b2 != NULL ? 0 : -1);
-}
-
-static int
-uninstall(void **state)
-{
-
-	(void)state;
-	bookings_free(b);
-	bookings_free(b2);
-	db_free(db);
-	db_free(db2);
-	run("DROP SCHEMA " SCHEMA " CASCADE");
-	PQfinish(app);
-	return (0);
-}
-
-/* An empty table; what the test itself writes fires no trigger. */
-static int
-begin(void **state)
-{
-
-	(void)state;
-	run("SET followup.daemon = 'on'; DELETE FROM lead_bookings; "
-	    "DELETE FROM followup_failures; DELETE FROM followup_attempts; "
-	    "DELETE FROM followup_obsolete_tasks; "
-	    "DELETE FROM followup_pauses; DELETE FROM followup_backlog; "
-	    "DELETE FROM followup_past_pauses; DELETE FROM followup_waits");
-	assert_int_equal(bookings_ready(b), DB_OK);
-	assert_int_equal(bookings_ready(b2), DB_OK);
-	return (0);
-}
-
-/* Whatever a test locked goes with its sessions. */
-static int
-end(void **state)
-{
-
-	(void)state;
-	PQclear(rows);
-	rows = NULL;
-	bookings_disconnect(b);
-	bookings_disconnect(b2);
-	return (0);
-}
-
-/* A booking ${id} with this status, and with a task, failures and so on. */
-static void
-insert(const char *id, const char *status)
-{
-
-	run("INSERT INTO lead_bookings (id, scheduled_at, task_status, "
-	    "task_name, task_scheduled_at, execution_attempts, "
-	    "last_execution_error, idempotency_key) VALUES ('%s', "
-	    "'2030-01-01 12:00:00.25+00', '%s', CASE WHEN '%s' <> 'pending' "
-	    "THEN '" QUEUE "old' END, '2030-01-01 12:00:00.25+00', 2, 'boom', "
-	    "'key')", id, status, status);
-	run("INSERT INTO followup_failures (booking_id, stage, attempts, "
-	    "error) VALUES ('%s', 'schedule', 1, 'no'), "
-	    "('%s', 'execute', 2, 'boom')", id, id);
-	run("INSERT INTO followup_attempts (booking_id) VALUES ('%s')", id);
-}
-
-#define REST	" 2 boom failures:execute2,schedule1 begun"
-
-static void
-clear(void)
-{
-
-	run("DELETE FROM lead_bookings; DELETE FROM followup_failures; "
-	    "DELETE FROM followup_attempts; DELETE FROM followup_waits; "
-	    "DELETE FROM followup_obsolete_tasks");
-}
-
-/* Read the booking into ${booking}. */
-static void
-read_booking(void)
-{
-	const char *ids[] = { ID };
-
-	PQclear(rows);
-	assert_int_equal(booking_read(b, ids, 1, &booking, &rows), DB_OK);
-}
-
-static void
-start(const char *status)
-{
-
-	clear();
-	insert(ID, status);
-	read_booking();
-}
 
 /*
  * Somebody else changes the booking, in a transaction that commits once our
@@ -500,9 +304,6 @@ no_lock_without_a_row(void **state)
 
 static int64_t due_shift;
 
-/* By how much its task is later than it is due. */
-static int64_t wait_us;
-
 /* Write a task for the booking as it was read; was the row changed? */
 static int
 schedule(void)
@@ -513,7 +314,7 @@ schedule(void)
 	booking.key = "new key";
 	booking.planned = booking.due;
 	booking.due += due_shift;
-	booking.planned += due_shift + wait_us;
+	booking.planned += due_shift;
 	assert_int_equal(booking_scheduled(b, &task, 1), DB_OK);
 	return (task.changed);
 }
@@ -560,123 +361,6 @@ scheduled(void **state)
 	assert_int_equal(schedule(), 1);
 	expect("SELECT last_execution_error IS NULL FROM lead_bookings", "t");
 }
-
-/* The notes: seconds from due to its task; to the next look, from ${from}. */
-#define WAITS(from)							\
-    "SELECT coalesce(string_agg(format('%s %s', extract(epoch "		\
-    "FROM until - due_at)::int, round(extract(epoch FROM "		\
-    "look_at - " from "))), ','), 'none') FROM followup_waits"
-
-/* Its task is for the end of a wait. */
-static void
-scheduled_for_later(void **state)
-{
-	const struct booking_wait wait = { .booking = &booking };
-	int changed;
-
-	(void)state;
-	start("pending");
-	assert_true(booking.noted_due == BOOKING_NO_TIME);
-	wait_us = INT64_C(7200000000);
-	assert_int_equal(schedule(), 1);
-	expect("SELECT concat(idempotency_key, ' ', task_scheduled_at) "
-	    "FROM lead_bookings", "new key 2030-01-01 14:00:00.25+00");
-	expect(WAITS("now()"), "7200 3600");
-	read_booking();
-	assert_true(booking_task_waits(&booking));
-	assert_true(booking_task_in(&booking) - booking.due_in - 7200 < 0.01);
-
-	/* What becomes of the row ends that, or is noted at the next look. */
-	assert_int_equal(booking_replan(b, &booking, &changed), DB_OK);
-	assert_int_equal(changed, 1);
-	expect(state_sql, "pending - 2 boom failures:execute2 begun "
-	    "obsolete:new");
-	expect("SELECT idempotency_key FROM lead_bookings", "new key");
-	assert_int_equal(booking_replan(b, &booking, &changed), DB_OK);
-	assert_int_equal(changed, 0);
-	wait_us = 0;
-	assert_int_equal(schedule(), 1);
-	expect(WAITS("now()"), "none");
-
-	/* It is looked at again when its task is overdue, if that is soon. */
-	start("pending");
-	run("UPDATE lead_bookings SET scheduled_at = now()");
-	read_booking();
-	wait_us = INT64_C(600000000);
-	assert_int_equal(schedule(), 1);
-	expect(WAITS("until"), "600 300");
-	read_booking();
-	assert_int_equal(booking_executed(b, &booking, "new", &took), DB_OK);
-	expect("SELECT task_scheduled_at - scheduled_at FROM lead_bookings",
-	    "00:10:00");
-	expect(WAITS("until"), "none");
-	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
-	expect(WAITS("until"), "none");
-	wait_us = 0;
-}
-
-/* A task has fired, and the gate has its booking wait once more. */
-static void
-held(void **state)
-{
-	int changed;
-
-	(void)state;
-	start("scheduled");
-	assert_int_equal(booking_held(b, &booking, "paused", &changed), DB_OK);
-	assert_int_equal(changed, 1);
-	expect(state_sql, "pending - 2 paused failures:execute2,schedule1 "
-	    "begun");
-	expect(WAITS("now()"), " 0");
-	assert_int_equal(booking_held(b, &booking, "paused", &changed), DB_OK);
-	assert_int_equal(changed, 0);
-
-	/* One that was made meanwhile is another task. */
-	start("scheduled");
-	run("UPDATE lead_bookings SET task_name = 'newer'");
-	assert_int_equal(booking_held(b, &booking, "paused", &changed), DB_OK);
-	assert_int_equal(changed, 0);
-	expect(WAITS("now()"), "none");
-}
-
-static void
-noted(void **state)
-{
-	struct booking_wait wait = { .booking = &booking, .look_in = 600 };
-	int changed;
-
-	(void)state;
-	start("pending");
-	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
-	expect(WAITS("now()"), " 600");
-	read_booking();
-	assert_true(booking.noted_due == booking.due);
-	wait.look_in = 0;
-	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
-	expect(WAITS("now()"), "none");
-
-	/* Who has read it before its task fired knows less. */
-	start("scheduled");
-	assert_int_equal(booking_held(b, &booking, "paused", &changed), DB_OK);
-	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
-	wait.look_in = 600;
-	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
-	expect(WAITS("now()"), " 0");
-	read_booking();
-	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
-	expect(WAITS("now()"), " 600");
-
-	/* But not if the clock was ahead then. */
-	run("UPDATE followup_waits SET looked_at = now() + interval '1 h', "
-	    "look_at = now() + interval '1 h'");
-	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
-	expect(WAITS("now()"), " 600");
-	run("UPDATE followup_waits SET looked_at = now() + interval '1 h'");
-	wait.look_in = 0;
-	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
-	expect(WAITS("now()"), "none");
-}
-
 static void
 not_scheduled(void **state)
 {
@@ -1452,282 +1136,6 @@ rows_are_found_by_id(void **state)
 	    "'lead_bookings' AND schemaname = '" SCHEMA "'", "0");
 }
 
-/*
- * The gate, and the sweep.
- */
-
-static void
-gate_is_asked(void **state)
-{
-
-	(void)state;
-	start("pending");
-	assert_int_equal(booking.verdict, BOOKING_CALL);
-	assert_null(booking.verdict_reason);
-	assert_int_equal(booking.in_backlog, 0);
-	run("INSERT INTO followup_pauses (scope, reason, until) "
-	    "VALUES ('all', 'x', '2999-01-01')");
-	read_booking();
-	assert_int_equal(booking.verdict, BOOKING_WAIT);
-	assert_string_equal(booking.verdict_reason, "paused: x");
-	assert_true(booking.wait_until == INT64_C(32472144000000000));
-	run("INSERT INTO followup_backlog SELECT id, scheduled_at "
-	    "FROM lead_bookings; UPDATE lead_bookings "
-	    "SET task_status = 'scheduled'");
-	read_booking();
-	assert_int_equal(booking.verdict, BOOKING_NEVER);
-	assert_int_equal(booking.in_backlog, 1);
-
-	/* Moved it is another matter; and nobody asks about what is over. */
-	run("UPDATE lead_bookings SET scheduled_at = scheduled_at "
-	    "+ interval '1 us'");
-	read_booking();
-	assert_int_equal(booking.verdict, BOOKING_WAIT);
-	assert_int_equal(booking.in_backlog, 0);
-	run("UPDATE lead_bookings SET task_status = 'executed'");
-	read_booking();
-	assert_null(booking.verdict_reason);
-}
-
-/* Does the sweep with a window of an hour find the booking? */
-static int
-is_swept(void)
-{
-	static const char *const params[] = { "3600", BOOKINGS_SWEEP_START,
-	    "10", "60" };
-	char *sql = bookings_sweep_sql(&conf);
-	PGresult *result;
-	int n;
-
-	assert_non_null(sql);
-	result = PQexecParams(app, sql, 5, NULL, params, NULL, NULL, 0);
-	free(sql);
-	if (PQresultStatus(result) != PGRES_TUPLES_OK)
-		fail_msg("%s", PQerrorMessage(app));
-	n = PQntuples(result);
-	PQclear(result);
-	return (n > 0);
-}
-
-/* The booking ${changed} and the pauses ${pauses}; times are in minutes. */
-static void
-swept(void **state)
-{
-	static const struct {
-		const char *status;
-		long due_in;
-		const char *pauses;	/* scope, from, until, exceptions */
-		int found;
-	} all[] = {
-		{ "pending", 30, NULL, 1 },
-		{ "pending", -59, NULL, 1 },
-		{ "pending", -61, NULL, 0 },
-		{ "scheduled", -30, NULL, 1 },
-		{ "scheduled", 10, NULL, 0 },
-		{ "nameless", 10, NULL, 1 },
-
-		/* What is paused is not looked at; a task that is there is. */
-		{ "pending", -30, "('all', -99, NULL, '{}')", 0 },
-		{ "pending", 30, "('tenant:" TENANT "', -99, NULL, '{}')", 0 },
-		{ "pending", 30, "('all', -99, 43199, '{}')", 0 },
-		{ "pending", 30, "('tenant:" TENANT "', -99, 43199, '{}')",
-		    0 },
-
-		/* For the end of this one it can have a task. */
-		{ "pending", 30, "('all', -99, 43100, '{}')", 1 },
-		{ "pending", 30, "('tenant:" TENANT "', -99, 9, '{}')", 1 },
-		{ "scheduled", -30, "('all', -99, NULL, '{}')", 1 },
-		{ "pending", -30, "('tenant:other', -99, NULL, '{}')", 1 },
-		{ "pending", -30, "('all', -99, NULL, '{" TENANT "}')", 1 },
-		{ "pending", -30, "('all', -99, NULL, '{other}')", 0 },
-		{ "pending", -30, "('all', -99, NULL, '{" TENANT "}'), "
-		    "('tenant:" TENANT "', -99, NULL, '{}')", 0 },
-
-		/* Once the pause is over, the window begins anew. */
-		{ "pending", -30, "('all', -999, -1, '{}')", 1 },
-		{ "pending", -1050, "('all', -999, -1, '{}')", 1 },
-		{ "pending", -1070, "('all', -999, -1, '{}')", 0 },
-		{ "pending", -900, "('tenant:" TENANT "', -999, -1, '{}')",
-		    1 },
-		{ "pending", -900, "('tenant:other', -999, -1, '{}')", 0 },
-		{ "pending", -900, "('all', -999, -61, '{}')", 0 },
-		{ "pending", -61, "('all', -999, -99, '{}')", 0 },
-		{ "pending", -9000, "('all', -9999, -1, '{}')", 1 },
-	};
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < NITEMS(all); i++) {
-		clear();
-		insert(ID, "scheduled");
-		run("UPDATE lead_bookings SET %s", strcmp(all[i].status,
-		    "nameless") == 0 ? "task_name = NULL" :
-		    strcmp(all[i].status, "pending") == 0 ?
-		    "task_status = 'pending'" : "task_status = 'scheduled'");
-		run("DELETE FROM followup_failures; "
-		    "UPDATE lead_bookings SET scheduled_at = now() "
-		    "+ %ld * interval '1 min'; DELETE FROM followup_pauses; "
-		    "DELETE FROM followup_past_pauses", all[i].due_in);
-		run("UPDATE lead_bookings SET "
-		    "task_scheduled_at = scheduled_at");
-		if (all[i].pauses != NULL)
-			run("INSERT INTO followup_pauses SELECT p.scope, "
-			    "'x', 'me', now() + p.since * interval '1 min', "
-			    "now() + p.until::int * interval '1 min', "
-			    "p.exceptions::text[] FROM (VALUES %s) "
-			    "AS p (scope, since, until, exceptions)",
-			    all[i].pauses);
-		if (is_swept() != all[i].found)
-			fail_msg("row %zu: found is %d", i, !all[i].found);
-	}
-
-	/* A pause that was replaced, or lifted for a tenant, has ended too. */
-	clear();
-	insert(ID, "pending");
-	run("DELETE FROM followup_failures; DELETE FROM followup_pauses; "
-	    "UPDATE lead_bookings SET scheduled_at = now() - interval '9 h'; "
-	    "SELECT followup_pause('all', 'x')");
-	run("UPDATE followup_pauses SET paused_at = now() - interval '10 h'");
-	assert_int_equal(is_swept(), 0);
-	run("SELECT followup_resume('tenant:" TENANT "')");
-	assert_int_equal(is_swept(), 1);
-}
-
-/*
- * What waits is found by when it is looked at again, which is sooner once
- * somebody has changed a pause or a setting.  Times are in minutes.
- */
-static void
-waits_are_swept(void **state)
-{
-	static const struct {
-		const char *note;	/* until, looked at, look at */
-		const char *change;
-		int found;
-	} all[] = {
-		{ "60, -1, 9", NULL, 0 },
-		{ "NULL, -1, 9", NULL, 0 },
-		{ "60, -1, -0.1", NULL, 1 },
-		{ "60, -1, 121", NULL, 1 },
-		{ "NULL, -1, -0.1", NULL, 1 },
-		{ "60, -1, 9", "SELECT followup_resume('all')", 1 },
-		{ "NULL, -1, 9", "SELECT followup_resume('all')", 1 },
-		{ "60, -1, 9", "SELECT followup_pause('all', 'x', now() "
-		    "+ interval '5 min')", 1 },
-		{ "60, -1, 9", "SELECT followup_resume('tenant:" TENANT "')",
-		    1 },
-		{ "60, -1, 9", "DELETE FROM followup_pauses", 1 },
-		{ "60, -1, 9", "INSERT INTO followup_settings VALUES "
-		    "('call_within', '1h') ON CONFLICT (name) DO UPDATE "
-		    "SET value = followup_settings.value || ' '", 1 },
-
-		/* Its task fires by itself; looked at since; held for good. */
-		{ "0.5, -1, 9", "SELECT followup_resume('all')", 0 },
-		{ "60, 0.2, 9", "SELECT followup_resume('all')", 0 },
-		{ "60, -1, -0.1", "SELECT followup_pause('all', 'x')", 0 },
-		{ "60, -1, -0.1", "SELECT followup_pause('tenant:" TENANT "', "
-		    "'x')", 0 },
-	};
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < NITEMS(all); i++) {
-		clear();
-		run("DELETE FROM followup_pauses; "
-		    "DELETE FROM followup_past_pauses; UPDATE "
-		    "followup_settings SET changed_at = now() - "
-		    "interval '1 h'; SELECT followup_pause('all', 'x', now() "
-		    "+ interval '1 h'); UPDATE followup_pauses SET "
-		    "paused_at = now() - interval '3 h', "
-		    "changed_at = now() - interval '3 h'");
-		run("INSERT INTO lead_bookings (id, scheduled_at, "
-		    "tenant_id, task_name, task_status, task_scheduled_at) "
-		    "SELECT '" ID "', now() - interval '2 h', '" TENANT "', "
-		    "'x', CASE WHEN n.until IS NULL THEN 'pending' "
-		    "ELSE 'scheduled' END, "
-		    "now() + n.until::float8 * interval '1 min' "
-		    "FROM (VALUES (%s)) AS n (until, looked, look)",
-		    all[i].note);
-		run("INSERT INTO followup_waits SELECT '" ID "', "
-		    "scheduled_at, now() + n.until::float8 * interval '1 min', "
-		    "now() + n.looked * interval '1 min', "
-		    "now() + n.look * interval '1 min' "
-		    "FROM lead_bookings, (VALUES (%s)) "
-		    "AS n (until, looked, look)", all[i].note);
-		if (all[i].change != NULL)
-			run("%s", all[i].change);
-		if (is_swept() != all[i].found)
-			fail_msg("row %zu: found is %d", i, !all[i].found);
-	}
-
-	/* A change by a clock that was ahead is none yet. */
-	run("DELETE FROM followup_pauses; DELETE FROM followup_past_pauses; "
-	    "UPDATE followup_waits SET until = now() + interval '3 h', "
-	    "look_at = now() + interval '9 min', looked_at = now() "
-	    "- interval '9 min'; SELECT followup_pause('all', 'x', now() "
-	    "+ interval '3 h')");
-	assert_int_equal(is_swept(), 1);
-	run("UPDATE followup_pauses SET changed_at = now() "
-	    "+ interval '1 min'; DELETE FROM followup_past_pauses");
-	assert_int_equal(is_swept(), 0);
-
-	/*
-	 * A pending one is found as ever if the note is of a task or of another
-	 * time, and otherwise not before it is looked at; nor if it is retried.
-	 */
-	run("DELETE FROM followup_pauses; DELETE FROM followup_past_pauses; "
-	    "UPDATE lead_bookings SET task_status = 'pending', "
-	    "scheduled_at = now(); UPDATE followup_waits SET due_at = now(), "
-	    "until = NULL, looked_at = now() + interval '9 s', "
-	    "look_at = now() + interval '9 min'");
-	run("UPDATE followup_waits w SET due_at = scheduled_at "
-	    "FROM lead_bookings");
-	assert_int_equal(is_swept(), 0);
-	run("INSERT INTO followup_failures (booking_id, stage, attempts, "
-	    "error, next_attempt_at) VALUES ('" ID "', 'schedule', 0, 'x', "
-	    "now())");
-	assert_int_equal(is_swept(), 0);
-	run("UPDATE followup_waits SET until = now() + interval '9 min'");
-	assert_int_equal(is_swept(), 1);
-	run("UPDATE followup_waits SET until = NULL; DELETE FROM "
-	    "followup_failures; UPDATE lead_bookings "
-	    "SET scheduled_at = scheduled_at + interval '1 s'");
-	assert_int_equal(is_swept(), 1);
-
-	/* What is left of one that is gone is found too, to be forgotten. */
-	run("UPDATE followup_waits SET look_at = now()");
-	run("DELETE FROM lead_bookings");
-	assert_int_equal(is_swept(), 1);
-	run("DELETE FROM followup_settings WHERE name = 'call_within'");
-}
-
-/* What was overdue at the first install is not found, unless it was moved. */
-static void
-backlog_is_left_alone(void **state)
-{
-	static const char *const states[] = { "pending", "scheduled" };
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < NITEMS(states); i++) {
-		clear();
-		insert(ID, states[i]);
-		run("DELETE FROM followup_failures; "
-		    "DELETE FROM followup_backlog; UPDATE lead_bookings "
-		    "SET scheduled_at = now() - interval '30 min'; "
-		    "INSERT INTO followup_backlog SELECT id, scheduled_at "
-		    "FROM lead_bookings");
-		ASSERT_ROW(!is_swept(), states[i]);
-		run("UPDATE lead_bookings SET scheduled_at = scheduled_at "
-		    "+ interval '1 s'");
-		ASSERT_ROW(is_swept(), states[i]);
-	}
-}
-
-/*
- * The handle.
- */
-
 /* The one trouble is ${code}, and ${part} stands in its sentence. */
 static void
 expect_trouble(struct bookings *daemon, const char *code, const char *part)
@@ -1922,8 +1330,6 @@ statements_can_be_prepared(void **state)
 	assert_int_equal(bookings_prepare(b, booking_state_execute), DB_OK);
 }
 
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, begin, end)
-
 int
 main(void)
 {
@@ -1935,9 +1341,6 @@ main(void)
 		TEST(locks_know_their_table),
 		TEST(no_lock_without_a_row),
 		TEST(scheduled),
-		TEST(scheduled_for_later),
-		TEST(held),
-		TEST(noted),
 		TEST(not_scheduled),
 		TEST(changed_while_it_is_scheduled),
 		TEST(many_are_scheduled),
@@ -1964,10 +1367,6 @@ main(void)
 		TEST(obsolete_tasks),
 		TEST(own_writes_fire_nothing),
 		TEST(rows_are_found_by_id),
-		TEST(gate_is_asked),
-		TEST(swept),
-		TEST(waits_are_swept),
-		TEST(backlog_is_left_alone),
 		TEST(check),
 		TEST(overdue),
 		TEST(limited),

@@ -8,52 +8,30 @@
 #include "config.h"
 #include "db.h"
 
-#include "../unit/unit.h"
+#define SCHEMA	"test_sweep"
+
+#include "lib/server.h"
 
 /*
  * The sweep's statement, against the server of tests/sql/run: which bookings
  * it finds in tables of several shapes, and that no row keeps it from that.
  */
 
-#define SCHEMA	"test_sweep"
 #define WINDOW	"86400"
 #define GRACE	"300"
 
 static struct config conf = { .schema = SCHEMA, .table = "lead_bookings" };
-static PGconn *conn;
-
-static void
-run(const char *sql)
-{
-	PGresult *result = PQexec(conn, sql);
-
-	if (PQresultStatus(result) != PGRES_COMMAND_OK &&
-	    PQresultStatus(result) != PGRES_TUPLES_OK)
-		fail_msg("%s: %s", sql, PQerrorMessage(conn));
-	PQclear(result);
-}
 
 /*
- * Install into a new table: ${shape} is what psql is told of it, ${alter} what
- * is done to it before.
+ * Install into a new table, for a session as the listener has it: what the
+ * test writes fires no trigger.
  */
 static void
 install(const char *shape, const char *alter)
 {
-	char *command;
 
-	assert_true(asprintf(&command, "psql -X -q -v ON_ERROR_STOP=1 "
-	    "-v schema=" SCHEMA " %s -f tests/sql/lib/app.psql -c \"%s\" "
-	    "-f sql/create-booking-cloud-task-trigger.sql >/dev/null 2>&1",
-	    shape, alter) > 0);
-	/* What runs is fixed.  NOLINTNEXTLINE(cert-env33-c) */
-	if (system(command) != 0)
-		fail_msg("%s", command);
-	free(command);
-
-	/* As the listener does; and what the test writes fires no trigger. */
-	conn = PQconnectdb("dbname=followup");
-	run(db_session_sql());
+	install_into(shape, alter);
+	app = connect_with(DATABASE, db_session_sql());
 	run("SET session_replication_role = replica");
 	run("ALTER TABLE " SCHEMA ".lead_bookings "
 	    "ALTER task_name SET DEFAULT 'its task'");
@@ -64,8 +42,7 @@ end(void **state)
 {
 
 	(void)state;
-	run("DROP SCHEMA " SCHEMA " CASCADE");
-	PQfinish(conn);
+	remove_schema();
 	return (0);
 }
 
@@ -75,13 +52,10 @@ end(void **state)
 static void
 insert(const char *n, const char *columns, const char *values)
 {
-	char *sql;
 
-	assert_true(asprintf(&sql, "INSERT INTO " SCHEMA ".lead_bookings "
-	    "(id, %s) VALUES ('00000000-0000-4000-8000-0000000000%s', %s)",
-	    columns, n, values) > 0);
-	run(sql);
-	free(sql);
+	run("INSERT INTO " SCHEMA ".lead_bookings (id, %s) VALUES "
+	    "('00000000-0000-4000-8000-0000000000%s', %s)", columns, n,
+	    values);
 }
 
 /* The sweep finds the bookings with these numbers, in order. */
@@ -91,12 +65,12 @@ finds(const char *numbers)
 	static const char *const start[] = { BOOKINGS_SWEEP_START };
 	const char *params[] = { WINDOW, start[0], start[1], "1000", GRACE };
 	char *sql = bookings_sweep_sql(&conf), found[256] = "";
-	PGresult *result = PQexecParams(conn, sql, 5, NULL, params, NULL,
+	PGresult *result = PQexecParams(app, sql, 5, NULL, params, NULL,
 	    NULL, 0);
 	int n, row;
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
-		fail_msg("%s", PQerrorMessage(conn));
+		fail_msg("%s", PQerrorMessage(app));
 
 	/* The overdue ones come in no order. */
 	for (n = 0; n < 100; n++) {

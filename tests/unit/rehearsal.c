@@ -7,6 +7,7 @@
 
 #include "booking.h"
 #include "booking_state.h"
+#include "booking_waits.h"
 #include "bookings.h"
 #include "canary.h"
 #include "config.h"
@@ -36,8 +37,8 @@
 #define WIDTH		78
 
 static const struct bookings_sql *const *const lists[] = {
-	booking_statements, booking_state_statements, history_statements,
-	dead_letters_statements, pauses_statements, figures_statements,
+	booking_statements, booking_state_statements, booking_waits_statements,
+	history_statements, dead_letters_statements, pauses_statements, figures_statements,
 	status_figures_statements, canary_statements, time_limit_statements,
 	event_outbox_statements,
 };

@@ -65,6 +65,7 @@ struct table_row {
 	double wait_in;			/* seconds from TABLE_NOW, or 0 */
 	int waits;			/* followup_waits has it, as due now */
 	double look_in;			/* likewise: seconds to its next look */
+	int told;			/* history was told, of it or another */
 	int in_backlog;
 	const char *queue;		/* of followup_queue, or NULL */
 	const char *traceparent;	/* of its column, or NULL */
@@ -605,7 +606,7 @@ table_reset(struct table_row *row, const char *name, int anew)
 	return (table_count(1));
 }
 
-/* What waits, and what does not any more. */
+/* What waits, and what does not any more; does history tell of any of it? */
 static inline PGresult *
 table_noted(const struct table_array *ids, const char *const *params)
 {
@@ -619,6 +620,7 @@ table_noted(const struct table_array *ids, const char *const *params)
 		row = table_row(ids->values[i]);
 		row->look_in = strtod(looks.values[i], NULL) / 1000;
 		row->waits = row->look_in > 0;
+		row->told = strstr(params[5], "waiting") != NULL;
 	}
 	free(looks.text);
 	return (table_count((int)ids->n));
