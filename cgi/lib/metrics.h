@@ -18,9 +18,9 @@
  * Before metrics_init has been called these functions do nothing, so that a
  * caller need not ask.
  *
- * A metric has a row in the table of metrics.c: its name, type, labels, all
- * values of its labels, help, and the programs that keep it.  To add one: a
- * line in enum metric, a row there, and the README's table.  The "label" of
+ * A metric has a row in the table of metrics_table.c: its name, type, labels,
+ * all values of its labels, help, and the programs that keep it.  To add one:
+ * a line in enum metric, a row there, and the README's table.  The "label" of
  * the functions below is the place of a label's value in its list, as the
  * enums name it; 0 where a metric has no label.
  *
