@@ -258,7 +258,7 @@ pruned(void **state)
 	(void)snprintf(sql, sizeof(sql), "BEGIN; "
 	    "SELECT pg_advisory_xact_lock(1181707336, %d)",
 	    (int)bookings_key(&conf));
-	run(sql);
+	run("%s", sql);
 	assert_int_equal(history_prune(b, &more), DB_OK);
 	run("ROLLBACK");
 	expect("SELECT count(*) FROM followup_history", "89");
