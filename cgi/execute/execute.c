@@ -16,6 +16,7 @@
 #include "metrics.h"
 #include "monotime.h"
 #include "phone_number.h"
+#include "plural.h"
 #include "utf8.h"
 #include "voice_agent.h"
 
@@ -655,10 +656,10 @@ clear_others(const struct execute *x)
 		if (outcome != DB_LOST && outcome != DB_LOCKED)
 			breaker_gave_back(x->breaker, &list[i]);
 		if (outcome == DB_OK)
-			log_info(&a, "%d failed attempt%s no longer "
-			    "counted: it was the voice agent's trouble",
-			    list[i].failures, list[i].failures == 1 ? " is" :
-			    "s are");
+			log_info(&a, "%d failed %s no longer counted: it was "
+			    "the voice agent's trouble", list[i].failures,
+			    plural(list[i].failures, "attempt is",
+			    "attempts are"));
 		else
 			log_warning(&a, "attempts that it lost to the voice "
 			    "agent's trouble still count: %s",
