@@ -144,12 +144,18 @@ run_schedule() { launch schedule "$build/followup-schedule"; }
 run_execute() { launch execute "$build/followup-execute"; }
 run_listener() { launch listener "$build/followup-listener"; }
 
-# Start NAME and wait until it is ready.
+# Start NAME and wait until it is ready.  While it was down its port may have
+# been lent to another program's connection: then wait until that one ends.
 start() {
 	! alive "$1" || die "$1 is running already"
 	kill_rest "$1"
-	"run_$(echo "$1" | tr - _)"
-	await "$1" || return 1
+	for attempt in 1 2 3 4 5; do
+		"run_$(echo "$1" | tr - _)"
+		! await "$1" || break
+		[ "$attempt" != 5 ] && [ ! -f "$dir/run/$1.pid" ] &&
+		    new_log "$1" | grep -qi 'in use' || return 1
+		sleep 1
+	done
 	# nginx makes its unix sockets 0666.
 	[ "$1" != nginx ] || chmod 660 "$runtime/local.sock"
 }
