@@ -108,12 +108,15 @@ ready_listener() {
 
 # Where the first process reaps no orphans (some containers), a killed server
 # stays in the process table, and its lock file would stand for a running one.
+# Without that file it does not find the shared memory that a killed one left:
+# let that be in its own folder.
 run_postgres() {
 	rm -f "$pg_data/postmaster.pid"
 	# shellcheck disable=SC2086 # flags
 	launch postgres "$pg_bin/postgres" -D "$pg_data" -p "$pg_port" \
 	    -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
 	    -c fsync=off -c full_page_writes=off -c max_connections=200 \
+	    -c dynamic_shared_memory_type=mmap \
 	    -c timezone=UTC -c log_timezone=UTC -c 'log_line_prefix=%m [%p] %a ' \
 	    ${STACK_POSTGRES_FLAGS:-}
 }
