@@ -101,8 +101,8 @@ set_defaults(struct http *http)
 	SET(CURLOPT_USERAGENT, "followup-scheduler/" FOLLOWUP_VERSION);
 	SET(CURLOPT_ERRORBUFFER, http->error);
 
-	/* A quarter of curl's own: messages are short, and handles many. */
-	SET(CURLOPT_BUFFERSIZE, 4096L);
+	/* The least that will do: messages are short, and handles many. */
+	SET(CURLOPT_BUFFERSIZE, 2048L);
 	SET(CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
 	SET(CURLOPT_WRITEFUNCTION, collect);
 	SET(CURLOPT_WRITEDATA, http);
