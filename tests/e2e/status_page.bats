@@ -21,6 +21,7 @@ setup() {
 
 teardown() {
 	browser_down
+	thaw
 	agent '[]' || true
 	stack_reset
 	sql "SELECT lad_dev.followup_resume('all')" >/dev/null || true
@@ -124,6 +125,78 @@ dead() {
 	shows 'none is lost'
 	# Nobody waits for a server that is not there.
 	curl -sf -m 2 -o /dev/null "$PAGE"
+}
+
+# freeze: PostgreSQL, which then takes connections and never answers.
+freeze() {
+	local pid
+	pid=$(cat "$STACK/run/postgres.pid")
+	mapfile -t FROZEN < <(pgrep -P "$pid" && echo "$pid")
+	kill -STOP "${FROZEN[@]}"
+}
+
+thaw() {
+	[[ -z ${CROWD:-} ]] || kill "$CROWD"
+	((${#FROZEN[@]} == 0)) || kill -CONT "${FROZEN[@]}" 2>/dev/null || true
+	CROWD='' FROZEN=()
+}
+
+# crowd: so many wait for PostgreSQL to accept them that the kernel drops the
+# packets of others, as if its host could not be reached.
+crowd() {
+	perl -MIO::Socket::INET -e '
+		my @crowd = map { IO::Socket::INET->new(Blocking => 0,
+		    PeerAddr => "127.0.0.1:$ARGV[0]") } 1 .. 1000;
+		$| = 1;
+		print("there\n");
+		sleep(600)' "$PGPORT" >"$BATS_TEST_TMPDIR/crowd" 3>&- &
+	CROWD=$!
+	wait_for 20 test -s "$BATS_TEST_TMPDIR/crowd"
+}
+
+# look PATH: keep the answer, and how long it took, without waiting for it.
+look() {
+	local name=${1//\//}
+	curl -s -m 20 --noproxy '*' -o "$BATS_TEST_TMPDIR/$name.body" \
+	    -w '%{time_total}' "$LOCAL_URL$1" >"$BATS_TEST_TMPDIR/$name.s" 3>&- &
+}
+
+# all_look: everybody at once; all have their answer within about two seconds,
+# and it says that the database does not answer.
+all_look() {
+	local path name most=2.5 dir=$BATS_TEST_TMPDIR
+	local paths=(/status /status.json /readyz /metrics /followups/$LEAD)
+	! sanitized || most=5
+	for path in "${paths[@]}"; do
+		look "$path"
+	done
+	run env "FOLLOWUP_WEBHOOK_URL=$LOCAL_URL/webhooks/booking-followup" \
+	    "$ROOT/sql/followup-trigger" status --check
+	((status == 1))
+	[[ $output == 'stopped: '*'database does not answer'* ]]
+	for path in "${paths[@]}"; do
+		name=${path//\//}
+		wait_for 20 test -s "$dir/$name.s"
+		echo "$path: $(cat "$dir/$name.s") s"
+		awk -v most="$most" '{ exit !($1 < most) }' "$dir/$name.s"
+		[[ $path == /metrics ]] ||
+		    grep -q 'database does not answer' "$dir/$name.body"
+	done
+	grep -q '^followup_up{program="schedule"} 1' "$dir/metrics.body"
+	not grep -q '^followup_open_bookings' "$dir/metrics.body"
+	rm "$dir"/*.s
+}
+
+@test "a database that hangs, or cannot be reached: nobody waits for long" {
+	wait_for 20 is ok
+	freeze
+	all_look
+	all_look
+	crowd
+	all_look
+	thaw
+	wait_for 30 is ok
+	becomes "$(book '1 second')" executed 30
 }
 
 @test "paused and resumed by clicks, each shown before it is done" {
