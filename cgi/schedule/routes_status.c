@@ -270,12 +270,14 @@ preview(struct act *act, const char *filter)
 		    &counts);
 	if (has_failed(act, outcome))
 		return;
-	say(act, 200, "%" JSON_INTEGER_FORMAT " dead letters match: %"
-	    JSON_INTEGER_FORMAT " are called now, %" JSON_INTEGER_FORMAT
-	    " wait for calling hours or a pause, %" JSON_INTEGER_FORMAT
-	    " are too late and %" JSON_INTEGER_FORMAT " may not be called; "
-	    "those become dead letters again.",
+	say(act, 200, "%" JSON_INTEGER_FORMAT " %s: %"
+	    JSON_INTEGER_FORMAT " to be called now, %" JSON_INTEGER_FORMAT
+	    " to wait for calling hours or a pause; %" JSON_INTEGER_FORMAT
+	    " too late and %" JSON_INTEGER_FORMAT " not to be called, which "
+	    "become dead letters again.",
 	    json_integer_value(json_object_get(counts, "matching")),
+	    plural(json_integer_value(json_object_get(counts, "matching")),
+	    "dead letter matches", "dead letters match"),
 	    json_integer_value(json_object_get(counts, "callNow")),
 	    json_integer_value(json_object_get(counts, "wait")),
 	    json_integer_value(json_object_get(counts, "tooLate")),
