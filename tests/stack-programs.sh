@@ -108,12 +108,15 @@ ready_listener() {
 
 # Where the first process reaps no orphans (some containers), a killed server
 # stays in the process table, and its lock file would stand for a running one.
+# Without that file it does not find the shared memory that a killed one left:
+# let that be in its own folder.
 run_postgres() {
 	rm -f "$pg_data/postmaster.pid"
 	# shellcheck disable=SC2086 # flags
 	launch postgres "$pg_bin/postgres" -D "$pg_data" -p "$pg_port" \
 	    -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
 	    -c fsync=off -c full_page_writes=off -c max_connections=200 \
+	    -c dynamic_shared_memory_type=mmap \
 	    -c timezone=UTC -c log_timezone=UTC -c 'log_line_prefix=%m [%p] %a ' \
 	    ${STACK_POSTGRES_FLAGS:-}
 }
@@ -144,12 +147,18 @@ run_schedule() { launch schedule "$build/followup-schedule"; }
 run_execute() { launch execute "$build/followup-execute"; }
 run_listener() { launch listener "$build/followup-listener"; }
 
-# Start NAME and wait until it is ready.
+# Start NAME and wait until it is ready.  While it was down its port may have
+# been lent to another program's connection: then wait until that one ends.
 start() {
 	! alive "$1" || die "$1 is running already"
 	kill_rest "$1"
-	"run_$(echo "$1" | tr - _)"
-	await "$1" || return 1
+	for attempt in 1 2 3 4 5; do
+		"run_$(echo "$1" | tr - _)"
+		! await "$1" || break
+		[ "$attempt" != 5 ] && [ ! -f "$dir/run/$1.pid" ] &&
+		    new_log "$1" | grep -qi 'in use' || return 1
+		sleep 1
+	done
 	# nginx makes its unix sockets 0666.
 	[ "$1" != nginx ] || chmod 660 "$runtime/local.sock"
 }
