@@ -170,14 +170,19 @@ kill_at_start() {
 }
 
 @test "alerts: the voice agent, and then Cloud Tasks" {
+	local agent tasks
 	watch
 	kill_at_start voice-agent
+	agent=$START
 	book_many 6 '0 s'
 	wait_for 20 in_metrics \
 	    'followup_breaker_state{target="voice_agent",state="open"} 1'
-	stack kill emulator
+	kill_at_start emulator
+	tasks=$START
 	book_many 6
+	START=$agent
 	alert voice-agent \
 	    'alertname="FollowupBreakerOpen", target="voice_agent"'
+	START=$tasks
 	alert emulator 'alertname="FollowupBreakerOpen", target="cloud_tasks"'
 }
