@@ -65,9 +65,22 @@ wait_fd(int fd, short events, long deadline)
 	}
 }
 
+/* Cut out of ${message} libpq's question: our own sentences say what to do. */
+static void
+drop_question(char *message)
+{
+	char *from = strstr(message, "\n\tIs the server running"), *to;
+
+	if (from == NULL)
+		return;
+	to = from + 1 + strcspn(from + 1, "\n");
+	memmove(from, to, strlen(to) + 1);
+}
+
 /**
  * db_message(conn, buf, buflen):
- * Write the connection's error to ${buf} in one line, and return ${buf}.
+ * Write the connection's error to ${buf} in one line, without the question
+ * whether the server runs, and return ${buf}.
  */
 const char *
 db_message(const PGconn *conn, char *buf, size_t buflen)
@@ -75,6 +88,7 @@ db_message(const PGconn *conn, char *buf, size_t buflen)
 	char *p;
 
 	(void)snprintf(buf, buflen, "%s", PQerrorMessage(conn));
+	drop_question(buf);
 	for (p = buf; *p != '\0'; p++) {
 		if (*p == '\n' && p[1] == '\0')
 			*p = '\0';

@@ -155,7 +155,8 @@ const char *db_session_check(PGconn *, const PGresult *);
 
 /**
  * db_message(conn, buf, buflen):
- * Write the connection's error to ${buf} in one line, and return ${buf}.
+ * Write the connection's error to ${buf} in one line, without the question
+ * whether the server runs, and return ${buf}.
  */
 const char *db_message(const PGconn *, char *, size_t);
 

@@ -17,6 +17,13 @@
 
 #include "routes.h"
 
+/*
+ * How long a database that hangs may keep those waiting who only want to look,
+ * in milliseconds: whatever is not known by then is missing from the answer.
+ * The worker is needed for the next one.
+ */
+#define PATIENCE	1800
+
 /* How often history_prune is called in a row, which takes milliseconds. */
 #define PRUNE_STEPS	10
 
@@ -88,29 +95,31 @@ routes_answered(struct routes *r, struct request *request,
  * The table of the API.  "{id}" stands for the UUID of a booking, "{scope}"
  * for the rest of the path.  Probes and Prometheus do not have the token, if
  * there is one; a browser has it only where it posts: the page asks for it.
+ * A glance is worth waiting for the database no longer than PATIENCE.
  */
 static const struct route {
 	const char *method;
 	const char *path;
 	int open;
+	int glance;
 	void (*handle)(struct routes *, struct request *, const char *);
 } table[] = {
-	{ "POST", "/webhooks/booking-followup", 0, routes_webhook },
-	{ "GET", "/followups/{id}", 0, routes_show },
-	{ "DELETE", "/followups/{id}", 0, routes_cancel },
-	{ "POST", "/followups/{id}/retry", 0, routes_retry },
-	{ "GET", "/dead-letters", 0, routes_dead_letters },
-	{ "POST", "/dead-letters/retry", 0, routes_retry_all },
-	{ "GET", "/pauses", 0, routes_pauses },
-	{ "POST", "/pauses", 0, routes_pause },
-	{ "DELETE", "/pauses/{scope}", 0, routes_resume },
-	{ "GET", "/status", 1, routes_status },
-	{ "POST", "/status", 1, routes_status_act },
-	{ "GET", "/status.json", 1, routes_status_json },
-	{ "GET", "/healthz", 1, routes_alive },
-	{ "GET", "/readyz", 1, routes_ready },
-	{ "GET", "/metrics", 1, routes_metrics },
-	{ "GET", "/stats", 0, routes_stats },
+	{ "POST", "/webhooks/booking-followup", 0, 0, routes_webhook },
+	{ "GET", "/followups/{id}", 0, 1, routes_show },
+	{ "DELETE", "/followups/{id}", 0, 0, routes_cancel },
+	{ "POST", "/followups/{id}/retry", 0, 0, routes_retry },
+	{ "GET", "/dead-letters", 0, 0, routes_dead_letters },
+	{ "POST", "/dead-letters/retry", 0, 0, routes_retry_all },
+	{ "GET", "/pauses", 0, 1, routes_pauses },
+	{ "POST", "/pauses", 0, 0, routes_pause },
+	{ "DELETE", "/pauses/{scope}", 0, 0, routes_resume },
+	{ "GET", "/status", 1, 1, routes_status },
+	{ "POST", "/status", 1, 0, routes_status_act },
+	{ "GET", "/status.json", 1, 1, routes_status_json },
+	{ "GET", "/healthz", 1, 0, routes_alive },
+	{ "GET", "/readyz", 1, 1, routes_ready },
+	{ "GET", "/metrics", 1, 1, routes_metrics },
+	{ "GET", "/stats", 0, 1, routes_stats },
 };
 
 #define NROUTES	(sizeof(table) / sizeof(table[0]))
@@ -216,8 +225,11 @@ routes_handle(struct routes *r, struct request *request)
 	else if (*segment != '\0' && uuid_parse(segment, id) != 0)
 		request_problem(request, PROBLEM_NOT_A_UUID, NULL,
 		    "\"%.48s\" is not a UUID", segment);
-	else
+	else {
+		bookings_limit(r->bookings, found->glance ? PATIENCE : 0);
 		found->handle(r, request, id);
+		bookings_limit(r->bookings, 0);
+	}
 }
 
 /**
@@ -230,11 +242,13 @@ routes_every_minute(struct routes *r)
 {
 	int more = 1, steps;
 
+	bookings_limit(r->bookings, PATIENCE);
 	for (steps = 0; steps < PRUNE_STEPS && more; steps++) {
 		if (bookings_ready(r->bookings) != DB_OK ||
 		    history_prune(r->bookings, &more) != DB_OK)
-			return;
+			break;
 	}
+	bookings_limit(r->bookings, 0);
 }
 
 /**

@@ -24,12 +24,6 @@
 
 #include "routes_internal.h"
 
-/*
- * The longest that the page waits for a database that hangs, in milliseconds;
- * what is not known by then is missing.
- */
-#define PATIENCE	1800
-
 /* GET /status.json?tenant=ID, which is optional */
 void
 routes_status_json(struct routes *r, struct request *request,
@@ -38,10 +32,8 @@ routes_status_json(struct routes *r, struct request *request,
 	json_t *fields = form_parse(request->query, strlen(request->query));
 
 	(void)no_id;
-	bookings_limit(r->bookings, PATIENCE);
 	request_reply(request, 200, status_look(r->status, r->bookings,
 	    json_text(fields, "tenant")));
-	bookings_limit(r->bookings, 0);
 	json_decref(fields);
 }
 
@@ -92,7 +84,6 @@ routes_status(struct routes *r, struct request *request, const char *no_id)
 
 	(void)no_id;
 	fields = form_parse(request->query, strlen(request->query));
-	bookings_limit(r->bookings, PATIENCE);
 	page.search = json_text(fields, "booking");
 	page.tenant = json_text(fields, "tenant");
 	status = status_look(r->status, r->bookings, page.tenant);
@@ -100,7 +91,6 @@ routes_status(struct routes *r, struct request *request, const char *no_id)
 	if (page.search != NULL && uuid_parse(page.search, id) == 0 &&
 	    routes_booking(r, id, &booking) != DB_OK)
 		page.unknown = bookings_error(r->bookings);
-	bookings_limit(r->bookings, 0);
 	page.booking = booking;
 	if (status == NULL)
 		request_unavailable(request, PROBLEM_UNAVAILABLE, 1,
@@ -280,12 +270,14 @@ preview(struct act *act, const char *filter)
 		    &counts);
 	if (has_failed(act, outcome))
 		return;
-	say(act, 200, "%" JSON_INTEGER_FORMAT " dead letters match: %"
-	    JSON_INTEGER_FORMAT " are called now, %" JSON_INTEGER_FORMAT
-	    " wait for calling hours or a pause, %" JSON_INTEGER_FORMAT
-	    " are too late and %" JSON_INTEGER_FORMAT " may not be called; "
-	    "those become dead letters again.",
+	say(act, 200, "%" JSON_INTEGER_FORMAT " %s: %"
+	    JSON_INTEGER_FORMAT " to be called now, %" JSON_INTEGER_FORMAT
+	    " to wait for calling hours or a pause; %" JSON_INTEGER_FORMAT
+	    " too late and %" JSON_INTEGER_FORMAT " not to be called, which "
+	    "become dead letters again.",
 	    json_integer_value(json_object_get(counts, "matching")),
+	    plural(json_integer_value(json_object_get(counts, "matching")),
+	    "dead letter matches", "dead letters match"),
 	    json_integer_value(json_object_get(counts, "callNow")),
 	    json_integer_value(json_object_get(counts, "wait")),
 	    json_integer_value(json_object_get(counts, "tooLate")),

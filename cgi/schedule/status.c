@@ -452,7 +452,7 @@ program(const struct config *conf)
 
 /*
  * The seconds until all waiting bookings have been called, at the rate of the
- * last minutes; NULL if none waits, or none is called.
+ * last minutes; NULL if none waits, or nobody is called.
  */
 static json_t *
 backlog_gone(const struct view *view, const json_t *memory)
@@ -461,7 +461,8 @@ backlog_gone(const struct view *view, const json_t *memory)
 	    json_object_get(memory, "chain"), "call"), "perMinute"));
 	json_int_t waiting = figure(view, "overdue", "waiting");
 
-	if (waiting == 0 || !(a_minute > 0))
+	if (waiting == 0 || !(a_minute > 0) ||
+	    strcmp(view->state, "stopped") == 0)
 		return (NULL);
 	return (json_integer((json_int_t)((double)waiting * 60 / a_minute)));
 }

@@ -43,7 +43,7 @@ struct status *status_new(const struct config *, struct readiness *);
  *             if that is not known
  *   backlogGoneInSeconds
  *             when those will have been called, at the rate of the last
- *             minutes; or null
+ *             minutes; null if nobody is called, or that is not known
  *   troubles  all that does not work: code, sentence
  *   breakers  cloudTasks, voiceAgent: "closed", "half-open", "open", "unknown"
  *   pauses    those in force, as GET /pauses has them

@@ -15,6 +15,12 @@ static const char *const template[] = {
 	NULL
 };
 
+/* The head of a column of numbers. */
+#define NUMBERS(name)	"<th scope=\"col\" class=\"number\">" name "</th>"
+
+/* The most overdue bookings that are listed. */
+#define LISTED	20
+
 /* The size of an hour's drawing, in its own units. */
 #define CHART_WIDTH	720
 #define CHART_HEIGHT	60
@@ -141,10 +147,10 @@ put_time(struct out *o, const char *iso)
 
 	if (iso == NULL || rfc3339_parse(iso, &ms) != 0)
 		return;
-	(void)fprintf(o->f, "<time datetime=\"%.24s\">%.10s %.8s UTC (", iso,
-	    iso, iso + 11);
+	(void)fprintf(o->f, "<time datetime=\"%.24s\"><span>%.10s %.8s UTC"
+	    "</span> <span>(", iso, iso, iso + 11);
 	put_distance(o, (o->now - ms) / 1000);
-	html(o, ")</time>");
+	html(o, ")</span></time>");
 }
 
 /* A link to what is known of booking ${id}. */
@@ -193,11 +199,22 @@ put_word(struct out *o, const char *state, const char *word)
 {
 	const char *sign = strcmp(state, "ok") == 0 ? "&#10003;" :
 	    strcmp(state, "degraded") == 0 ? "&#9651;" :
-	    strcmp(state, "stopped") == 0 ? "&#9632;" : "?";
+	    strcmp(state, "stopped") == 0 ? "&#9632;" :
+	    strcmp(state, "off") == 0 ? "" : "?";
 
-	put(o, "<span class=\"word ", state, "\"><span aria-hidden=\"true\">");
-	html(o, sign);
-	put(o, "</span> ", word, "</span>");
+	put(o, "<span class=\"word ", state, "\">");
+	if (*sign != '\0')
+		(void)fprintf(o->f, "<span aria-hidden=\"true\">%s</span> ",
+		    sign);
+	put(o, "", word, "</span>");
+}
+
+/* Write that what belongs here cannot be found out now. */
+static void
+put_unknown(struct out *o)
+{
+
+	html(o, "<p class=\"soft\">Not known now.</p>");
 }
 
 /*
@@ -244,23 +261,27 @@ put_bar(struct out *o, const char *class, int minute, double bottom,
 	return (bottom - height);
 }
 
-/* Begin and end a drawing of sixty minutes. */
+/* Begin a drawing of sixty minutes, whose highest is of ${most} bookings. */
 static void
-begin_chart(struct out *o, const char *label)
+begin_chart(struct out *o, const char *label, double most)
 {
 
+	(void)fprintf(o->f, "<p class=\"soft most\">at most %.0f a minute</p>",
+	    most);
 	(void)fprintf(o->f, "<svg viewBox=\"0 0 %d %d\" role=\"img\" "
 	    "preserveAspectRatio=\"none\" aria-label=\"%s\">", CHART_WIDTH,
 	    CHART_HEIGHT + 1, label);
 }
 
+/* End it, with what its left and its right side are. */
 static void
-end_chart(struct out *o)
+end_chart(struct out *o, const char *left, const char *right)
 {
 
 	(void)fprintf(o->f, "<line class=\"axis\" x1=\"0\" x2=\"%d\" "
-	    "y1=\"%d\" y2=\"%d\"/></svg>", CHART_WIDTH, CHART_HEIGHT,
-	    CHART_HEIGHT);
+	    "y1=\"%d\" y2=\"%d\"/></svg><p class=\"soft axis\">"
+	    "<span>%s</span> <span>%s</span></p>", CHART_WIDTH, CHART_HEIGHT,
+	    CHART_HEIGHT, left, right);
 }
 
 /* Bookings that come due, minute by minute. */
@@ -276,12 +297,11 @@ put_next_chart(struct out *o, const json_t *minutes)
 			most = json_integer_value(n);
 	}
 	begin_chart(o, "Bookings that come due in each of the next 60 "
-	    "minutes");
+	    "minutes", (double)most);
 	json_array_foreach(minutes, i, n)
 		(void)put_bar(o, "bar", (int)i, CHART_HEIGHT, CHART_HEIGHT *
 		    (double)json_integer_value(n) / (double)most);
-	end_chart(o);
-	html(o, "<p class=\"soft\">Now to 60 minutes ahead</p>");
+	end_chart(o, "now", "in 60 min");
 }
 
 /* A quantile of how late calls were. */
@@ -314,16 +334,17 @@ put_last_chart(struct out *o, const json_t *minutes)
 			most = sum;
 	}
 	begin_chart(o, "Calls in time, late and not made in each of the last "
-	    "60 minutes");
+	    "60 minutes", most);
 	json_array_foreach(minutes, i, minute) {
 		for (bottom = CHART_HEIGHT, j = 0; j < 3; j++)
 			bottom = put_bar(o, classes[j], (int)i, bottom,
 			    CHART_HEIGHT * json_number_value(json_array_get(
 			    minute, j)) / most);
 	}
-	end_chart(o);
-	html(o, "<p class=\"soft\">60 minutes ago to now; above one another: "
-	    "in time, late, not made</p>");
+	end_chart(o, "60 min ago", "now");
+	html(o, "<p class=\"soft key\"><span class=\"bar\">in time</span> "
+	    "<span class=\"late\">late</span> <span class=\"dead\">not made"
+	    "</span></p>");
 }
 
 static void
@@ -339,9 +360,9 @@ put_last(struct out *o)
 	    "</dd></div>");
 	put_number(o, "<div><dt>not made</dt><dd>", number(last, "notMade"),
 	    "</dd></div>");
-	put_lateness(o, "half are within", json_object_get(last,
+	put_lateness(o, "half within", json_object_get(last,
 	    "p50Seconds"));
-	put_lateness(o, "99 % are within", json_object_get(last,
+	put_lateness(o, "99 % within", json_object_get(last,
 	    "p99Seconds"));
 	html(o, "</dl>");
 	if (number(last, "inTime") + number(last, "late") +
@@ -360,8 +381,8 @@ put_next(struct out *o)
 	html(o, "<section aria-labelledby=\"next\"><h2 id=\"next\">The next "
 	    "hour</h2>");
 	if (next == NULL) {
-		html(o, "<p class=\"soft\">What comes due is not known "
-		    "now.</p></section>");
+		put_unknown(o);
+		html(o, "</section>");
 		return;
 	}
 	html(o, "<dl class=\"figures\">");
@@ -372,7 +393,7 @@ put_next(struct out *o)
 	put_number(o, "<div><dt>waiting now</dt><dd>",
 	    json_integer_value(section(o, "waiting")), "</dd></div>");
 	if (json_is_integer(section(o, "backlogGoneInSeconds"))) {
-		html(o, "<div><dt>these are called</dt><dd>");
+		html(o, "<div><dt>backlog gone</dt><dd>");
 		put_distance(o, -json_integer_value(section(o,
 		    "backlogGoneInSeconds")));
 		html(o, "</dd></div>");
@@ -381,7 +402,7 @@ put_next(struct out *o)
 	if (number(next, "in60Minutes") > 0)
 		put_next_chart(o, json_object_get(next, "minutes"));
 	if (json_text(next, "nextAt") != NULL) {
-		html(o, "<p class=\"soft\">The next one is due ");
+		html(o, "<p class=\"soft\">The next one is due at ");
 		put_time(o, json_text(next, "nextAt"));
 		html(o, "</p>");
 	}
@@ -389,6 +410,8 @@ put_next(struct out *o)
 }
 
 /* The parts on the way of a booking, and the codes of their troubles. */
+#define LISTENER	"followup-listener"
+#define AGENT		"voice agent"
 static const struct {
 	const char *name;
 	const char *codes;		/* each between blanks */
@@ -399,15 +422,14 @@ static const struct {
 	{ "INSERT and NOTIFY", " database not-installed trigger-missing "
 	    "column-missing trigger-disabled grants read-only row-security ",
 	    "trouble", "notify", "heard" },
-	{ "followup-listener", " listener ", "gone", "listener",
-	    "handed on" },
+	{ LISTENER, " listener ", "gone", "listener", "handed on" },
 	{ "followup-schedule", " refused memory ", "trouble", "schedule",
 	    "scheduled" },
 	{ "Cloud Tasks", " breaker credentials cloud-tasks queue-missing "
 	    "queue-paused ", "trouble", "task", "tasks" },
 	{ "callback", " execute callbacks ", "trouble", "callback",
 	    "callbacks" },
-	{ "voice agent", " voice-agent ", "breaker open", "call", "calls" },
+	{ AGENT, " voice-agent ", "breaker open", "call", "calls" },
 };
 
 /* The first trouble of which ${codes} has the code, or NULL. */
@@ -451,6 +473,7 @@ put_measured(struct out *o, size_t i)
 
 	if (part == NULL)
 		return;
+	html(o, "<span>");
 	(void)fprintf(o->f, "%.*f %s a minute",
 	    json_number_value(json_object_get(part, "perMinute")) < 10 ? 1 : 0,
 	    json_number_value(json_object_get(part, "perMinute")),
@@ -458,10 +481,27 @@ put_measured(struct out *o, size_t i)
 	if (json_is_number(p99))
 		(void)fprintf(o->f, "; 99 %% within %.3f s",
 		    json_number_value(p99));
-	if (json_is_false(json_object_get(part, "isLeader")))
+	if (json_is_false(json_object_get(part, "isLeader")) &&
+	    section(o, "overdue") != NULL)
 		html(o, "; the one on this host stands by");
 	put_age(o, part, "tokenExpiresAt", "token expires");
 	put_age(o, part, "keysFetchedAt", "keys fetched");
+	html(o, "</span>");
+}
+
+/*
+ * Can nobody say whether the part ${i} works?  Of the listener the database
+ * knows, and of the voice agent followup-execute.
+ */
+static int
+is_unknown(const struct out *o, size_t i)
+{
+
+	if (strcmp(chain[i].name, LISTENER) == 0)
+		return (section(o, "overdue") == NULL);
+	return (strcmp(chain[i].name, AGENT) == 0 && json_text_is(
+	    json_object_get(section(o, "breakers"), "voiceAgent"),
+	    "unknown"));
 }
 
 /* The canary, which goes the whole way except the call. */
@@ -475,7 +515,7 @@ put_canary(struct out *o)
 	if (canary == NULL)
 		put_word(o, "unknown", "not known");
 	else if (!json_is_true(json_object_get(canary, "isOn")))
-		put_word(o, "unknown", "off");
+		put_word(o, "off", "off");
 	else if (json_is_true(json_object_get(canary, "isStale")))
 		put_word(o, "degraded", "stale");
 	else
@@ -489,7 +529,7 @@ put_canary(struct out *o)
 static void
 put_chain(struct out *o)
 {
-	const json_t *trouble, *breakers = section(o, "breakers");
+	const json_t *trouble;
 	size_t i;
 
 	html(o, "<section aria-labelledby=\"chain\"><h2 id=\"chain\">The way "
@@ -499,9 +539,7 @@ put_chain(struct out *o)
 		put(o, "<li><b>", chain[i].name, "</b><span>");
 		if (trouble != NULL)
 			put_word(o, "stopped", chain[i].stops);
-		else if (i == sizeof(chain) / sizeof(chain[0]) - 1 &&
-		    json_text_is(json_object_get(breakers, "voiceAgent"),
-		    "unknown"))
+		else if (is_unknown(o, i))
 			put_word(o, "unknown", "not known");
 		else
 			put_word(o, "ok", "works");
@@ -516,24 +554,40 @@ put_chain(struct out *o)
 	html(o, "</ol></section>");
 }
 
+/* When an overdue booking was due by the clock of its lead. */
+static void
+put_there(struct out *o, const json_t *booking)
+{
+	const char *due = json_text(booking, "dueAt");
+
+	if (json_text(booking, "dueThere") != NULL) {
+		put(o, "", json_text(booking, "dueThere"), " ");
+		text(o, json_text(booking, "timezone"));
+	} else if (due != NULL)
+		(void)fprintf(o->f, "%.10s %.5s UTC", due, due + 11);
+}
+
 static void
 put_overdue(struct out *o)
 {
 	const json_t *overdue = section(o, "overdue"), *b;
 	const json_t *list = json_object_get(overdue, o->page->tenant != NULL ?
 	    "ofTenant" : "bookings");
-	json_int_t left = number(overdue, "left");
+	json_int_t left = number(overdue, "left"), n;
+	int more;
 	size_t i;
 
+	n = o->page->tenant == NULL ? number(overdue, "count") :
+	    (json_int_t)json_array_size(list);
+	more = o->page->tenant == NULL ? json_is_true(json_object_get(overdue,
+	    "atLeast")) : n == LISTED;
 	html(o, "<section aria-labelledby=\"overdue\"><h2 id=\"overdue\">"
 	    "Overdue");
 	if (overdue != NULL)
-		put_number(o, ": ", number(overdue, "count"),
-		    json_is_true(json_object_get(overdue, "atLeast")) ?
-		    " or more" : "");
+		put_number(o, ": ", n, more ? " or more" : "");
 	html(o, "</h2>");
 	if (overdue == NULL)
-		html(o, "<p class=\"soft\">Not known now.</p>");
+		put_unknown(o);
 	else if (number(overdue, "count") == 0)
 		html(o, "<p class=\"soft\">None has been due for more than a "
 		    "minute.</p>");
@@ -541,7 +595,8 @@ put_overdue(struct out *o)
 		html(o, "<p class=\"soft\">None of this tenant is.</p>");
 	else
 		html(o, "<table><tr><th scope=\"col\">booking</th>"
-		    "<th scope=\"col\">due</th><th scope=\"col\">there</th>"
+		    "<th scope=\"col\">due</th>"
+		    "<th scope=\"col\">lead's time</th>"
 		    "<th scope=\"col\">tenant</th><th scope=\"col\">why"
 		    "</th></tr>");
 	json_array_foreach(list, i, b) {
@@ -549,9 +604,9 @@ put_overdue(struct out *o)
 		put_booking(o, json_text(b, "bookingId"));
 		html(o, "</td><td data-label=\"due\">");
 		put_time(o, json_text(b, "dueAt"));
-		put(o, "</td><td data-label=\"there\">", json_text(b,
-		    "dueThere"), " ");
-		put(o, "", json_text(b, "timezone"), "</td>");
+		html(o, "</td><td data-label=\"lead's time\">");
+		put_there(o, b);
+		html(o, "</td>");
 		html(o, "<td data-label=\"tenant\">");
 		put_tenant(o, json_text(b, "tenantId"));
 		put(o, "</td><td>", json_text(b, "explanation"), "</td></tr>");
@@ -577,7 +632,8 @@ put_cause(struct out *o, const json_t *cause, size_t i)
 		    json_integer_value(status));
 	put_number(o, "<tr><td class=\"number\" data-label=\"count\">",
 	    number(cause, "count"), "</td>");
-	put(o, "<td data-label=\"stage\">", json_text(cause, "stage"), " ");
+	put(o, "<td class=\"whole\" data-label=\"stage\">", json_text(cause,
+	    "stage"), " ");
 	put(o, "", json_is_integer(status) ? code : "", "</td><td>");
 	(void)fprintf(o->f, "<details id=\"cause%zu\"><summary>", i);
 	put(o, "", json_text(cause, "error"), "</summary>");
@@ -586,7 +642,8 @@ put_cause(struct out *o, const json_t *cause, size_t i)
 		put_booking(o, json_string_value(id));
 		html(o, "</p>");
 	}
-	put_number(o, "</details></td><td data-label=\"tenants\">",
+	put_number(o, "</details></td><td class=\"number\" "
+	    "data-label=\"tenants\">",
 	    number(cause, "tenants"), "</td><td data-label=\"last\">");
 	put_time(o, json_text(cause, "last"));
 	html(o, "</td><td><form method=\"post\" action=\"status\">");
@@ -610,14 +667,14 @@ put_letters(struct out *o)
 	html(o, "<section aria-labelledby=\"letters\"><h2 id=\"letters\">Dead "
 	    "letters by cause</h2>");
 	if (letters == NULL)
-		html(o, "<p class=\"soft\">Not known now.</p>");
+		put_unknown(o);
 	else if (json_array_size(causes) == 0)
 		html(o, "<p class=\"soft\">None.</p>");
 	else {
-		html(o, "<table><tr><th scope=\"col\">count</th>"
-		    "<th scope=\"col\">stage</th><th scope=\"col\">cause</th>"
-		    "<th scope=\"col\">tenants</th><th scope=\"col\">last"
-		    "</th><th scope=\"col\">retry</th></tr>");
+		html(o, "<table><tr>" NUMBERS("count") "<th scope=\"col\">"
+		    "stage</th><th scope=\"col\">cause</th>" NUMBERS("tenants")
+		    "<th scope=\"col\">last</th><th scope=\"col\">retry</th>"
+		    "</tr>");
 		json_array_foreach(causes, i, cause)
 			put_cause(o, cause, i);
 		html(o, "</table>");
@@ -637,24 +694,25 @@ put_tenants(struct out *o)
 
 	html(o, "<section aria-labelledby=\"tenants\"><h2 id=\"tenants\">"
 	    "Tenants with trouble</h2>");
-	if (json_array_size(tenants) == 0)
-		html(o, "<p class=\"soft\">None.</p></section>");
+	if (tenants == NULL)
+		put_unknown(o);
+	else if (json_array_size(tenants) == 0)
+		html(o, "<p class=\"soft\">None.</p>");
 	else
 		html(o, "<table><tr><th scope=\"col\">tenant</th>"
-		    "<th scope=\"col\">overdue</th><th scope=\"col\">dead</th>"
-		    "<th scope=\"col\">pause</th></tr>");
-	if (json_array_size(tenants) == 0)
-		return;
+		    NUMBERS("overdue") NUMBERS("dead") "<th scope=\"col\">"
+		    "pause</th></tr>");
 	json_array_foreach(tenants, i, tenant) {
 		if (!is_shown(o, tenant))
 			continue;
 		html(o, "<tr><td>");
 		put_tenant(o, json_text(tenant, "tenantId"));
-		put_number(o, "</td><td data-label=\"overdue\">",
-		    number(tenant, "overdue"), "</td>");
-		put_number(o, "<td data-label=\"dead\">", number(tenant,
-		    "dead"), "</td><td><form method=\"post\" "
-		    "action=\"status\">");
+		put_number(o, "</td><td class=\"number\" "
+		    "data-label=\"overdue\">", number(tenant, "overdue"),
+		    "</td>");
+		put_number(o, "<td class=\"number\" data-label=\"dead\">",
+		    number(tenant, "dead"), "</td><td><form "
+		    "method=\"post\" action=\"status\">");
 		(void)snprintf(scope, sizeof(scope), "tenant:%.250s",
 		    json_text(tenant, "tenantId"));
 		hidden(o, "action", "pause");
@@ -662,7 +720,8 @@ put_tenants(struct out *o)
 		put(o, "<button aria-label=\"Pause tenant ", json_text(tenant,
 		    "tenantId"), "\">Pause&hellip;</button></form></td></tr>");
 	}
-	html(o, "</table></section>");
+	html(o, json_array_size(tenants) > 0 ? "</table></section>" :
+	    "</section>");
 }
 
 static void
@@ -784,25 +843,27 @@ put_find(struct out *o)
 static void
 put_acts(struct out *o)
 {
-	const json_t *act;
+	const json_t *acts = section(o, "acts"), *act;
 	size_t i;
 
 	html(o, "<section aria-labelledby=\"acts\"><h2 id=\"acts\">Who did "
 	    "what</h2>");
-	if (json_array_size(section(o, "acts")) == 0)
+	if (acts == NULL)
+		put_unknown(o);
+	else if (json_array_size(acts) == 0)
 		html(o, "<p class=\"soft\">Nobody did anything lately.</p>");
 	else
 		html(o, "<table><tr><th scope=\"col\">when</th>"
 		    "<th scope=\"col\">who</th><th scope=\"col\">what</th>"
 		    "</tr>");
-	json_array_foreach(section(o, "acts"), i, act) {
+	json_array_foreach(acts, i, act) {
 		html(o, "<tr><td>");
 		put_time(o, json_text(act, "at"));
 		put(o, "</td><td data-label=\"by\">", json_text(act, "by"),
 		    "</td>");
 		put(o, "<td>", json_text(act, "what"), "</td></tr>");
 	}
-	if (json_array_size(section(o, "acts")) > 0)
+	if (json_array_size(acts) > 0)
 		html(o, "</table>");
 	html(o, "</section>");
 }
@@ -838,8 +899,11 @@ put_installation(struct out *o)
 		on += json_is_true(value);
 		off += !json_is_true(value);
 	}
-	(void)fprintf(o->f, "<dt>triggers</dt><dd>%d enabled, %d disabled"
-	    "</dd>", on, off);
+	if (found == NULL)
+		put_fact(o, "triggers", NULL);
+	else
+		(void)fprintf(o->f, "<dt>triggers</dt><dd>%d enabled, %d "
+		    "disabled</dd>", on, off);
 	put_number(o, "<dt>workers</dt><dd>", number(program,
 	    "scheduleWorkers"), "</dd>");
 	json_object_foreach(json_object_get(found, "settings"), name, value)

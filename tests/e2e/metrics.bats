@@ -9,6 +9,7 @@
 
 bats_require_minimum_version 1.5.0
 load lib
+load prometheus-lib
 
 setup_file() {
 	stack_up FOLLOWUP_SWEEP_INTERVAL=1s FOLLOWUP_CALL_TIMEOUT=2s
@@ -24,7 +25,7 @@ setup() {
 }
 
 teardown() {
-	[[ -z ${PROMETHEUS:-} ]] || kill "$PROMETHEUS" || true
+	prometheus_down
 	stack_reset
 	agent '[]'
 	faults '[]'
@@ -64,42 +65,6 @@ callback() {
 	    -d "$body" "${@:4}"
 }
 
-need_prometheus() {
-	command -v promtool prometheus >/dev/null ||
-	    skip 'prometheus cannot be installed here'
-}
-
-# prometheus_up: one of its own that scrapes the stack; sets PROMETHEUS (its
-# process) and URL.
-prometheus_up() {
-	local port
-	port=$("$ROOT/tests/stack" port)
-	# As the README has it, for this stack.
-	awk '/^<!-- file: prometheus -->/ { found = 1; next }
-	    found && /^```/ { if (inside) exit; inside = 1; next }
-	    inside' README.md | sed "s/127.0.0.1:8080/${LOCAL_URL#http://}/
-	    s/scrape_interval: 15s/scrape_interval: 1s/" \
-	    >"$BATS_TEST_TMPDIR/prometheus.yml"
-	prometheus --config.file="$BATS_TEST_TMPDIR/prometheus.yml" \
-	    --storage.tsdb.path="$BATS_TEST_TMPDIR/tsdb" \
-	    --enable-feature=exemplar-storage \
-	    --web.listen-address="127.0.0.1:$port" \
-	    >"$BATS_TEST_TMPDIR/prometheus.log" 2>&1 3>&- &
-	PROMETHEUS=$!
-	URL=http://127.0.0.1:$port
-	wait_for 30 prometheus_is 1 'up' || {
-		tail -n 5 "$BATS_TEST_TMPDIR/prometheus.log" >&2
-		return 1
-	}
-}
-
-# prometheus_is VALUE QUERY: its only answer.
-prometheus_is() {
-	[[ $(curl -sf -m 10 --noproxy '*' --data-urlencode "query=$2" \
-	    "$URL/api/v1/query" | jq -r '.data.result |
-	    if length == 1 then .[0].value[1] else length end') == "$1" ]]
-}
-
 # The names and types in README's table of metrics.
 documented() {
 	sed -n 's/^| `\(followup_[a-z_]*\)` | \([a-z]*\) |.*/\1 \2/p' README.md
@@ -126,7 +91,7 @@ documented() {
 
 @test "one call, as Prometheus sees it; workers and programs come and go" {
 	need_prometheus
-	prometheus_up
+	prometheus_up 1s
 	id=$(book '1 second')
 	becomes "$id" executed
 	wait_for 10 prometheus_is 1 \

@@ -2,8 +2,12 @@
 #
 # Whoever looks after a part has died sees it: on the page, in /readyz and in
 # the metrics that the alerts are made of.  How long each takes is printed.
+#
+# NOTICED_ALERTS=1 also waits for the alerts, with a Prometheus as the README
+# has it: a quarter of an hour.
 
 load lib
+load prometheus-lib
 
 setup_file() {
 	stack_up FOLLOWUP_OVERDUE_GRACE=5s
@@ -19,6 +23,7 @@ setup() {
 }
 
 teardown() {
+	prometheus_down
 	stack_reset
 }
 
@@ -50,9 +55,9 @@ no_page() {
 }
 
 # seconds NAME COMMAND...: how long it took until COMMAND was true, since
-# START, as the variable NAME; 20 at most.
+# START, as the variable NAME; ${MOST} (20) at most.
 seconds() {
-	wait_for 20 "${@:2}"
+	wait_for "${MOST:-20}" "${@:2}"
 	printf -v "$1" '%s' "$(awk -v us=$((${EPOCHREALTIME/[.,]/} - START)) \
 	    'BEGIN { printf "%.1f", us / 1000000 }')"
 }
@@ -114,4 +119,70 @@ noticed() {
 		stack start "$name"
 		wait_for 30 is_ok
 	done
+}
+
+# watch: have Prometheus look for as long as it needs to know all series.
+watch() {
+	[[ -n ${NOTICED_ALERTS:-} ]] || skip 'only with NOTICED_ALERTS=1'
+	need_prometheus
+	MOST=600
+	prometheus_up 15s
+	wait_for 60 prometheus_is 3 'sum(followup_up)'
+	not fires 'alertname=~".+"'
+}
+
+# alert NAME SELECTOR: how long after the kill of NAME it fires.
+alert() {
+	local seconds
+	seconds seconds fires "$2"
+	echo "# killed $1: $2 fires after $seconds s" >&3
+}
+
+kill_at_start() {
+	stack kill "$1"
+	START=${EPOCHREALTIME/[.,]/}
+}
+
+@test "alerts: followup-listener and followup-execute" {
+	watch
+	stack kill execute
+	kill_at_start listener
+	alert execute 'alertname="FollowupDown", program="execute"'
+	alert listener 'alertname="FollowupDown", program="listener"'
+}
+
+@test "alerts: PostgreSQL" {
+	watch
+	kill_at_start postgres
+	alert postgres 'alertname="FollowupNoListener"'
+}
+
+@test "alerts: followup-schedule" {
+	watch
+	kill_at_start schedule
+	alert schedule 'alertname="FollowupDown"'
+}
+
+@test "alerts: nginx" {
+	watch
+	kill_at_start nginx
+	alert nginx 'alertname="FollowupDown"'
+}
+
+@test "alerts: the voice agent, and then Cloud Tasks" {
+	local agent tasks
+	watch
+	kill_at_start voice-agent
+	agent=$START
+	book_many 6 '0 s'
+	wait_for 20 in_metrics \
+	    'followup_breaker_state{target="voice_agent",state="open"} 1'
+	kill_at_start emulator
+	tasks=$START
+	book_many 6
+	START=$agent
+	alert voice-agent \
+	    'alertname="FollowupBreakerOpen", target="voice_agent"'
+	START=$tasks
+	alert emulator 'alertname="FollowupBreakerOpen", target="cloud_tasks"'
 }

@@ -732,6 +732,10 @@ message_in_one_line(void **state)
 	pq.error = "one\ttwo\nthree\n";
 	assert_string_equal(db_message((PGconn *)(void *)&pq, buf,
 	    sizeof(buf)), "one two three");
+	pq.error = "a refuses\n\tIs the server running on that host?\n"
+	    "b refuses\n";
+	assert_string_equal(db_message((PGconn *)(void *)&pq, buf,
+	    sizeof(buf)), "a refuses b refuses");
 }
 
 /*

@@ -764,6 +764,25 @@ calls_are_paused(void **state)
  * Health, and what is the same for all.
  */
 
+/* A database that hangs keeps nobody waiting who only looks. */
+static void
+looking(void **state)
+{
+	static const char *const paths[] = { "/readyz", "/metrics",
+	    "/status.json", "/status", "/followups/" ID(0) };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(paths); i++) {
+		table.limit = table.limited = 0;
+		(void)ask("GET", paths[i], "");
+		ASSERT_ROW(table.limited == 1800 && table.limit == 0,
+		    paths[i]);
+	}
+	(void)ask("POST", WEBHOOK, ONE(0));
+	assert_int_equal(table.limited, 0);
+}
+
 static void
 health(void **state)
 {
@@ -942,6 +961,7 @@ main(void)
 		TEST(dead_letters_are_retried),
 		TEST(calls_are_paused),
 		TEST(health),
+		TEST(looking),
 		TEST(paths_and_methods),
 		TEST(token),
 		TEST(forms),

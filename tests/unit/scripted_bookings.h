@@ -83,6 +83,8 @@ static struct {
 	int lost;			/* the connection is */
 	int connects;			/* calls of bookings_ready */
 	int connect_fails;		/* how many more of them fail */
+	long limit;			/* see bookings_limit */
+	long limited;			/* what it was when it ended */
 	char trace[16384];
 
 	/* Answers statements that are not about single rows. */
@@ -968,7 +970,8 @@ bookings_limit(struct bookings *b, long ms)
 {
 
 	(void)b;
-	(void)ms;
+	table.limited = table.limit;
+	table.limit = ms;
 }
 
 #endif /* !SCRIPTED_BOOKINGS_H_ */

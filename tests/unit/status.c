@@ -9,6 +9,7 @@
 #include "readiness.h"
 #include "status.h"
 #include "status_figures.h"
+#include "status_memory.h"
 
 #include "scripted_bookings.h"
 #include "unit.h"
@@ -19,7 +20,7 @@ static const struct config conf = { .schema = "lad_dev",
 static struct status *status;
 
 /* What is seen, instead of what the product finds. */
-static const char *code, *pauses, *figures;
+static const char *code, *pauses, *figures, *memory, *tenant;
 static int asked;
 
 void
@@ -44,12 +45,20 @@ pauses_list(struct bookings *b, json_t **list)
 }
 
 json_t *
-status_figures(struct bookings *b, const struct config *c, const char *tenant)
+status_figures(struct bookings *b, const struct config *c, const char *whose)
 {
 
-	assert_true(b != NULL && c == &conf && tenant == NULL);
+	assert_true(b != NULL && c == &conf && whose == tenant);
 	asked++;
 	return (figures != NULL ? json_loads(figures, 0, NULL) : NULL);
+}
+
+json_t *
+status_memory(const char *dir, time_t now)
+{
+
+	assert_true(dir == NULL && now > 0);
+	return (json_loads(memory, 0, NULL));
 }
 
 static int
@@ -58,8 +67,9 @@ begin(void **state)
 
 	(void)state;
 	table_begin();
-	code = figures = NULL;
+	code = figures = tenant = NULL;
 	pauses = "[]";
+	memory = "{}";
 	asked = 0;
 	assert_non_null(status = status_new(&conf, NULL));
 	return (0);
@@ -79,7 +89,7 @@ static json_t *
 look(void)
 {
 	json_t *document = status_look(status,
-	    (struct bookings *)(void *)&table, NULL);
+	    (struct bookings *)(void *)&table, tenant);
 
 	assert_non_null(document);
 	return (document);
@@ -266,6 +276,67 @@ test_database_down(void **state)
 	json_decref(document);
 }
 
+/* How long the backlog will last, by how many were called in a minute. */
+static void
+test_backlog_gone(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *code;
+		const char *figures;
+		const char *memory;
+		json_int_t want;		/* seconds; 0: null */
+	} rows[] = {
+		{ "30 at 12 a minute", NULL, OVERDUE(30, 100),
+		    "{\"chain\":{\"call\":{\"perMinute\":12.0}}}", 150 },
+		{ "7 at one in two minutes", NULL, OVERDUE(7, 100),
+		    "{\"chain\":{\"call\":{\"perMinute\":0.5}}}", 840 },
+		{ "new ones are not scheduled", "listener", OVERDUE(30, 100),
+		    "{\"chain\":{\"call\":{\"perMinute\":12.0}}}", 150 },
+		{ "none waits", NULL, QUIET,
+		    "{\"chain\":{\"call\":{\"perMinute\":12.0}}}", 0 },
+		{ "none was called", NULL, OVERDUE(30, 100),
+		    "{\"chain\":{\"call\":{\"perMinute\":0.0}}}", 0 },
+		{ "no calls are known", NULL, OVERDUE(30, 100), "{}", 0 },
+		{ "nobody is called now", "voice-agent", OVERDUE(30, 100),
+		    "{\"chain\":{\"call\":{\"perMinute\":12.0}}}", 0 },
+		{ "the database is down", "database", QUIET,
+		    "{\"chain\":{\"call\":{\"perMinute\":12.0}}}", 0 },
+	};
+	json_t *document, *gone;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		code = rows[i].code;
+		figures = rows[i].figures;
+		memory = rows[i].memory;
+		document = look();
+		gone = json_object_get(document, "backlogGoneInSeconds");
+		ASSERT_ROW(rows[i].want == 0 ? json_is_null(gone) :
+		    json_integer_value(gone) == rows[i].want, rows[i].name);
+		json_decref(document);
+	}
+}
+
+/* The tenant who is asked about gets there, and his are explained, too. */
+static void
+test_tenant(void **state)
+{
+	json_t *document, *list;
+
+	(void)state;
+	tenant = "t1";
+	figures = "{\"overdue\":{\"count\":1,\"waiting\":1,\"bookings\":[],"
+	    "\"ofTenant\":[{\"bookingId\":"
+	    "\"00000000-0000-4000-8000-00000000000b\"}]}}";
+	document = look();
+	list = json_object_get(json_object_get(document, "overdue"),
+	    "ofTenant");
+	assert_non_null(json_text(json_array_get(list, 0), "explanation"));
+	json_decref(document);
+}
+
 int
 main(void)
 {
@@ -276,6 +347,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_since, begin, end),
 		cmocka_unit_test_setup_teardown(test_database_down, begin,
 		    end),
+		cmocka_unit_test_setup_teardown(test_backlog_gone, begin, end),
+		cmocka_unit_test_setup_teardown(test_tenant, begin, end),
 	};
 
 	return (cmocka_run_group_tests_name("status", tests, NULL, NULL));
