@@ -30,7 +30,7 @@
  * whom they never let be rung again; and nobody may wait longer than it takes
  * to notice.
  *
- *   SEED=N     repeats a run
+ *   SEED=N     another year than the first
  *   TRACE=1    tells what happens
  */
 
@@ -1109,8 +1109,7 @@ main(void)
 		cmocka_unit_test(a_year),
 	};
 	const char *text = getenv("SEED");
-	unsigned long long seed = text != NULL ? strtoull(text, NULL, 10) :
-	    (unsigned long long)time(NULL);
+	unsigned long long seed = text != NULL ? strtoull(text, NULL, 10) : 1;
 
 	if (begin_simulation(seed) != 0) {
 		(void)puts("1..0 # SKIP libfaketime is not installed, or the "
