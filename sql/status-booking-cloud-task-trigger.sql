@@ -14,6 +14,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir part-owner.sql
 \ir part-installed.sql
 \ir part-pauses.sql
+SET LOCAL jit = off;
 SET LOCAL enable_seqscan = off;
 SET LOCAL enable_bitmapscan = off;
 SET LOCAL enable_hashjoin = off;

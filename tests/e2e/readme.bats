@@ -481,7 +481,8 @@ stub() {
 	    (.retryConfig.maxRetryDuration // "0s" | test("^0")) and
 	    .retryConfig.minBackoff == "10s" and
 	    .retryConfig.maxBackoff == "600s" and
-	    .rateLimits.maxConcurrentDispatches == 8'
+	    .rateLimits.maxConcurrentDispatches == 8 and
+	    .rateLimits.maxDispatchesPerSecond == 10'
 }
 
 # The sums that the choice of the queue's numbers rests on.
