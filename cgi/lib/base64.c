@@ -15,7 +15,7 @@ encode(const unsigned char *in, size_t len, const char alphabet[64], int pad)
 {
 	char *out, *p;
 	uint32_t group;
-	size_t i, n, c;
+	size_t i, n;
 
 	/* Four characters for every three bytes begun, and the NUL. */
 	if (len > SIZE_MAX / 2)
@@ -23,22 +23,26 @@ encode(const unsigned char *in, size_t len, const char alphabet[64], int pad)
 	if ((out = malloc((len + 2) / 3 * 4 + 1)) == NULL)
 		return (NULL);
 
-	for (p = out, i = 0; i < len; i += 3) {
-		/* Collect up to three bytes in 24 bits. */
-		n = len - i < 3 ? len - i : 3;
+	for (p = out, i = 0; i + 3 <= len; i += 3) {
+		group = (uint32_t)in[i] << 16 | (uint32_t)in[i + 1] << 8 |
+		    in[i + 2];
+		*p++ = alphabet[group >> 18];
+		*p++ = alphabet[group >> 12 & 0x3f];
+		*p++ = alphabet[group >> 6 & 0x3f];
+		*p++ = alphabet[group & 0x3f];
+	}
+
+	/* One or two bytes more make two or three characters. */
+	if ((n = len - i) > 0) {
 		group = (uint32_t)in[i] << 16;
 		if (n > 1)
 			group |= (uint32_t)in[i + 1] << 8;
-		if (n > 2)
-			group |= in[i + 2];
-
-		/* n bytes make n + 1 characters; the rest is padding. */
-		for (c = 0; c < 4; c++) {
-			if (c <= n)
-				*p++ = alphabet[(group >> (18 - 6 * c)) & 0x3f];
-			else if (pad)
-				*p++ = '=';
-		}
+		*p++ = alphabet[group >> 18];
+		*p++ = alphabet[group >> 12 & 0x3f];
+		if (n > 1)
+			*p++ = alphabet[group >> 6 & 0x3f];
+		for (; pad && n < 3; n++)
+			*p++ = '=';
 	}
 	*p = '\0';
 

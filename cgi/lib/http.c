@@ -16,6 +16,8 @@
 struct http {
 	CURL *easy;
 	const char *proxy;
+	CURLU *url;		/* of the last request */
+	char *url_text;		/* what ${url} was parsed from, or NULL */
 	struct curl_slist *headers;
 	char *body;
 	size_t body_len;
@@ -99,8 +101,9 @@ set_defaults(struct http *http)
 	SET(CURLOPT_USERAGENT, "followup-scheduler/" FOLLOWUP_VERSION);
 	SET(CURLOPT_ERRORBUFFER, http->error);
 
-	/* A quarter of curl's own: answers are short, and handles many. */
-	SET(CURLOPT_BUFFERSIZE, 4096L);
+	/* The least that will do: messages are short, and handles many. */
+	SET(CURLOPT_BUFFERSIZE, 2048L);
+	SET(CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
 	SET(CURLOPT_WRITEFUNCTION, collect);
 	SET(CURLOPT_WRITEDATA, http);
 	SET(CURLOPT_HEADERFUNCTION, watch_headers);
@@ -170,6 +173,32 @@ set_headers(struct http *http, const char *const *headers)
 	return (0);
 }
 
+/*
+ * Parse ${url}, unless it is that of the request before, as it is with an API.
+ * curl itself would parse it for each request, and put it together again
+ * (measured: a sixth of its work on a short request).
+ */
+static int
+set_url(struct http *http, const char *url)
+{
+	CURLUcode rc;
+
+	if (http->url_text != NULL && strcmp(http->url_text, url) == 0)
+		return (0);
+	free(http->url_text);
+	http->url_text = NULL;
+	if ((rc = curl_url_set(http->url, CURLUPART_URL, url, 0)) !=
+	    CURLUE_OK) {
+		(void)snprintf(http->error, sizeof(http->error), "%s",
+		    curl_url_strerror(rc));
+		return (-1);
+	}
+	if (curl_easy_setopt(http->easy, CURLOPT_CURLU, http->url) != CURLE_OK)
+		return (-1);
+	http->url_text = strdup(url);
+	return (0);
+}
+
 /**
  * http_new(proxy):
  * Return a new handle, or NULL.  https to other machines goes through the HTTP
@@ -182,7 +211,8 @@ http_new(const char *proxy)
 
 	if ((http = calloc(1, sizeof(*http))) == NULL)
 		return (NULL);
-	if ((http->easy = curl_easy_init()) == NULL)
+	if ((http->easy = curl_easy_init()) == NULL ||
+	    (http->url = curl_url()) == NULL)
 		goto err;
 	http->proxy = proxy;
 	if (set_defaults(http) != 0)
@@ -218,13 +248,13 @@ http_prepare(struct http *http, const struct http_request *request)
 	(void)snprintf(http->error, sizeof(http->error),
 	    "the request could not be prepared");
 
-	if (set_headers(http, request->headers) != 0)
+	if (set_headers(http, request->headers) != 0 ||
+	    set_url(http, request->url) != 0)
 		return (-1);
 
 #define SET(option, value)						\
 	if (curl_easy_setopt(e, option, value) != CURLE_OK)		\
 		return (-1)
-	SET(CURLOPT_URL, request->url);
 	SET(CURLOPT_PROXY, has_proxy ? http->proxy : "");
 	SET(CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
 
@@ -467,6 +497,8 @@ http_free(struct http *http)
 	http_wipe(http);
 	drop_headers(http);
 	curl_easy_cleanup(http->easy);
+	curl_url_cleanup(http->url);
+	free(http->url_text);
 	free(http->body);
 	free(http);
 }

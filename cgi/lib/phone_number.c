@@ -214,6 +214,10 @@ next_run(const char *s, struct run *run)
 	struct unit unit;
 
 	for (; *s != '\0'; s += unit.len) {
+		/* Most of a text is letters, which are quickly passed. */
+		unit.len = 1;
+		if (isalpha((unsigned char)*s) || *s == ' ')
+			continue;
 		unit = read_unit(s);
 		if (digit_of(unit.code) < 0 && !is_plus(unit.code))
 			continue;

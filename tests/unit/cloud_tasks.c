@@ -26,6 +26,7 @@ static struct config conf;
 static struct cloud_tasks *tasks;
 static struct cloud_tasks_call calls[2 * SLOTS];
 static char endpoint[64];
+static const char *url;			/* what the tasks call */
 
 /* The breakers, instead of the product's: what they say, and are told. */
 static enum breaker_answer breaker_says;
@@ -185,6 +186,7 @@ begin(void **state)
 	auth = NULL;
 	quota = NULL;
 	tokens = fresh = token_fails = 0;
+	url = "https://x/1/execute-followup";
 	memset(calls, 0, sizeof(calls));
 	make();
 	return (0);
@@ -211,7 +213,7 @@ begin_call(int i, enum cloud_tasks_method method, const char *name)
 
 	calls[i] = (struct cloud_tasks_call){ .method = method, .name = name,
 	    .schedule_time = "2026-11-26T00:00:00.000000Z",
-	    .url = "https://x/1/execute-followup", .body = "{\"a\":1}",
+	    .url = url, .body = "{\"a\":1}",
 	    .traceparent = traceparent };
 	cloud_tasks_begin(tasks, &calls[i]);
 }
@@ -324,7 +326,7 @@ expect_task(int i, json_t *headers, json_t *token)
 	wanted = json_pack("{ss ss ss s{ss ss so ss}}", "name", TASK,
 	    "scheduleTime", "2026-11-26T00:00:00.000000Z",
 	    "dispatchDeadline", "120s", "httpRequest", "httpMethod", "POST",
-	    "url", "https://x/1/execute-followup", "headers", headers,
+	    "url", url, "headers", headers,
 	    "body", "eyJhIjoxfQ==");
 	if (token != NULL)
 		(void)json_object_set_new(json_object_get(wanted,
@@ -339,6 +341,19 @@ task_with_a_token(void **state)
 {
 
 	(void)state;
+	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
+	expect_task(0, json_pack("{ss}", "Content-Type", "application/json"),
+	    json_pack("{ss ss}", "serviceAccountEmail", "tasks@p", "audience",
+	    "the audience"));
+}
+
+/* What JSON escapes stays what it is. */
+static void
+task_with_an_odd_url(void **state)
+{
+
+	(void)state;
+	url = "https://x/\"\\\xc3\xa4/execute-followup";
 	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
 	expect_task(0, json_pack("{ss}", "Content-Type", "application/json"),
 	    json_pack("{ss ss}", "serviceAccountEmail", "tasks@p", "audience",
@@ -379,6 +394,13 @@ task_with_a_secret(void **state)
 	expect_task(1, json_pack("{ss ss ss}", "Content-Type",
 	    "application/json", "X-CloudTasks-Secret", SECRET,
 	    "Authorization", "Bearer " SECRET), NULL);
+
+	/* What JSON escapes stays what it is. */
+	conf.cloud_tasks_secret = "\"\\" SECRET;
+	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
+	expect_task(2, json_pack("{ss ss ss}", "Content-Type",
+	    "application/json", "X-CloudTasks-Secret", "\"\\" SECRET,
+	    "Authorization", "Bearer \"\\" SECRET), NULL);
 }
 
 static void
@@ -1105,6 +1127,7 @@ main(void)
 		TEST(requests),
 		TEST(task_with_a_token),
 		TEST(task_with_a_trace),
+		TEST(task_with_an_odd_url),
 		TEST(task_with_a_secret),
 		TEST(credentials),
 		TEST(names),
