@@ -769,7 +769,7 @@ static void
 looking(void **state)
 {
 	static const char *const paths[] = { "/readyz", "/metrics",
-	    "/status.json", "/status", "/followups/" ID(0) };
+	    "/status.json", "/status", ("/followups/" ID(0)) };
 	size_t i;
 
 	(void)state;
