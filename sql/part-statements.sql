@@ -33,18 +33,22 @@ FROM (VALUES
     pg_catalog.pg_backend_pid()
 $statement$),
 ('sweep', $statement$
-    WITH resumed AS MATERIALIZED (SELECT p.scope, p.paused_at, p.until FROM
-    {S}.followup_pauses p WHERE p.until BETWEEN now() - $1::float8 * interval
-    '1 s' AND now() UNION ALL SELECT p.scope, p.paused_at, p.until FROM
-    {S}.followup_past_pauses p WHERE p.until BETWEEN now() - $1::float8 *
-    interval '1 s' AND now()), pending AS (SELECT b.id, (SELECT format('%s',
-    tenant_id) FROM (SELECT b.*) AS r) AS tenant_id, b.scheduled_at::text AS
-    place FROM (SELECT NULL AS tenant_id, NULL AS timezone) AS absent,
-    {T} b CROSS JOIN LATERAL (SELECT CASE WHEN pg_typeof(b.scheduled_at +
-    interval '0') = 'timestamptz'::regtype OR btrim((SELECT format('%s',
-    timezone) FROM (SELECT b.*) AS r), E' \t\r\n') = '' THEN interval '0'
-    ELSE interval '16 h' END AS unsure OFFSET 0) x WHERE b.task_status =
-    'pending' AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    WITH RECURSIVE paused AS (SELECT p.scope, p.paused_at, p.until FROM
+    {S}.followup_pauses p UNION ALL SELECT p.scope, p.paused_at, p.until FROM
+    {S}.followup_past_pauses p), resumed AS (SELECT p.* FROM paused p WHERE
+    p.until BETWEEN now() - $1::float8 * interval '1 s' AND now() UNION
+    SELECT CASE r.scope WHEN 'all' THEN p.scope ELSE r.scope END,
+    p.paused_at, r.until FROM resumed r JOIN paused p ON p.paused_at <
+    r.paused_at AND p.until >= r.paused_at - interval '1 h' AND (p.scope =
+    r.scope OR 'all' IN (p.scope, r.scope))), pending AS (SELECT b.id,
+    (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) AS tenant_id,
+    b.scheduled_at::text AS place FROM (SELECT NULL AS tenant_id, NULL AS
+    timezone) AS absent, {T} b CROSS JOIN LATERAL (SELECT CASE WHEN
+    pg_typeof(b.scheduled_at + interval '0') = 'timestamptz'::regtype OR
+    btrim((SELECT format('%s', timezone) FROM (SELECT b.*) AS r), E' \t\r\n')
+    = '' THEN interval '0' ELSE interval '16 h' END AS unsure OFFSET 0) x
+    WHERE b.task_status = 'pending' AND
+    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b) AND (b.scheduled_at, b.id) > ($2, $3::uuid)
     AND b.scheduled_at > ((SELECT least(now(), min(p.paused_at)) FROM resumed
     p) AT TIME ZONE 'UTC') - $1::float8 * interval '1 s' - interval '16 h'

@@ -446,7 +446,9 @@ bookings_disconnect(struct bookings *b)
  * What a pause holds for which no task can be made, because it has no end or
  * one beyond the horizon, is not looked at.  After the pause, its bookings have
  * a whole window again: they are found if they became due in the pause, or in
- * the window before it.  The backlog is left alone.
+ * the window before it.  A pause that began before another one of theirs was
+ * over, or within an hour after it, is the same pause for them.  The backlog is
+ * left alone.
  */
 #define SWEEP_PAUSED	"p.until IS NULL OR p.until > now() + {H}"
 #define SWEEP_RESUMED							\
@@ -494,10 +496,14 @@ bookings_disconnect(struct bookings *b)
 
 /* In parts, because C promises no longer texts. */
 static const char sweep_pending_sql[] =
-    "WITH resumed AS MATERIALIZED (SELECT p.scope, p.paused_at, p.until "
-    "FROM {S}.followup_pauses p WHERE " SWEEP_RESUMED " UNION ALL "
-    "SELECT p.scope, p.paused_at, p.until "
-    "FROM {S}.followup_past_pauses p WHERE " SWEEP_RESUMED "), "
+    "WITH RECURSIVE paused AS (SELECT p.scope, p.paused_at, p.until "
+    "FROM {S}.followup_pauses p UNION ALL "
+    "SELECT p.scope, p.paused_at, p.until FROM {S}.followup_past_pauses p), "
+    "resumed AS (SELECT p.* FROM paused p WHERE " SWEEP_RESUMED " UNION "
+    "SELECT CASE r.scope WHEN 'all' THEN p.scope ELSE r.scope END, "
+    "p.paused_at, r.until FROM resumed r JOIN paused p "
+    "ON p.paused_at < r.paused_at AND p.until >= r.paused_at - interval '1 h' "
+    "AND (p.scope = r.scope OR 'all' IN (p.scope, r.scope))), "
     "pending AS (SELECT b.id, "
     SWEEP_TEXT("tenant_id") " AS tenant_id, b.scheduled_at::text AS place "
     "FROM " SWEEP_ABSENT ", {T} b " SWEEP_UNSURE

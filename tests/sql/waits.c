@@ -226,6 +226,18 @@ swept(void **state)
 		{ "pending", -900, "('all', -999, -61, '{}')", 0 },
 		{ "pending", -61, "('all', -999, -99, '{}')", 0 },
 		{ "pending", -9000, "('all', -9999, -1, '{}')", 1 },
+
+		/* So does that of another pause which held it before. */
+		{ "pending", -900, "('all', -999, -199, '{}'), "
+		    "('tenant:" TENANT "', -210, -1, '{}')", 1 },
+		{ "pending", -900, "('tenant:" TENANT "', -999, -199, '{}'), "
+		    "('all', -150, -1, '{}')", 1 },
+		{ "pending", -900, "('all', -999, -199, '{}'), "
+		    "('tenant:" TENANT "', -130, -1, '{}')", 0 },
+		{ "pending", -900, "('tenant:other', -999, -199, '{}'), "
+		    "('tenant:" TENANT "', -210, -1, '{}')", 0 },
+		{ "pending", -900, "('tenant:other', -999, -199, '{}'), "
+		    "('all', -210, -1, '{}')", 0 },
 	};
 	size_t i;
 
