@@ -30,7 +30,8 @@ $body$, format('%I.%I', :'schema', :'table')) AS followup_body_scope
 
 -- followup_pause returns null, or what is wrong with its arguments: a mistake
 -- of who asks is no error of the database.  A pause that is changed goes on;
--- one that has ended is another one, and followup_past_pauses keeps it.
+-- one that has ended, or that did not hold some tenants, is another one, and
+-- followup_past_pauses keeps it.
 SELECT format($body$
 DECLARE
     kept text := %1$I.followup_scope(followup_pause.scope);
@@ -55,7 +56,8 @@ BEGIN
         paused_by = excluded.paused_by, until = excluded.until,
         changed_at = excluded.changed_at,
         except_tenants = '{}', paused_at = CASE
-            WHEN p.until <= now() THEN excluded.paused_at
+            WHEN p.until <= now() OR p.except_tenants <> '{}'
+                THEN excluded.paused_at
             ELSE least(p.paused_at, excluded.paused_at) END;
     INSERT INTO %1$I.followup_acts (by, what)
     VALUES (coalesce(asked_by, session_user), format('paused %%s: %%s%%s',

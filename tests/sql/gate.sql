@@ -6,7 +6,7 @@
 SET search_path = test_gate, public;
 SET TimeZone = 'UTC';
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT plan(55);
+SELECT plan(58);
 
 -- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
 -- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
@@ -113,6 +113,24 @@ UPDATE followup_pauses SET paused_at = now() + interval '30 min', until = NULL;
 SELECT is(followup_resume('all'), true, 'it can be ended');
 SELECT is(string_agg(g.verdict, ' '), 'call call', 'and then it is over')
 FROM lead_bookings b, followup_gate(b) g;
+-- A tenant that was called while everything was paused was not held then, even
+-- if everything is paused anew.
+DELETE FROM followup_pauses;
+TRUNCATE followup_past_pauses;
+INSERT INTO followup_pauses (scope, reason, paused_at, except_tenants)
+VALUES ('all', 'a', now() - interval '10 hours', '{1}');
+SELECT followup_pause('all', 'b') \g /dev/null
+SELECT is(string_agg(g.verdict, ' '), 'wait wait', 'it is held now')
+FROM lead_bookings b, followup_gate(b) g;
+SELECT followup_resume('all') \g /dev/null
+SELECT is(string_agg(g.verdict, ' '), 'never never', 'and was late before')
+FROM lead_bookings b, followup_gate(b) g;
+UPDATE lead_bookings SET tenant_id = 2;
+SELECT is(string_agg(g.verdict, ' '), 'call call', 'others were held')
+FROM lead_bookings b, followup_gate(b) g;
+UPDATE lead_bookings SET tenant_id = 1;
+TRUNCATE followup_past_pauses;
+
 -- Pausing and resuming: the tenant by its type; what is wrong is told.
 DELETE FROM followup_pauses;
 SELECT is(followup_pause(scope, reason, until), wrong, wrong) FROM (VALUES
