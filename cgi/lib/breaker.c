@@ -21,8 +21,11 @@
 /* For how long it is known that a tenant gets through. */
 #define TENANT_MS	120000
 
-/* Failures further apart are not in a row: longer than a queue pauses. */
-#define ROW_MS		1800000
+/*
+ * Failures further apart are not in a row.  Where calls are few, hours pass
+ * between two: as long as none succeeds, the service may be away all the time.
+ */
+#define ROW_MS		86400000
 
 /* How long giving back attempts may take. */
 #define CLEARING_MS	30000

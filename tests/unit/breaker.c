@@ -559,7 +559,7 @@ test_one_booking(void **state)
 	assert_int_equal(fails(START + 1, 1), BREAKER_OPENED);
 }
 
-/* A success in between, or half an hour, and they are not in a row. */
+/* A success in between, or a day, and they are not in a row. */
 static void
 test_in_a_row(void **state)
 {
@@ -572,11 +572,11 @@ test_in_a_row(void **state)
 	assert_int_equal(fails(START, BREAKER_SEVERAL), BREAKER_ITS_OWN);
 	assert_int_equal(several(3, START, "t1"), BREAKER_ITS_OWN);
 	by("4", "t1");
-	assert_int_equal(fails(START + 1800001, BREAKER_SEVERAL),
+	assert_int_equal(fails(START + 86400001, BREAKER_SEVERAL),
 	    BREAKER_ITS_OWN);
-	assert_int_equal(several(3, START + 3600001, "t1"), BREAKER_ITS_OWN);
+	assert_int_equal(several(3, START + 172800001, "t1"), BREAKER_ITS_OWN);
 	by("5", "t1");
-	assert_int_equal(fails(START + 3600001, BREAKER_SEVERAL),
+	assert_int_equal(fails(START + 172800001, BREAKER_SEVERAL),
 	    BREAKER_COMMON);
 }
 
