@@ -31,7 +31,8 @@
 --   followup_call_request(uuid)  followup_queue(booking)
 --   followup_gate(booking), and what it is made of: followup_gate_at
 --   followup_allowed  followup_open  followup_week
---   followup_zone(text)  followup_setting_written()  followup_pause_changed()
+--   followup_zone(text)  followup_setting_written()  followup_hours_changed()
+--   followup_pause_changed()
 --   followup_scope(text)  followup_pause(text, text, timestamptz, text)
 --   followup_resume(text, text)  followup_canary_state()
 --   followup_retry(uuid, ...)  followup_retry_all(jsonb, ...)
@@ -39,7 +40,8 @@
 --   followup_cause(text)
 --   followup_failures  followup_dead_letters  followup_attempts
 --   followup_obsolete_tasks  followup_settings  followup_pauses
---   followup_past_pauses  followup_late  followup_waits  followup_backlog
+--   followup_past_pauses  followup_past_hours  followup_late  followup_waits
+--   followup_backlog
 --   followup_canary  followup_history  followup_acts  followup_events
 --   followup_bookings_due_idx
 --

@@ -77,9 +77,9 @@ SELECT format('DROP TABLE %s', c.oid::regclass) FROM pg_class c
 WHERE c.relkind = 'r' AND c.relnamespace = :followup_schema
     AND c.relname IN ('followup_failures', 'followup_attempts',
         'followup_obsolete_tasks', 'followup_settings', 'followup_pauses',
-        'followup_past_pauses', 'followup_late', 'followup_waits',
-        'followup_history', 'followup_backlog', 'followup_canary',
-        'followup_acts', 'followup_events')
+        'followup_past_pauses', 'followup_past_hours', 'followup_late',
+        'followup_waits', 'followup_history', 'followup_backlog',
+        'followup_canary', 'followup_acts', 'followup_events')
     AND obj_description(c.oid, 'pg_class') LIKE 'followup-scheduler%'
 \gexec
 SELECT format('ALTER TABLE %I.%I DROP COLUMN %I', :'schema', :'table',

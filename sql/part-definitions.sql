@@ -56,6 +56,10 @@ SELECT format('CREATE CONSTRAINT TRIGGER trigger_schedule_followup_cloud_task '
         'BEFORE INSERT OR UPDATE ON %1$I.followup_settings FOR EACH ROW '
         'EXECUTE FUNCTION %1$I.followup_setting_written()', :'schema')
         AS followup_trigger_setting,
+    format('CREATE TRIGGER trigger_followup_hours_changed '
+        'AFTER INSERT OR UPDATE OR DELETE ON %1$I.followup_settings '
+        'FOR EACH ROW EXECUTE FUNCTION %1$I.followup_hours_changed()',
+        :'schema') AS followup_trigger_hours,
     format('CREATE TRIGGER trigger_followup_pause_changed '
         'AFTER UPDATE OR DELETE ON %1$I.followup_pauses FOR EACH ROW '
         'EXECUTE FUNCTION %1$I.followup_pause_changed()', :'schema')
@@ -106,6 +110,8 @@ FROM (VALUES
         'timestamp with time zone)', :'followup_body_open'),
     ('FUNCTION', '%1$I.followup_week(text)', :'followup_body_week'),
     ('FUNCTION', '%1$I.followup_setting_written()', :'followup_body_setting'),
+    ('FUNCTION', '%1$I.followup_hours_changed()',
+        :'followup_body_hours_changed'),
     ('FUNCTION', '%1$I.followup_pause_changed()',
         :'followup_body_pause_changed'),
     ('FUNCTION', '%1$I.followup_scope(text)', :'followup_body_scope'),
@@ -137,6 +143,8 @@ FROM (VALUES
         :'followup_trigger_release'),
     ('TRIGGER', 'trigger_followup_setting_written ON %1$I.followup_settings',
         :'followup_trigger_setting'),
+    ('TRIGGER', 'trigger_followup_hours_changed ON %1$I.followup_settings',
+        :'followup_trigger_hours'),
     ('TRIGGER', 'trigger_followup_pause_changed ON %1$I.followup_pauses',
         :'followup_trigger_pause'),
     ('TRIGGER', 'trigger_schedule_followup_cloud_task ON '

@@ -121,11 +121,16 @@ CREATE OR REPLACE FUNCTION
 CREATE OR REPLACE FUNCTION :"schema".followup_setting_written()
     RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp AS :'followup_body_setting';
+CREATE OR REPLACE FUNCTION :"schema".followup_hours_changed()
+    RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_hours_changed';
 CREATE OR REPLACE FUNCTION :"schema".followup_pause_changed()
     RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     AS :'followup_body_pause_changed';
 REVOKE ALL ON FUNCTION :"schema".followup_setting_written(),
+    :"schema".followup_hours_changed(),
     :"schema".followup_pause_changed() FROM PUBLIC;
 
 -- A followup_call_request, followup_gate or followup_queue that is not what we

@@ -17,7 +17,9 @@
 --   3. The booking is late by more than call_within: never, unless a person has
 --      asked for the call all the same (followup_late).  A booking is late by
 --      the time for which it could have been called, that is not by pauses, nor
---      by what lies outside of calling hours.
+--      by what lies outside of the calling hours that were in force then
+--      (followup_past_hours).  Former values of calling_zone and call_within
+--      are not kept: all is judged by those that are set now.
 --   4. Outside of the calling hours of the booking's zone: wait.
 -- A column call_not_before of the table has a booking wait until then; a column
 -- call_before is this booking's own deadline, in place of call_within.
@@ -209,7 +211,9 @@ $body$ AS followup_body_open
 -- none are set) hold the bookings of ${tenant}: it begins, and it ends at the
 -- latest then (null: never).  held says what holds them at ${after}, and paused
 -- whether that is a pause.  Where no such stretch is known, begins is null, and
--- held says why; closed is true where the hours are to blame.
+-- held says why; closed is true where the hours are to blame.  For the past it
+-- is the hours of that time that count, and a stretch ends where they were
+-- changed; a ${zone} that is null is never within hours.
 --
 -- A pause that is not over has begun, by the beginning of this transaction at
 -- the latest: that may have come before it, and the clock by which the pause
@@ -218,6 +222,8 @@ SELECT format($body$
 DECLARE
     pause record;
     hours record;
+    in_force int4multirange;
+    change timestamptz;
 BEGIN
     begins := after;
     paused := false;
@@ -245,9 +251,23 @@ BEGIN
             CONTINUE;
         END IF;
         ends := pause.starts;
-        EXIT WHEN week IS NULL;
 
-        hours := %1$I.followup_open(week, zone, begins);
+        -- Which hours were in force?
+        in_force := week;
+        change := NULL;
+        IF begins < now() THEN
+            SELECT h.week, h.until INTO in_force, change
+            FROM %1$I.followup_past_hours h
+            WHERE h.until > begins ORDER BY h.until LIMIT 1;
+            IF NOT FOUND THEN
+                in_force := week;
+            END IF;
+        END IF;
+        ends := least(ends, change);
+        EXIT WHEN in_force IS NULL;
+
+        hours := %1$I.followup_open(in_force, zone, begins);
+        hours.opens := least(hours.opens, change);
         IF hours.opens IS NULL THEN
             begins := NULL;
             closed := true;
@@ -321,7 +341,8 @@ BEGIN
         fields := to_jsonb(booking);
         tenant := coalesce(fields ->> 'tenant_id', '');
     END IF;
-    IF week IS NOT NULL THEN
+    -- Whoever is late may have been held by hours that are not set any more.
+    IF week IS NOT NULL OR is_late THEN
         given_zone := coalesce(nullif(btrim(fields ->> 'timezone',
             E' \t\r\n'), ''), zone);
         BEGIN
@@ -329,6 +350,7 @@ BEGIN
             clock := begins AT TIME ZONE zone;
         EXCEPTION WHEN data_exception THEN
             -- There is no such zone.
+            zone := NULL;
         END;
     END IF;
 
@@ -472,6 +494,25 @@ BEGIN
     RETURN NEW;
 END
 $body$, :'schema') AS followup_body_setting,
+
+-- followup_hours_changed, of another trigger on followup_settings, keeps former
+-- calling hours, since the gate judges the past by them; a week that is null is
+-- kept as well.  It comes after the row is written: what "ON CONFLICT" turns
+-- into an UPDATE has passed the triggers before the INSERT.
+format($body$
+DECLARE
+    changed constant timestamptz := clock_timestamp();
+BEGIN
+    IF OLD.week IS DISTINCT FROM NEW.week THEN
+        -- A time to come is that of a clock that was ahead.
+        DELETE FROM %1$I.followup_past_hours h
+        WHERE h.until NOT BETWEEN changed - interval '366 days' AND changed;
+        INSERT INTO %1$I.followup_past_hours (until, week)
+        VALUES (changed, OLD.week) ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN NULL;
+END
+$body$, :'schema') AS followup_body_hours_changed,
 
 -- followup_pause_changed, of the trigger on followup_pauses, keeps what a pause
 -- that is replaced, deleted or lifted for a tenant has held, since that does

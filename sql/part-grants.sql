@@ -17,7 +17,8 @@ SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         a.grantee::regrole),
     format('GRANT SELECT ON %1$I.followup_dead_letters, '
         '%1$I.followup_pauses, %1$I.followup_past_pauses, '
-        '%1$I.followup_settings, %1$I.followup_backlog TO %2$s', :'schema',
+        '%1$I.followup_past_hours, %1$I.followup_settings, '
+        '%1$I.followup_backlog TO %2$s', :'schema',
         a.grantee::regrole),
     format('GRANT EXECUTE ON FUNCTION %1$I.followup_due_at(%1$I.%2$I), '
         '%1$I.followup_gate(%1$I.%2$I), '
@@ -84,8 +85,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".followup_failures,
     :"schema".followup_late, :"schema".followup_waits,
     :"schema".followup_canary, :"schema".followup_events TO :"grant_to";
 GRANT SELECT ON :"schema".followup_dead_letters, :"schema".followup_pauses,
-    :"schema".followup_past_pauses, :"schema".followup_settings,
-    :"schema".followup_backlog TO :"grant_to";
+    :"schema".followup_past_pauses, :"schema".followup_past_hours,
+    :"schema".followup_settings, :"schema".followup_backlog TO :"grant_to";
 GRANT SELECT, INSERT, DELETE ON :"schema".followup_history TO :"grant_to";
 GRANT INSERT, UPDATE ON :"schema".followup_pauses TO :"grant_to";
 GRANT SELECT, INSERT ON :"schema".followup_acts TO :"grant_to";

@@ -84,9 +84,10 @@ FROM (
         'or keep the bookings in a schema of their own', r::regclass)
     FROM unnest(ARRAY['followup_failures', 'followup_attempts',
         'followup_obsolete_tasks', 'followup_settings', 'followup_pauses',
-        'followup_past_pauses', 'followup_late', 'followup_waits',
-        'followup_backlog', 'followup_canary', 'followup_history',
-        'followup_acts', 'followup_events', 'followup_dead_letters'])
+        'followup_past_pauses', 'followup_past_hours', 'followup_late',
+        'followup_waits', 'followup_backlog', 'followup_canary',
+        'followup_history', 'followup_acts', 'followup_events',
+        'followup_dead_letters'])
         AS o (name),
         LATERAL (SELECT to_regclass(format('%I.%I', :'schema', o.name))::oid
             AS r) AS rel

@@ -189,6 +189,8 @@ WHERE NOT EXISTS (SELECT FROM pg_attribute a
 \gexec
 SELECT to_regclass(format('%I.followup_past_pauses', :'schema')) IS NULL
         AS followup_make_past,
+    to_regclass(format('%I.followup_past_hours', :'schema')) IS NULL
+        AS followup_make_past_hours,
     to_regclass(format('%I.followup_acts', :'schema')) IS NULL
         AS followup_make_acts,
     to_regclass(format('%I.followup_late', :'schema')) IS NULL
@@ -206,6 +208,14 @@ CREATE TABLE :"schema".followup_past_pauses (
 COMMENT ON TABLE :"schema".followup_past_pauses IS 'followup-scheduler: what '
     'pauses have held that are not in followup_pauses any more, because that '
     'does not make a booking late';
+\endif
+\if :followup_make_past_hours
+CREATE TABLE :"schema".followup_past_hours (
+    until timestamptz PRIMARY KEY,
+    week int4multirange);
+COMMENT ON TABLE :"schema".followup_past_hours IS 'followup-scheduler: former '
+    'calling hours, and until when each were in force (week is null: none were '
+    'set), because what they have held is not late';
 \endif
 \if :followup_make_acts
 CREATE TABLE :"schema".followup_acts (

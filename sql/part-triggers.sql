@@ -21,6 +21,7 @@ REVOKE ALL ON :"schema".followup_failures, :"schema".followup_attempts,
     :"schema".followup_obsolete_tasks, :"schema".followup_dead_letters,
     :"schema".followup_settings, :"schema".followup_pauses,
     :"schema".followup_backlog, :"schema".followup_past_pauses,
+    :"schema".followup_past_hours,
     :"schema".followup_late, :"schema".followup_waits,
     :"schema".followup_history, :"schema".followup_acts FROM PUBLIC;
 

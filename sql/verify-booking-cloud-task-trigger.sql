@@ -118,6 +118,8 @@ WITH needed (tab, col, kind, len) AS (VALUES
     ('followup_past_pauses', 'paused_at', 'timestamp with time zone', 0),
     ('followup_past_pauses', 'until', 'timestamp with time zone', 0),
     ('followup_past_pauses', 'except_tenants', 'text[]', 0),
+    ('followup_past_hours', 'until', 'timestamp with time zone', 0),
+    ('followup_past_hours', 'week', 'int4multirange', 0),
     ('followup_settings', 'changed_at', 'timestamp with time zone', 0),
     ('followup_pauses', 'changed_at', 'timestamp with time zone', 0),
     ('followup_waits', 'booking_id', 'uuid', 0),
@@ -204,6 +206,7 @@ FROM (VALUES ('followup_failures', '(booking_id, stage)'),
     ('followup_attempts', '(booking_id)'),
     ('followup_obsolete_tasks', '(task_name)'),
     ('followup_settings', '(name)'), ('followup_pauses', '(scope)'),
+    ('followup_past_hours', '(until)'),
     ('followup_late', '(booking_id)'), ('followup_waits', '(booking_id)'),
     ('followup_canary', '(id)'), ('followup_history', '(booking_id, id)'),
     ('followup_events', '(id)'),
@@ -229,9 +232,9 @@ SELECT CASE WHEN has_table_privilege('public', rel,
 FROM (VALUES ('followup_failures'), ('followup_attempts'),
     ('followup_obsolete_tasks'), ('followup_dead_letters'),
     ('followup_settings'), ('followup_pauses'), ('followup_past_pauses'),
-    ('followup_late'), ('followup_waits'), ('followup_backlog'),
-    ('followup_canary'), ('followup_history'), ('followup_acts'),
-    ('followup_events'))
+    ('followup_past_hours'), ('followup_late'), ('followup_waits'),
+    ('followup_backlog'), ('followup_canary'), ('followup_history'),
+    ('followup_acts'), ('followup_events'))
     AS t (name),
     LATERAL (SELECT to_regclass(format('%I.%I', :'schema', name))::oid AS rel)
     AS r
@@ -284,6 +287,7 @@ WITH object AS (
         ('followup_acts', 'SELECT'), ('followup_acts', 'INSERT'),
         ('followup_pauses', 'INSERT'), ('followup_pauses', 'UPDATE'),
         ('followup_pauses', 'SELECT'), ('followup_past_pauses', 'SELECT'),
+        ('followup_past_hours', 'SELECT'),
         ('followup_settings', 'SELECT'), ('followup_backlog', 'SELECT'))
         AS p (rel, privilege)
     JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', :'schema', p.rel))

@@ -338,6 +338,17 @@ clear_failed(struct breaker *b)
 }
 
 /*
+ * How many have failed in a row?  Those for whose tenant alone it is open count
+ * as one: no request has succeeded since.
+ */
+static int
+count_failed(const struct breaker *b, long now)
+{
+
+	return (b->failures + (b->is_open && now - b->next_probe < ROW_MS));
+}
+
+/*
  * Is it the service that fails, and not one tenant's requests while those of
  * others get through?
  */
@@ -346,8 +357,9 @@ is_enough(const struct breaker *b, long now, uint64_t tenant,
     const struct breaker_failure *failure)
 {
 
-	return (b->failures >= failure->enough && (failure->is_everybody ||
-	    b->is_mixed || !others_pass(b, now, tenant)));
+	return (count_failed(b, now) >= failure->enough &&
+	    (failure->is_everybody || b->is_mixed ||
+	    !others_pass(b, now, tenant)));
 }
 
 /* Enough has failed: open it, or open it for all tenants. */
@@ -397,7 +409,7 @@ breaker_failed(struct breaker *b, long now,
 	} else {
 		failed = count(b, now, request->id, tenant);
 		if (is_enough(b, now, tenant, failure)) {
-			blame = b->failures > 1 ? BREAKER_COMMON :
+			blame = count_failed(b, now) > 1 ? BREAKER_COMMON :
 			    BREAKER_OPENED;
 			open_it(b, now, tenant, failure);
 			opened = 1;

@@ -99,7 +99,8 @@ void breaker_succeeded(struct breaker *, long, const struct breaker_request *);
 
 struct breaker_failure {
 	int enough;		/* so many different bookings that failed in a
-				   row open it; 1: this one alone does */
+				   row open it (those for whose tenant alone it
+				   is open count as one); 1: this one does */
 	int is_everybody;	/* it does not matter whose request it was */
 	int slow_down;		/* the service works and has too much to do */
 	long retry_after;	/* the pause that it asked for in seconds, kept

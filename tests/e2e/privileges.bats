@@ -110,7 +110,7 @@ as_role() {
 	    WHERE relkind IN ('r', 'v', 'm', 'p', 'f') AND relnamespace NOT IN
 	    ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
 	    AND has_any_column_privilege('followup', oid, 'SELECT')") == \
-	    'followup_acts followup_attempts followup_backlog followup_canary followup_dead_letters followup_events followup_failures followup_history followup_late followup_obsolete_tasks followup_past_pauses followup_pauses followup_settings followup_waits lead_bookings' ]]
+	    'followup_acts followup_attempts followup_backlog followup_canary followup_dead_letters followup_events followup_failures followup_history followup_late followup_obsolete_tasks followup_past_hours followup_past_pauses followup_pauses followup_settings followup_waits lead_bookings' ]]
 	[[ $(sql "SELECT string_agg(attname, ' ' ORDER BY attname)
 	    FROM pg_attribute WHERE attrelid = '$bookings'::regclass AND
 	    attnum > 0 AND has_column_privilege('followup', attrelid, attnum,

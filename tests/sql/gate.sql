@@ -6,7 +6,7 @@
 SET search_path = test_gate, public;
 SET TimeZone = 'UTC';
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT plan(58);
+SELECT plan(77);
 
 -- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
 -- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
@@ -164,5 +164,78 @@ SELECT is((SELECT array_agg(replace(by, session_user, 'me') || ' ' || what
     'me paused everything: a', 'me resumed tenant 7', 'ann paused tenant 7: a'],
     'each act is kept, with who asked for it');
 
+-- What former hours have held is not late, and what they have not is.  Each
+-- "change" is how many hours ago hours were set, and between which times, in
+-- hours from now; '-' deletes them, '' sets none.  The booking is due 6 hours
+-- ago.
+DELETE FROM followup_pauses;
+TRUNCATE followup_past_pauses;
+DELETE FROM lead_bookings;
+CREATE FUNCTION pg_temp.gate_after(changes text[][], zone text)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    clock constant timestamp := now() AT TIME ZONE 'Asia/Kolkata';
+    change text[];
+    shift text[];
+BEGIN
+    DELETE FROM followup_settings WHERE name = 'calling_hours';
+    TRUNCATE followup_past_hours;
+    FOREACH change SLICE 1 IN ARRAY changes LOOP
+        shift := string_to_array(change[2], '..');
+        IF change[2] = '-' THEN
+            DELETE FROM followup_settings WHERE name = 'calling_hours';
+        ELSE
+            INSERT INTO followup_settings (name, value)
+            VALUES ('calling_hours', coalesce('mon-sun '
+                || to_char(clock + shift[1]::interval, 'HH24:MI') || '-'
+                || to_char(clock + shift[2]::interval, 'HH24:MI'), ''))
+            ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+        END IF;
+        UPDATE followup_past_hours SET until = now() - change[1]::interval
+        WHERE until > now();
+    END LOOP;
+    RETURN (SELECT concat_ws(' ', g.verdict, g.reason)
+        FROM jsonb_populate_record(NULL::lead_bookings, jsonb_build_object(
+            'id', gen_random_uuid(), 'booking_type', 'follow_up',
+            'scheduled_at', now() - interval '6 hours', 'timezone', zone)) AS b,
+        LATERAL followup_gate(b) g);
+END $$;
+SELECT alike(pg_temp.gate_after(c, zone), says, format('%s in %s', c, zone))
+FROM (VALUES
+    ('{{9d,5h..-7h},{0h,-12h..11h}}', 'Asia/Kolkata', 'call'),
+    ('{{9d,5h..-7h},{5h,-12h..11h}}', 'Asia/Kolkata', 'never more than 4h %'),
+    ('{{9d,5h..-7h},{0h,""}}', 'Asia/Kolkata', 'call'),
+    ('{{9d,5h..-7h},{5h,""}}', 'Asia/Kolkata', 'never more than 4h late'),
+    ('{{9d,5h..-7h},{0h,-}}', 'Asia/Kolkata', 'call'),
+    ('{{9d,5h..-7h},{5h,-}}', 'Asia/Kolkata', 'never more than 4h late'),
+    ('{{9d,-12h..11h},{0h,-1h..5h}}', 'Asia/Kolkata', 'never more than %'),
+    ('{{9d,-12h..11h},{5h,-1h..5h}}', 'Asia/Kolkata', 'call'),
+    ('{{0h,-1h..5h}}', 'Asia/Kolkata', 'never more than 4h late'),
+    ('{{5h,-1h..5h}}', 'Asia/Kolkata', 'call'),
+    -- One after the other: only the first half hour and the last hour count.
+    ('{{330m,5h..-7h},{1h,""}}', 'Asia/Kolkata', 'call'),
+    ('{{9d,5h..-7h},{5h,-},{3h,-1h..5h}}', 'Asia/Kolkata', 'call'),
+    -- The zone of the booking counts, or else calling_zone, here 5:30 behind.
+    ('{{9d,5h..-7h},{0h,""}}', NULL, 'never more than 4h late'),
+    -- What has none could not be called as long as hours were set.
+    ('{{9d,5h..-7h},{0h,""}}', 'Mars/Olympus', 'call'),
+    ('{{9d,5h..-7h},{5h,""}}', 'Mars/Olympus', 'never more than 4h late'),
+    ('{{9d,""},{5h,-12h..11h}}', 'Mars/Olympus', 'never the time zone %'))
+    AS t (changes, zone, says), LATERAL (SELECT changes::text[]) AS x (c);
+-- An installation that was made by an earlier version keeps them from then on.
+DROP FUNCTION followup_hours_changed() CASCADE;
+DROP TABLE followup_past_hours;
+\ir ../../sql/create-booking-cloud-task-trigger.sql
+SELECT is_empty('TABLE followup_past_hours', 'an update changes no hours');
+SELECT value AS hours FROM followup_settings WHERE name = 'calling_hours'
+\gset
+UPDATE followup_settings SET value = upper(value);
+SELECT is_empty('TABLE followup_past_hours', 'nor does another spelling');
+DELETE FROM followup_settings WHERE name = 'calling_hours';
+INSERT INTO followup_settings (name, value) VALUES ('calling_hours', 'mon 9:00-'
+    '10:00') ON CONFLICT DO NOTHING;
+SELECT is(array_agg(h.week ORDER BY h.until), ARRAY[followup_week(:'hours'),
+    NULL], 'former hours are kept') FROM followup_past_hours h
+WHERE h.until BETWEEN now() - interval '1 min' AND now();
 SELECT * FROM finish();
 DROP SCHEMA test_gate CASCADE;

@@ -139,6 +139,8 @@ BEGIN
             to_char(opens * interval '1 min', 'HH24:MI'),
             to_char(closes * interval '1 min', 'HH24:MI')), '; ')
         FROM hours HAVING count(*) > 0;
+        -- As if they had always been in force.
+        TRUNCATE followup_past_hours;
 
         b := jsonb_populate_record(NULL::lead_bookings, jsonb_build_object(
             'id', gen_random_uuid(), 'tenant_id', gen_random_uuid(),

@@ -331,10 +331,12 @@ set_hours(int n)
 	static const char *const days[] = { "mon", "tue", "wed", "thu", "fri",
 	    "sat", "sun" };
 	char text[40 * HOURS_MAX + 1] = "";
+	struct week *w = &weeks[nweeks];
 	struct hours *h;
 
-	for (nhours = 0; nhours < n; nhours++) {
-		h = &hours[nhours];
+	assert_true(nweeks < WEEKS_MAX);
+	for (w->n = 0; w->n < n; w->n++) {
+		h = &w->hours[w->n];
 		h->d1 = pick(0, 6);
 		h->d2 = pick(0, 6);
 		h->opens = 10 * pick(0, 143);
@@ -348,6 +350,8 @@ set_hours(int n)
 		    h->closes % 60);
 	}
 	set_setting("calling_hours", text);
+	w->begins = now;
+	nweeks++;
 }
 
 static void

@@ -629,8 +629,8 @@ test_only_tenant(void **state)
 	assert_int_equal(ask(START), BREAKER_GO);
 
 	/* They fail as well: then it is open to nobody. */
-	assert_int_equal(several(4, START, "t2"), BREAKER_ITS_OWN);
-	assert_int_equal(several(5, START, "t2"), BREAKER_COMMON);
+	assert_int_equal(several(3, START, "t2"), BREAKER_ITS_OWN);
+	assert_int_equal(several(4, START, "t2"), BREAKER_COMMON);
 	by("o", "t3");
 	assert_int_equal(ask(START), BREAKER_REFUSED);
 
@@ -638,6 +638,27 @@ test_only_tenant(void **state)
 	succeeded(START);
 	assert_int_equal(several(5, START, "t1"), BREAKER_ITS_OWN);
 	check_state(START, "closed");
+}
+
+/*
+ * A booking that would be given up needs one other that fails: for whose tenant
+ * it is open, unless that is long ago.
+ */
+static void
+test_last_attempt(void **state)
+{
+
+	(void)state;
+	assert_int_equal(several(5, START, "t1"), BREAKER_COMMON);
+	by("o", "t2");
+	assert_int_equal(fails(START + 1900000, 2), BREAKER_ITS_OWN);
+	by("p", "t1");
+	answered = BREAKER_PROBE;
+	assert_int_equal(fails(START + 1950000, BREAKER_SEVERAL),
+	    BREAKER_COMMON);
+	by("o", "t2");
+	assert_int_equal(fails(START + 1960000, 2), BREAKER_COMMON);
+	check_state(START + 1960000, "open");
 }
 
 /* Of two tenants, both, whichever comes first. */
@@ -855,6 +876,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_in_a_row, begin, end),
 		cmocka_unit_test_setup_teardown(test_one_tenant, begin, end),
 		cmocka_unit_test_setup_teardown(test_only_tenant, begin, end),
+		cmocka_unit_test_setup_teardown(test_last_attempt, begin, end),
 		cmocka_unit_test_setup_teardown(test_mixed, begin, end),
 		cmocka_unit_test_setup_teardown(test_slow_down, begin, end),
 		cmocka_unit_test_setup_teardown(test_slow_down_while_open,

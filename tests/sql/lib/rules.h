@@ -14,6 +14,7 @@
 #define QUARTER		(15 * MINUTE)	/* clocks change only then */
 #define HOURS_MAX	3
 #define PAUSES_MAX	1000
+#define WEEKS_MAX	1000
 #define LOOK_AHEAD	(8 * 24 * 60)	/* minutes */
 
 /* Zones as a booking names them, and what the C library calls them. */
@@ -37,10 +38,17 @@ static int *offsets[ZONES];
 static int64_t offsets_from;
 
 /* From Monday at 00:00; d1 and d2 from 0; closes may be before opens. */
-static struct hours {
+struct hours {
 	int d1, d2, opens, closes;
-} hours[HOURS_MAX];
-static int nhours;			/* 0: none are set */
+};
+
+/* What was set at ${begins}, and is in force until the next; at first none. */
+static struct week {
+	int64_t begins;
+	int n;				/* 0: no hours are set */
+	struct hours hours[HOURS_MAX];
+} weeks[WEEKS_MAX];
+static int nweeks = 1;
 static int64_t call_within = 4 * HOUR;
 
 /* What held a tenant, from ${begins} on, until ${ends}. */
@@ -115,6 +123,17 @@ is_held(const struct subject *s, int64_t t)
 	return (0);
 }
 
+/* The week that is in force at ${t}; if that is to come, as far as is known. */
+static inline const struct week *
+week_at(int64_t t)
+{
+	const struct week *w = &weeks[nweeks - 1];
+
+	while (w > weeks && w->begins > t)
+		w--;
+	return (w);
+}
+
 /* Is ${day} between d1 and d2, and minute ${m} of it within these hours? */
 static inline int
 is_within(const struct hours *h, int day, int m)
@@ -129,19 +148,20 @@ is_within(const struct hours *h, int day, int m)
 static inline int
 is_open(const struct subject *s, int64_t t)
 {
+	const struct week *w = week_at(t);
 	int64_t wall;
 	int i, day, m;
 
-	if (nhours == 0)
+	if (w->n == 0)
 		return (1);
 	if (zones[s->zone].tz == NULL)
 		return (0);
 	wall = t / MINUTE + offsets[s->zone][(t - offsets_from) / QUARTER];
 	day = (int)((wall / 1440 + 3) % 7);	/* 1970 began on a Thursday */
 	m = (int)(wall % 1440);
-	for (i = 0; i < nhours; i++) {
-		if (is_within(&hours[i], day, m) ||
-		    is_within(&hours[i], (day + 6) % 7, m + 1440))
+	for (i = 0; i < w->n; i++) {
+		if (is_within(&w->hours[i], day, m) ||
+		    is_within(&w->hours[i], (day + 6) % 7, m + 1440))
 			return (1);
 	}
 	return (0);
@@ -211,7 +231,7 @@ opinion(const struct subject *s, int64_t t)
 
 	if (is_held(s, start))
 		return (MUST_WAIT);
-	if (nhours > 0 && zones[s->zone].tz == NULL)
+	if (week_at(start)->n > 0 && zones[s->zone].tz == NULL)
 		return (TOO_LATE);
 	first = first_allowed(s, start);
 	if ((late = is_late(s, wanted, first)) != MAY_CALL)
