@@ -11,18 +11,13 @@
 #include "config.h"
 #include "history.h"
 #include "log.h"
+#include "monotime.h"
 #include "request.h"
 #include "routes_internal.h"
+#include "status.h"
 #include "uuid.h"
 
 #include "routes.h"
-
-/*
- * How long a database that hangs may keep those waiting who only want to look,
- * in milliseconds: whatever is not known by then is missing from the answer.
- * The worker is needed for the next one.
- */
-#define PATIENCE	1800
 
 /* How often history_prune is called in a row, which takes milliseconds. */
 #define PRUNE_STEPS	10
@@ -186,6 +181,22 @@ refuse_method(struct request *request, const char *allowed)
 	    allowed);
 }
 
+/*
+ * Have ${route} answer ${request}, which must not wait for long: the worker is
+ * needed for the next one.
+ */
+static void
+glance(struct routes *r, const struct route *route, struct request *request,
+    const char *id)
+{
+	long begun = monotime_ms();
+
+	bookings_limit(r->bookings, status_patience(r->status, begun));
+	route->handle(r, request, id);
+	bookings_limit(r->bookings, 0);
+	status_looked(r->status, begun, monotime_ms());
+}
+
 /**
  * routes_handle(routes, request):
  * Answer ${request}.
@@ -225,11 +236,10 @@ routes_handle(struct routes *r, struct request *request)
 	else if (*segment != '\0' && uuid_parse(segment, id) != 0)
 		request_problem(request, PROBLEM_NOT_A_UUID, NULL,
 		    "\"%.48s\" is not a UUID", segment);
-	else {
-		bookings_limit(r->bookings, found->glance ? PATIENCE : 0);
+	else if (found->glance)
+		glance(r, found, request, id);
+	else
 		found->handle(r, request, id);
-		bookings_limit(r->bookings, 0);
-	}
 }
 
 /**
@@ -242,7 +252,8 @@ routes_every_minute(struct routes *r)
 {
 	int more = 1, steps;
 
-	bookings_limit(r->bookings, PATIENCE);
+	bookings_limit(r->bookings, status_patience(r->status,
+	    monotime_ms()));
 	for (steps = 0; steps < PRUNE_STEPS && more; steps++) {
 		if (bookings_ready(r->bookings) != DB_OK ||
 		    history_prune(r->bookings, &more) != DB_OK)

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,11 +37,22 @@
 #define SENTENCE_LEN	1536
 #define CODE_LEN	24
 
+/*
+ * How long a database that hangs may keep those waiting who only want to look,
+ * in milliseconds: whatever is not known by then is missing from the answer.
+ */
+#define PATIENCE	1800
+#define PATIENCE_HANGS	100
+
+/* For how long it is taken to hang after somebody has waited in vain. */
+#define HANGS_MS	5000
+
 /* Since when the state has lasted, for all workers. */
 struct memory {
 	pthread_mutex_t mutex;
 	char code[CODE_LEN];
 	int64_t since;			/* microseconds, as booking_time */
+	_Atomic long hangs_until;	/* monotonic ms; see status_patience */
 };
 
 struct status {
@@ -63,8 +75,8 @@ struct view {
 
 /**
  * status_new(conf, readiness):
- * Return what the workers share: since when the state has been what it is.  To
- * be called before they are forked.  Both arguments must outlive it.  NULL when
+ * Return what the workers share: since when the state has been what it is, and
+ * whether the database hangs.  To be called before they are forked.  Both arguments must outlive it.  NULL when
  * memory is short.
  */
 struct status *
@@ -86,6 +98,34 @@ status_new(const struct config *conf, struct readiness *readiness)
 		return (NULL);
 	}
 	return (s);
+}
+
+/**
+ * status_patience(status, now):
+ * Return for how many milliseconds from ${now} on, a monotonic time in
+ * milliseconds, the database may keep somebody waiting who only wants to look.
+ * Those who look while it is known to hang wait less: a worker is busy with
+ * each of them.  ${status} may be NULL.
+ */
+long
+status_patience(const struct status *s, long now)
+{
+
+	return (s != NULL && now < atomic_load(&s->memory->hangs_until) ?
+	    PATIENCE_HANGS : PATIENCE);
+}
+
+/**
+ * status_looked(status, begun, now):
+ * Somebody looked from ${begun} until ${now}: note whether the database hangs,
+ * which is taken for true for some seconds.
+ */
+void
+status_looked(struct status *s, long begun, long now)
+{
+
+	if (s != NULL && now - begun >= PATIENCE)
+		atomic_store(&s->memory->hangs_until, now + HANGS_MS);
 }
 
 /* Now, as booking_time takes it. */

@@ -20,11 +20,27 @@ struct status;
 
 /**
  * status_new(conf, readiness):
- * Return what the workers share: since when the state has been what it is.  To
- * be called before they are forked.  Both arguments must outlive it.  NULL when
+ * Return what the workers share: since when the state has been what it is, and
+ * whether the database hangs.  To be called before they are forked.  Both arguments must outlive it.  NULL when
  * memory is short.
  */
 struct status *status_new(const struct config *, struct readiness *);
+
+/**
+ * status_patience(status, now):
+ * Return for how many milliseconds from ${now} on, a monotonic time in
+ * milliseconds, the database may keep somebody waiting who only wants to look.
+ * Those who look while it is known to hang wait less: a worker is busy with
+ * each of them.  ${status} may be NULL.
+ */
+long status_patience(const struct status *, long);
+
+/**
+ * status_looked(status, begun, now):
+ * Somebody looked from ${begun} until ${now}: note whether the database hangs,
+ * which is taken for true for some seconds.
+ */
+void status_looked(struct status *, long, long);
 
 /**
  * status_look(status, bookings, tenant):

@@ -93,6 +93,22 @@ readiness_look(struct readiness *readiness, struct bookings *bookings,
 	report->retry_after = 1;
 }
 
+long
+status_patience(const struct status *status, long now)
+{
+
+	(void)status;
+	(void)now;
+	return (1800);
+}
+
+void
+status_looked(struct status *status, long begun, long now)
+{
+
+	FUZZ_REQUIRE(status == NULL && now >= begun);
+}
+
 json_t *
 status_look(struct status *status, struct bookings *bookings,
     const char *tenant)

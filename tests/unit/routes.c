@@ -68,6 +68,25 @@ status_look(struct status *status, struct bookings *b, const char *tenant)
 	    "No."));
 }
 
+/* How often somebody only looked. */
+static long looked;
+
+long
+status_patience(const struct status *status, long now)
+{
+
+	assert_true(status == NULL && now > 0);
+	return (1800);
+}
+
+void
+status_looked(struct status *status, long begun, long now)
+{
+
+	assert_true(status == NULL && begun > 0 && now >= begun);
+	looked++;
+}
+
 /* The rest of bookings.c, which the table does not have. */
 
 struct bookings *
@@ -773,14 +792,17 @@ looking(void **state)
 	size_t i;
 
 	(void)state;
+	looked = 0;
 	for (i = 0; i < NITEMS(paths); i++) {
 		table.limit = table.limited = 0;
 		(void)ask("GET", paths[i], "");
 		ASSERT_ROW(table.limited == 1800 && table.limit == 0,
 		    paths[i]);
 	}
+	table.limited = 0;
 	(void)ask("POST", WEBHOOK, ONE(0));
 	assert_int_equal(table.limited, 0);
+	assert_int_equal(looked, NITEMS(paths));
 }
 
 static void

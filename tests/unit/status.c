@@ -337,6 +337,24 @@ test_tenant(void **state)
 	json_decref(document);
 }
 
+/* Once one has waited in vain, those after it wait less, for a while. */
+static void
+test_patience(void **state)
+{
+
+	(void)state;
+	assert_int_equal(status_patience(NULL, 100000), 1800);
+	status_looked(NULL, 100000, 200000);
+	assert_int_equal(status_patience(status, 100000), 1800);
+	status_looked(status, 100000, 101799);
+	assert_int_equal(status_patience(status, 101799), 1800);
+	status_looked(status, 100000, 101800);
+	assert_int_equal(status_patience(status, 101800), 100);
+	status_looked(status, 101800, 101900);
+	assert_int_equal(status_patience(status, 106799), 100);
+	assert_int_equal(status_patience(status, 106800), 1800);
+}
+
 int
 main(void)
 {
@@ -349,6 +367,7 @@ main(void)
 		    end),
 		cmocka_unit_test_setup_teardown(test_backlog_gone, begin, end),
 		cmocka_unit_test_setup_teardown(test_tenant, begin, end),
+		cmocka_unit_test_setup_teardown(test_patience, begin, end),
 	};
 
 	return (cmocka_run_group_tests_name("status", tests, NULL, NULL));
