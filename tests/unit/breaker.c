@@ -651,14 +651,14 @@ test_last_attempt(void **state)
 	(void)state;
 	assert_int_equal(several(5, START, "t1"), BREAKER_COMMON);
 	by("o", "t2");
-	assert_int_equal(fails(START + 1900000, 2), BREAKER_ITS_OWN);
+	assert_int_equal(fails(START + 87000000, 2), BREAKER_ITS_OWN);
 	by("p", "t1");
 	answered = BREAKER_PROBE;
-	assert_int_equal(fails(START + 1950000, BREAKER_SEVERAL),
+	assert_int_equal(fails(START + 87050000, BREAKER_SEVERAL),
 	    BREAKER_COMMON);
 	by("o", "t2");
-	assert_int_equal(fails(START + 1960000, 2), BREAKER_COMMON);
-	check_state(START + 1960000, "open");
+	assert_int_equal(fails(START + 87060000, 2), BREAKER_COMMON);
+	check_state(START + 87060000, "open");
 }
 
 /* Of two tenants, both, whichever comes first. */
