@@ -88,7 +88,8 @@ $statement$),
     absent, (SELECT w.* FROM {S}.followup_waits w, (SELECT (SELECT max(c.at)
     FROM (SELECT max(s.changed_at) FROM {S}.followup_settings s UNION ALL
     SELECT max(p.changed_at) FROM {S}.followup_pauses p UNION ALL SELECT
-    max(p.until) FROM {S}.followup_past_pauses p) AS c (at) WHERE c.at <=
+    max(p.until) FROM {S}.followup_past_pauses p UNION ALL SELECT
+    max(h.until) FROM {S}.followup_past_hours h) AS c (at) WHERE c.at <=
     now()) AS at) AS c WHERE $2 = '-infinity' AND NOT EXISTS (SELECT FROM
     {S}.followup_pauses p WHERE p.scope = 'all' AND
     cardinality(p.except_tenants) = 0 AND (p.until IS NULL OR p.until > now()

@@ -477,15 +477,17 @@ bookings_disconnect(struct bookings *b)
     "IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0)"
 
 /*
- * When somebody has last changed what the gate goes by, beginning with pauses
- * that were ended.  Such a change may commit some seconds later.  One that was
- * made by a clock that was ahead is noticed when its time has come.
+ * When somebody has last changed what the gate goes by, with pauses that were
+ * ended and hours that were removed.  Such a change may commit some seconds
+ * later.  One that was made by a clock that was ahead is noticed when its time
+ * has come.
  */
 #define SWEEP_CHANGED							\
     "(SELECT max(c.at) FROM (SELECT max(s.changed_at) "			\
     "FROM {S}.followup_settings s UNION ALL SELECT max(p.changed_at) "	\
     "FROM {S}.followup_pauses p UNION ALL SELECT max(p.until) "		\
-    "FROM {S}.followup_past_pauses p) AS c (at) WHERE c.at <= now())"
+    "FROM {S}.followup_past_pauses p UNION ALL SELECT max(h.until) "	\
+    "FROM {S}.followup_past_hours h) AS c (at) WHERE c.at <= now())"
 
 /* Only of the few that are in the backlog is the due time worked out. */
 #define SWEEP_IN_BACKLOG						\

@@ -305,6 +305,8 @@ waits_are_swept(void **state)
 		{ "60, -1, 9", "INSERT INTO followup_settings VALUES "
 		    "('call_within', '1h') ON CONFLICT (name) DO UPDATE "
 		    "SET value = followup_settings.value || ' '", 1 },
+		{ "60, -1, 9", "DELETE FROM followup_settings "
+		    "WHERE name = 'calling_hours'", 1 },
 
 		/* Its task fires by itself; looked at since; held for good. */
 		{ "0.5, -1, 9", "SELECT followup_resume('all')", 0 },
@@ -319,7 +321,10 @@ waits_are_swept(void **state)
 	for (i = 0; i < NITEMS(all); i++) {
 		clear();
 		run("DELETE FROM followup_pauses; "
-		    "DELETE FROM followup_past_pauses; UPDATE "
+		    "DELETE FROM followup_past_pauses; "
+		    "INSERT INTO followup_settings VALUES ('calling_hours', "
+		    "'mon-sun 00:00-24:00') ON CONFLICT DO NOTHING; "
+		    "DELETE FROM followup_past_hours; UPDATE "
 		    "followup_settings SET changed_at = now() - "
 		    "interval '1 h'; SELECT followup_pause('all', 'x', now() "
 		    "+ interval '1 h'); UPDATE followup_pauses SET "
