@@ -309,6 +309,20 @@ DECLARE
     late interval := '0';
     windows int := 0;
 BEGIN
+    -- Nothing holds most bookings, which is found out by one query: they are
+    -- due in time, and there are neither pauses nor calling hours.
+    IF %3$s AND due >= at AND NOT EXISTS (
+            SELECT FROM %1$I.followup_pauses p
+            WHERE p.until > due OR p.until IS NULL
+            UNION ALL SELECT FROM %1$I.followup_settings s
+            WHERE s.week IS NOT NULL
+            UNION ALL SELECT FROM %1$I.followup_backlog k
+            WHERE k.booking_id = booking.id
+                AND k.due_at IS NOT DISTINCT FROM due) THEN
+        verdict := 'call';
+        RETURN;
+    END IF;
+
     IF EXISTS (SELECT FROM %1$I.followup_backlog k
         WHERE k.booking_id = booking.id
             AND k.due_at IS NOT DISTINCT FROM due) THEN
@@ -414,7 +428,9 @@ BEGIN
         verdict := 'call';
     END IF;
 END
-$body$, :'schema', :'followup_overrides') AS followup_body_gate_at,
+$body$, :'schema', :'followup_overrides',
+    CASE :'followup_overrides' WHEN '' THEN 'true' ELSE 'false' END)
+    AS followup_body_gate_at,
 format($body$
 BEGIN
     SELECT g.verdict, g.until, g.reason INTO verdict, until, reason

@@ -6,7 +6,7 @@
 SET search_path = test_gate, public;
 SET TimeZone = 'UTC';
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT plan(77);
+SELECT plan(81);
 
 -- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
 -- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
@@ -131,6 +131,23 @@ FROM lead_bookings b, followup_gate(b) g;
 UPDATE lead_bookings SET tenant_id = 1;
 TRUNCATE followup_past_pauses;
 
+-- What is due later is judged by then.
+DELETE FROM followup_pauses;
+DELETE FROM followup_settings;
+UPDATE lead_bookings SET scheduled_at = now() + interval '1 day';
+INSERT INTO followup_settings (name, value) VALUES ('calling_hours',
+    to_char(now() + interval '3 days', 'dy') || ' 00:00-24:00');
+SELECT is(string_agg(g.verdict, ' '), 'wait wait', 'by the hours')
+FROM lead_bookings b, followup_gate(b) g;
+DELETE FROM followup_settings;
+SELECT is(string_agg(g.verdict, ' '), 'call call', 'there are none')
+FROM lead_bookings b, followup_gate(b) g;
+INSERT INTO followup_backlog (booking_id, due_at)
+SELECT id, followup_due_at(b) FROM lead_bookings b;
+SELECT is(string_agg(g.verdict, ' '), 'never never', 'by the backlog')
+FROM lead_bookings b, followup_gate(b) g;
+DELETE FROM followup_backlog;
+
 -- Pausing and resuming: the tenant by its type; what is wrong is told.
 DELETE FROM followup_pauses;
 SELECT is(followup_pause(scope, reason, until), wrong, wrong) FROM (VALUES
@@ -237,5 +254,15 @@ INSERT INTO followup_settings (name, value) VALUES ('calling_hours', 'mon 9:00-'
 SELECT is(array_agg(h.week ORDER BY h.until), ARRAY[followup_week(:'hours'),
     NULL], 'former hours are kept') FROM followup_past_hours h
 WHERE h.until BETWEEN now() - interval '1 min' AND now();
+-- A column that is added counts from the next install on.
+DELETE FROM followup_pauses;
+ALTER TABLE lead_bookings ADD call_before timestamptz;
+\ir ../../sql/create-booking-cloud-task-trigger.sql
+DELETE FROM followup_settings;
+INSERT INTO lead_bookings (tenant_id, scheduled_at, call_before)
+VALUES (1, now() + interval '1 day', now() + interval '1 hour');
+SELECT is(string_agg(g.verdict, ' '), 'never', 'by its call_before')
+FROM lead_bookings b, followup_gate(b) g;
+
 SELECT * FROM finish();
 DROP SCHEMA test_gate CASCADE;
