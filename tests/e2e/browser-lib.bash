@@ -46,8 +46,19 @@ driver_answers() {
 	wd GET /status 2>/dev/null | jq -e .ready >/dev/null
 }
 
-# browser_up WIDTH HEIGHT [light|dark]: start the driver and a window.
+# browser_up WIDTH HEIGHT [light|dark]: start the driver and a window.  The
+# browser may not come up on a busy machine.
 browser_up() {
+	local attempt
+	for attempt in 1 2 3; do
+		! try_browser "$@" || return 0
+		echo "the browser did not come up (attempt $attempt)"
+		browser_down
+	done
+	return 1
+}
+
+try_browser() {
 	DRIVER_PORT=$("$ROOT/tests/stack" port)
 	chromedriver --port="$DRIVER_PORT" --silent \
 	    >"$BATS_TEST_TMPDIR/driver.log" 2>&1 3>&- &
@@ -70,7 +81,7 @@ browser_down() {
 	[[ -z ${SESSION:-} ]] || wd DELETE "/session/$SESSION" >/dev/null || true
 	kill "$DRIVER" 2>/dev/null || true
 	wait "$DRIVER" 2>/dev/null || true
-	DRIVER=
+	DRIVER='' SESSION=''
 }
 
 # cdp METHOD PARAMS: the browser's own protocol.
