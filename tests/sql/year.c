@@ -66,8 +66,8 @@ struct person {
 	int is_dead;
 	enum illness illness;
 	int lost_task;
-	int64_t changed_at;
 	int changes;
+	int64_t changed_at;
 	int64_t waited;			/* since, although it could be called */
 };
 
