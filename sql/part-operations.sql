@@ -134,8 +134,9 @@ ORDER BY d.dead_at, d.booking_id, d.stage
 $body$, :'schema') AS followup_body_letters
 \gset
 
--- followup_retry_preview counts the outcomes that a retry would have now, by the
--- gate.  Too late are bookings that it lets through only if late is asked for.
+-- followup_retry_preview counts the outcomes that a retry would have now, by
+-- the gate.  Too late are bookings that it lets through only if late is asked
+-- for.
 -- The function grants that to see the difference, and raises an error to undo
 -- it.
 SELECT format($body$

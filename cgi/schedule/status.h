@@ -21,8 +21,8 @@ struct status;
 /**
  * status_new(conf, readiness):
  * Return what the workers share: since when the state has been what it is, and
- * whether the database hangs.  To be called before they are forked.  Both arguments must outlive it.  NULL when
- * memory is short.
+ * whether the database hangs.  To be called before they are forked.  Both
+ * arguments must outlive it.  NULL when memory is short.
  */
 struct status *status_new(const struct config *, struct readiness *);
 

@@ -116,7 +116,7 @@ noted(void **state)
 	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
 	expect(WAITS("now()"), "none");
 
-	/* Who has read it before its task fired knows less. */
+	/* A worker that read it before its task fired knows less. */
 	start("scheduled");
 	assert_int_equal(booking_held(b, &booking, "paused", &changed), DB_OK);
 	assert_int_equal(booking_noted(b, &wait, 1), DB_OK);
@@ -350,7 +350,7 @@ waits_are_swept(void **state)
 			fail_msg("row %zu: found is %d", i, !all[i].found);
 	}
 
-	/* A change by a clock that was ahead is none yet. */
+	/* A change by a clock that was ahead counts once its time has come. */
 	run("DELETE FROM followup_pauses; DELETE FROM followup_past_pauses; "
 	    "UPDATE followup_waits SET until = now() + interval '3 h', "
 	    "look_at = now() + interval '9 min', looked_at = now() "

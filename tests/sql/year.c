@@ -93,7 +93,7 @@ static enum agent_state {
 	BUSY,				/* 429 */
 } agent_is;
 
-/* Who has found out that it is down, or NULL; and whether others have, too. */
+/* The booking that found the agent down, or NULL; and whether a second did. */
 static const struct person *witness;
 static int has_witnesses;
 

@@ -38,9 +38,9 @@
 
 static const struct bookings_sql *const *const lists[] = {
 	booking_statements, booking_state_statements, booking_waits_statements,
-	history_statements, dead_letters_statements, pauses_statements, figures_statements,
-	status_figures_statements, canary_statements, time_limit_statements,
-	event_outbox_statements,
+	history_statements, dead_letters_statements, pauses_statements,
+	figures_statements, status_figures_statements, canary_statements,
+	time_limit_statements, event_outbox_statements,
 };
 
 /* Everything of ${f} up to its end, as a string to be freed. */

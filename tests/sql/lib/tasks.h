@@ -86,7 +86,7 @@ remove_task(struct task *t)
 	t->at = NEVER;
 }
 
-/* The one that fires next; NULL: there is none. */
+/* Return the task that fires next, or NULL if the queue is empty. */
 static inline struct task *
 next_task(void)
 {
