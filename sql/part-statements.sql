@@ -265,10 +265,12 @@ $statement$),
     until = excluded.until, looked_at = excluded.looked_at, look_at =
     excluded.look_at), waited AS (DELETE FROM {S}.followup_waits w USING mine
     JOIN changed USING (id) WHERE w.booking_id = mine.id AND mine.planned =
-    mine.due) SELECT changed.id::text, pg_advisory_unlock(CASE 'schedule'
-    WHEN 'schedule' THEN 1181707347 ELSE 1181707333 END,
-    hashtext(changed.id::text) # {K}) FROM changed WHERE (SELECT count(*)
-    FROM changed) > 0
+    mine.due) SELECT changed.id::text, CASE WHEN
+    pg_try_advisory_xact_lock(CASE 'schedule' WHEN 'schedule' THEN 1181707347
+    ELSE 1181707333 END, hashtext(changed.id::text) # {K}) THEN
+    pg_advisory_unlock(CASE 'schedule' WHEN 'schedule' THEN 1181707347 ELSE
+    1181707333 END, hashtext(changed.id::text) # {K}) END FROM changed WHERE
+    (SELECT count(*) FROM changed) > 0
 $statement$),
 ('scheduled one', $statement$
     WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]),
@@ -312,10 +314,12 @@ $statement$),
     until = excluded.until, looked_at = excluded.looked_at, look_at =
     excluded.look_at), waited AS (DELETE FROM {S}.followup_waits w USING mine
     JOIN changed USING (id) WHERE w.booking_id = mine.id AND mine.planned =
-    mine.due) SELECT changed.id::text, pg_advisory_unlock(CASE 'schedule'
-    WHEN 'schedule' THEN 1181707347 ELSE 1181707333 END,
-    hashtext(changed.id::text) # {K}) FROM changed WHERE (SELECT count(*)
-    FROM changed) > 0
+    mine.due) SELECT changed.id::text, CASE WHEN
+    pg_try_advisory_xact_lock(CASE 'schedule' WHEN 'schedule' THEN 1181707347
+    ELSE 1181707333 END, hashtext(changed.id::text) # {K}) THEN
+    pg_advisory_unlock(CASE 'schedule' WHEN 'schedule' THEN 1181707347 ELSE
+    1181707333 END, hashtext(changed.id::text) # {K}) END FROM changed WHERE
+    (SELECT count(*) FROM changed) > 0
 $statement$),
 ('begun', $statement$
     WITH before AS (SELECT b.id FROM {T} b WHERE b.id = $1::uuid AND

@@ -16,12 +16,15 @@
 /*
  * The lock goes with the state that it was taken for.  No lock is released
  * before all rows have been written, since what is released stays so if a
- * later row is refused.  An error that stays is of an attempt at the call.
+ * later row is refused; and each becomes one of this transaction, so that
+ * whoever takes it next sees what was written.  An error that stays is of an
+ * attempt at the call.
  *
  * A booking whose task is for later than it is due waits.  It is looked at now
  * and then, because the gate may change its mind, and soon after the time of
  * its task, in case that is lost.
  */
+#define SCHEDULE_KEY	BOOKING_LOCK_KEY("'schedule'", "changed.id::text")
 #define SCHEDULED(lock)							\
     "WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]), " \
     "pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::bigint[]), "	\
@@ -53,8 +56,9 @@
     "waited AS (DELETE FROM {S}.followup_waits w USING mine "		\
     "JOIN changed USING (id) "						\
     "WHERE w.booking_id = mine.id AND mine.planned = mine.due) "	\
-    "SELECT changed.id::text, pg_advisory_unlock("			\
-    BOOKING_LOCK_KEY("'schedule'", "changed.id::text") ") FROM changed " \
+    "SELECT changed.id::text, "						\
+    "CASE WHEN pg_try_advisory_xact_lock(" SCHEDULE_KEY ") "		\
+    "THEN pg_advisory_unlock(" SCHEDULE_KEY ") END FROM changed "	\
     "WHERE (SELECT count(*) FROM changed) > 0"
 
 /*

@@ -459,11 +459,7 @@ release_schedule() {
 	[[ $(jq -s 'map(select(.success or
 	    .type == "urn:followup-scheduler:unavailable")) | length' \
 	    <<<"$answers") == 20 ]]
-	# Who looks just before another one's write is committed finds the task.
-	[[ $(jq -s 'map(select(.scheduled and (.alreadyExists | not))) | length' \
-	    <<<"$answers") == 1 ]]
-	[[ $(jq -s 'map(select(.scheduled).taskName) | unique | length' \
-	    <<<"$answers") == 1 ]]
+	[[ $(jq -s 'map(select(.scheduled)) | length' <<<"$answers") == 1 ]]
 	[[ $(log_lines schedule "task created.*booking_id=$id") == 1 ]]
 	has_tasks "$id" 1
 }

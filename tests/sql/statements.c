@@ -456,6 +456,29 @@ many_are_scheduled(void **state)
 	    "execute,execute");
 }
 
+/* Whoever gets a lock after us sees the state that we have written. */
+static void
+locks_last_until_the_commit(void **state)
+{
+
+	(void)state;
+	run("CREATE TABLE at_commit (held bigint); "
+	    "CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS "
+	    "$$ BEGIN INSERT INTO " SCHEMA ".at_commit SELECT count(*) "
+	    "FROM pg_locks WHERE locktype = 'advisory' "
+	    "AND pid = pg_backend_pid(); RETURN NULL; END $$");
+	run("CREATE CONSTRAINT TRIGGER at_commit AFTER UPDATE ON lead_bookings "
+	    "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW "
+	    "EXECUTE FUNCTION at_commit()");
+	insert(ID, "pending");
+	insert(OTHER_ID, "pending");
+	assert_int_equal(schedule_pair(), DB_OK);
+	expect("SELECT string_agg(held::text, ' ') FROM at_commit", "2 2");
+	assert_int_equal(is_released(), 1);
+	run("DROP TRIGGER at_commit ON lead_bookings; "
+	    "DROP FUNCTION at_commit; DROP TABLE at_commit");
+}
+
 /* A row that somebody holds is left out; nobody waits for it. */
 static void
 locked_rows_are_left_out(void **state)
@@ -1344,6 +1367,7 @@ main(void)
 		TEST(not_scheduled),
 		TEST(changed_while_it_is_scheduled),
 		TEST(many_are_scheduled),
+		TEST(locks_last_until_the_commit),
 		TEST(locked_rows_are_left_out),
 		TEST(locked_row_alone),
 		TEST(one_bad_row_and_none_is_scheduled),
