@@ -69,19 +69,26 @@ read_only() {
 
 # A standby is made, and all that is committed is on both servers.
 stand_by() {
-	# shellcheck disable=SC1091,SC2154,SC2086 # what tests/stack wrote
-	(
-		. "$dir/run/stack.env"
-		primary_port=$pg_port
-		. "$work/standby.env"
-		cd / && find "$pg_data" -mindepth 1 -delete &&
-		    $as_pg "$pg_bin/pg_basebackup" -h 127.0.0.1 \
-		    -p "$primary_port" -U postgres -D "$pg_data" \
-		    -R -X stream -c fast --no-sync
-	) && mv "$dir/run/postgres.pid" "$work/old-primary" && swap_servers &&
+	wait_for 60 copy_primary &&
+	    mv "$dir/run/postgres.pid" "$work/old-primary" && swap_servers &&
 	    "$stack" start postgres "$dir" &&
 	    sync_to "'*'" && wait_for 30 is_sync
 }
+
+# The standby's folder is made.  The primary may still be recovering from the
+# fault before.
+copy_primary() (
+	# shellcheck disable=SC1091,SC2154,SC2086 # what tests/stack wrote
+	. "$dir/run/stack.env"
+	primary_port=$pg_port
+	# shellcheck disable=SC1091
+	. "$work/standby.env"
+	# shellcheck disable=SC2086
+	cd / && find "$pg_data" -mindepth 1 -delete &&
+	    $as_pg "$pg_bin/pg_basebackup" -h 127.0.0.1 \
+	    -p "$primary_port" -U postgres -D "$pg_data" \
+	    -R -X stream -c fast --no-sync
+)
 
 # For tests/stack the other server is PostgreSQL from now on.
 swap_servers() (
@@ -130,8 +137,7 @@ promote() {
 hang() {
 	exec 9>"$work/altering"
 	flock 9
-	sql -c 'ALTER SYSTEM SET synchronous_commit = local' &&
-	    sync_to nobody || return 1
+	wait_for 60 have_commits_hang || return 1
 	for _ in 1 2 3 4 5; do
 		sql -d postgres -c 'SET synchronous_commit = on' \
 		    -c BEGIN -c "SELECT pg_logical_emit_message(true, '', '')" \
@@ -140,6 +146,12 @@ hang() {
 		! wait_for 2 hangs || break
 	done
 	hangs && book_meanwhile
+}
+
+# PostgreSQL may still be recovering from the fault before.
+have_commits_hang() {
+	sql -c 'ALTER SYSTEM SET synchronous_commit = local' &&
+	    sync_to nobody
 }
 
 # Whose commit it is does not matter: a writer may have come first.
