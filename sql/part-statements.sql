@@ -228,44 +228,47 @@ $statement$),
     pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::bigint[]),
     pg_catalog.unnest($6::bigint[]), pg_catalog.unnest($7::text[])) AS t (id,
     name, due, key, planned, read_at, facts)), mine AS (SELECT t.* FROM t,
-    {T} l WHERE l.id = t.id FOR NO KEY UPDATE OF l SKIP LOCKED), changed AS
-    (UPDATE {T} b SET task_name = mine.name, task_scheduled_at =
+    {T} l WHERE l.id = ANY (ARRAY[t.id]) FOR NO KEY UPDATE OF l SKIP LOCKED),
+    changed AS (UPDATE {T} b SET task_name = mine.name, task_scheduled_at =
     'epoch'::timestamptz + mine.planned / 1000000 * interval '1 s' +
     mine.planned % 1000000 * interval '1 microsecond', idempotency_key =
     left(mine.key, coalesce((SELECT nullif(greatest(l.atttypmod,
-    y.typtypmod), -1) - 4 FROM pg_catalog.pg_attribute l JOIN
-    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE l.attrelid = b.tableoid
-    AND l.attname = 'idempotency_key'), 2147483647)), task_status =
-    'scheduled', last_execution_error = CASE WHEN b.execution_attempts > 0
-    THEN b.last_execution_error END FROM mine WHERE b.id = mine.id AND
-    (b.task_status OPERATOR(pg_catalog.||) '') = 'pending' AND (extract(epoch
-    FROM {S}.followup_due_at(b)) * 1000000::numeric)::bigint = mine.due AND
+    y.typtypmod), -1) - 4 FROM pg_catalog.pg_type r JOIN
+    pg_catalog.pg_attribute l ON l.attrelid = r.typrelid JOIN
+    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE r.oid =
+    pg_catalog.pg_typeof(NULL::{T}) AND l.attname = 'idempotency_key'),
+    2147483647)), task_status = 'scheduled', last_execution_error = CASE WHEN
+    b.execution_attempts > 0 THEN b.last_execution_error END FROM mine WHERE
+    b.id = ANY (ARRAY[mine.id]) AND (b.task_status OPERATOR(pg_catalog.||)
+    '') = 'pending' AND (extract(epoch FROM {S}.followup_due_at(b)) *
+    1000000::numeric)::bigint = mine.due AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b) RETURNING b.id), forgotten AS (DELETE FROM
-    {S}.followup_failures f USING changed WHERE f.booking_id = changed.id AND
-    f.stage = 'schedule'), told AS (INSERT INTO {S}.followup_history
-    (booking_id, what, tenant_id, by, http_status, ms, reason, trace_id)
-    SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2], ''),
-    coalesce(nullif(f.f[3], ''),
+    {S}.followup_is_deleted(b) RETURNING b.id, mine.due, mine.planned,
+    mine.read_at, mine.facts), forgotten AS (DELETE FROM
+    {S}.followup_failures f USING changed WHERE f.booking_id = ANY
+    (ARRAY[changed.id]) AND f.stage = 'schedule'), told AS (INSERT INTO
+    {S}.followup_history (booking_id, what, tenant_id, by, http_status, ms,
+    reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2],
+    ''), coalesce(nullif(f.f[3], ''),
     nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
-    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT mine.id AS id,
-    NULL::text AS what, (mine.facts)::text[] AS f FROM mine JOIN changed ON
-    changed.id = mine.id) AS f), waits AS (INSERT INTO {S}.followup_waits
-    (booking_id, due_at, until, looked_at, look_at) SELECT mine.id,
-    'epoch'::timestamptz + mine.due / 1000000 * interval '1 s' + mine.due %
-    1000000 * interval '1 microsecond', 'epoch'::timestamptz + mine.planned /
-    1000000 * interval '1 s' + mine.planned % 1000000 * interval '1 '
-    'microsecond', 'epoch'::timestamptz + mine.read_at / 1000000 * interval
-    '1 s' + mine.read_at % 1000000 * interval '1 microsecond', least(now(),
-    'epoch'::timestamptz + mine.planned / 1000000 * interval '1 s' +
-    mine.planned % 1000000 * interval '1 microsecond' - interval '55 min') +
-    interval '1 hour' FROM mine JOIN changed USING (id) WHERE mine.planned >
-    mine.due ON CONFLICT (booking_id) DO UPDATE SET due_at = excluded.due_at,
-    until = excluded.until, looked_at = excluded.looked_at, look_at =
-    excluded.look_at), waited AS (DELETE FROM {S}.followup_waits w USING mine
-    JOIN changed USING (id) WHERE w.booking_id = mine.id AND mine.planned =
-    mine.due) SELECT changed.id::text, CASE WHEN
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT changed.id AS id,
+    NULL::text AS what, (changed.facts)::text[] AS f FROM changed OFFSET 0)
+    AS f), waits AS (INSERT INTO {S}.followup_waits (booking_id, due_at,
+    until, looked_at, look_at) SELECT changed.id, 'epoch'::timestamptz +
+    changed.due / 1000000 * interval '1 s' + changed.due % 1000000 * interval
+    '1 microsecond', 'epoch'::timestamptz + changed.planned / 1000000 *
+    interval '1 s' + changed.planned % 1000000 * interval '1 microsecond',
+    'epoch'::timestamptz + changed.read_at / 1000000 * interval '1 s' +
+    changed.read_at % 1000000 * interval '1 microsecond', least(now(),
+    'epoch'::timestamptz + changed.planned / 1000000 * interval '1 s' +
+    changed.planned % 1000000 * interval '1 microsecond' - interval '55 min')
+    + interval '1 hour' FROM changed WHERE changed.planned > changed.due ON
+    CONFLICT (booking_id) DO UPDATE SET due_at = excluded.due_at, until =
+    excluded.until, looked_at = excluded.looked_at, look_at =
+    excluded.look_at), waited AS (DELETE FROM {S}.followup_waits w USING
+    changed WHERE w.booking_id = ANY (ARRAY[changed.id]) AND changed.planned
+    = changed.due) SELECT changed.id::text, CASE WHEN
     pg_try_advisory_xact_lock(CASE 'schedule' WHEN 'schedule' THEN 1181707347
     ELSE 1181707333 END, hashtext(changed.id::text) # {K}) THEN
     pg_advisory_unlock(CASE 'schedule' WHEN 'schedule' THEN 1181707347 ELSE
@@ -282,39 +285,42 @@ $statement$),
     'epoch'::timestamptz + mine.planned / 1000000 * interval '1 s' +
     mine.planned % 1000000 * interval '1 microsecond', idempotency_key =
     left(mine.key, coalesce((SELECT nullif(greatest(l.atttypmod,
-    y.typtypmod), -1) - 4 FROM pg_catalog.pg_attribute l JOIN
-    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE l.attrelid = b.tableoid
-    AND l.attname = 'idempotency_key'), 2147483647)), task_status =
-    'scheduled', last_execution_error = CASE WHEN b.execution_attempts > 0
-    THEN b.last_execution_error END FROM mine WHERE b.id = mine.id AND
-    (b.task_status OPERATOR(pg_catalog.||) '') = 'pending' AND (extract(epoch
-    FROM {S}.followup_due_at(b)) * 1000000::numeric)::bigint = mine.due AND
+    y.typtypmod), -1) - 4 FROM pg_catalog.pg_type r JOIN
+    pg_catalog.pg_attribute l ON l.attrelid = r.typrelid JOIN
+    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE r.oid =
+    pg_catalog.pg_typeof(NULL::{T}) AND l.attname = 'idempotency_key'),
+    2147483647)), task_status = 'scheduled', last_execution_error = CASE WHEN
+    b.execution_attempts > 0 THEN b.last_execution_error END FROM mine WHERE
+    b.id = ANY (ARRAY[mine.id]) AND (b.task_status OPERATOR(pg_catalog.||)
+    '') = 'pending' AND (extract(epoch FROM {S}.followup_due_at(b)) *
+    1000000::numeric)::bigint = mine.due AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b) RETURNING b.id), forgotten AS (DELETE FROM
-    {S}.followup_failures f USING changed WHERE f.booking_id = changed.id AND
-    f.stage = 'schedule'), told AS (INSERT INTO {S}.followup_history
-    (booking_id, what, tenant_id, by, http_status, ms, reason, trace_id)
-    SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2], ''),
-    coalesce(nullif(f.f[3], ''),
+    {S}.followup_is_deleted(b) RETURNING b.id, mine.due, mine.planned,
+    mine.read_at, mine.facts), forgotten AS (DELETE FROM
+    {S}.followup_failures f USING changed WHERE f.booking_id = ANY
+    (ARRAY[changed.id]) AND f.stage = 'schedule'), told AS (INSERT INTO
+    {S}.followup_history (booking_id, what, tenant_id, by, http_status, ms,
+    reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2],
+    ''), coalesce(nullif(f.f[3], ''),
     nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
-    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT mine.id AS id,
-    NULL::text AS what, (mine.facts)::text[] AS f FROM mine JOIN changed ON
-    changed.id = mine.id) AS f), waits AS (INSERT INTO {S}.followup_waits
-    (booking_id, due_at, until, looked_at, look_at) SELECT mine.id,
-    'epoch'::timestamptz + mine.due / 1000000 * interval '1 s' + mine.due %
-    1000000 * interval '1 microsecond', 'epoch'::timestamptz + mine.planned /
-    1000000 * interval '1 s' + mine.planned % 1000000 * interval '1 '
-    'microsecond', 'epoch'::timestamptz + mine.read_at / 1000000 * interval
-    '1 s' + mine.read_at % 1000000 * interval '1 microsecond', least(now(),
-    'epoch'::timestamptz + mine.planned / 1000000 * interval '1 s' +
-    mine.planned % 1000000 * interval '1 microsecond' - interval '55 min') +
-    interval '1 hour' FROM mine JOIN changed USING (id) WHERE mine.planned >
-    mine.due ON CONFLICT (booking_id) DO UPDATE SET due_at = excluded.due_at,
-    until = excluded.until, looked_at = excluded.looked_at, look_at =
-    excluded.look_at), waited AS (DELETE FROM {S}.followup_waits w USING mine
-    JOIN changed USING (id) WHERE w.booking_id = mine.id AND mine.planned =
-    mine.due) SELECT changed.id::text, CASE WHEN
+    nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT changed.id AS id,
+    NULL::text AS what, (changed.facts)::text[] AS f FROM changed OFFSET 0)
+    AS f), waits AS (INSERT INTO {S}.followup_waits (booking_id, due_at,
+    until, looked_at, look_at) SELECT changed.id, 'epoch'::timestamptz +
+    changed.due / 1000000 * interval '1 s' + changed.due % 1000000 * interval
+    '1 microsecond', 'epoch'::timestamptz + changed.planned / 1000000 *
+    interval '1 s' + changed.planned % 1000000 * interval '1 microsecond',
+    'epoch'::timestamptz + changed.read_at / 1000000 * interval '1 s' +
+    changed.read_at % 1000000 * interval '1 microsecond', least(now(),
+    'epoch'::timestamptz + changed.planned / 1000000 * interval '1 s' +
+    changed.planned % 1000000 * interval '1 microsecond' - interval '55 min')
+    + interval '1 hour' FROM changed WHERE changed.planned > changed.due ON
+    CONFLICT (booking_id) DO UPDATE SET due_at = excluded.due_at, until =
+    excluded.until, looked_at = excluded.looked_at, look_at =
+    excluded.look_at), waited AS (DELETE FROM {S}.followup_waits w USING
+    changed WHERE w.booking_id = ANY (ARRAY[changed.id]) AND changed.planned
+    = changed.due) SELECT changed.id::text, CASE WHEN
     pg_try_advisory_xact_lock(CASE 'schedule' WHEN 'schedule' THEN 1181707347
     ELSE 1181707333 END, hashtext(changed.id::text) # {K}) THEN
     pg_advisory_unlock(CASE 'schedule' WHEN 'schedule' THEN 1181707347 ELSE
@@ -332,20 +338,21 @@ $statement$),
     {T} b SET execution_attempts = b.execution_attempts + 1,
     last_execution_error = left('an attempt to start the call was begun, and '
     'its outcome is not known', coalesce((SELECT nullif(greatest(l.atttypmod,
-    y.typtypmod), -1) - 4 FROM pg_catalog.pg_attribute l JOIN
-    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE l.attrelid = b.tableoid
-    AND l.attname = 'last_execution_error'), 2147483647)) FROM before WHERE
-    b.id = before.id RETURNING b.id), begun AS (INSERT INTO
-    {S}.followup_attempts (booking_id) SELECT changed.id FROM changed ON
-    CONFLICT (booking_id) DO UPDATE SET begun_at = now()), told AS (INSERT
-    INTO {S}.followup_history (booking_id, what, tenant_id, by, http_status,
-    ms, reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]),
-    nullif(f.f[2], ''), coalesce(nullif(f.f[3], ''),
-    nullif(pg_catalog.current_setting('application_name'), ''),
+    y.typtypmod), -1) - 4 FROM pg_catalog.pg_type r JOIN
+    pg_catalog.pg_attribute l ON l.attrelid = r.typrelid JOIN
+    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE r.oid =
+    pg_catalog.pg_typeof(NULL::{T}) AND l.attname = 'last_execution_error'),
+    2147483647)) FROM before WHERE b.id = ANY (ARRAY[before.id]) RETURNING
+    b.id), begun AS (INSERT INTO {S}.followup_attempts (booking_id) SELECT
+    changed.id FROM changed ON CONFLICT (booking_id) DO UPDATE SET begun_at =
+    now()), told AS (INSERT INTO {S}.followup_history (booking_id, what,
+    tenant_id, by, http_status, ms, reason, trace_id) SELECT f.id,
+    coalesce(f.what, f.f[1]), nullif(f.f[2], ''), coalesce(nullif(f.f[3],
+    ''), nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
     nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
-    NULL::text AS what, ($3)::text[] AS f FROM changed) AS f) SELECT CASE
-    WHEN changed.id IS NOT NULL THEN
+    NULL::text AS what, ($3)::text[] AS f FROM changed OFFSET 0) AS f) SELECT
+    CASE WHEN changed.id IS NOT NULL THEN
     {S}.followup_call_request(changed.id)::text END, changed.id IS NULL FROM
     before LEFT JOIN changed ON true
 $statement$),
@@ -359,16 +366,18 @@ $statement$),
     b.task_scheduled_at END, 'epoch'::timestamptz + $3::bigint / 1000000 *
     interval '1 s' + $3::bigint % 1000000 * interval '1 microsecond'),
     idempotency_key = left($4, coalesce((SELECT nullif(greatest(l.atttypmod,
-    y.typtypmod), -1) - 4 FROM pg_catalog.pg_attribute l JOIN
-    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE l.attrelid = b.tableoid
-    AND l.attname = 'idempotency_key'), 2147483647)) FROM before WHERE b.id =
-    before.id AND (b.task_status OPERATOR(pg_catalog.||) '') <> 'executed'
-    RETURNING b.id), obsolete AS (INSERT INTO {S}.followup_obsolete_tasks
-    (task_name, booking_id) SELECT before.old, before.id FROM before WHERE
-    before.old <> before.name ON CONFLICT DO NOTHING), ignored AS (SELECT
-    FROM before b WHERE (b.task_status OPERATOR(pg_catalog.||) '') <>
-    'executed' AND NOT EXISTS (SELECT FROM changed)), forgotten AS (DELETE
-    FROM {S}.followup_failures f WHERE f.booking_id = $1::uuid AND NOT EXISTS
+    y.typtypmod), -1) - 4 FROM pg_catalog.pg_type r JOIN
+    pg_catalog.pg_attribute l ON l.attrelid = r.typrelid JOIN
+    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE r.oid =
+    pg_catalog.pg_typeof(NULL::{T}) AND l.attname = 'idempotency_key'),
+    2147483647)) FROM before WHERE b.id = ANY (ARRAY[before.id]) AND
+    (b.task_status OPERATOR(pg_catalog.||) '') <> 'executed' RETURNING b.id),
+    obsolete AS (INSERT INTO {S}.followup_obsolete_tasks (task_name,
+    booking_id) SELECT before.old, before.id FROM before WHERE before.old <>
+    before.name ON CONFLICT DO NOTHING), ignored AS (SELECT FROM before b
+    WHERE (b.task_status OPERATOR(pg_catalog.||) '') <> 'executed' AND NOT
+    EXISTS (SELECT FROM changed)), forgotten AS (DELETE FROM
+    {S}.followup_failures f WHERE f.booking_id = $1::uuid AND NOT EXISTS
     (SELECT FROM ignored)), waited AS (DELETE FROM {S}.followup_waits w WHERE
     w.booking_id = $1::uuid), ended AS (DELETE FROM {S}.followup_attempts a
     WHERE a.booking_id = $1::uuid AND NOT EXISTS (SELECT FROM ignored)), told
@@ -378,8 +387,8 @@ $statement$),
     nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
     nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
-    NULL::text AS what, ($5)::text[] AS f FROM changed) AS f) SELECT CASE
-    WHEN EXISTS (SELECT FROM ignored) THEN -1 ELSE (SELECT count(*) FROM
+    NULL::text AS what, ($5)::text[] AS f FROM changed OFFSET 0) AS f) SELECT
+    CASE WHEN EXISTS (SELECT FROM ignored) THEN -1 ELSE (SELECT count(*) FROM
     changed) END
 $statement$),
 ('name executed', $statement$
@@ -405,11 +414,12 @@ $statement$),
     nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
     nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
-    NULL::text AS what, ($8)::text[] AS f FROM noted) AS f), changed AS
-    (UPDATE {T} b SET last_execution_error = left($6, coalesce((SELECT
+    NULL::text AS what, ($8)::text[] AS f FROM noted OFFSET 0) AS f), changed
+    AS (UPDATE {T} b SET last_execution_error = left($6, coalesce((SELECT
     nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
-    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
-    WHERE l.attrelid = b.tableoid AND l.attname = 'last_execution_error'),
+    pg_catalog.pg_type r JOIN pg_catalog.pg_attribute l ON l.attrelid =
+    r.typrelid JOIN pg_catalog.pg_type y ON y.oid = l.atttypid WHERE r.oid =
+    pg_catalog.pg_typeof(NULL::{T}) AND l.attname = 'last_execution_error'),
     2147483647)) WHERE b.id = $1::uuid AND (b.task_status
     OPERATOR(pg_catalog.||) '') IN ('pending', 'scheduled') AND ($2::text =
     'execute' OR b.execution_attempts = 0) AND (extract(epoch FROM
@@ -421,8 +431,9 @@ $statement$),
     $1::uuid AND NOT $4::boolean), changed AS (UPDATE {T} b SET
     last_execution_error = left($2, coalesce((SELECT
     nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
-    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
-    WHERE l.attrelid = b.tableoid AND l.attname = 'last_execution_error'),
+    pg_catalog.pg_type r JOIN pg_catalog.pg_attribute l ON l.attrelid =
+    r.typrelid JOIN pg_catalog.pg_type y ON y.oid = l.atttypid WHERE r.oid =
+    pg_catalog.pg_typeof(NULL::{T}) AND l.attname = 'last_execution_error'),
     2147483647)), execution_attempts = greatest(b.execution_attempts - 1, 0)
     WHERE b.id = $1::uuid AND (b.task_status OPERATOR(pg_catalog.||) '') IN
     ('pending', 'scheduled') AND (extract(epoch FROM {S}.followup_due_at(b))
@@ -433,8 +444,8 @@ $statement$),
     nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
     nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
-    NULL::text AS what, ($5)::text[] AS f FROM changed) AS f) SELECT count(*)
-    FROM changed
+    NULL::text AS what, ($5)::text[] AS f FROM changed OFFSET 0) AS f) SELECT
+    count(*) FROM changed
 $statement$),
 ('cleared', $statement$
     WITH fewer AS (UPDATE {S}.followup_failures f SET attempts = f.attempts -
@@ -454,27 +465,29 @@ $statement$),
     1000000::numeric)::bigint IS NOT DISTINCT FROM $7::bigint FOR UPDATE),
     changed AS (UPDATE {T} b SET task_status = 'failed', last_execution_error
     = left($6, coalesce((SELECT nullif(greatest(l.atttypmod, y.typtypmod),
-    -1) - 4 FROM pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid
-    = l.atttypid WHERE l.attrelid = b.tableoid AND l.attname =
-    'last_execution_error'), 2147483647)) FROM before WHERE b.id = before.id
-    RETURNING b.id), noted AS (INSERT INTO {S}.followup_failures AS f
-    (booking_id, stage, tenant_id, attempts, next_attempt_at, http_status,
-    error, dead_at) SELECT $1::uuid, $2, $3, 1, now() + $4::float8 * interval
-    '1 s', nullif($5::int, 0), $6, now() FROM changed WHERE true ON CONFLICT
-    (booking_id, stage) DO UPDATE SET attempts = f.attempts + 1,
-    last_failed_at = now(), next_attempt_at = excluded.next_attempt_at,
-    http_status = excluded.http_status, error = excluded.error, dead_at =
-    excluded.dead_at RETURNING booking_id), ended AS (DELETE FROM
-    {S}.followup_attempts a WHERE a.booking_id = $1::uuid AND $2::text =
-    'execute'), told AS (INSERT INTO {S}.followup_history (booking_id, what,
-    tenant_id, by, http_status, ms, reason, trace_id) SELECT f.id,
-    coalesce(f.what, f.f[1]), nullif(f.f[2], ''), coalesce(nullif(f.f[3],
-    ''), nullif(pg_catalog.current_setting('application_name'), ''),
+    -1) - 4 FROM pg_catalog.pg_type r JOIN pg_catalog.pg_attribute l ON
+    l.attrelid = r.typrelid JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
+    WHERE r.oid = pg_catalog.pg_typeof(NULL::{T}) AND l.attname =
+    'last_execution_error'), 2147483647)) FROM before WHERE b.id = ANY
+    (ARRAY[before.id]) RETURNING b.id), noted AS (INSERT INTO
+    {S}.followup_failures AS f (booking_id, stage, tenant_id, attempts,
+    next_attempt_at, http_status, error, dead_at) SELECT $1::uuid, $2, $3, 1,
+    now() + $4::float8 * interval '1 s', nullif($5::int, 0), $6, now() FROM
+    changed WHERE true ON CONFLICT (booking_id, stage) DO UPDATE SET attempts
+    = f.attempts + 1, last_failed_at = now(), next_attempt_at =
+    excluded.next_attempt_at, http_status = excluded.http_status, error =
+    excluded.error, dead_at = excluded.dead_at RETURNING booking_id), ended
+    AS (DELETE FROM {S}.followup_attempts a WHERE a.booking_id = $1::uuid AND
+    $2::text = 'execute'), told AS (INSERT INTO {S}.followup_history
+    (booking_id, what, tenant_id, by, http_status, ms, reason, trace_id)
+    SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2], ''),
+    coalesce(nullif(f.f[3], ''),
+    nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
     nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
-    NULL::text AS what, ($8)::text[] AS f FROM changed) AS f) SELECT CASE
-    WHEN EXISTS (SELECT FROM before) AND NOT EXISTS (SELECT FROM changed)
-    THEN -1 ELSE (SELECT count(*) FROM changed) END
+    NULL::text AS what, ($8)::text[] AS f FROM changed OFFSET 0) AS f) SELECT
+    CASE WHEN EXISTS (SELECT FROM before) AND NOT EXISTS (SELECT FROM
+    changed) THEN -1 ELSE (SELECT count(*) FROM changed) END
 $statement$),
 ('unschedule', $statement$
     WITH changed AS (UPDATE {T} b SET task_status = 'pending', task_name =
@@ -484,17 +497,17 @@ $statement$),
     b.task_name = $2 RETURNING b.id), obsolete AS (INSERT INTO
     {S}.followup_obsolete_tasks (task_name, booking_id) SELECT $2, changed.id
     FROM changed ON CONFLICT DO NOTHING), forgotten AS (DELETE FROM
-    {S}.followup_failures f USING changed WHERE f.booking_id = changed.id),
-    ended AS (DELETE FROM {S}.followup_attempts a USING changed WHERE
-    a.booking_id = changed.id), told AS (INSERT INTO {S}.followup_history
-    (booking_id, what, tenant_id, by, http_status, ms, reason, trace_id)
-    SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2], ''),
-    coalesce(nullif(f.f[3], ''),
+    {S}.followup_failures f USING changed WHERE f.booking_id = ANY
+    (ARRAY[changed.id])), ended AS (DELETE FROM {S}.followup_attempts a USING
+    changed WHERE a.booking_id = ANY (ARRAY[changed.id])), told AS (INSERT
+    INTO {S}.followup_history (booking_id, what, tenant_id, by, http_status,
+    ms, reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]),
+    nullif(f.f[2], ''), coalesce(nullif(f.f[3], ''),
     nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
     nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
-    NULL::text AS what, ($3)::text[] AS f FROM changed) AS f) SELECT count(*)
-    FROM changed
+    NULL::text AS what, ($3)::text[] AS f FROM changed OFFSET 0) AS f) SELECT
+    count(*) FROM changed
 $statement$),
 ('task gone', $statement$
     WITH changed AS (UPDATE {T} b SET task_status = 'pending', task_name =
@@ -507,8 +520,8 @@ $statement$),
     nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
     nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
-    NULL::text AS what, ($3)::text[] AS f FROM changed) AS f) SELECT count(*)
-    FROM changed
+    NULL::text AS what, ($3)::text[] AS f FROM changed OFFSET 0) AS f) SELECT
+    count(*) FROM changed
 $statement$),
 ('cancel', $statement$
     WITH before AS (SELECT b.id, b.task_name FROM {T} b WHERE b.id = $1::uuid
@@ -517,24 +530,26 @@ $statement$),
     left('cancelled at ' || pg_catalog.to_char(now() AT TIME ZONE 'UTC',
     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), coalesce((SELECT
     nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
-    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
-    WHERE l.attrelid = b.tableoid AND l.attname = 'last_execution_error'),
-    2147483647)) FROM before WHERE b.id = before.id AND (b.task_status
-    OPERATOR(pg_catalog.||) '') <> 'executed' RETURNING b.id), obsolete AS
-    (INSERT INTO {S}.followup_obsolete_tasks (task_name, booking_id) SELECT
-    before.task_name, before.id FROM before JOIN changed USING (id) WHERE
-    before.task_name IS NOT NULL ON CONFLICT DO NOTHING), forgotten AS
-    (DELETE FROM {S}.followup_failures f USING changed WHERE f.booking_id =
-    changed.id), act AS (INSERT INTO {S}.followup_acts (by, what) SELECT
-    $3::text, 'cancelled booking ' || c.id FROM changed c WHERE $3::text IS
-    NOT NULL), told AS (INSERT INTO {S}.followup_history (booking_id, what,
-    tenant_id, by, http_status, ms, reason, trace_id) SELECT f.id,
-    coalesce(f.what, f.f[1]), nullif(f.f[2], ''), coalesce(nullif(f.f[3],
-    ''), nullif(pg_catalog.current_setting('application_name'), ''),
+    pg_catalog.pg_type r JOIN pg_catalog.pg_attribute l ON l.attrelid =
+    r.typrelid JOIN pg_catalog.pg_type y ON y.oid = l.atttypid WHERE r.oid =
+    pg_catalog.pg_typeof(NULL::{T}) AND l.attname = 'last_execution_error'),
+    2147483647)) FROM before WHERE b.id = ANY (ARRAY[before.id]) AND
+    (b.task_status OPERATOR(pg_catalog.||) '') <> 'executed' RETURNING b.id),
+    obsolete AS (INSERT INTO {S}.followup_obsolete_tasks (task_name,
+    booking_id) SELECT before.task_name, before.id FROM before JOIN changed
+    USING (id) WHERE before.task_name IS NOT NULL ON CONFLICT DO NOTHING),
+    forgotten AS (DELETE FROM {S}.followup_failures f USING changed WHERE
+    f.booking_id = ANY (ARRAY[changed.id])), act AS (INSERT INTO
+    {S}.followup_acts (by, what) SELECT $3::text, 'cancelled booking ' ||
+    c.id FROM changed c WHERE $3::text IS NOT NULL), told AS (INSERT INTO
+    {S}.followup_history (booking_id, what, tenant_id, by, http_status, ms,
+    reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2],
+    ''), coalesce(nullif(f.f[3], ''),
+    nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
     nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
-    NULL::text AS what, ($2)::text[] AS f FROM changed) AS f) SELECT count(*)
-    FROM changed
+    NULL::text AS what, ($2)::text[] AS f FROM changed OFFSET 0) AS f) SELECT
+    count(*) FROM changed
 $statement$),
 ('retry', $statement$
     SELECT CASE WHEN {S}.followup_retry($1::uuid, $2::boolean, $3) THEN 1
@@ -549,8 +564,8 @@ $statement$),
     nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
     nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT changed.booking_id AS
-    id, NULL::text AS what, ($2)::text[] AS f FROM changed) AS f) SELECT
-    count(*) FROM changed
+    id, NULL::text AS what, ($2)::text[] AS f FROM changed OFFSET 0) AS f)
+    SELECT count(*) FROM changed
 $statement$),
 ('obsolete later', $statement$
     WITH changed AS (UPDATE {S}.followup_obsolete_tasks o SET attempts =
@@ -571,8 +586,8 @@ $statement$),
     nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
     nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
-    NULL::text AS what, ($4)::text[] AS f FROM called) AS f) SELECT count(*)
-    FROM called
+    NULL::text AS what, ($4)::text[] AS f FROM called OFFSET 0) AS f) SELECT
+    count(*) FROM called
 $statement$),
 ('refused', $statement$
     WITH noted AS (INSERT INTO {S}.followup_failures AS f (booking_id, stage,
@@ -593,8 +608,8 @@ $statement$),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
     nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id, CASE
     WHEN noted.dead_at IS NOT NULL THEN 'dead' END AS what, ($9)::text[] AS f
-    FROM noted) AS f) SELECT n.attempts::bigint, n.dead_at IS NOT NULL,
-    extract(epoch FROM n.next_attempt_at - now())::float8 FROM noted n
+    FROM noted OFFSET 0) AS f) SELECT n.attempts::bigint, n.dead_at IS NOT
+    NULL, extract(epoch FROM n.next_attempt_at - now())::float8 FROM noted n
 $statement$),
 ('mark failed', $statement$
     WITH changed AS (UPDATE {T} b SET task_status = 'failed' WHERE b.id =
@@ -605,8 +620,9 @@ $statement$),
     WITH changed AS (UPDATE {T} b SET task_status = 'pending', task_name =
     NULL, task_scheduled_at = NULL, last_execution_error = left($3,
     coalesce((SELECT nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
-    pg_catalog.pg_attribute l JOIN pg_catalog.pg_type y ON y.oid = l.atttypid
-    WHERE l.attrelid = b.tableoid AND l.attname = 'last_execution_error'),
+    pg_catalog.pg_type r JOIN pg_catalog.pg_attribute l ON l.attrelid =
+    r.typrelid JOIN pg_catalog.pg_type y ON y.oid = l.atttypid WHERE r.oid =
+    pg_catalog.pg_typeof(NULL::{T}) AND l.attname = 'last_execution_error'),
     2147483647)) WHERE b.id = $1::uuid AND (b.task_status
     OPERATOR(pg_catalog.||) '') = 'scheduled' AND b.task_name IS NOT DISTINCT
     FROM $2 RETURNING b.id), waits AS (INSERT INTO {S}.followup_waits
@@ -621,8 +637,8 @@ $statement$),
     nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
     nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
-    NULL::text AS what, ($5)::text[] AS f FROM changed) AS f) SELECT count(*)
-    FROM changed
+    NULL::text AS what, ($5)::text[] AS f FROM changed OFFSET 0) AS f) SELECT
+    count(*) FROM changed
 $statement$),
 ('replan', $statement$
     WITH changed AS (UPDATE {T} b SET task_status = 'pending', task_name =
@@ -636,8 +652,8 @@ $statement$),
     nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
     nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
-    NULL::text AS what, ($3)::text[] AS f FROM changed) AS f) SELECT count(*)
-    FROM changed
+    NULL::text AS what, ($3)::text[] AS f FROM changed OFFSET 0) AS f) SELECT
+    count(*) FROM changed
 $statement$),
 ('noted', $statement$
     WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]),
@@ -655,13 +671,13 @@ $statement$),
     excluded.due_at, until = excluded.until, looked_at = excluded.looked_at,
     look_at = excluded.look_at WHERE w.looked_at NOT BETWEEN
     excluded.looked_at AND now() OR w.looked_at = excluded.looked_at), gone
-    AS (DELETE FROM {S}.followup_waits w USING t WHERE w.booking_id = t.id
-    AND t.look = 0 AND (w.looked_at <= 'epoch'::timestamptz + t.read_at /
-    1000000 * interval '1 s' + t.read_at % 1000000 * interval '1 microsecond'
-    OR w.looked_at > now())), told AS (INSERT INTO {S}.followup_history
-    (booking_id, what, tenant_id, by, http_status, ms, reason, trace_id)
-    SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2], ''),
-    coalesce(nullif(f.f[3], ''),
+    AS (DELETE FROM {S}.followup_waits w USING t WHERE w.booking_id = ANY
+    (ARRAY[t.id]) AND t.look = 0 AND (w.looked_at <= 'epoch'::timestamptz +
+    t.read_at / 1000000 * interval '1 s' + t.read_at % 1000000 * interval '1 '
+    'microsecond' OR w.looked_at > now())), told AS (INSERT INTO
+    {S}.followup_history (booking_id, what, tenant_id, by, http_status, ms,
+    reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2],
+    ''), coalesce(nullif(f.f[3], ''),
     nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
     nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT t.id AS id,
@@ -669,7 +685,7 @@ $statement$),
     (t.facts::text[])[1] IS NOT NULL AND NOT EXISTS (SELECT FROM (SELECT
     h.what, h.reason FROM {S}.followup_history h WHERE h.booking_id = t.id
     ORDER BY h.id DESC LIMIT 1) AS h WHERE h.what = 'waiting' AND h.reason =
-    (t.facts::text[])[6])) AS f) SELECT count(*) FROM t
+    (t.facts::text[])[6]) OFFSET 0) AS f) SELECT count(*) FROM t
 $statement$),
 ('history', $statement$
     SELECT pg_catalog.to_char(h.at AT TIME ZONE 'UTC',

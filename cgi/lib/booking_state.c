@@ -38,24 +38,26 @@
     "task_status = 'scheduled', "					\
     "last_execution_error = CASE WHEN b.execution_attempts > 0 "	\
     "THEN b.last_execution_error END FROM mine "			\
-    "WHERE b.id = mine.id AND " BOOKINGS_STATUS " = 'pending' "		\
+    "WHERE " BOOKINGS_ONE_OF("b.id", "mine.id") " "			\
+    "AND " BOOKINGS_STATUS " = 'pending' "				\
     "AND " DUE " = mine.due AND " BOOKINGS_IS_WANTED " "		\
-    "RETURNING b.id), "							\
+    "RETURNING b.id, mine.due, mine.planned, mine.read_at, mine.facts), "	\
     "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "	\
-    "WHERE f.booking_id = changed.id AND f.stage = 'schedule'), "	\
-    "told AS (" HISTORY_INSERT(HISTORY_AS_TOLD, "mine.id", "mine.facts", \
-    "mine JOIN changed ON changed.id = mine.id") "), "			\
+    "WHERE " BOOKINGS_ONE_OF("f.booking_id", "changed.id") " "		\
+    "AND f.stage = 'schedule'), "					\
+    "told AS (" HISTORY_INSERT(HISTORY_AS_TOLD, "changed.id",		\
+    "changed.facts", "changed") "), "					\
     "waits AS (INSERT INTO {S}.followup_waits (booking_id, due_at, "	\
-    "until, looked_at, look_at) SELECT mine.id, " TIME("mine.due") ", "	\
-    TIME("mine.planned") ", " TIME("mine.read_at") ", least(now(), "	\
-    TIME("mine.planned") " - interval '55 min') + interval '1 hour' "	\
-    "FROM mine JOIN changed USING (id) WHERE mine.planned > mine.due "	\
+    "until, looked_at, look_at) SELECT changed.id, " TIME("changed.due") ", " \
+    TIME("changed.planned") ", " TIME("changed.read_at") ", least(now(), " \
+    TIME("changed.planned") " - interval '55 min') + interval '1 hour' " \
+    "FROM changed WHERE changed.planned > changed.due "			\
     "ON CONFLICT (booking_id) DO UPDATE SET due_at = excluded.due_at, "	\
     "until = excluded.until, looked_at = excluded.looked_at, "		\
     "look_at = excluded.look_at), "					\
-    "waited AS (DELETE FROM {S}.followup_waits w USING mine "		\
-    "JOIN changed USING (id) "						\
-    "WHERE w.booking_id = mine.id AND mine.planned = mine.due) "	\
+    "waited AS (DELETE FROM {S}.followup_waits w USING changed "	\
+    "WHERE " BOOKINGS_ONE_OF("w.booking_id", "changed.id") " "		\
+    "AND changed.planned = changed.due) "				\
     "SELECT changed.id::text, "						\
     "CASE WHEN pg_try_advisory_xact_lock(" SCHEDULE_KEY ") "		\
     "THEN pg_advisory_unlock(" SCHEDULE_KEY ") END FROM changed "	\
@@ -67,7 +69,8 @@
  * are written without those that somebody else has locked.
  */
 static const struct bookings_sql scheduled_sql = { "scheduled",
-    SCHEDULED(", {T} l WHERE l.id = t.id FOR NO KEY UPDATE OF l SKIP LOCKED") };
+    SCHEDULED(", {T} l WHERE " BOOKINGS_ONE_OF("l.id", "t.id")
+    " FOR NO KEY UPDATE OF l SKIP LOCKED") };
 static const struct bookings_sql scheduled_one_sql = { "scheduled one",
     SCHEDULED("") };
 
@@ -300,7 +303,8 @@ static const struct bookings_sql begun_sql = { "begun",
     "SET execution_attempts = b.execution_attempts + 1, "
     "last_execution_error = " FIT("'an attempt to start the call was begun, "
     "and its outcome is not known'", "last_execution_error") " "
-    "FROM before WHERE b.id = before.id RETURNING b.id), "
+    "FROM before WHERE " BOOKINGS_ONE_OF("b.id", "before.id")
+    " RETURNING b.id), "
     "begun AS (INSERT INTO {S}.followup_attempts (booking_id) "
     "SELECT changed.id FROM changed "
     "ON CONFLICT (booking_id) DO UPDATE SET begun_at = now()), "
@@ -365,7 +369,7 @@ static const struct bookings_sql executed_sql = { "executed",
     "WHEN before.old = before.name THEN b.task_scheduled_at END, "
     TIME("$3::bigint") "), "
     "idempotency_key = " FIT("$4", "idempotency_key") " "
-    "FROM before WHERE b.id = before.id "
+    "FROM before WHERE " BOOKINGS_ONE_OF("b.id", "before.id") " "
     "AND " BOOKINGS_STATUS " <> 'executed' RETURNING b.id), "
     "obsolete AS (INSERT INTO {S}.followup_obsolete_tasks "
     "(task_name, booking_id) SELECT before.old, before.id "
@@ -722,7 +726,8 @@ static const struct bookings_sql failed_sql = { "failed",
     "AND " DUE " IS NOT DISTINCT FROM $7::bigint FOR UPDATE), "
     "changed AS (UPDATE {T} b SET task_status = 'failed', "
     "last_execution_error = " FIT("$6", "last_execution_error") " "
-    "FROM before WHERE b.id = before.id RETURNING b.id), "
+    "FROM before WHERE " BOOKINGS_ONE_OF("b.id", "before.id")
+    " RETURNING b.id), "
     "noted AS (" UPSERT_FAILURE("now()", "FROM changed WHERE true") "), "
     END_ATTEMPT("") ", " TELL("$8", "changed") " "
     "SELECT CASE WHEN EXISTS (SELECT FROM before) "
@@ -770,9 +775,9 @@ static const struct bookings_sql unschedule_sql = { "unschedule",
     "(task_name, booking_id) SELECT $2, changed.id FROM changed "
     "ON CONFLICT DO NOTHING), "
     "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "
-    "WHERE f.booking_id = changed.id), "
+    "WHERE " BOOKINGS_ONE_OF("f.booking_id", "changed.id") "), "
     "ended AS (DELETE FROM {S}.followup_attempts a USING changed "
-    "WHERE a.booking_id = changed.id), "
+    "WHERE " BOOKINGS_ONE_OF("a.booking_id", "changed.id") "), "
     TELL("$3", "changed") " "
     "SELECT count(*) FROM changed" };
 
@@ -830,14 +835,14 @@ static const struct bookings_sql cancel_sql = { "cancel",
     "last_execution_error = " FIT("'cancelled at ' || pg_catalog.to_char("
     "now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
     "last_execution_error") " "
-    "FROM before WHERE b.id = before.id "
+    "FROM before WHERE " BOOKINGS_ONE_OF("b.id", "before.id") " "
     "AND " BOOKINGS_STATUS " <> 'executed' RETURNING b.id), "
     "obsolete AS (INSERT INTO {S}.followup_obsolete_tasks "
     "(task_name, booking_id) SELECT before.task_name, before.id "
     "FROM before JOIN changed USING (id) "
     "WHERE before.task_name IS NOT NULL ON CONFLICT DO NOTHING), "
     "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "
-    "WHERE f.booking_id = changed.id), "
+    "WHERE " BOOKINGS_ONE_OF("f.booking_id", "changed.id") "), "
     "act AS (INSERT INTO {S}.followup_acts (by, what) "
     "SELECT $3::text, 'cancelled booking ' || c.id FROM changed c "
     "WHERE $3::text IS NOT NULL), "

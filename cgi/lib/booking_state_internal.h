@@ -24,10 +24,11 @@
  */
 #define FIT(text, column)						\
     "left(" text ", coalesce((SELECT nullif(greatest(l.atttypmod, "	\
-    "y.typtypmod), -1) - 4 FROM pg_catalog.pg_attribute l "		\
+    "y.typtypmod), -1) - 4 FROM pg_catalog.pg_type r "			\
+    "JOIN pg_catalog.pg_attribute l ON l.attrelid = r.typrelid "	\
     "JOIN pg_catalog.pg_type y ON y.oid = l.atttypid "			\
-    "WHERE l.attrelid = b.tableoid AND l.attname = '" column "'), "	\
-    "2147483647))"
+    "WHERE r.oid = pg_catalog.pg_typeof(NULL::{T}) "			\
+    "AND l.attname = '" column "'), 2147483647))"
 
 /* A row of history for the booking $1, if there is a row in ${from}. */
 #define TELL_WHAT(what, facts, from)					\

@@ -89,7 +89,7 @@ static const struct bookings_sql noted_sql = { "noted",
     "WHERE w.looked_at NOT BETWEEN excluded.looked_at AND now() "
     "OR w.looked_at = excluded.looked_at), "
     "gone AS (DELETE FROM {S}.followup_waits w USING t "
-    "WHERE w.booking_id = t.id AND t.look = 0 "
+    "WHERE " BOOKINGS_ONE_OF("w.booking_id", "t.id") " AND t.look = 0 "
     "AND (w.looked_at <= " TIME("t.read_at") " OR w.looked_at > now())), "
     "told AS (" HISTORY_INSERT(HISTORY_AS_TOLD, "t.id", "t.facts",
     "t WHERE (t.facts::text[])[1] IS NOT NULL "

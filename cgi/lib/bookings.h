@@ -234,6 +234,14 @@ int bookings_trouble(struct bookings *, char *, size_t);
 #define BOOKINGS_STATUS	"(b.task_status OPERATOR(pg_catalog.||) '')"
 
 /*
+ * Is ${id}, which a table has an index for, the one of ${row}, a row of a short
+ * list?  Had it been "=" the planner could read the whole table by its index,
+ * and look for each of its rows in the list.  It does so where its statistics
+ * say that the table has a few rows, and a burst may come right after those.
+ */
+#define BOOKINGS_ONE_OF(id, row)	id " = ANY (ARRAY[" row "])"
+
+/*
  * Is the booking ${id}, due at ${due}, one that was overdue at the first
  * install?  Moved since, it is due at another time.
  */

@@ -49,7 +49,7 @@ char *history_facts(const struct history_row *);
     "nullif(f.f[4], '')::int, nullif(f.f[5], '')::int, "		\
     "nullif(f.f[6], ''), nullif(f.f[7], '') "				\
     "FROM (SELECT " id " AS id, " what " AS what, "			\
-    "(" facts ")::text[] AS f FROM " from ") AS f"
+    "(" facts ")::text[] AS f FROM " from " OFFSET 0) AS f"
 
 /* How many rows of a booking history_read returns at most. */
 #define HISTORY_ROWS	100

@@ -1092,6 +1092,121 @@ own_writes_fire_nothing(void **state)
 	PQfinish(listener);
 }
 
+/* How many parameters ${text} has. */
+static int
+nparams(const char *text)
+{
+	int n = 0;
+
+	for (; *text != '\0'; text++)
+		if (*text == '$' && atoi(&text[1]) > n)
+			n = atoi(&text[1]);
+	return (n);
+}
+
+/* No part of ${sql} reads a whole table. */
+static void
+finds_by_index(const struct bookings_sql *sql)
+{
+	const struct bookings_sql *const list[] = { sql, NULL };
+	struct bookings_sql explain = { .name = "explain" };
+	struct bookings_call call = { .sql = &explain };
+	struct db *a_db = db_new(&conf, "test");
+	struct bookings *a = bookings_new(&conf, a_db);
+	int i, n = nparams(sql->text);
+	const char *line, *next;
+	char text[256];
+
+	assert_non_null(a);
+	assert_int_equal(bookings_prepare(a, list), DB_OK);
+	/* That is the name of the first statement of a session. */
+	(void)snprintf(text, sizeof(text), "EXPLAIN (COSTS off) EXECUTE s0 "
+	    "(NULL");
+	for (i = 1; i < n; i++)
+		(void)strcat(text, ", NULL");
+	explain.text = strcat(text, ")");
+	if (bookings_run(a, &call, 1) != DB_OK)
+		fail_msg("%s: %s", sql->name, db_error(a_db));
+	for (i = 0; i < PQntuples(call.result); i++) {
+		line = PQgetvalue(call.result, i, 0);
+		next = i + 1 < PQntuples(call.result) ?
+		    PQgetvalue(call.result, i + 1, 0) : "";
+		if (strstr(line, "Seq Scan on ") != NULL ||
+		    (strstr(line, "Scan using ") != NULL &&
+		    strstr(next, "Index Cond: ") == NULL))
+			fail_msg("\"%s\": %s", sql->name, line);
+	}
+	PQclear(call.result);
+	bookings_free(a);
+	db_free(a_db);
+}
+
+/*
+ * Statistics that say that the tables are tiny, and sessions that have planned
+ * by them when a burst comes: it would take each statement through all of it.
+ */
+static void
+tiny_tables_are_not_read(void **state)
+{
+	const struct bookings_sql *const *const lists[] = { booking_statements,
+	    booking_state_statements, booking_waits_statements };
+	size_t i, j;
+
+	(void)state;
+	start("scheduled");
+	run("INSERT INTO followup_obsolete_tasks (task_name, booking_id) "
+	    "VALUES ('a', '" ID "')");
+	run("VACUUM ANALYZE lead_bookings, followup_failures, "
+	    "followup_attempts, followup_obsolete_tasks, followup_waits");
+	for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		for (j = 0; lists[i][j] != NULL; j++)
+			finds_by_index(lists[i][j]);
+}
+
+/*
+ * A batch costs so much for each of its bookings: no part of the statement
+ * compares each of them with all others.
+ */
+static void
+batch_is_not_compared_with_itself(void **state)
+{
+	struct bookings_sql explain = { .name = "explain" };
+	struct bookings_call call = { .sql = &explain, .nparams = 7 };
+	int i, written = 0;
+	PGresult *lists;
+	const char *line;
+	char *text;
+
+	(void)state;
+	run("INSERT INTO lead_bookings (scheduled_at) "
+	    "SELECT now() + i * interval '1 s' "
+	    "FROM generate_series(1, 100) AS i");
+	lists = PQexec(app, "SELECT array_agg(id), "
+	    "array_agg('n' || id), array_agg(due), array_agg('k' || id), "
+	    "array_agg(due), array_agg(due), "
+	    "array_agg('{scheduled}'::text) FROM (SELECT id, "
+	    "(extract(epoch FROM scheduled_at) * 1000000)::bigint AS due "
+	    "FROM lead_bookings) AS b");
+	assert_int_equal(PQnfields(lists), call.nparams);
+	for (i = 0; i < call.nparams; i++)
+		call.params[i] = PQgetvalue(lists, 0, i);
+	assert_true(asprintf(&text, "EXPLAIN (ANALYZE, TIMING off, COSTS off) "
+	    "%s", booking_state_schedule[0]->text) > 0);
+	explain.text = text;
+	assert_int_equal(bookings_run(b, &call, 1), DB_OK);
+	for (i = 0; i < PQntuples(call.result); i++) {
+		line = PQgetvalue(call.result, i, 0);
+		written |= strstr(line, "Update on lead_bookings") != NULL &&
+		    strstr(line, "rows=100") != NULL;
+		if (strstr(line, "Rows Removed by Join Filter") != NULL)
+			fail_msg("%s", line);
+	}
+	assert_true(written);
+	PQclear(call.result);
+	PQclear(lists);
+	free(text);
+}
+
 /*
  * Statistics that say that nothing is pending: the sweep's index looks as if
  * it were empty, and reading it for every booking of a burst would read all.
@@ -1390,6 +1505,8 @@ main(void)
 		TEST(retried),
 		TEST(obsolete_tasks),
 		TEST(own_writes_fire_nothing),
+		TEST(tiny_tables_are_not_read),
+		TEST(batch_is_not_compared_with_itself),
 		TEST(rows_are_found_by_id),
 		TEST(check),
 		TEST(overdue),
