@@ -118,6 +118,9 @@ CREATE OR REPLACE FUNCTION
     OUT verdict text, OUT until timestamptz, OUT reason text)
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS :'followup_body_gate_at';
+CREATE OR REPLACE FUNCTION :"schema".followup_gate_open() RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_gate_open';
 CREATE OR REPLACE FUNCTION :"schema".followup_setting_written()
     RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp AS :'followup_body_setting';

@@ -309,20 +309,6 @@ DECLARE
     late interval := '0';
     windows int := 0;
 BEGIN
-    -- Nothing holds most bookings, which is found out by one query: they are
-    -- due in time, and there are neither pauses nor calling hours.
-    IF %3$s AND due >= at AND NOT EXISTS (
-            SELECT FROM %1$I.followup_pauses p
-            WHERE p.until > due OR p.until IS NULL
-            UNION ALL SELECT FROM %1$I.followup_settings s
-            WHERE s.week IS NOT NULL
-            UNION ALL SELECT FROM %1$I.followup_backlog k
-            WHERE k.booking_id = booking.id
-                AND k.due_at IS NOT DISTINCT FROM due) THEN
-        verdict := 'call';
-        RETURN;
-    END IF;
-
     IF EXISTS (SELECT FROM %1$I.followup_backlog k
         WHERE k.booking_id = booking.id
             AND k.due_at IS NOT DISTINCT FROM due) THEN
@@ -428,15 +414,32 @@ BEGIN
         verdict := 'call';
     END IF;
 END
-$body$, :'schema', :'followup_overrides',
-    CASE :'followup_overrides' WHEN '' THEN 'true' ELSE 'false' END)
-    AS followup_body_gate_at,
+$body$, :'schema', :'followup_overrides') AS followup_body_gate_at,
 format($body$
 BEGIN
     SELECT g.verdict, g.until, g.reason INTO verdict, until, reason
     FROM %1$I.followup_gate_at(booking, pg_catalog.now()) AS g;
 END
 $body$, :'schema') AS followup_body_gate
+\gset
+
+-- followup_gate_open() says whether followup_gate says "call" of every booking
+-- that is due now or later.  It does mostly: it is ours, there are neither
+-- pauses nor calling hours, nor has the table a column for overrides; what was
+-- overdue at the first install is due before now.  Whoever reads many bookings
+-- asks this once, instead of asking the gate about each.
+SELECT format($body$
+BEGIN
+    RETURN %2$s AND NOT EXISTS (SELECT FROM %1$I.followup_pauses p
+            WHERE p.until > now() OR p.until IS NULL)
+        AND NOT EXISTS (SELECT FROM %1$I.followup_settings s
+            WHERE s.week IS NOT NULL)
+        AND EXISTS (SELECT FROM pg_proc p
+            WHERE p.oid = to_regprocedure(%3$L) AND p.prosrc = %4$L);
+END
+$body$, :'schema', CASE :'followup_overrides' WHEN '' THEN 'true'
+    ELSE 'false' END, format('%1$I.followup_gate(%1$I.%2$I)', :'schema',
+    :'table'), :'followup_body_gate') AS followup_body_gate_open
 \gset
 
 -- followup_setting_written, of the trigger on followup_settings, refuses

@@ -24,6 +24,7 @@ SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         '%1$I.followup_gate(%1$I.%2$I), '
         '%1$I.followup_queue(%1$I.%2$I), '
         '%1$I.followup_gate_at(%1$I.%2$I, timestamptz), '
+        '%1$I.followup_gate_open(), '
         '%1$I.followup_allowed(text, int4multirange, text, timestamptz), '
         '%1$I.followup_open(int4multirange, text, timestamptz), '
         '%1$I.followup_week(text), %1$I.followup_call_request(uuid), '
@@ -99,6 +100,7 @@ GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_gate(:"schema".:"table"),
     :"schema".followup_queue(:"schema".:"table"),
     :"schema".followup_gate_at(:"schema".:"table", timestamptz),
+    :"schema".followup_gate_open(),
     :"schema".followup_allowed(text, int4multirange, text, timestamptz),
     :"schema".followup_open(int4multirange, text, timestamptz),
     :"schema".followup_week(text),

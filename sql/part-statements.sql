@@ -154,6 +154,7 @@ $statement$),
     tenant_id, place, 'pending' FROM pending
 $statement$),
 ('read', $statement$
+    WITH gate AS MATERIALIZED (SELECT {S}.followup_gate_open() AS is_open)
     SELECT b.id IS NOT NULL, b.task_status, b.tenant_id, b.lead_id,
     b.assigned_user_id, b.booking_type, b.is_followup, b.is_deleted,
     b.task_name, (extract(epoch FROM b.task_scheduled_at) *
@@ -188,13 +189,17 @@ $statement$),
     b.execution_attempts::bigint AS execution_attempts,
     b.last_execution_error::text AS last_execution_error,
     b.scheduled_at::text AS scheduled_at, timezone::text AS timezone,
-    coalesce(traceparent::text, trace_parent::text) AS traceparent,
-    {S}.followup_due_at(b) AS due, g.verdict, g.until, g.reason, CASE WHEN
-    b.task_status IN ('pending', 'scheduled') THEN
-    {S}.followup_queue(b)::text END AS queue FROM {T} b LEFT JOIN LATERAL
-    (SELECT g.verdict, g.until, g.reason FROM {S}.followup_gate(b) AS g WHERE
-    b.task_status IN ('pending', 'scheduled') OFFSET 0) AS g ON true WHERE
-    b.id = u.id OFFSET 0) AS b ON true LEFT JOIN LATERAL (SELECT i.due,
+    coalesce(traceparent::text, trace_parent::text) AS traceparent, d.due,
+    CASE WHEN (b.task_status IN ('pending', 'scheduled') AND d.due >= now()
+    AND (SELECT is_open FROM gate)) THEN 'call' ELSE g.verdict END AS
+    verdict, g.until, g.reason, CASE WHEN b.task_status IN ('pending',
+    'scheduled') THEN {S}.followup_queue(b)::text END AS queue FROM {T} b
+    CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due OFFSET 0) AS d
+    LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason FROM
+    {S}.followup_gate(b) AS g WHERE b.task_status IN ('pending', 'scheduled')
+    AND (b.task_status IN ('pending', 'scheduled') AND d.due >= now() AND
+    (SELECT is_open FROM gate)) IS NOT TRUE OFFSET 0) AS g ON true WHERE b.id
+    = u.id OFFSET 0) AS b ON true LEFT JOIN LATERAL (SELECT i.due,
     left('followup:' || coalesce(b.tenant_id, '') || ':' || b.id::text || ':'
     || i.due, 255) AS key FROM (SELECT pg_catalog.to_char(b.due AT TIME ZONE
     'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS due OFFSET 0) AS i OFFSET 0)

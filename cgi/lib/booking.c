@@ -165,14 +165,19 @@ fill(struct booking *booking, const char *id, const PGresult *rows, int row)
  * One row for each id, in the order asked.  Columns that this deployment
  * lacks come from "absent": the innermost query that has a name answers it.
  * OFFSET 0 keeps the planner from joining whole tables: each row is looked up
- * by its key.  The gate is not asked about what is not to come.  Whatever type
- * a column has in this deployment, it is read as another one that is fixed: a
- * statement whose result changes its type cannot be run any more (SQLSTATE
- * 0A000).
+ * by its key.  The gate is not asked about what is not to come, nor about what
+ * it lets through in any case.  Whatever type a column has in this deployment,
+ * it is read as another one that is fixed: a statement whose result changes its
+ * type cannot be run any more (SQLSTATE 0A000).
  *
  * An attempt that the row refused is in followup_failures only.
  */
+#define STILL_TO_CALL	"b.task_status IN ('pending', 'scheduled')"
+#define LETS_THROUGH							\
+    "(" STILL_TO_CALL " AND d.due >= now() AND (SELECT is_open FROM gate))"
 static const struct bookings_sql read_sql = { "read",
+    "WITH gate AS MATERIALIZED "
+    "(SELECT {S}.followup_gate_open() AS is_open) "
     "SELECT b.id IS NOT NULL, b.task_status, b.tenant_id, b.lead_id, "
     "b.assigned_user_id, b.booking_type, b.is_followup, b.is_deleted, "
     "b.task_name, " BOOKINGS_US("b.task_scheduled_at") ", "
@@ -208,12 +213,14 @@ static const struct bookings_sql read_sql = { "read",
     "b.scheduled_at::text AS scheduled_at, "
     "timezone::text AS timezone, "
     "coalesce(traceparent::text, trace_parent::text) AS traceparent, "
-    "{S}.followup_due_at(b) AS due, g.verdict, g.until, g.reason, "
-    "CASE WHEN b.task_status IN ('pending', 'scheduled') "
-    "THEN {S}.followup_queue(b)::text END AS queue "
-    "FROM {T} b LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason "
-    "FROM {S}.followup_gate(b) AS g "
-    "WHERE b.task_status IN ('pending', 'scheduled') OFFSET 0) AS g ON true "
+    "d.due, CASE WHEN " LETS_THROUGH " THEN 'call' ELSE g.verdict END "
+    "AS verdict, g.until, g.reason, CASE WHEN " STILL_TO_CALL
+    " THEN {S}.followup_queue(b)::text END AS queue "
+    "FROM {T} b CROSS JOIN LATERAL "
+    "(SELECT {S}.followup_due_at(b) AS due OFFSET 0) AS d "
+    "LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason "
+    "FROM {S}.followup_gate(b) AS g WHERE " STILL_TO_CALL
+    " AND " LETS_THROUGH " IS NOT TRUE OFFSET 0) AS g ON true "
     "WHERE b.id = u.id OFFSET 0) AS b ON true "
     "LEFT JOIN LATERAL (SELECT i.due, left('followup:' "
     "|| coalesce(b.tenant_id, '') || ':' || b.id::text || ':' || i.due, 255) "

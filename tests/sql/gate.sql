@@ -6,7 +6,7 @@
 SET search_path = test_gate, public;
 SET TimeZone = 'UTC';
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT plan(81);
+SELECT plan(83);
 
 -- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
 -- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
@@ -263,6 +263,10 @@ INSERT INTO lead_bookings (tenant_id, scheduled_at, call_before)
 VALUES (1, now() + interval '1 day', now() + interval '1 hour');
 SELECT is(string_agg(g.verdict, ' '), 'never', 'by its call_before')
 FROM lead_bookings b, followup_gate(b) g;
+SELECT is(followup_gate_open(), false, 'each booking is asked about then');
+ALTER TABLE lead_bookings DROP call_before;
+\ir ../../sql/create-booking-cloud-task-trigger.sql
+SELECT is(followup_gate_open(), true, 'and none where nothing holds any');
 
 SELECT * FROM finish();
 DROP SCHEMA test_gate CASCADE;

@@ -174,6 +174,48 @@ gate_is_asked(void **state)
 	assert_null(booking.verdict_reason);
 }
 
+/* Nothing holds the booking but what ${sql} does. */
+static void
+gate_says(const char *sql, enum booking_verdict verdict, const char *reason)
+{
+
+	start("pending");
+	assert_int_equal(booking.verdict, BOOKING_CALL);
+	run("%s", sql);
+	read_booking();
+	assert_int_equal(booking.verdict, verdict);
+	if (reason != NULL)
+		assert_string_equal(booking.verdict_reason, reason);
+	else
+		assert_null(booking.verdict_reason);
+}
+
+/* What holds a booking, though nothing does all others. */
+static void
+gate_is_not_open(void **state)
+{
+
+	(void)state;
+	gate_says("INSERT INTO followup_settings (name, value) "
+	    "VALUES ('calling_hours', 'mon-sun 00:00-00:01')", BOOKING_WAIT,
+	    "outside of calling hours");
+	run("DELETE FROM followup_settings WHERE name = 'calling_hours'");
+	gate_says("UPDATE lead_bookings SET scheduled_at = now() "
+	    "- interval '1 day'", BOOKING_NEVER, "more than 4h late");
+	gate_says("INSERT INTO followup_pauses (scope, reason, until) VALUES "
+	    "('all', 'x', now() + interval '1 s')", BOOKING_CALL, NULL);
+	run("DELETE FROM followup_pauses");
+	run("CREATE TEMP TABLE ours AS SELECT pg_get_functiondef("
+	    "'followup_gate(lead_bookings)'::regprocedure) AS source");
+	gate_says("CREATE OR REPLACE FUNCTION followup_gate(booking lead_bookings, "
+	    "OUT verdict text, OUT until timestamptz, OUT reason text) "
+	    "LANGUAGE sql AS $$ SELECT 'never', NULL::timestamptz, 'mine' $$",
+	    BOOKING_NEVER, "mine");
+	run("DO $$ BEGIN EXECUTE (SELECT source FROM ours); END $$");
+	read_booking();
+	assert_int_equal(booking.verdict, BOOKING_CALL);
+}
+
 /* Does the sweep with a window of an hour find the booking? */
 static int
 is_swept(void)
@@ -422,6 +464,7 @@ main(void)
 		TEST(held),
 		TEST(noted),
 		TEST(gate_is_asked),
+		TEST(gate_is_not_open),
 		TEST(swept),
 		TEST(waits_are_swept),
 		TEST(backlog_is_left_alone),
