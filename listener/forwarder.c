@@ -740,6 +740,7 @@ conclude_batch(struct forwarder *f, struct deliveries *batch, int n,
 	if (json_array_size(results) != (size_t)n)
 		results = NULL;
 	TAILQ_INIT(&held);
+	log_hold();
 	for (i = 0; (e = TAILQ_FIRST(batch)) != NULL; i++) {
 		TAILQ_REMOVE(batch, e, link);
 		read_result(results, i, e, &v);
@@ -755,6 +756,7 @@ conclude_batch(struct forwarder *f, struct deliveries *batch, int n,
 		if (v.retry_after > asked)
 			asked = v.retry_after;
 	}
+	log_release();
 	if (why != NULL)
 		webhook_away(f, &held, 0, why, asked, now);
 }

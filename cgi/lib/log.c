@@ -36,6 +36,11 @@ static int as_json = 0;
 static struct bursts *bursts = NULL;
 static const char *project = NULL;
 
+/* Whole lines that are kept to be written together. */
+static char held[LINE_MAX_LEN];
+static size_t held_len = 0;
+static int holding = 0;
+
 static const struct {
 	const char *name;	/* as configured */
 	const char *severity;	/* as Google Cloud Logging names it */
@@ -247,26 +252,47 @@ put_rest(struct line *l, const struct log_about *about, const char *message)
 	l->buf[l->len++] = '\n';
 }
 
-/* Write a line: ${lead} and ${rest}, which put_rest made. */
 static void
-write_line(enum log_level level, const char *lead, const char *rest,
-    size_t len)
+write_all(const char *s, size_t len)
 {
-	struct line l = { .len = 0 };
 	size_t done = 0;
 	ssize_t n;
 
-	put_head(&l, level);
-	puts_line(&l, lead);
-	put(&l, rest, len);
-	while (done < l.len) {
-		n = write(STDERR_FILENO, &l.buf[done], l.len - done);
+	while (done < len) {
+		n = write(STDERR_FILENO, &s[done], len - done);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			break;
 		done += (size_t)n;
 	}
+}
+
+static void
+write_held(void)
+{
+
+	write_all(held, held_len);
+	held_len = 0;
+}
+
+/* Write a line, or keep it: ${lead} and ${rest}, which put_rest made. */
+static void
+write_line(enum log_level level, const char *lead, const char *rest,
+    size_t len)
+{
+	struct line l;
+
+	l.len = 0;
+	put_head(&l, level);
+	puts_line(&l, lead);
+	put(&l, rest, len);
+	if (held_len + l.len > sizeof(held))
+		write_held();
+	memcpy(&held[held_len], l.buf, l.len);
+	held_len += l.len;
+	if (!holding || level >= LOG_WARNING)
+		write_held();
 }
 
 /*
@@ -293,11 +319,12 @@ vlog(enum log_level level, const struct log_about *about, const char *fmt,
     va_list ap)
 {
 	char message[MESSAGE_MAX_LEN];
-	struct line rest = { .len = 0 };
+	struct line rest;
 	int saved = errno;
 
 	if (level < lowest)
 		return;
+	rest.len = 0;
 	metrics_add(METRICS_LOG_MESSAGES, (int)level, 1);
 	(void)vsnprintf(message, sizeof(message), fmt, ap);
 	phone_number_hide(message, NULL);
@@ -361,6 +388,33 @@ log_finish(void)
 {
 
 	summarise(1);
+	log_release();
+}
+
+/**
+ * log_hold():
+ * Keep the lines that follow, to write several at once: for the many bookings
+ * of a batch, between which nothing is waited for that could take long.  They
+ * are written when a warning or an error is, when a pipe would not take more
+ * in one piece, and by log_release.
+ */
+void
+log_hold(void)
+{
+
+	holding = 1;
+}
+
+/**
+ * log_release():
+ * Write what is kept, and keep nothing from now on.
+ */
+void
+log_release(void)
+{
+
+	holding = 0;
+	write_held();
 }
 
 /**

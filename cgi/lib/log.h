@@ -2,8 +2,8 @@
 #define LOG_H_
 
 /*
- * Log lines on stderr, one write(2) each so that the lines of several
- * processes never mix.  In text:
+ * Log lines on stderr.  Each is written by one write(2), alone or with others
+ * (log_hold), so that the lines of several processes never mix.  In text:
  *
  * 2026-11-23T11:00:00.123Z INFO [FollowUpScheduler] message booking_id=...
  *
@@ -91,6 +91,21 @@ void log_project(const char *);
  * return 0, or -1 for another name.
  */
 int log_level_parse(const char *, enum log_level *);
+
+/**
+ * log_hold():
+ * Keep the lines that follow, to write several at once: for the many bookings
+ * of a batch, between which nothing is waited for that could take long.  They
+ * are written when a warning or an error is, when a pipe would not take more
+ * in one piece, and by log_release.
+ */
+void log_hold(void);
+
+/**
+ * log_release():
+ * Write what is kept, and keep nothing from now on.
+ */
+void log_release(void);
 
 /**
  * log_debug(about, fmt, ...), log_info, log_warning, log_error:

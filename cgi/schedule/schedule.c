@@ -435,6 +435,7 @@ task_created(struct batch *batch, struct item *item, int already_exists)
 	item->result->already_exists = already_exists;
 	(void)booking_time(item->booking.planned, 3,
 	    item->result->schedule_time);
+	log_hold();
 	log_info(&a, "%s, %s %s", already_exists ?
 	    "task found already created" : "task created",
 	    item->booking.planned > item->booking.due ? "waits until" : "due",
@@ -1075,6 +1076,7 @@ write_created(struct batch *batch)
 			items[n++] = &batch->items[i];
 	}
 	batch->created = 0;
+	log_release();
 	if (n > 1)
 		outcome = write_tasks(batch, items, n);
 	for (i = 0; i < n; i++) {

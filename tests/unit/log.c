@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <regex.h>
 #include <signal.h>
 #include <stdio.h>
@@ -475,6 +476,55 @@ test_journal(void **state)
 	assert_int_equal(unsetenv("JOURNAL_STREAM"), 0);
 }
 
+/* Nothing has been written since ${c} began. */
+static int
+is_silent(const struct capture *c)
+{
+	struct pollfd pfd = { .fd = c->fd[0], .events = POLLIN };
+
+	return (poll(&pfd, 1, 0) == 0);
+}
+
+static void
+test_held(void **state)
+{
+	static const char filler[] = "0123456789012345678901234567890123456789"
+	    "0123456789012345678901234567890123456789";
+	struct capture c;
+	const char *text;
+	int i, lines = 0;
+
+	(void)state;
+	log_init(NULL, LOG_INFO, 0);
+	capture_begin(&c);
+	log_hold();
+	log_info(NULL, "a");
+	log_info(NULL, "b");
+	assert_true(is_silent(&c));
+	log_warning(NULL, "c");
+	assert_false(is_silent(&c));
+	log_info(NULL, "d");
+	log_release();
+	log_info(NULL, "e");
+	assert_true(matches(capture_end(&c), "^" TIME " INFO a\n" TIME
+	    " INFO b\n" TIME " WARNING c\n" TIME " INFO d\n" TIME
+	    " INFO e\n$"));
+
+	/* A hundred lines, each of them whole. */
+	capture_begin(&c);
+	log_hold();
+	for (i = 0; i < 100; i++)
+		log_info(NULL, "%s", filler);
+	assert_false(is_silent(&c));
+	log_release();
+	text = capture_end(&c);
+	for (; *text != '\0'; text = strchr(text, '\n') + 1) {
+		assert_non_null(strstr(text, filler));
+		lines++;
+	}
+	assert_int_equal(lines, 100);
+}
+
 /* How many lines of ${text} have ${part} in them? */
 static int
 count(const char *text, const char *part)
@@ -624,6 +674,7 @@ main(void)
 		cmocka_unit_test(test_long_ids),
 		cmocka_unit_test(test_errno),
 		cmocka_unit_test(test_journal),
+		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_bursts),
 		cmocka_unit_test(test_long_bursts),
 	};
