@@ -307,7 +307,7 @@ post(struct forwarder *f, const char *payload)
 {
 	struct slot *slot = TAILQ_FIRST(&f->free);
 	const char *headers[] = { "Content-Type: application/json",
-	    f->authorization, NULL };
+	    "Prefer: return=minimal", f->authorization, NULL };
 	struct http_request request = { .method = "POST",
 	    .url = f->conf->webhook_url,
 	    .unix_socket = f->conf->webhook_socket, .headers = headers,

@@ -36,21 +36,24 @@ is_success(const struct schedule_result *result)
 }
 
 /*
- * Write to ${f} that the booking ${id} is scheduled.  Names of tasks, times
- * and traces hold nothing that JSON escapes: this is written for each booking,
- * which is why it is not left to Jansson (measured: a tenth of what a booking
- * costs).
+ * Write to ${f} that the booking ${id} is scheduled, and unless it is to be
+ * ${brief}, by which task.  Names of tasks, times and traces hold nothing that
+ * JSON escapes: this is written for each booking, which is why it is not left
+ * to Jansson (measured: a tenth of what a booking costs).
  */
 static void
-write_scheduled(FILE *f, const char *id, const struct schedule_result *result)
+write_scheduled(FILE *f, const char *id, const struct schedule_result *result,
+    int brief)
 {
 	char traceparent[TRACE_PARENT_LEN];
 
 	(void)fprintf(f, "{\"success\":true,\"scheduled\":true,"
-	    "\"bookingId\":\"%s\",\"taskName\":\"%s\","
-	    "\"scheduleTime\":\"%s\",\"alreadyExists\":%s", id,
-	    result->task_name, result->schedule_time,
-	    result->already_exists ? "true" : "false");
+	    "\"bookingId\":\"%s\"", id);
+	if (!brief)
+		(void)fprintf(f, ",\"taskName\":\"%s\","
+		    "\"scheduleTime\":\"%s\",\"alreadyExists\":%s",
+		    result->task_name, result->schedule_time,
+		    result->already_exists ? "true" : "false");
 	if (trace_parent(&result->trace, traceparent) != NULL)
 		(void)fprintf(f, ",\"traceparent\":\"%s\"", traceparent);
 	(void)fputc('}', f);
@@ -68,13 +71,14 @@ write_json(FILE *f, json_t *json)
 
 /* Write what 200 says about ${result}, a success.  Return 0 or -1. */
 static int
-write_success(FILE *f, const char *id, const struct schedule_result *result)
+write_success(FILE *f, const char *id, const struct schedule_result *result,
+    int brief)
 {
 
 	if (result->outcome != SCHEDULE_DONE)
 		return (write_json(f, nothing(result->outcome ==
 		    SCHEDULE_NOTHING, id, result->reason)));
-	write_scheduled(f, id, result);
+	write_scheduled(f, id, result, brief);
 	return (0);
 }
 
@@ -95,13 +99,16 @@ begin_answer(struct answer *answer)
 	answer->f = open_memstream(&answer->text, &answer->len);
 }
 
-/* Answer with what was written, or with an error if it could not be. */
+/*
+ * Answer with what was written and the further ${header}, or with an error if
+ * it could not be written.
+ */
 static void
-end_answer(struct request *request, struct answer *answer)
+end_answer(struct request *request, struct answer *answer, const char *header)
 {
 
 	if (answer->f != NULL && fclose(answer->f) == 0 && !answer->failed)
-		request_reply_text(request, 200, "application/json", NULL,
+		request_reply_text(request, 200, "application/json", header,
 		    answer->text);
 	else
 		request_unavailable(request, PROBLEM_UNAVAILABLE, 1,
@@ -194,8 +201,9 @@ schedule_one(struct routes *r, struct request *request, const json_t *payload)
 	if (is_success(&result)) {
 		begin_answer(&answer);
 		if (answer.f != NULL)
-			answer.failed = write_success(answer.f, id, &result);
-		end_answer(request, &answer);
+			answer.failed = write_success(answer.f, id, &result,
+			    0);
+		end_answer(request, &answer, NULL);
 	} else if (result.outcome == SCHEDULE_LATER)
 		request_unavailable(request, problem_of(&result),
 		    result.retry_after, "%s", result.reason);
@@ -210,6 +218,7 @@ schedule_one(struct routes *r, struct request *request, const json_t *payload)
 
 /* The ids of a request, and the different ones among them. */
 struct many {
+	int brief;			/* the answer, where all is well */
 	size_t n;
 	size_t place[SCHEDULE_BATCH];	/* of each id in ids, or NOWHERE */
 	size_t nids;
@@ -266,15 +275,16 @@ take_ids(struct request *request, const json_t *list, struct many *many)
 
 /*
  * Write one element of the answer: what the request for ${given} alone would
- * get.  Return 0 or -1.
+ * get, or less if it is to be ${brief}.  Return 0 or -1.
  */
 static int
-write_element(FILE *f, const char *given, const struct schedule_result *result)
+write_element(FILE *f, const char *given, const struct schedule_result *result,
+    int brief)
 {
 	json_t *e;
 
 	if (result != NULL && is_success(result))
-		return (write_success(f, given, result));
+		return (write_success(f, given, result, brief));
 	if (result == NULL)
 		e = request_problem_document(PROBLEM_NOT_A_UUID,
 		    "booking_id is not a UUID");
@@ -304,9 +314,9 @@ write_results(struct answer *answer, const struct many *many,
 		place = many->place[i];
 		given = json_string_value(json_array_get(list, i));
 		answer->failed |= place == NOWHERE ?
-		    write_element(answer->f, given, NULL) :
+		    write_element(answer->f, given, NULL, many->brief) :
 		    write_element(answer->f, many->ids[place],
-		    &many->results[place]);
+		    &many->results[place], many->brief);
 	}
 	(void)fputs("]}", answer->f);
 }
@@ -315,6 +325,7 @@ write_results(struct answer *answer, const struct many *many,
 static void
 schedule_many(struct routes *r, struct request *request, const json_t *list)
 {
+	const char *prefer = request_param(request, "HTTP_PREFER");
 	struct many *many;
 	struct answer answer;
 
@@ -323,6 +334,8 @@ schedule_many(struct routes *r, struct request *request, const json_t *list)
 		    "out of memory");
 		return;
 	}
+	/* RFC 7240, section 4.2. */
+	many->brief = prefer != NULL && strcmp(prefer, "return=minimal") == 0;
 	if (take_ids(request, list, many) != 0)
 		goto out;
 	if (many->nids > 0)
@@ -331,7 +344,8 @@ schedule_many(struct routes *r, struct request *request, const json_t *list)
 	begin_answer(&answer);
 	if (answer.f != NULL)
 		write_results(&answer, many, list);
-	end_answer(request, &answer);
+	end_answer(request, &answer, many->brief ?
+	    "Preference-Applied: return=minimal" : NULL);
 
 out:
 	free(many);

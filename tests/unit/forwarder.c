@@ -287,6 +287,8 @@ test_posted_at_once(void **state)
 	assert_non_null(strstr(peer.asked[0].text,
 	    "Content-Type: application/json"));
 	assert_null(strstr(peer.asked[0].text, "Authorization"));
+	assert_non_null(strstr(peer.asked[0].text,
+	    "\r\nPrefer: return=minimal\r\n"));
 	done(0);
 	done(1);
 	in_flight(0);

@@ -180,6 +180,7 @@ end(void **state)
 
 static struct fcgi_memory memory;
 static json_t *answer;
+static const char *further = "";	/* parameter of a request: "NAME=x\n" */
 
 /* Ask, and keep the answer's body in ${answer}; return its status. */
 static int
@@ -194,8 +195,8 @@ ask(const char *method, const char *uri, const char *body)
 		*query++ = '\0';
 	assert_true(asprintf(&text, "REQUEST_METHOD=%s\nDOCUMENT_URI=%s\n"
 	    "QUERY_STRING=%s\nCONTENT_TYPE=application/json\n"
-	    "HTTP_AUTHORIZATION=Bearer token\n\n%s", method, path,
-	    query != NULL ? query : "", body) > 0);
+	    "HTTP_AUTHORIZATION=Bearer token\n%s\n%s", method, path,
+	    query != NULL ? query : "", further, body) > 0);
 	fcgi_memory_init(&memory, &request, (const uint8_t *)text,
 	    strlen(text));
 	routes_handle(routes, &request);
@@ -363,6 +364,34 @@ many_bookings(void **state)
 	    "\"alreadyExists\":false}");
 	assert_true(json_equal(result(4), result(0)));
 	assert_true(json_equal(result(5), result(2)));
+}
+
+/* Who prefers it is not told by which task, but still what went wrong. */
+static void
+little_of_many(void **state)
+{
+	static const char body[] = "{\"booking_ids\":[\"" ID(0) "\",\"" ID(1)
+	    "\",\"" ID(2) "\"]}";
+
+	(void)state;
+	further = "HTTP_PREFER=return=minimal\n";
+	(void)trace_parse("00-0af7651916cd43dd8448eb211c80319c-"
+	    "b7ad6b7169203331-01", &planned[0].trace);
+	assert_int_equal(ask("POST", WEBHOOK, body), 200);
+	further = "";
+	assert_true(has_header("\nPreference-Applied: return=minimal\r\n"));
+	expect_json(result(0), "{\"success\":true,\"scheduled\":true,"
+	    "\"bookingId\":\"" ID(0) "\",\"traceparent\":"
+	    "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"}");
+	expect_json(result(1), "{\"success\":true,\"scheduled\":false,"
+	    "\"bookingId\":\"" ID(1) "\",\"reason\":\"already cancelled\"}");
+	assert_string_equal(json_string_value(json_object_get(result(2),
+	    "detail")), "it is busy");
+	further = "HTTP_PREFER=return=representation\n";
+	assert_int_equal(ask("POST", WEBHOOK, body), 200);
+	further = "";
+	assert_false(has_header("Preference-Applied"));
+	assert_non_null(json_object_get(result(0), "taskName"));
 }
 
 static void
@@ -971,6 +1000,7 @@ main(void)
 		TEST(one_booking),
 		TEST(payloads),
 		TEST(many_bookings),
+		TEST(little_of_many),
 		TEST(problems_of_many),
 		TEST(sizes_of_many),
 		TEST(booking_is_shown),
