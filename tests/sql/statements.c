@@ -1092,15 +1092,15 @@ own_writes_fire_nothing(void **state)
 	PQfinish(listener);
 }
 
-/* How many parameters ${text} has. */
+/* How many parameters ${text} has: up to nine (BOOKINGS_PARAMS). */
 static int
 nparams(const char *text)
 {
 	int n = 0;
 
 	for (; *text != '\0'; text++)
-		if (*text == '$' && atoi(&text[1]) > n)
-			n = atoi(&text[1]);
+		if (text[0] == '$' && text[1] - '0' > n)
+			n = text[1] - '0';
 	return (n);
 }
 
@@ -1113,18 +1113,18 @@ finds_by_index(const struct bookings_sql *sql)
 	struct bookings_call call = { .sql = &explain };
 	struct db *a_db = db_new(&conf, "test");
 	struct bookings *a = bookings_new(&conf, a_db);
-	int i, n = nparams(sql->text);
+	static const char nulls[] = ", NULL, NULL, NULL, NULL, NULL, NULL, "
+	    "NULL, NULL, NULL";
 	const char *line, *next;
 	char text[256];
+	int i;
 
 	assert_non_null(a);
 	assert_int_equal(bookings_prepare(a, list), DB_OK);
 	/* That is the name of the first statement of a session. */
 	(void)snprintf(text, sizeof(text), "EXPLAIN (COSTS off) EXECUTE s0 "
-	    "(NULL");
-	for (i = 1; i < n; i++)
-		(void)strcat(text, ", NULL");
-	explain.text = strcat(text, ")");
+	    "(%.*s)", nparams(sql->text) * 6 - 2, &nulls[2]);
+	explain.text = text;
 	if (bookings_run(a, &call, 1) != DB_OK)
 		fail_msg("%s: %s", sql->name, db_error(a_db));
 	for (i = 0; i < PQntuples(call.result); i++) {
