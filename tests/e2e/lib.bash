@@ -153,6 +153,7 @@ hold() {
 	local fifo=$BATS_TEST_TMPDIR/hold
 	mkfifo "$fifo"
 	psql -Xq <"$fifo" >/dev/null 3>&- &
+	HOLDER=$!
 	exec {HOLD}>"$fifo"
 	echo "SELECT pg_advisory_lock($1);" >&"$HOLD"
 	wait_for 10 sql_is 1 "SELECT count(*) FROM pg_locks
@@ -161,6 +162,7 @@ hold() {
 
 release() {
 	exec {HOLD}>&-
+	wait "$HOLDER"
 }
 
 #
