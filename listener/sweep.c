@@ -24,7 +24,11 @@
  */
 #define WATCH_MS	200
 
-/* The pause after a sweep is so many times what it took: 5 % of one core. */
+/*
+ * The pause after a sweep is so many times what it took: 5 % of one core.  A
+ * page full of bookings of which we did not know is no looking about but what
+ * we are here for; it makes the pause longer by no more than it took itself.
+ */
 #define SHARE		20
 
 /* With no room for a page, or the connection busy, look again after. */
@@ -49,6 +53,7 @@ struct sweep {
 	int asked;		/* a page is on its way */
 	long asked_at;
 	long took;		/* the pages of this sweep so far */
+	long rest;		/* the pause that they ask for */
 	int found;		/* new bookings in this sweep */
 	int requested;		/* asked for again during this sweep */
 	long again;		/* next pause, if another sweep is to follow */
@@ -157,7 +162,7 @@ sweep_step(struct sweep *s, struct notifications *n, struct forwarder *f,
 static void
 plan_next(struct sweep *s, long now)
 {
-	long pause = s->interval, rest = SHARE * s->took;
+	long pause = s->interval, rest = s->rest;
 
 	/*
 	 * Double the pause each time, so that rows which come back again and
@@ -180,6 +185,7 @@ plan_next(struct sweep *s, long now)
 	s->due = now + (pause > rest ? pause : rest);
 	s->paging = 0;
 	s->took = 0;
+	s->rest = 0;
 	s->found = 0;
 	s->requested = 0;
 }
@@ -266,8 +272,11 @@ sweep_result(struct sweep *s, const PGresult *result, struct forwarder *f,
     long now)
 {
 
+	long took = now - s->asked_at;
+	int found = s->found, is_full;
+
 	s->asked = 0;
-	s->took += now - s->asked_at;
+	s->took += took;
 	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
 		plan_after_refusal(s, now);
 		log_error(NULL, "the table could not be read: %s; is the "
@@ -280,7 +289,9 @@ sweep_result(struct sweep *s, const PGresult *result, struct forwarder *f,
 		s->refused = 0;
 
 		/* A full page is followed by another one. */
-		if (take_page(s, result, f, now) == FORWARDER_PAGE) {
+		is_full = take_page(s, result, f, now) == FORWARDER_PAGE;
+		s->rest += is_full && s->found > found ? took : SHARE * took;
+		if (is_full) {
 			s->paging = 1;
 			s->due = now;
 		} else {
@@ -306,6 +317,7 @@ sweep_lost(struct sweep *s, struct forwarder *f, long now)
 	s->asked = 0;
 	s->paging = 0;
 	s->took = 0;
+	s->rest = 0;
 	s->found = 0;
 	s->requested = 0;
 	s->rest_until = 0;

@@ -396,6 +396,8 @@ test_share(void **state)
 	}
 
 	/* All pages of a sweep count, the pauses between them do not. */
+	added = FORWARDER_KNOWN;
+	sweep_notified(s, now);
 	answer(page(FORWARDER_PAGE), 10);
 	now += 30;
 	step();
@@ -403,6 +405,15 @@ test_share(void **state)
 	step();
 	answer(one(), 10);
 	reads_after(30 * SHARE);
+
+	/* Those that are full of new bookings delay the next ones little. */
+	added = FORWARDER_NEW;
+	answer(page(FORWARDER_PAGE), 10);
+	step();
+	answer(page(FORWARDER_PAGE), 10);
+	step();
+	answer(one(), 10);
+	reads_after(20 + 10 * SHARE);
 
 	/* A quick one is no reason to rest. */
 	answer(one(), 0);
