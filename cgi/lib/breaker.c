@@ -62,6 +62,17 @@ struct breaker {
 	long next_probe;		/* no probe before */
 	long held_until;		/* the service asked for it; or 0 */
 	long probing_until;		/* one is on its way; or 0 */
+
+	/* The bookings whose probes failed since it opened, the last few. */
+	struct prober {
+		uint64_t id;
+		int number;		/* of its last probe, from 1 */
+		int gave_way;		/* to another one since */
+		int waits;		/* it was refused since */
+	} probers[BREAKER_SEVERAL];
+	int nprobers;
+	int others_wait;		/* one was refused that is none of them,
+					   since the last of those went out */
 	char reason[BREAKER_REASON_LEN];
 };
 
@@ -170,6 +181,68 @@ publish(struct breaker *b, long now)
 		atomic_store(&b->view->open_since, now);
 }
 
+/* Find the booking ${id} among those whose probes failed, or NULL. */
+static struct prober *
+find_prober(struct breaker *b, uint64_t id)
+{
+	int i;
+
+	for (i = 0; i < b->nprobers && id != 0; i++) {
+		if (b->probers[i].id == id)
+			return (&b->probers[i]);
+	}
+	return (NULL);
+}
+
+/* The probe of the booking ${id} failed. */
+static void
+note_prober(struct breaker *b, uint64_t id)
+{
+	struct prober *p = find_prober(b, id);
+	int i;
+
+	if (p == NULL && b->nprobers < BREAKER_SEVERAL)
+		p = &b->probers[b->nprobers++];
+	else if (p == NULL) {
+		p = &b->probers[0];
+		for (i = 1; i < b->nprobers; i++) {
+			if (b->probers[i].number < p->number)
+				p = &b->probers[i];
+		}
+	}
+	*p = (struct prober){ .id = id, .number = b->probes };
+}
+
+/*
+ * Should ${p} leave the probe to one that waits and has not probed since?  A
+ * booking that always fails could be the first to ask each time, and keep the
+ * breaker open for all.  It does so once: the other one may not come again.
+ */
+static int
+gives_way(struct breaker *b, struct prober *p)
+{
+	int i, others = b->others_wait;
+
+	if (p == NULL || p->gave_way)
+		return (0);
+	for (i = 0; i < b->nprobers; i++)
+		others |= b->probers[i].waits &&
+		    b->probers[i].number < p->number;
+	p->gave_way = others;
+	return (others);
+}
+
+/* Note whether ${p}, or another one where that is NULL, has to ${wait}. */
+static void
+note_waiting(struct breaker *b, struct prober *p, int wait)
+{
+
+	if (p != NULL)
+		p->waits = wait;
+	else
+		b->others_wait = wait;
+}
+
 /**
  * breaker_ask(breaker, now, request, hold):
  * May ${request} go out?  Set and return its answer, and ${hold} unless that
@@ -179,19 +252,23 @@ enum breaker_answer
 breaker_ask(struct breaker *b, long now, struct breaker_request *request,
     struct breaker_hold *hold)
 {
+	struct prober *p;
 	int first = 0;
 
 	request->answer = BREAKER_GO;
 	shared_mutex_lock(&b->mutex);
 	if (is_open_for(b, number(request->tenant))) {
 		request->answer = BREAKER_REFUSED;
-		if (now >= b->next_probe && !is_probing(b, now)) {
+		p = find_prober(b, number(request->id));
+		if (now >= b->next_probe && !is_probing(b, now) &&
+		    !gives_way(b, p)) {
 			request->answer = BREAKER_PROBE;
 			b->probing_until = now + b->service->probe_ms;
 			first = !b->probed;
 			b->probed = 1;
 			publish(b, now);
 		}
+		note_waiting(b, p, request->answer == BREAKER_REFUSED);
 		describe(b, now, hold);
 	}
 	(void)pthread_mutex_unlock(&b->mutex);
@@ -374,6 +451,7 @@ open_it(struct breaker *b, long now, uint64_t tenant,
 	b->tenant = tenant;
 	b->is_open = 1;
 	b->probes = b->probed = 0;
+	b->nprobers = b->others_wait = 0;
 	b->passed[0].at = b->passed[1].at = 0;
 	clear_failed(b);
 	plan_probe(b, now, failure);
@@ -403,6 +481,7 @@ breaker_failed(struct breaker *b, long now,
 		/* What was on its way when it opened tells nothing new. */
 		if (request->answer == BREAKER_PROBE) {
 			b->probes++;
+			note_prober(b, number(request->id));
 			plan_probe(b, now, failure);
 		}
 		blame = BREAKER_COMMON;

@@ -15,6 +15,7 @@
 #include "unit.h"
 
 /* What breaker.h promises, in numbers. */
+#define LONG_MS		60000L		/* longer than any pause */
 #define THRESHOLD	BREAKER_SEVERAL
 #define PAUSE_BASE_MS	500
 #define PAUSE_CAP_MS	15000
@@ -662,6 +663,74 @@ test_last_attempt(void **state)
 }
 
 /* Of two tenants, both, whichever comes first. */
+/* The booking ${id} may probe at ${now}, and that fails. */
+static void
+probe_of(const char *id, long now)
+{
+
+	by(id, "t");
+	assert_int_equal(ask(now), BREAKER_PROBE);
+	answered = BREAKER_PROBE;
+	assert_int_equal(fails(now, BREAKER_SEVERAL), BREAKER_COMMON);
+	answered = BREAKER_GO;
+}
+
+static void
+refused(const char *id, long now)
+{
+
+	by(id, "t");
+	assert_int_equal(ask(now), BREAKER_REFUSED);
+}
+
+/* A booking that always fails, and asks first, does not keep it open. */
+static void
+test_gives_way(void **state)
+{
+	static const char *const ids[] = { "1", "2", "3", "4", "5" };
+	long now = open_at(START, -1);
+	int i;
+
+	(void)state;
+	probe_of("broken", now);
+	refused("well", now);
+
+	/* It gives way, but once: the other one may not come again. */
+	refused("broken", now + LONG_MS);
+	assert_int_equal(wait_ms, 0);
+	probe_of("broken", now + LONG_MS);
+	refused("broken", now + 2 * LONG_MS);
+	by("well", "t");
+	assert_int_equal(ask(now + 2 * LONG_MS), BREAKER_PROBE);
+	succeeded(now + 2 * LONG_MS);
+	check_state(now + 2 * LONG_MS, "closed");
+
+	/* Where nobody else waits it goes on. */
+	now = open_at(now + 3 * LONG_MS, -1);
+	for (i = 0; i < 3; i++)
+		probe_of("broken", now + i * LONG_MS);
+
+	/* Who has probed long ago comes before who has just done so. */
+	probe_of("a", now + 3 * LONG_MS);
+	probe_of("b", now + 4 * LONG_MS);
+	refused("a", now + 4 * LONG_MS);
+	refused("b", now + 5 * LONG_MS);
+	probe_of("a", now + 5 * LONG_MS);
+	probe_of("b", now + 6 * LONG_MS);
+
+	/* The last few are known, and nobody whom nobody knows. */
+	now += 7 * LONG_MS;
+	for (i = 0; i < 5; i++)
+		probe_of(ids[i], now + i * LONG_MS);
+	refused("well", now + 4 * LONG_MS);
+	for (i = 0; i < 5; i++)
+		refused(ids[i], now + 5 * LONG_MS);
+	probe_of("b", now + 5 * LONG_MS);
+	probe_of(NULL, now + 6 * LONG_MS);
+	refused(NULL, now + 6 * LONG_MS);
+	probe_of(NULL, now + 7 * LONG_MS);
+}
+
 static void
 test_mixed(void **state)
 {
@@ -883,6 +952,7 @@ main(void)
 		    begin, end),
 		cmocka_unit_test_setup_teardown(test_unused, begin, end),
 		cmocka_unit_test_setup_teardown(test_cleared, begin, end),
+		cmocka_unit_test_setup_teardown(test_gives_way, begin, end),
 		cmocka_unit_test_setup_teardown(test_log, begin, end),
 		cmocka_unit_test_setup_teardown(test_reason, begin, end),
 		cmocka_unit_test_setup_teardown(test_bystander, begin, end),

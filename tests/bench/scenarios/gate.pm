@@ -23,13 +23,16 @@ sub run {
 	$report->table('gate', "Burst of $n, by what the gate has to say",
 	    'PostgreSQL ms/booking', 'bookings/s');
 	my %always = (
-		begin => "CREATE OR REPLACE FUNCTION $function(
+		begin => "CREATE TEMP TABLE gate AS SELECT pg_get_functiondef(
+		    '$function(lad_dev.lead_bookings)'::regprocedure)
+		    AS source;
+		    CREATE OR REPLACE FUNCTION $function(
 		    booking lad_dev.lead_bookings, OUT verdict text,
 		    OUT until timestamptz, OUT reason text)
 		    LANGUAGE plpgsql STABLE
 		    AS 'BEGIN verdict := ''call''; END'",
-		end => $stack->sql("SELECT pg_get_functiondef(
-		    '$function(lad_dev.lead_bookings)'::regprocedure)"),
+		end => 'DO $$BEGIN EXECUTE (SELECT source FROM gate);
+		    DROP TABLE gate; END$$',
 	);
 	my @turns = (['nothing is set', {}], ['calling hours are set', \%hours],
 	    ['one that always says "call"', \%always]);
