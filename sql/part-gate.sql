@@ -335,9 +335,9 @@ BEGIN
         max(s.week::text)::int4multirange
     INTO within, zone, week FROM %1$I.followup_settings s;
     is_late := begins - earliest > within::interval;
-    is_held := week IS NOT NULL OR EXISTS (SELECT FROM %1$I.followup_pauses p
+    is_held := EXISTS (SELECT FROM %1$I.followup_pauses p
         WHERE p.until > begins OR p.until IS NULL);
-    IF is_late OR is_held THEN
+    IF is_late OR is_held OR week IS NOT NULL THEN
         fields := to_jsonb(booking);
         tenant := coalesce(fields ->> 'tenant_id', '');
     END IF;
@@ -354,7 +354,11 @@ BEGIN
         END;
     END IF;
 
-    -- Paused?  Where the zone is not known, pauses still are.
+    -- Most bookings are for a time within calling hours, which those of the
+    -- past do not concern.  Where the zone is not known, pauses still are.
+    is_held := is_held OR (clock IS NOT NULL AND week IS NOT NULL
+        AND (begins < now() OR NOT week @> floor(extract(epoch
+        FROM clock - date_trunc('week', clock)) / 60)::int));
     IF is_held THEN
         SELECT a.begins, a.paused, a.closed, a.held
         INTO begins, paused, closed, held

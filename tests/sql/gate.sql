@@ -6,7 +6,7 @@
 SET search_path = test_gate, public;
 SET TimeZone = 'UTC';
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT plan(83);
+SELECT plan(85);
 
 -- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
 -- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
@@ -254,6 +254,26 @@ INSERT INTO followup_settings (name, value) VALUES ('calling_hours', 'mon 9:00-'
 SELECT is(array_agg(h.week ORDER BY h.until), ARRAY[followup_week(:'hours'),
     NULL], 'former hours are kept') FROM followup_past_hours h
 WHERE h.until BETWEEN now() - interval '1 min' AND now();
+-- Hours begin at their minute, not half of one before.
+DELETE FROM followup_pauses;
+DELETE FROM followup_settings;
+DELETE FROM lead_bookings;
+INSERT INTO followup_settings (name, value)
+VALUES ('calling_hours', 'mon-sun 09:00-10:00');
+INSERT INTO lead_bookings (scheduled_at)
+SELECT date_trunc('day', now()) + interval '2 days' + t::interval
+FROM unnest(ARRAY['08:59:40', '09:00', '09:59:40', '10:00']) AS t;
+SELECT is(string_agg(concat_ws(' ', g.verdict, to_char(g.until, 'HH24:MI:SS')),
+    ', ' ORDER BY b.scheduled_at), 'wait 09:00:00, call, call, wait 09:00:00',
+    'to the minute') FROM lead_bookings b, followup_gate(b) g;
+-- For the past it is the hours of then that count.
+UPDATE followup_settings SET value = 'mon-sun 00:00-24:00';
+UPDATE followup_past_hours SET week = '{}';
+DELETE FROM lead_bookings;
+INSERT INTO lead_bookings (scheduled_at) VALUES (now() - interval '1 day');
+SELECT is(g.reason, 'outside of calling hours', 'by the hours of then')
+FROM lead_bookings b, followup_gate_at(b, b.scheduled_at) g;
+DELETE FROM lead_bookings;
 -- A column that is added counts from the next install on.
 DELETE FROM followup_pauses;
 ALTER TABLE lead_bookings ADD call_before timestamptz;
