@@ -41,7 +41,7 @@
     "WHERE " BOOKINGS_ONE_OF("b.id", "mine.id") " "			\
     "AND " BOOKINGS_STATUS " = 'pending' "				\
     "AND " DUE " = mine.due AND " BOOKINGS_IS_WANTED " "		\
-    "RETURNING b.id, mine.due, mine.planned, mine.read_at, mine.facts), "	\
+    "RETURNING b.id, mine.due, mine.planned, mine.read_at, mine.facts), " \
     "forgotten AS (DELETE FROM {S}.followup_failures f USING changed "	\
     "WHERE " BOOKINGS_ONE_OF("f.booking_id", "changed.id") " "		\
     "AND f.stage = 'schedule'), "					\

@@ -11,8 +11,8 @@
  * The circuit breaker of a service that all workers call.  Closed, everything
  * goes through.  Failures in a row open it: nothing goes through, so that an
  * outage costs no booking its attempts.  After a pause one request at a time
- * may try (half open); success closes it, failure makes the pause longer.  Whose
- * try failed leaves the next one to others that wait.
+ * may try (half open); success closes it, failure makes the pause longer.  A
+ * booking whose try failed leaves the next one to others that wait.
  *
  * It tells whose requests fail.  Those of one booking count once, however
  * often they fail.  Those of one tenant do not open it while others get

@@ -401,8 +401,8 @@ try_pause() {
 	    "$root/sql/followup-trigger" resume --tenant "$other"
 }
 
-# Every other pause may come to its own end, by the plan's number $1.  It does not
-# where the clock has changed.
+# Every other pause may come to its own end, by the plan's number $1.  It does
+# not where the clock has changed.
 await_end() {
 	[ $(($1 % 2)) = 0 ] || wait_for 5 is_over || true
 }

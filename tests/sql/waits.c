@@ -207,8 +207,9 @@ gate_is_not_open(void **state)
 	run("DELETE FROM followup_pauses");
 	run("CREATE TEMP TABLE ours AS SELECT pg_get_functiondef("
 	    "'followup_gate(lead_bookings)'::regprocedure) AS source");
-	gate_says("CREATE OR REPLACE FUNCTION followup_gate(booking lead_bookings, "
-	    "OUT verdict text, OUT until timestamptz, OUT reason text) "
+	gate_says("CREATE OR REPLACE FUNCTION "
+	    "followup_gate(booking lead_bookings, OUT verdict text, "
+	    "OUT until timestamptz, OUT reason text) "
 	    "LANGUAGE sql AS $$ SELECT 'never', NULL::timestamptz, 'mine' $$",
 	    BOOKING_NEVER, "mine");
 	run("DO $$ BEGIN EXECUTE (SELECT source FROM ours); END $$");
