@@ -50,17 +50,22 @@ driver_answers() {
 # browser may not come up on a busy machine.
 browser_up() {
 	local attempt
-	for attempt in 1 2 3; do
+	for attempt in 1 2 3 4 5; do
 		! try_browser "$@" || return 0
 		echo "the browser did not come up (attempt $attempt)"
+		tail -n 3 "$BATS_TEST_TMPDIR/driver.log"
 		browser_down
+		sleep 3
 	done
 	return 1
 }
 
+# One that did not come up may have left its profile locked.
 try_browser() {
+	local profile
+	profile=$(mktemp -d "$BATS_TEST_TMPDIR/profile.XXXXXX")
 	DRIVER_PORT=$("$ROOT/tests/stack" port)
-	chromedriver --port="$DRIVER_PORT" --silent \
+	chromedriver --port="$DRIVER_PORT" --log-level=WARNING \
 	    >"$BATS_TEST_TMPDIR/driver.log" 2>&1 3>&- &
 	DRIVER=$!
 	wait_for 20 driver_answers || return
@@ -71,7 +76,7 @@ try_browser() {
 	SESSION=$(wd POST /session "{\"capabilities\":{\"alwaysMatch\":{
 	    \"browserName\":\"chrome\",\"goog:chromeOptions\":{
 	    \"binary\":\"$(command -v chromium)\",\"args\":[$args,
-	    \"--user-data-dir=$BATS_TEST_TMPDIR/profile\"]}}}}" |
+	    \"--user-data-dir=$profile\"]}}}}" |
 	    jq -r .sessionId) && size "$1" "$2" && scheme "${3:-light}"
 }
 

@@ -76,6 +76,7 @@ hold_row() {
 	local fifo=$BATS_TEST_TMPDIR/hold
 	mkfifo "$fifo"
 	psql -Xq <"$fifo" >/dev/null 3>&- &
+	HOLDER=$!
 	exec {HOLD}>"$fifo"
 	echo "SET application_name = 'holder'; BEGIN; SELECT FROM
 	    lad_dev.lead_bookings WHERE id = '$1' FOR UPDATE;" >&"$HOLD"
