@@ -55,7 +55,6 @@ browser_up() {
 		echo "the browser did not come up (attempt $attempt)"
 		tail -n 3 "$BATS_TEST_TMPDIR/driver.log"
 		browser_down
-		sleep 3
 	done
 	return 1
 }

@@ -404,7 +404,7 @@ release_schedule() {
 	hold_schedule STATEMENT
 	id=$(book '-1 second')
 	wait_for 10 called "$id" 1
-	becomes "$id" pending 1
+	becomes "$id" pending 0
 	release_schedule
 	becomes "$id" scheduled
 	stack kill execute
