@@ -161,6 +161,11 @@ fill(struct booking *booking, const char *id, const PGresult *rows, int row)
 	booking->planned = plan(booking);
 }
 
+/* Is the call still to come; and if so, does an open gate let it through? */
+#define STILL_TO_CALL	"b.task_status IN ('pending', 'scheduled')"
+#define LETS_THROUGH							\
+    "(" STILL_TO_CALL " AND d.due >= now() AND (SELECT is_open FROM gate))"
+
 /*
  * One row for each id, in the order asked.  Columns that this deployment
  * lacks come from "absent": the innermost query that has a name answers it.
@@ -172,9 +177,6 @@ fill(struct booking *booking, const char *id, const PGresult *rows, int row)
  *
  * An attempt that the row refused is in followup_failures only.
  */
-#define STILL_TO_CALL	"b.task_status IN ('pending', 'scheduled')"
-#define LETS_THROUGH							\
-    "(" STILL_TO_CALL " AND d.due >= now() AND (SELECT is_open FROM gate))"
 static const struct bookings_sql read_sql = { "read",
     "WITH gate AS MATERIALIZED "
     "(SELECT {S}.followup_gate_open() AS is_open) "
