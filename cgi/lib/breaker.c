@@ -71,8 +71,8 @@ struct breaker {
 		int waits;		/* it was refused since */
 	} probers[BREAKER_SEVERAL];
 	int nprobers;
-	int others_wait;		/* one was refused that is none of them,
-					   since the last of those went out */
+	int others_wait;		/* a booking that is not among them was
+					   refused, and none has probed since */
 	char reason[BREAKER_REASON_LEN];
 };
 

@@ -78,12 +78,12 @@ stand_by() {
 # The standby's folder is made.  The primary may still be recovering from the
 # fault before.
 copy_primary() (
-	# shellcheck disable=SC1091,SC2154,SC2086 # what tests/stack wrote
+	# shellcheck disable=SC1091 # what tests/stack wrote
 	. "$dir/run/stack.env"
 	primary_port=$pg_port
 	# shellcheck disable=SC1091
 	. "$work/standby.env"
-	# shellcheck disable=SC2086
+	# shellcheck disable=SC2086 # a command, or nothing
 	cd / && find "$pg_data" -mindepth 1 -delete &&
 	    $as_pg "$pg_bin/pg_basebackup" -h 127.0.0.1 \
 	    -p "$primary_port" -U postgres -D "$pg_data" \

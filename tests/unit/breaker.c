@@ -662,7 +662,6 @@ test_last_attempt(void **state)
 	check_state(START + 87060000, "open");
 }
 
-/* Of two tenants, both, whichever comes first. */
 /* The booking ${id} may probe at ${now}, and that fails. */
 static void
 probe_of(const char *id, long now)
@@ -710,7 +709,7 @@ test_gives_way(void **state)
 	for (i = 0; i < 3; i++)
 		probe_of("broken", now + i * LONG_MS);
 
-	/* Who has probed long ago comes before who has just done so. */
+	/* The booking that probed longest ago goes first. */
 	probe_of("a", now + 3 * LONG_MS);
 	probe_of("b", now + 4 * LONG_MS);
 	refused("a", now + 4 * LONG_MS);
@@ -718,7 +717,7 @@ test_gives_way(void **state)
 	probe_of("a", now + 5 * LONG_MS);
 	probe_of("b", now + 6 * LONG_MS);
 
-	/* The last few are known, and nobody whom nobody knows. */
+	/* Only the last few are remembered, and none without an id. */
 	now += 7 * LONG_MS;
 	for (i = 0; i < 5; i++)
 		probe_of(ids[i], now + i * LONG_MS);
@@ -731,6 +730,7 @@ test_gives_way(void **state)
 	probe_of(NULL, now + 7 * LONG_MS);
 }
 
+/* Of two tenants, both, whichever comes first. */
 static void
 test_mixed(void **state)
 {
