@@ -153,72 +153,110 @@ $body$ AS followup_body_due
 -- schedule_followup_cloud_task, the function of the three deferred triggers,
 -- sends the hint.  It runs at commit, once for each row that was inserted, of
 -- whatever type: the list in a WHEN clause, read anew by every statement, costs
--- three times as much.  So few and cheap expressions matter: it names columns
--- instead of turning the row into JSON, calls nothing by PERFORM, which runs
--- the whole executor, and changes a setting once at most and outside of any
--- block, because PostgreSQL looks at all settings at the end of every block in
--- which one was changed.
+-- three times as much.  PL/pgSQL prepares each expression anew in each
+-- transaction, all of it, whether it comes to be evaluated or not; so what is
+-- rarely asked stands in an expression of its own, behind what is cheap.
+-- Further, the function names columns instead of turning the row into JSON,
+-- calls nothing by PERFORM, which runs the whole executor, and changes settings
+-- outside of any block, because PostgreSQL looks at all settings at the end of
+-- every block in which one was changed.
 --
 -- It has the rights of the table's owner, but whatever search_path the session
 -- has, because SET clauses would cost more than the rest of it; so it qualifies
 -- every name, operators and types included.
 --
--- The setting followup.hints has one dot for each hint of the transaction, and
--- 100 where no more is sent.  Being the transaction's own, it is undone with a
--- savepoint like the hints themselves.  Anybody may set it: what is not dots
--- counts for nothing, and no value raises an error.
+-- What a hint costs, an application that writes thousands of bookings a second
+-- would pay thousands of times, although the listener reads the table again and
+-- again for 200 ms after each hint.  So there are two limits, and what is
+-- beyond them is left to those reads.  A transaction sends 100 hints at most:
+-- the setting followup.hints has one dot for each, and 100 where no more is
+-- sent; being the transaction's own, it is undone with a savepoint like the
+-- hints themselves.  A session sends 1000 at once, and one in 10 ms from then
+-- on: the setting followup.paced is a moment, in hundredths of a second since
+-- 1970, that each hint puts off by one, and that is at least now; where it is
+-- 1000 ahead, a hint was sent within this hundredth, and none is now.  Anybody
+-- may set both: what cannot be ours counts for nothing, and no value raises an
+-- error.
 --
 -- Every commit with a NOTIFY takes one lock of the whole cluster, and holds it
 -- until that commit has ended: where one hangs, in whatever database, all
 -- others hang behind it, and the application's lock_timeout would cancel its
--- COMMIT.  So no hint is sent while that lock is taken.  To look costs as much
--- as the rest of it, which is why a session looks once in 10 ms, the moment of
--- which is in the setting followup.looked.  The lock may be taken between that
--- look and our commit, hence no lock_timeout from there on.
+-- COMMIT.  So no hint is sent while that lock is taken.  It may be taken
+-- between that look and our commit, hence no lock_timeout from there on.
 SELECT format($body$
 DECLARE
-    hints pg_catalog.text := pg_catalog.current_setting('followup.hints', true);
+    hints pg_catalog.text;
+    paced pg_catalog.text COLLATE pg_catalog."C";
     daemon pg_catalog.text;
     payload pg_catalog.text;
     query pg_catalog.text;
     message pg_catalog.text;
-    moment pg_catalog.text;
-    first pg_catalog.bool;
-    alone pg_catalog.bool;
-    looks pg_catalog.bool;
-    hangs pg_catalog.bool;
-    prepares pg_catalog.bool;
+    centisecond pg_catalog.int8;
+    ahead pg_catalog.int8 := 0;
+    first pg_catalog.bool := true;
+    amends pg_catalog.bool;
+    competes pg_catalog.bool;
+    silent pg_catalog.bool;
 BEGIN
-    -- Most rows end here: the transaction has sent its share; or the booking
-    -- is no follow-up and was none before; or it is a new one, for which there
-    -- is no WHEN clause, and is history or a daemon's.  Whichever of NEW and
-    -- OLD is missing reads as null.
-    IF (pg_catalog.octet_length(hints) OPERATOR(pg_catalog.>=) 100
-            AND (TG_OP OPERATOR(pg_catalog.<>) 'INSERT'
-            OR NEW.task_status OPERATOR(pg_catalog.=) 'pending'))
-        OR (pg_catalog.lower(NEW.booking_type COLLATE pg_catalog."C")
-            OPERATOR(pg_catalog.=) ANY (%3$L::pg_catalog.text[])
-            OR pg_catalog.lower(OLD.booking_type COLLATE pg_catalog."C")
-            OPERATOR(pg_catalog.=) ANY (%3$L::pg_catalog.text[])) IS NOT TRUE
-        OR (TG_OP OPERATOR(pg_catalog.=) 'INSERT'
-            AND ((NEW.task_status OPERATOR(pg_catalog.<>) 'pending'
-                AND NEW.task_status::pg_catalog.text
-                OPERATOR(pg_catalog.<>) ALL
-                ('{scheduled,""}'::pg_catalog.text[]))
-            OR pg_catalog.current_setting('followup.daemon', true)
-                OPERATOR(pg_catalog.=) 'on')) THEN
+    -- Most rows end here: a new booking of another type, ...
+    IF TG_OP OPERATOR(pg_catalog.=) 'INSERT'
+        AND (pg_catalog.lower(NEW.booking_type COLLATE pg_catalog."C")
+        OPERATOR(pg_catalog.=) ANY (%3$L::pg_catalog.text[])) IS NOT TRUE THEN
         RETURN NULL;
     END IF;
 
-    IF pg_catalog.ltrim(hints, '.') OPERATOR(pg_catalog.<>) '' THEN
-        hints := NULL;
+    -- ... of a session that has sent its share, ...
+    centisecond := pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())
+        OPERATOR(pg_catalog.*) 100;
+    paced := pg_catalog.current_setting('followup.paced', true);
+    IF paced OPERATOR(pg_catalog.>=)
+            (centisecond OPERATOR(pg_catalog.+) 1000)::pg_catalog.text
+        AND paced OPERATOR(pg_catalog.<=)
+            (centisecond OPERATOR(pg_catalog.+) 1005)::pg_catalog.text
+        AND NEW.task_status OPERATOR(pg_catalog.=) 'pending' THEN
+        RETURN NULL;
     END IF;
-    first := hints IS NULL OR hints OPERATOR(pg_catalog.=) '';
+
+    -- ... or of a transaction that has.
+    hints := pg_catalog.current_setting('followup.hints', true);
+    IF hints OPERATOR(pg_catalog.<>) '' THEN
+        IF pg_catalog.octet_length(hints) OPERATOR(pg_catalog.>=) 100
+            AND (TG_OP OPERATOR(pg_catalog.<>) 'INSERT'
+            OR NEW.task_status OPERATOR(pg_catalog.=) 'pending') THEN
+            RETURN NULL;
+        END IF;
+        first := pg_catalog.ltrim(hints, '.') OPERATOR(pg_catalog.<>) '';
+        IF first THEN
+            hints := NULL;
+        END IF;
+    END IF;
+
+    -- A new booking is pending, or becomes it, or is history or a daemon's.
+    -- One that was changed is a follow-up or was one; OLD of a new row and NEW
+    -- of a deleted one read as null.
+    IF TG_OP OPERATOR(pg_catalog.<>) 'INSERT' THEN
+        IF (pg_catalog.lower(NEW.booking_type COLLATE pg_catalog."C")
+            OPERATOR(pg_catalog.=) ANY (%3$L::pg_catalog.text[])
+            OR pg_catalog.lower(OLD.booking_type COLLATE pg_catalog."C")
+            OPERATOR(pg_catalog.=) ANY (%3$L::pg_catalog.text[])) IS NOT TRUE
+            THEN
+            RETURN NULL;
+        END IF;
+    ELSIF pg_catalog.current_setting('followup.daemon', true)
+        OPERATOR(pg_catalog.=) 'on' THEN
+        RETURN NULL;
+    ELSIF (NEW.task_status OPERATOR(pg_catalog.=) 'pending') IS NOT TRUE THEN
+        IF NEW.task_status::pg_catalog.text OPERATOR(pg_catalog.<>) ALL
+            ('{scheduled,""}'::pg_catalog.text[]) THEN
+            RETURN NULL;
+        END IF;
+        amends := true;
+    END IF;
+
     BEGIN
         -- Only a daemon makes a booking scheduled.  One that an application
         -- inserts so, or without a status, is pending.
-        IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' AND (NEW.task_status
-            OPERATOR(pg_catalog.=) 'pending') IS NOT TRUE THEN
+        IF amends THEN
             daemon := pg_catalog.concat(
                 pg_catalog.current_setting('followup.daemon', true));
             PERFORM pg_catalog.set_config('followup.daemon', 'on', true);
@@ -245,61 +283,51 @@ BEGIN
                 pg_catalog.statement_timestamp());
             IF pg_catalog.split_part(query, ' ', 1)
                 OPERATOR(pg_catalog.=) message THEN
-                prepares := pg_catalog.split_part(query, ' ', 2)
+                silent := pg_catalog.split_part(query, ' ', 2)
                     OPERATOR(pg_catalog.<>) 'no';
                 message := NULL;
             ELSE
                 query := pg_catalog.current_query();
                 IF pg_catalog.octet_length(query)
                     OPERATOR(pg_catalog.<=) 4000 THEN
-                    prepares := query
+                    silent := query
                         OPERATOR(pg_catalog.~*) 'prepare.*transaction';
                     message := NULL;
                 ELSE
-                    prepares := pg_catalog.btrim(pg_catalog.concat(
+                    silent := pg_catalog.btrim(pg_catalog.concat(
                         pg_catalog.split_part(query, ';', 2),
                         pg_catalog.split_part(query, ';', 3)), E' \t\r\n')
                         OPERATOR(pg_catalog.<>) '';
-                    message := pg_catalog.concat(message, CASE WHEN prepares
+                    message := pg_catalog.concat(message, CASE WHEN silent
                         THEN ' perhaps' ELSE ' no' END);
                 END IF;
             END IF;
         END IF;
 
-        -- Of the transactions that commit at the same time one sends hints,
-        -- and the others leave it to the listener's rescan.
-        IF first AND prepares IS NOT TRUE THEN
-            alone := pg_catalog.pg_try_advisory_xact_lock(7382912092064737638);
-            moment := (pg_catalog.date_part('epoch',
-                pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 100)
-                ::pg_catalog.int8;
-            looks := alone AND coalesce(
-                pg_catalog.current_setting('followup.looked', true)
-                OPERATOR(pg_catalog.<>) moment, true);
-            IF looks THEN
-                hangs := EXISTS (SELECT FROM pg_catalog.pg_locks l
+        -- Of the transactions that commit at the same time one sends hints.
+        -- A full queue would raise its error at COMMIT, where nobody can catch
+        -- it, so we stay far from that.  The first hint of a transaction
+        -- decides for all of them.
+        IF first AND silent IS NOT TRUE THEN
+            competes := NOT pg_catalog.pg_try_advisory_xact_lock(
+                7382912092064737638);
+            IF NOT competes THEN
+                silent := pg_catalog.pg_notification_queue_usage()
+                    OPERATOR(pg_catalog.>=) 0.5
+                    OR EXISTS (SELECT FROM pg_catalog.pg_locks l
                     WHERE l.locktype OPERATOR(pg_catalog.=) 'object'
                     AND l.classid OPERATOR(pg_catalog.=) 1262::pg_catalog.oid
                     AND l.objid OPERATOR(pg_catalog.=) 0::pg_catalog.oid);
             END IF;
         END IF;
 
-        -- The first hint of a transaction decides for all of them.
-        IF NOT alone THEN
-            -- To remember that costs more than to ask once more, so it is
-            -- remembered by lot: a single row rarely pays for it, and of many
-            -- rows only the first few ask.
-            hints := CASE WHEN pg_catalog.random() OPERATOR(pg_catalog.<) 0.1
-                THEN pg_catalog.repeat('.', 100) END;
-        ELSIF first AND (prepares
-                OR pg_catalog.pg_notification_queue_usage()
-                OPERATOR(pg_catalog.>=) 0.5
-                OR hangs) THEN
-            -- A full queue raises its error at COMMIT, where nobody can catch
-            -- it, so we stay far from that.
+        IF competes THEN
+            -- Another session's hint is on its way.
+        ELSIF silent THEN
             hints := pg_catalog.repeat('.', 100);
         ELSIF pg_catalog.octet_length(hints) OPERATOR(pg_catalog.>=) 100 THEN
             -- A booking beyond the transaction's share that was made pending.
+            hints := NULL;
         ELSE
             -- NOTIFY takes 7999 bytes, and a deleted row or a canary has
             -- nothing more to tell; the id is all that the receiver needs.
@@ -327,18 +355,31 @@ BEGIN
         RAISE WARNING 'no notification for a follow-up booking: %% (it is '
             'found by the sweep of followup-listener)', SQLERRM;
     END;
-    IF hints IS NOT NULL THEN
+
+    -- Who competes leaves the next 50 ms to the others, too.
+    IF competes THEN
+        paced := pg_catalog.set_config('followup.paced', (centisecond
+            OPERATOR(pg_catalog.+) 1005)::pg_catalog.text, false);
+    ELSIF hints IS NOT NULL THEN
         hints := pg_catalog.set_config('followup.hints', hints, true);
         IF first AND pg_catalog.current_setting('lock_timeout')
             OPERATOR(pg_catalog.<>) '0' THEN
             query := pg_catalog.set_config('lock_timeout', '0', true);
         END IF;
-        IF looks AND hints OPERATOR(pg_catalog.=) '.' THEN
-            moment := pg_catalog.set_config('followup.looked', moment, false);
-        END IF;
         IF message IS NOT NULL THEN
             message := pg_catalog.set_config('followup.query', message, false);
         END IF;
+        IF pg_catalog.octet_length(paced) OPERATOR(pg_catalog.=) 12
+            AND pg_catalog.ltrim(paced, '0123456789') OPERATOR(pg_catalog.=) ''
+            AND paced OPERATOR(pg_catalog.>=) centisecond::pg_catalog.text
+            AND paced OPERATOR(pg_catalog.<=)
+            (centisecond OPERATOR(pg_catalog.+) 1005)::pg_catalog.text THEN
+            ahead := least(paced::pg_catalog.int8
+                OPERATOR(pg_catalog.-) centisecond, 999);
+        END IF;
+        paced := pg_catalog.set_config('followup.paced', (centisecond
+            OPERATOR(pg_catalog.+) ahead
+            OPERATOR(pg_catalog.+) 1)::pg_catalog.text, false);
     END IF;
     RETURN NULL;
 END

@@ -10,7 +10,7 @@ SET track_functions = 'all';
 -- The functions that PostgreSQL is asked by, replaced for this transaction: by
 -- ones that count their calls, and say what the test wants to hear.
 BEGIN;
-SELECT plan(32);
+SELECT plan(53);
 ALTER FUNCTION pg_catalog.pg_notification_queue_usage() RENAME TO true_usage;
 ALTER FUNCTION pg_catalog.current_query() RENAME TO true_query;
 ALTER FUNCTION pg_catalog.pg_notify(text, text) RENAME TO true_notify;
@@ -22,6 +22,17 @@ CREATE FUNCTION pg_catalog.current_query() RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     RETURN current_setting('test.query');
 END$$;
+ALTER FUNCTION pg_catalog.clock_timestamp() RENAME TO true_clock;
+CREATE FUNCTION pg_catalog.clock_timestamp() RETURNS timestamptz
+    LANGUAGE plpgsql AS $$BEGIN
+    RETURN to_timestamp(current_setting('test.centisecond')::float8 / 100);
+END$$;
+ALTER FUNCTION pg_catalog.pg_try_advisory_xact_lock(bigint)
+    RENAME TO true_lock;
+CREATE FUNCTION pg_catalog.pg_try_advisory_xact_lock(bigint) RETURNS boolean
+    LANGUAGE plpgsql AS $$BEGIN
+    RETURN current_setting('test.free')::boolean;
+END$$;
 CREATE FUNCTION pg_catalog.pg_notify(channel text, payload text) RETURNS void
     LANGUAGE plpgsql AS $$BEGIN
     IF current_setting('test.broken') = 'yes' THEN
@@ -32,6 +43,8 @@ END$$;
 SET LOCAL test.usage = 0;
 SET LOCAL test.query = 'COMMIT';
 SET LOCAL test.broken = 'no';
+SET LOCAL test.free = 'yes';
+SET LOCAL test.centisecond = 190000000000;
 
 CREATE FUNCTION pg_temp.calls(name text) RETURNS bigint LANGUAGE sql AS $$
     SELECT coalesce(sum(pg_stat_get_xact_function_calls(p.oid)), 0)::bigint
@@ -155,6 +168,71 @@ FROM unnest(ARRAY['', 'nonsense', '-1', '99999999999999999999', 'ü',
 SET LOCAL followup.hints = 'nonsense';
 INSERT INTO lead_bookings DEFAULT VALUES;
 SELECT is(current_setting('followup.hints'), '.', 'and it is not counted');
+
+-- A session sends 1000 at once, and one in 10 ms from then on.
+CREATE FUNCTION pg_temp.sent(transactions int, moment bigint) RETURNS bigint
+    LANGUAGE plpgsql AS $$
+DECLARE
+    before bigint := pg_temp.calls('pg_notify');
+BEGIN
+    PERFORM set_config('test.centisecond', moment::text, true);
+    FOR i IN 1 .. transactions LOOP
+        SET LOCAL followup.hints = '';
+        SET CONSTRAINTS ALL DEFERRED;
+        INSERT INTO lead_bookings DEFAULT VALUES;
+        SET CONSTRAINTS ALL IMMEDIATE;
+    END LOOP;
+    RETURN pg_temp.calls('pg_notify') - before;
+END$$;
+SET LOCAL followup.paced = '';
+SELECT is(pg_temp.sent(1000, 190000000000), 1000::bigint,
+    'a thousand transactions');
+SELECT is(pg_temp.sent(10, 190000000000), 0::bigint, 'and no more at once');
+SELECT is(pg_temp.sent(10, 190000000001), 1::bigint, 'one 10 ms later');
+SELECT is(pg_temp.sent(10, 190000000002), 1::bigint, 'another 20 ms later');
+SELECT is(pg_temp.sent(600, 190000000502), 500::bigint,
+    'half of the share after five seconds');
+SELECT is(pg_temp.sent(1001, 190000009999), 1000::bigint,
+    'and never more than the whole');
+SELECT is(pg_temp.sent(1, 190000009000), 1::bigint,
+    'a clock that was set back keeps nobody silent');
+SELECT is(pg_temp.sent(2, 190000009001), 2::bigint, 'and counts anew');
+
+-- Other types take no part in it, nor does what is made pending wait for it.
+SELECT is(pg_temp.sent(1000, 190000020000), 1000::bigint, 'the share is used');
+SET LOCAL followup.hints = '';
+INSERT INTO lead_bookings (id, task_status)
+    VALUES ('00000000-0000-4000-8000-00000000000c', 'scheduled');
+INSERT INTO lead_bookings (task_status)
+    SELECT 'scheduled' FROM generate_series(1, 20);
+SELECT is((SELECT task_status::text FROM lead_bookings
+    WHERE id = '00000000-0000-4000-8000-00000000000c'), 'pending',
+    'only a daemon makes a booking scheduled, whatever was sent before');
+
+SELECT is(pg_temp.sent(10, 190000020000), 0::bigint,
+    'and what was sent for it beyond the share gives none back');
+SELECT is(pg_temp.sent(10, 190000020001), 1::bigint, 'nor does it cost more');
+
+-- A session that competes with another one leaves 50 ms to it.
+SET LOCAL followup.paced = '';
+SET LOCAL test.free = 'no';
+SELECT is(pg_temp.sent(1, 190000030000), 0::bigint, 'another session sends');
+SET LOCAL test.free = 'yes';
+SELECT is(pg_temp.sent(1, 190000030005), 0::bigint, 'as it did 50 ms ago');
+SELECT is(pg_temp.sent(3, 190000030006), 1::bigint, 'but not 60 ms ago');
+
+-- Whatever an application has put there.
+CREATE FUNCTION pg_temp.paced_by(value text) RETURNS bigint
+    LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('followup.paced', value, true);
+    RETURN pg_temp.sent(1, 190000040000);
+END$$;
+SELECT is(pg_temp.paced_by(v), 1::bigint,
+    format('followup.paced is %s', to_json(left(v, 14))))
+FROM unnest(ARRAY['nonsense', '-1', '1900000400001', '19000004000x',
+    '999999999999', repeat('9', 10000)]) AS v;
+SET LOCAL followup.paced = '';
 
 -- The commit may have to wait for the lock of NOTIFY.
 SELECT is(current_setting('lock_timeout'), '0', 'before');

@@ -93,7 +93,8 @@ SELECT is((SELECT string_agg(DISTINCT rest[1], ' ') FROM pg_proc,
     regexp_replace(prosrc, '--[^\n]*|''[^'']*''|OPERATOR\(pg_catalog\.[^)]*\)|:=|'
     '\mSET ([a-z_]+ = [^,\s]+,?\s+)+',
     ' ', 'g') AS code, regexp_matches(code,
-    '[-+*/<>=~!@#%^&|]|(?<![.\w])(?!IF|OR|AND|NOT|coalesce|ROW|ARRAY)\w+\(|'
+    '[-+*/<>=~!@#%^&|]|(?<![.\w])(?!IF|OR|AND|NOT|coalesce|least|ROW|'
+    'ARRAY)\w+\(|'
     '\m(?:text|jsonb|bool)\M(?<!pg_catalog\.(?:text|jsonb|bool))', 'g') AS rest
     WHERE pronamespace OPERATOR(pg_catalog.=) 'test_insert'::regnamespace
     AND proname OPERATOR(pg_catalog.=) ANY ('{schedule_followup_cloud_task,'
