@@ -25,9 +25,10 @@
 #define WATCH_MS	200
 
 /*
- * The pause after a sweep is so many times what it took: 5 % of one core.  A
- * page full of bookings of which we did not know is no looking about but what
- * we are here for; it makes the pause longer by no more than it took itself.
+ * The pause after a sweep is so many times what it took: 5 % of one core.  To
+ * find bookings of which we did not know is no looking about but what we are
+ * here for, and saves the hints that would have told us: so the pause is divided
+ * by their number, and is as long as what it took at the least.
  */
 #define SHARE		20
 
@@ -240,6 +241,14 @@ take_page(struct sweep *s, const PGresult *result, struct forwarder *f,
 	return (paged);
 }
 
+/* Return the pause that a page asks for: it took ${took}, ${found} were new. */
+static long
+pause_after(long took, int found)
+{
+
+	return (found >= SHARE ? took : SHARE * took / (found + 1));
+}
+
 /*
  * A sweep was refused.  Whatever the reason is, it may pass; but nothing that
  * is notified meanwhile brings the next one closer.
@@ -290,7 +299,7 @@ sweep_result(struct sweep *s, const PGresult *result, struct forwarder *f,
 
 		/* A full page is followed by another one. */
 		is_full = take_page(s, result, f, now) == FORWARDER_PAGE;
-		s->rest += is_full && s->found > found ? took : SHARE * took;
+		s->rest += pause_after(took, s->found - found);
 		if (is_full) {
 			s->paging = 1;
 			s->due = now;

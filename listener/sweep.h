@@ -19,10 +19,10 @@ struct notifications;
  * A sweep reads page by page while the forwarder has room, and none is begun
  * while much waits there.  After a notification the table is read within
  * milliseconds, for whoever committed at the same time, and again at distances
- * that double, until nothing new is found.  All that takes at most 5 % of one
- * core; once per configured interval the table is read in any case.  A sweep
- * that the database refuses is logged and tried again, at distances that double
- * up to a minute.
+ * that double, until nothing new is found.  Where little is found, all that
+ * takes at most 5 % of one core.  Once per configured interval the table is
+ * read in any case.  A sweep that the database refuses is logged and tried
+ * again, at distances that double up to a minute.
  *
  * Times are milliseconds of the monotonic clock.
  */
