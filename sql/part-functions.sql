@@ -40,7 +40,7 @@ CREATE OR REPLACE FUNCTION
 -- What an earlier version made and this one does not.
 SELECT format('DROP FUNCTION %s', found.identity) FROM :followup_found
 WHERE kind = 'FUNCTION' AND mark_source IS NOT NULL
-    AND found.identity ~ '\.followup_retry(_all)?\('
+    AND found.identity ~ '\.followup_(retry(_all)?|gate_open)\('
     AND NOT EXISTS (SELECT FROM :followup_defined
         WHERE defined.identity = found.identity)
 \gexec
@@ -103,6 +103,10 @@ REVOKE ALL ON FUNCTION :"schema".followup_scope(text),
 CREATE OR REPLACE FUNCTION :"schema".followup_week(hours text)
     RETURNS int4multirange LANGUAGE plpgsql IMMUTABLE
     SET search_path = pg_catalog, pg_temp AS :'followup_body_week';
+CREATE OR REPLACE FUNCTION :"schema".followup_within(week int4multirange,
+    zone text, at timestamptz) RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_within';
 CREATE OR REPLACE FUNCTION :"schema".followup_open(week int4multirange,
     zone text, after timestamptz, OUT opens timestamptz, OUT closes timestamptz)
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -118,7 +122,8 @@ CREATE OR REPLACE FUNCTION
     OUT verdict text, OUT until timestamptz, OUT reason text)
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS :'followup_body_gate_at';
-CREATE OR REPLACE FUNCTION :"schema".followup_gate_open() RETURNS boolean
+CREATE OR REPLACE FUNCTION :"schema".followup_gate_for_all(
+    OUT is_open boolean, OUT week int4multirange, OUT zone text)
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS :'followup_body_gate_open';
 CREATE OR REPLACE FUNCTION :"schema".followup_setting_written()

@@ -56,30 +56,49 @@ WHERE attrelid = to_regclass(format('%I.%I', :'schema', :'table'))
 -- without digits is not one; the other names are listed.
 SELECT $body$
 DECLARE
-    name text := btrim(zone, E' \t\r\n') COLLATE "C";
+    name text COLLATE "C" := btrim(zone, E' \t\r\n');
     shift text[];
 BEGIN
-    IF name IN ('Z', 'z') THEN
+    -- Mostly it is one of these two, which are quick to tell.
+    IF name ~ '^[A-Za-z_-]+(/[A-Za-z_-]+)+$' THEN
+        RETURN CASE WHEN lower(left(name, 6)) <> 'right/' THEN name END;
+    ELSIF name IN ('UTC', 'Z', 'z') THEN
         RETURN 'UTC';
     END IF;
-    shift := regexp_match(name COLLATE "C",
+    shift := regexp_match(name,
         '^(?:(?:UTC|GMT) ?)?([+-])(0?[0-9]|1[0-5])(?::?([0-5][0-9]))?$', 'i');
     IF shift IS NOT NULL THEN
         RETURN 'UTC' || translate(shift[1], '+-', '-+') || shift[2] || ':'
             || coalesce(shift[3], '00');
     END IF;
-    IF name COLLATE "C" ~* ('^(?!right/)(?:[a-z_-]+(?:/[a-z_-]+)+|(?:posix/)?'
+    IF name ~* ('^(?:posix/)?'
         '(?:Etc/GMT(?:\+(?:[1-9]|1[0-2])|-(?:[1-9]|1[0-4]))|(?:Etc/)?GMT[+-]?0|'
         'CET|CST6CDT|Cuba|EET|EST|EST5EDT|Egypt|Eire|Factory|GB|GB-Eire|GMT|'
         'Greenwich|HST|Hongkong|Iceland|Iran|Israel|Jamaica|Japan|Kwajalein|'
         'Libya|MET|MST|MST7MDT|NZ|NZ-CHAT|Navajo|PRC|PST8PDT|Poland|Portugal|'
         'ROC|ROK|Singapore|Turkey|UCT|UTC|Universal|W-SU|WET|Zulu|localtime|'
-        'posixrules))$') THEN
+        'posixrules)$') THEN
         RETURN name;
     END IF;
     RETURN NULL;
 END
 $body$ AS followup_body_zone
+\gset
+
+-- followup_within(week, zone, at) says whether the time ${at} is within the
+-- calling hours ${week}, by the clock of ${zone}; it is null where there is no
+-- such zone, and false where ${week} is null.
+SELECT format($body$
+DECLARE
+    clock timestamp;
+BEGIN
+    clock := at AT TIME ZONE %1$I.followup_zone(zone);
+    RETURN CASE WHEN clock IS NOT NULL THEN coalesce(week @> floor(extract(
+        epoch FROM clock - date_trunc('week', clock)) / 60)::int, false) END;
+EXCEPTION WHEN data_exception THEN
+    RETURN NULL;
+END
+$body$, :'schema') AS followup_body_within
 \gset
 
 -- followup_week(hours) reads calling hours such as 'mon-fri 09:00-20:00; sat
@@ -298,7 +317,7 @@ DECLARE
     within text;
     week int4multirange;
     zone text;
-    clock timestamp;
+    is_within boolean;
     is_late boolean;
     is_held boolean;
     paused boolean;
@@ -345,25 +364,20 @@ BEGIN
     IF week IS NOT NULL OR is_late THEN
         given_zone := coalesce(nullif(btrim(fields ->> 'timezone',
             E' \t\r\n'), ''), zone);
-        BEGIN
-            zone := %1$I.followup_zone(given_zone);
-            clock := begins AT TIME ZONE zone;
-        EXCEPTION WHEN data_exception THEN
-            -- There is no such zone.
-            zone := NULL;
-        END;
+        is_within := %1$I.followup_within(week, given_zone, begins);
+        zone := CASE WHEN is_within IS NOT NULL
+            THEN %1$I.followup_zone(given_zone) END;
     END IF;
 
     -- Most bookings are for a time within calling hours, which those of the
     -- past do not concern.  Where the zone is not known, pauses still are.
-    is_held := is_held OR (clock IS NOT NULL AND week IS NOT NULL
-        AND (begins < now() OR NOT week @> floor(extract(epoch
-        FROM clock - date_trunc('week', clock)) / 60)::int));
+    is_held := is_held OR (week IS NOT NULL AND coalesce(begins < now()
+        AND is_within IS NOT NULL OR NOT is_within, false));
     IF is_held THEN
         SELECT a.begins, a.paused, a.closed, a.held
         INTO begins, paused, closed, held
         FROM %1$I.followup_allowed(tenant,
-            CASE WHEN clock IS NOT NULL THEN week END, zone, begins) AS a;
+            CASE WHEN is_within IS NOT NULL THEN week END, zone, begins) AS a;
         IF paused THEN
             verdict := 'wait';
             until := begins;
@@ -371,7 +385,7 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    IF week IS NOT NULL AND clock IS NULL THEN
+    IF week IS NOT NULL AND is_within IS NULL THEN
         verdict := 'never';
         reason := format('the time zone %%L is unknown, so that calling hours '
             'cannot be kept', left(given_zone, 60));
@@ -427,19 +441,22 @@ END
 $body$, :'schema') AS followup_body_gate
 \gset
 
--- followup_gate_open() says whether followup_gate says "call" of every booking
--- that is due now or later.  It does mostly: it is ours, there are neither
--- pauses nor calling hours, nor has the table a column for overrides; what was
--- overdue at the first install is due before now.  Whoever reads many bookings
--- asks this once, instead of asking the gate about each.
+-- followup_gate_for_all() says of which bookings that are due now or later
+-- followup_gate says "call": of all of them (is_open), where week is not null
+-- only of those that are due within these calling hours, by the clock of their
+-- own zone or else of ${zone}; or it has to be asked about each.  Mostly it has
+-- not: it is ours, there are no pauses, nor has the table a column for
+-- overrides; what was overdue at the first install is due before now.  Whoever
+-- reads many bookings asks this once.
 SELECT format($body$
 BEGIN
-    RETURN %2$s AND NOT EXISTS (SELECT FROM %1$I.followup_pauses p
+    is_open := %2$s AND NOT EXISTS (SELECT FROM %1$I.followup_pauses p
             WHERE p.until > now() OR p.until IS NULL)
-        AND NOT EXISTS (SELECT FROM %1$I.followup_settings s
-            WHERE s.week IS NOT NULL)
         AND EXISTS (SELECT FROM pg_proc p
             WHERE p.oid = to_regprocedure(%3$L) AND p.prosrc = %4$L);
+    SELECT max(s.week::text)::int4multirange,
+        coalesce(max(s.value) FILTER (WHERE s.name = 'calling_zone'), 'UTC')
+    INTO week, zone FROM %1$I.followup_settings s;
 END
 $body$, :'schema', CASE :'followup_overrides' WHEN '' THEN 'true'
     ELSE 'false' END, format('%1$I.followup_gate(%1$I.%2$I)', :'schema',

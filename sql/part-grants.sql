@@ -24,9 +24,10 @@ SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         '%1$I.followup_gate(%1$I.%2$I), '
         '%1$I.followup_queue(%1$I.%2$I), '
         '%1$I.followup_gate_at(%1$I.%2$I, timestamptz), '
-        '%1$I.followup_gate_open(), '
+        '%1$I.followup_gate_for_all(), '
         '%1$I.followup_allowed(text, int4multirange, text, timestamptz), '
         '%1$I.followup_open(int4multirange, text, timestamptz), '
+        '%1$I.followup_within(int4multirange, text, timestamptz), '
         '%1$I.followup_week(text), %1$I.followup_call_request(uuid), '
         '%1$I.followup_canary_state(), '
         '%1$I.followup_scope(text), %1$I.followup_resume(text, text), '
@@ -100,9 +101,10 @@ GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_gate(:"schema".:"table"),
     :"schema".followup_queue(:"schema".:"table"),
     :"schema".followup_gate_at(:"schema".:"table", timestamptz),
-    :"schema".followup_gate_open(),
+    :"schema".followup_gate_for_all(),
     :"schema".followup_allowed(text, int4multirange, text, timestamptz),
     :"schema".followup_open(int4multirange, text, timestamptz),
+    :"schema".followup_within(int4multirange, text, timestamptz),
     :"schema".followup_week(text),
     :"schema".followup_call_request(uuid),
     :"schema".followup_retry(uuid, boolean, text, timestamptz),

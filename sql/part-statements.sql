@@ -154,7 +154,7 @@ $statement$),
     tenant_id, place, 'pending' FROM pending
 $statement$),
 ('read', $statement$
-    WITH gate AS MATERIALIZED (SELECT {S}.followup_gate_open() AS is_open)
+    WITH gate AS MATERIALIZED (SELECT * FROM {S}.followup_gate_for_all())
     SELECT b.id IS NOT NULL, b.task_status, b.tenant_id, b.lead_id,
     b.assigned_user_id, b.booking_type, b.is_followup, b.is_deleted,
     b.task_name, (extract(epoch FROM b.task_scheduled_at) *
@@ -190,22 +190,24 @@ $statement$),
     b.last_execution_error::text AS last_execution_error,
     b.scheduled_at::text AS scheduled_at, timezone::text AS timezone,
     coalesce(traceparent::text, trace_parent::text) AS traceparent, d.due,
-    CASE WHEN (b.task_status IN ('pending', 'scheduled') AND d.due >= now()
-    AND (SELECT is_open FROM gate)) THEN 'call' ELSE g.verdict END AS
-    verdict, g.until, g.reason, CASE WHEN b.task_status IN ('pending',
-    'scheduled') THEN {S}.followup_queue(b)::text END AS queue FROM {T} b
-    CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due OFFSET 0) AS d
-    LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason FROM
-    {S}.followup_gate(b) AS g WHERE b.task_status IN ('pending', 'scheduled')
-    AND (b.task_status IN ('pending', 'scheduled') AND d.due >= now() AND
-    (SELECT is_open FROM gate)) IS NOT TRUE OFFSET 0) AS g ON true WHERE b.id
-    = u.id OFFSET 0) AS b ON true LEFT JOIN LATERAL (SELECT i.due,
-    left('followup:' || coalesce(b.tenant_id, '') || ':' || b.id::text || ':'
-    || i.due, 255) AS key FROM (SELECT pg_catalog.to_char(b.due AT TIME ZONE
-    'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS due OFFSET 0) AS i OFFSET 0)
-    AS k ON true LEFT JOIN LATERAL (SELECT max(f.attempts) FILTER (WHERE
-    f.stage = 'schedule') AS attempts, max(f.next_attempt_at) FILTER (WHERE
-    f.stage = 'schedule' AND f.last_failed_at <= now()) AS next_attempt_at,
+    CASE WHEN l.lets_through THEN 'call' ELSE g.verdict END AS verdict,
+    g.until, g.reason, CASE WHEN b.task_status IN ('pending', 'scheduled')
+    THEN {S}.followup_queue(b)::text END AS queue FROM {T} b CROSS JOIN
+    LATERAL (SELECT {S}.followup_due_at(b) AS due OFFSET 0) AS d CROSS JOIN
+    LATERAL (SELECT b.task_status IN ('pending', 'scheduled') AND d.due >=
+    now() AND is_open AND (week IS NULL OR {S}.followup_within(week,
+    coalesce(nullif(btrim(timezone::text, E' \t\r\n'), ''), zone), d.due)) AS
+    lets_through FROM gate OFFSET 0) AS l LEFT JOIN LATERAL (SELECT
+    g.verdict, g.until, g.reason FROM {S}.followup_gate(b) AS g WHERE
+    b.task_status IN ('pending', 'scheduled') AND l.lets_through IS NOT TRUE
+    OFFSET 0) AS g ON true WHERE b.id = u.id OFFSET 0) AS b ON true LEFT JOIN
+    LATERAL (SELECT i.due, left('followup:' || coalesce(b.tenant_id, '') ||
+    ':' || b.id::text || ':' || i.due, 255) AS key FROM (SELECT
+    pg_catalog.to_char(b.due AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS due OFFSET 0) AS i OFFSET 0) AS k ON
+    true LEFT JOIN LATERAL (SELECT max(f.attempts) FILTER (WHERE f.stage =
+    'schedule') AS attempts, max(f.next_attempt_at) FILTER (WHERE f.stage =
+    'schedule' AND f.last_failed_at <= now()) AS next_attempt_at,
     max(f.attempts) FILTER (WHERE f.stage = 'execute') AS calls, max(f.error)
     AS error, max(f.error) FILTER (WHERE f.dead_at IS NOT NULL) AS dead FROM
     {S}.followup_failures f WHERE f.booking_id = u.id OFFSET 0) AS f ON true

@@ -161,10 +161,15 @@ fill(struct booking *booking, const char *id, const PGresult *rows, int row)
 	booking->planned = plan(booking);
 }
 
-/* Is the call still to come; and if so, does an open gate let it through? */
+/*
+ * Is the call still to come; and if so, does the gate let it through that was
+ * asked about all of them?
+ */
 #define STILL_TO_CALL	"b.task_status IN ('pending', 'scheduled')"
 #define LETS_THROUGH							\
-    "(" STILL_TO_CALL " AND d.due >= now() AND (SELECT is_open FROM gate))"
+    STILL_TO_CALL " AND d.due >= now() AND is_open AND (week IS NULL "	\
+    "OR {S}.followup_within(week, coalesce(nullif(btrim(timezone::text, " \
+    "E' \\t\\r\\n'), ''), zone), d.due))"
 
 /*
  * One row for each id, in the order asked.  Columns that this deployment
@@ -179,7 +184,7 @@ fill(struct booking *booking, const char *id, const PGresult *rows, int row)
  */
 static const struct bookings_sql read_sql = { "read",
     "WITH gate AS MATERIALIZED "
-    "(SELECT {S}.followup_gate_open() AS is_open) "
+    "(SELECT * FROM {S}.followup_gate_for_all()) "
     "SELECT b.id IS NOT NULL, b.task_status, b.tenant_id, b.lead_id, "
     "b.assigned_user_id, b.booking_type, b.is_followup, b.is_deleted, "
     "b.task_name, " BOOKINGS_US("b.task_scheduled_at") ", "
@@ -215,14 +220,16 @@ static const struct bookings_sql read_sql = { "read",
     "b.scheduled_at::text AS scheduled_at, "
     "timezone::text AS timezone, "
     "coalesce(traceparent::text, trace_parent::text) AS traceparent, "
-    "d.due, CASE WHEN " LETS_THROUGH " THEN 'call' ELSE g.verdict END "
+    "d.due, CASE WHEN l.lets_through THEN 'call' ELSE g.verdict END "
     "AS verdict, g.until, g.reason, CASE WHEN " STILL_TO_CALL
     " THEN {S}.followup_queue(b)::text END AS queue "
     "FROM {T} b CROSS JOIN LATERAL "
     "(SELECT {S}.followup_due_at(b) AS due OFFSET 0) AS d "
+    "CROSS JOIN LATERAL (SELECT " LETS_THROUGH " AS lets_through FROM gate "
+    "OFFSET 0) AS l "
     "LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason "
     "FROM {S}.followup_gate(b) AS g WHERE " STILL_TO_CALL
-    " AND " LETS_THROUGH " IS NOT TRUE OFFSET 0) AS g ON true "
+    " AND l.lets_through IS NOT TRUE OFFSET 0) AS g ON true "
     "WHERE b.id = u.id OFFSET 0) AS b ON true "
     "LEFT JOIN LATERAL (SELECT i.due, left('followup:' "
     "|| coalesce(b.tenant_id, '') || ':' || b.id::text || ':' || i.due, 255) "

@@ -6,7 +6,7 @@
 SET search_path = test_gate, public;
 SET TimeZone = 'UTC';
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT plan(85);
+SELECT plan(96);
 
 -- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
 -- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
@@ -283,10 +283,29 @@ INSERT INTO lead_bookings (tenant_id, scheduled_at, call_before)
 VALUES (1, now() + interval '1 day', now() + interval '1 hour');
 SELECT is(string_agg(g.verdict, ' '), 'never', 'by its call_before')
 FROM lead_bookings b, followup_gate(b) g;
-SELECT is(followup_gate_open(), false, 'each booking is asked about then');
+SELECT is(is_open, false, 'each booking is asked about then')
+FROM followup_gate_for_all();
 ALTER TABLE lead_bookings DROP call_before;
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT is(followup_gate_open(), true, 'and none where nothing holds any');
+SELECT is(g, ROW(true, NULL::int4multirange, 'UTC'::text),
+    'and none where nothing holds any') FROM followup_gate_for_all() AS g;
+INSERT INTO followup_settings (name, value) VALUES
+    ('calling_hours', 'mon 00:00-01:00'), ('calling_zone', '+04:00');
+SELECT is(g, ROW(true, '{[0,60)}'::int4multirange, '+04:00'::text),
+    'nor whoever is due within calling hours')
+FROM followup_gate_for_all() AS g;
+SELECT is(followup_within(week, zone, at), within, format('%s in %s', at, zone))
+FROM (VALUES (timestamptz '2031-01-06 00:00+04', '+04:00', true),
+    ('2031-01-06 00:59:59.9+04', '+04:00', true),
+    ('2031-01-06 01:00+04', '+04:00', false),
+    ('2031-01-05 23:59+04', '+04:00', false),
+    ('2031-01-06 00:30+01', 'Europe/Berlin', true),
+    ('2031-01-06 00:30+01', 'Europe/Nowhere', NULL),
+    ('2031-01-06 00:30+01', 'CEST', NULL), ('infinity', 'UTC', NULL))
+    AS t (at, zone, within), followup_week('mon 00:00-01:00') AS week;
+SELECT is(followup_within(NULL, zone, now()), within, 'no hours, and ' || zone)
+FROM (VALUES ('Asia/Dubai', false), ('Asia/Nowhere', NULL)) AS t (zone, within);
+DELETE FROM followup_settings;
 
 SELECT * FROM finish();
 DROP SCHEMA test_gate CASCADE;

@@ -217,6 +217,43 @@ gate_is_not_open(void **state)
 	assert_int_equal(booking.verdict, BOOKING_CALL);
 }
 
+/* Calling hours are those of the booking's zone, or else of the default one. */
+static void
+gate_keeps_hours(void **state)
+{
+	static const struct {
+		const char *zone;
+		const char *otherwise;
+		const char *due;
+		enum booking_verdict verdict;
+	} all[] = {
+		{ "", "UTC", "12:00Z", BOOKING_CALL },
+		{ " ", "UTC", "12:09:59Z", BOOKING_CALL },
+		{ "", "UTC", "12:10Z", BOOKING_WAIT },
+		{ "", "+04:00", "08:05Z", BOOKING_CALL },
+		{ "", "+04:00", "12:05Z", BOOKING_WAIT },
+		{ "Asia/Dubai", "UTC", "08:05Z", BOOKING_CALL },
+		{ " Asia/Dubai\t", "UTC", "08:05Z", BOOKING_CALL },
+		{ "Asia/Dubai", "UTC", "12:05Z", BOOKING_WAIT },
+		{ "Asia/Nowhere", "UTC", "12:05Z", BOOKING_NEVER },
+		{ "IST", "UTC", "12:05Z", BOOKING_NEVER },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		start("pending");
+		run("INSERT INTO followup_settings (name, value) "
+		    "VALUES ('calling_hours', 'mon-sun 12:00-12:10'), "
+		    "('calling_zone', '%s'); UPDATE lead_bookings SET "
+		    "timezone = '%s', scheduled_at = '2031-01-08 %s'",
+		    all[i].otherwise, all[i].zone, all[i].due);
+		read_booking();
+		assert_int_equal(booking.verdict, all[i].verdict);
+		run("DELETE FROM followup_settings WHERE name LIKE 'calling%%'");
+	}
+}
+
 /* Does the sweep with a window of an hour find the booking? */
 static int
 is_swept(void)
@@ -466,6 +503,7 @@ main(void)
 		TEST(noted),
 		TEST(gate_is_asked),
 		TEST(gate_is_not_open),
+		TEST(gate_keeps_hours),
 		TEST(swept),
 		TEST(waits_are_swept),
 		TEST(backlog_is_left_alone),

@@ -66,12 +66,16 @@ sub measure {
 
 sub targets {
 	my ($bench) = @_;
-	my ($open, $always) = map { $bench->{report}->get('gate', $_,
+	my $report = $bench->{report};
+	my ($open, $hours, $always) = map { $report->get('gate', $_,
 	    'PostgreSQL ms/booking') } 'nothing is set',
-	    'one that always says "call"';
-	$bench->{report}->target('gate with nothing set: times PostgreSQL, ' .
+	    'calling hours are set', 'one that always says "call"';
+	$report->target('gate with nothing set: times PostgreSQL, ' .
 	    'of one that always says "call"', Report::ratio($open, $always),
 	    '<=', 1);
+	$report->target('gate with calling hours: times PostgreSQL, ' .
+	    'of one that always says "call"', Report::ratio($hours, $always),
+	    '<=', 1.1);
 }
 
 1;
