@@ -113,6 +113,20 @@ other_ends() {
 	not logged listener "Received booking notification.*$id"
 }
 
+@test "of a session's many transactions some are announced, all are scheduled" {
+	restart listener FOLLOWUP_SWEEP_INTERVAL=60s
+	before=$(log_lines listener 'Received booking notification')
+	sql "DO \$\$BEGIN FOR i IN 1 .. 3000 LOOP
+	    INSERT INTO lad_dev.lead_bookings (tenant_id, lead_id,
+	        booking_type, scheduled_at) VALUES ('$TENANT', '$LEAD',
+	        'auto_followup', now() + interval '10 minutes');
+	    COMMIT;
+	END LOOP; END\$\$"
+	all_scheduled 30
+	notified=$(($(log_lines listener 'Received booking notification') - before))
+	((notified >= 1000 && notified < 2000))
+}
+
 @test "what is inserted while the listener is down is scheduled when it is up" {
 	stack stop listener
 	book_many 50
