@@ -235,8 +235,8 @@ $body$ AS followup_body_open
 -- changed; a ${zone} that is null is never within hours.
 --
 -- A pause that is not over has begun, by the beginning of this transaction at
--- the latest: that may have come before it, and the clock by which the pause
--- began may have been ahead.
+-- the latest, and one that is over has ended by then: that may have come before
+-- it, and the clock by which the pause began or ended may have been ahead.
 SELECT format($body$
 DECLARE
     pause record;
@@ -254,7 +254,7 @@ BEGIN
                 least(paused_at, now()) AS starts
             FROM %1$I.followup_pauses
             UNION ALL
-            SELECT scope, reason, until, except_tenants, paused_at
+            SELECT scope, reason, least(until, now()), except_tenants, paused_at
             FROM %1$I.followup_past_pauses) AS p
         WHERE (p.until > begins OR p.until IS NULL)
             AND CASE p.scope WHEN 'all' THEN tenant <> ALL (p.except_tenants)

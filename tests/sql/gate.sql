@@ -6,7 +6,7 @@
 SET search_path = test_gate, public;
 SET TimeZone = 'UTC';
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT plan(96);
+SELECT plan(97);
 
 -- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
 -- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
@@ -266,6 +266,18 @@ FROM unnest(ARRAY['08:59:40', '09:00', '09:59:40', '10:00']) AS t;
 SELECT is(string_agg(concat_ws(' ', g.verdict, to_char(g.until, 'HH24:MI:SS')),
     ', ' ORDER BY b.scheduled_at), 'wait 09:00:00, call, call, wait 09:00:00',
     'to the minute') FROM lead_bookings b, followup_gate(b) g;
+-- A pause that was lifted by a clock that was ahead has ended all the same.
+UPDATE followup_settings SET value = '' WHERE name = 'calling_hours';
+DELETE FROM lead_bookings;
+INSERT INTO lead_bookings (tenant_id, scheduled_at) VALUES (1, now());
+INSERT INTO followup_past_pauses (scope, reason, paused_at, until)
+VALUES ('all', 'x', now() - interval '1 min', now() + interval '1 hour');
+INSERT INTO followup_pauses (scope, reason, until)
+VALUES ('tenant:1', 'x', now() + interval '1 min');
+SELECT is(g.until, p.until, 'it holds nobody any more')
+FROM lead_bookings b, followup_gate(b) g, followup_pauses p;
+DELETE FROM followup_pauses;
+TRUNCATE followup_past_pauses;
 -- For the past it is the hours of then that count.
 UPDATE followup_settings SET value = 'mon-sun 00:00-24:00';
 UPDATE followup_past_hours SET week = '{}';
