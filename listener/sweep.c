@@ -27,8 +27,8 @@
 /*
  * The pause after a sweep is so many times what it took: 5 % of one core.  To
  * find bookings of which we did not know is no looking about but what we are
- * here for, and saves the hints that would have told us: so the pause is divided
- * by their number, and is as long as what it took at the least.
+ * here for, and saves the hints that would have told us.  So the pause is
+ * divided by their number, and is at least as long as what the sweep took.
  */
 #define SHARE		20
 
