@@ -104,7 +104,7 @@ FROM (VALUES
     ('FUNCTION', '%1$I.followup_gate(%1$I.%2$I)', :'followup_body_gate'),
     ('FUNCTION', '%1$I.followup_gate_at(%1$I.%2$I,timestamp with time zone)',
         :'followup_body_gate_at'),
-    ('FUNCTION', '%1$I.followup_gate_for_all()', :'followup_body_gate_open'),
+    ('FUNCTION', '%1$I.followup_gate_for_all()', :'followup_body_gate_for_all'),
     ('FUNCTION', '%1$I.followup_allowed(text,int4multirange,text,'
         'timestamp with time zone)', :'followup_body_allowed'),
     ('FUNCTION', '%1$I.followup_within(int4multirange,text,'

@@ -125,7 +125,7 @@ CREATE OR REPLACE FUNCTION
 CREATE OR REPLACE FUNCTION :"schema".followup_gate_for_all(
     OUT is_open boolean, OUT week int4multirange, OUT zone text)
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-    AS :'followup_body_gate_open';
+    AS :'followup_body_gate_for_all';
 CREATE OR REPLACE FUNCTION :"schema".followup_setting_written()
     RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp AS :'followup_body_setting';

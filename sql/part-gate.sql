@@ -460,7 +460,7 @@ BEGIN
 END
 $body$, :'schema', CASE :'followup_overrides' WHEN '' THEN 'true'
     ELSE 'false' END, format('%1$I.followup_gate(%1$I.%2$I)', :'schema',
-    :'table'), :'followup_body_gate') AS followup_body_gate_open
+    :'table'), :'followup_body_gate') AS followup_body_gate_for_all
 \gset
 
 -- followup_setting_written, of the trigger on followup_settings, refuses
