@@ -32,6 +32,12 @@
  */
 #define SHARE		20
 
+/*
+ * So much of the pauses, in milliseconds, may be put off: a few sweeps that
+ * found nothing must not delay the one that finds a burst.
+ */
+#define OWED_MS		1000
+
 /* With no room for a page, or the connection busy, look again after. */
 #define NO_ROOM_MS	50
 #define BUSY_MS		5
@@ -59,6 +65,8 @@ struct sweep {
 	int requested;		/* asked for again during this sweep */
 	long again;		/* next pause, if another sweep is to follow */
 	long watch_until;	/* go on until then, whatever is found */
+	long owed;		/* pauses that were not made */
+	long ended;		/* when the last sweep did */
 	long rest_until;	/* the share of a core is used up */
 	int refused;		/* sweeps in a row */
 	int paging;		/* place and id are where to go on */
@@ -152,6 +160,12 @@ sweep_step(struct sweep *s, struct notifications *n, struct forwarder *f,
 		return;
 	}
 	forwarder_remember(f, 1, now);
+	if (!s->paging) {
+		/* The time since the last sweep was a pause. */
+		s->owed -= now - s->ended;
+		if (s->owed < 0)
+			s->owed = 0;
+	}
 	s->asked = 1;
 	s->asked_at = now;
 	s->due = LONG_MAX;
@@ -163,7 +177,7 @@ sweep_step(struct sweep *s, struct notifications *n, struct forwarder *f,
 static void
 plan_next(struct sweep *s, long now)
 {
-	long pause = s->interval, rest = s->rest;
+	long pause = s->interval;
 
 	/*
 	 * Double the pause each time, so that rows which come back again and
@@ -180,10 +194,14 @@ plan_next(struct sweep *s, long now)
 		s->again = NOTIFIED_MS;
 
 	/* The interval holds even where one sweep takes most of it. */
-	if (rest > s->interval)
-		rest = s->interval;
-	s->rest_until = now + rest;
-	s->due = now + (pause > rest ? pause : rest);
+	s->owed += s->rest;
+	if (s->owed > s->interval + OWED_MS)
+		s->owed = s->interval + OWED_MS;
+	s->ended = now;
+	s->rest_until = now + s->owed - OWED_MS;
+	s->due = now + pause;
+	if (s->due < s->rest_until)
+		s->due = s->rest_until;
 	s->paging = 0;
 	s->took = 0;
 	s->rest = 0;
@@ -329,6 +347,7 @@ sweep_lost(struct sweep *s, struct forwarder *f, long now)
 	s->rest = 0;
 	s->found = 0;
 	s->requested = 0;
+	s->owed = 0;
 	s->rest_until = 0;
 	s->due = LONG_MAX;
 }

@@ -20,9 +20,10 @@ struct notifications;
  * while much waits there.  After a notification the table is read within
  * milliseconds, for whoever committed at the same time, and again at distances
  * that double, until nothing new is found.  Where little is found, all that
- * takes at most 5 % of one core.  Once per configured interval the table is
- * read in any case.  A sweep that the database refuses is logged and tried
- * again, at distances that double up to a minute.
+ * takes at most 5 % of one core, but for fifty milliseconds that it may take
+ * after a quiet time.  Once per configured interval the table is read in any
+ * case.  A sweep that the database refuses is logged and tried again, at
+ * distances that double up to a minute.
  *
  * Times are milliseconds of the monotonic clock.
  */

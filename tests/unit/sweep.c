@@ -15,6 +15,7 @@
 #define NOTIFIED_MS	5L
 #define WATCH_MS	200L
 #define SHARE		20L
+#define OWED_MS		1000L
 #define INTERVAL_MS	7000L
 #define OVERDUE_MS	60000L
 #define NO_ROOM_MS	50L
@@ -374,6 +375,46 @@ test_notified_meanwhile(void **state)
 	assert_int_equal(sweep_deadline(s), now + 2 * NOTIFIED_MS);
 }
 
+/* Begin a sweep when as many pauses are owed as may be. */
+static void
+begin_in_debt(void)
+{
+
+	added = FORWARDER_KNOWN;
+	sweep_notified(s, now);
+	reads_after(NOTIFIED_MS);
+	answer(one(), OWED_MS / SHARE + 10);
+	sweep_notified(s, now);
+	reads_after(10 * SHARE);
+	sweep_notified(s, now);
+}
+
+/* A burst is found at once, though the sweeps before it found nothing. */
+static void
+test_owed(void **state)
+{
+	int i, n = (int)(OWED_MS / SHARE / 10);
+
+	(void)state;
+	added = FORWARDER_KNOWN;
+
+	/* A quiet time is no credit for more. */
+	sweep_request(s, now);
+	reads_after(0);
+	answer(nothing(), 0);
+	reads_after(INTERVAL_MS);
+	answer(nothing(), 0);
+	for (i = 0; i <= n; i++) {
+		sweep_notified(s, now);
+		reads_after(NOTIFIED_MS);
+		answer(one(), 10);
+	}
+
+	/* Then the share is used up, but for the pauses that were made. */
+	sweep_notified(s, now);
+	reads_after(10 * SHARE - n * NOTIFIED_MS);
+}
+
 /*
  * It may take 5 % of one core, the pause being 20 times what a sweep took, and
  * more for what it finds.
@@ -384,9 +425,7 @@ test_share(void **state)
 	int i;
 
 	(void)state;
-	added = FORWARDER_KNOWN;
-	sweep_notified(s, now);
-	reads_after(NOTIFIED_MS);
+	begin_in_debt();
 	for (i = 0; i < 3; i++) {
 		answer(one(), 10);
 		assert_int_equal(sweep_deadline(s), now + 10 * SHARE);
@@ -610,6 +649,7 @@ main(void)
 		T(doubling),
 		T(notified),
 		T(notified_meanwhile),
+		T(owed),
 		T(share),
 		T(pages),
 		T(many_of_a_pause),
