@@ -150,7 +150,7 @@ static const struct variable {
 	    "requests"),
 	V("FOLLOWUP_SCHEDULE_CONCURRENCY", COUNT, schedule_concurrency,
 	    CONFIG_SCHEDULE, 0, "100", 1, 1000,
-	    "tasks that each of them creates at once"),
+	    "the most tasks that each of them creates at once"),
 	V("FOLLOWUP_EXECUTE_WORKERS", COUNT, execute_workers, CONFIG_EXECUTE,
 	    0, "8", 1, 512, "processes that start calls"),
 	V("FOLLOWUP_LISTENER_INFLIGHT", COUNT, listener_inflight,

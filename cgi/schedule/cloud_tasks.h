@@ -10,9 +10,9 @@ struct queues;
 
 /*
  * Google Cloud Tasks over REST (v2): create, get and delete tasks in the
- * queues of the configured location, FOLLOWUP_SCHEDULE_CONCURRENCY calls at
- * once; over one connection where the service speaks HTTP/2, over kept ones
- * otherwise.
+ * queues of the configured location, up to FOLLOWUP_SCHEDULE_CONCURRENCY calls
+ * at once, or fewer while they are answered at once; over one connection where
+ * the service speaks HTTP/2, over kept ones otherwise.
  */
 struct cloud_tasks;
 

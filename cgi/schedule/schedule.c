@@ -57,7 +57,7 @@
  * How long a created task waits for others, to be written with them, in
  * milliseconds.  If nothing is in flight it is written at once.
  */
-#define WRITE_MS	10
+#define WRITE_MS	20
 
 /* Room for a task's URL; Cloud Tasks takes 2083 bytes. */
 #define URL_LEN		2084

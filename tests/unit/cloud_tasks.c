@@ -1,6 +1,10 @@
+#include <sys/wait.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -16,6 +20,8 @@
 #include "unit.h"
 
 #define SLOTS		4
+#define FEW_SLOTS	32	/* where answers are quick */
+#define SLOW_MS		20
 #define PATIENCE_MS	5000	/* a peer on this machine has so long */
 #define QUEUE		"projects/p-1/locations/l/queues/q"
 #define TASK		QUEUE "/tasks/followup-1"
@@ -24,7 +30,7 @@
 
 static struct config conf;
 static struct cloud_tasks *tasks;
-static struct cloud_tasks_call calls[2 * SLOTS];
+static struct cloud_tasks_call calls[2 * FEW_SLOTS];
 static char endpoint[64];
 static const char *url;			/* what the tasks call */
 
@@ -1084,6 +1090,94 @@ room_is_free_when_the_answer_is_taken(void **state)
 	answered(SLOTS);
 }
 
+/* Begin calls while there is room, from ${i} on; return how many. */
+static int
+fill_room(int i)
+{
+	int n = 0;
+
+	for (; cloud_tasks_has_room(tasks); n++)
+		begin_call(i + n, CLOUD_TASKS_GET, TASK);
+	return (n);
+}
+
+/* A client that may have ${n} calls in flight. */
+static void
+make_with_slots(int n)
+{
+
+	cloud_tasks_free(tasks);
+	conf.schedule_concurrency = n;
+	make();
+}
+
+/* The calls in flight are as many as configured once answers are slow. */
+static void
+more_at_once_where_answers_are_slow(void **state)
+{
+
+	(void)state;
+	make_with_slots(FEW_SLOTS + 3);
+	assert_int_equal(fill_room(0), FEW_SLOTS);
+	asked(FEW_SLOTS);
+	assert_null(cloud_tasks_next(tasks, SLOW_MS));
+	breaker_says = BREAKER_REFUSED;
+	assert_int_equal(fill_room(FEW_SLOTS), 3);
+}
+
+/* It was slow, too, if its answer is there when it has been waited for. */
+static void
+slow_answer_after_a_wait(void **state)
+{
+	struct timespec pause = { .tv_nsec = (SLOW_MS + 10) * 1000000L };
+	pid_t child;
+
+	(void)state;
+	make_with_slots(FEW_SLOTS + 3);
+	(void)fill_room(0);
+	asked(FEW_SLOTS);
+	if ((child = fork()) == 0) {
+		(void)nanosleep(&pause, NULL);
+		peer_answer(0, "200 OK", "", "{}");
+		_exit(0);
+	}
+	assert_true(child > 0);
+	assert_non_null(cloud_tasks_next(tasks, PATIENCE_MS));
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	breaker_says = BREAKER_REFUSED;
+	assert_int_equal(fill_room(FEW_SLOTS), 4);
+}
+
+/*
+ * Few are enough where answers are quick, and where few calls wait for a slow
+ * one.  A busy machine may be slow itself, but not each time.
+ */
+static void
+few_at_once_where_answers_are_quick(void **state)
+{
+	int i, first, tries = 0, n;
+
+	(void)state;
+	do {
+		assert_true(tries++ < 12);
+		make_with_slots(FEW_SLOTS + 3);
+		first = peer.nasked;
+		begin_call(0, CLOUD_TASKS_GET, TASK);
+		asked(first + 1);
+		assert_null(cloud_tasks_next(tasks, SLOW_MS));
+		for (i = 1; i < FEW_SLOTS; i++)
+			begin_call(i, CLOUD_TASKS_GET, TASK);
+		asked(first + FEW_SLOTS);
+		peer_answer(first + FEW_SLOTS - 1, "200 OK", "", "{}");
+		while (cloud_tasks_next(tasks, 1) == NULL)
+			continue;
+		breaker_says = BREAKER_REFUSED;
+		n = fill_room(FEW_SLOTS);
+		breaker_says = BREAKER_GO;
+	} while (n > 1);
+	assert_int_equal(n, 1);
+}
+
 /* Refusals without a request count as answers, too. */
 static void
 refusals_are_returned_in_order(void **state)
@@ -1152,6 +1246,9 @@ main(void)
 		TEST(foreign_names),
 		TEST(answered_in_any_order),
 		TEST(room_is_free_when_the_answer_is_taken),
+		TEST(more_at_once_where_answers_are_slow),
+		TEST(slow_answer_after_a_wait),
+		TEST(few_at_once_where_answers_are_quick),
 		TEST(refusals_are_returned_in_order),
 		TEST(waiting),
 	};

@@ -15,7 +15,7 @@
 
 #define ROOM		4
 #define QUEUES		"projects/p/locations/l/queues/"
-#define WRITE_MS	10	/* how long a created task waits for others */
+#define WRITE_MS	20	/* how long a created task waits for others */
 
 static struct config conf = { .execution_endpoint = "https://x/bookings",
     .max_schedule_attempts = 3, .overdue_grace = 120 };
