@@ -28,6 +28,12 @@
 #define MAX_DELIVERIES	10000
 #define MAX_SETTLED	4000
 
+/*
+ * The sweep reads on while fewer than so many wait: what is read ahead takes
+ * memory, and is in the way of what is announced meanwhile.
+ */
+#define MAX_WAITING	(3 * FORWARDER_PAGE)
+
 /* The most bookings in one request. */
 #define MAX_BATCH	100
 
@@ -900,7 +906,8 @@ int
 forwarder_has_room(const struct forwarder *f)
 {
 
-	return (f->ndeliveries + FORWARDER_PAGE <= MAX_DELIVERIES);
+	return (f->nwaiting < MAX_WAITING &&
+	    f->ndeliveries + FORWARDER_PAGE <= MAX_DELIVERIES);
 }
 
 /**
