@@ -918,7 +918,7 @@ int
 forwarder_is_filled(const struct forwarder *f)
 {
 
-	return (f->nwaiting > FORWARDER_PAGE);
+	return (f->nwaiting > MAX_BATCH);
 }
 
 /**

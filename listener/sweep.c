@@ -39,7 +39,7 @@
 #define OWED_MS		1000
 
 /* With no room for a page, or the connection busy, look again after. */
-#define NO_ROOM_MS	50
+#define NO_ROOM_MS	20
 #define BUSY_MS		5
 
 /* A sweep that is refused again and again is tried this often at the least. */

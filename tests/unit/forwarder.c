@@ -1024,13 +1024,13 @@ test_bounds(void **state)
 	int i;
 
 	forwarder_stop(f);
-	found_many(0, 1000);
+	found_many(0, BATCH);
 	assert_false(forwarder_is_filled(f));
-	found_many(1000, 1001);
+	found_many(BATCH, BATCH + 1);
 	assert_true(forwarder_is_filled(f));
 
 	/* The sweep reads little ahead of what is posted. */
-	found_many(1001, 3 * FORWARDER_PAGE - 1);
+	found_many(BATCH + 1, 3 * FORWARDER_PAGE - 1);
 	assert_true(forwarder_has_room(f));
 	found_many(3 * FORWARDER_PAGE - 1, 3 * FORWARDER_PAGE);
 	assert_false(forwarder_has_room(f));

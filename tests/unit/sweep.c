@@ -18,7 +18,7 @@
 #define OWED_MS		1000L
 #define INTERVAL_MS	7000L
 #define OVERDUE_MS	60000L
-#define NO_ROOM_MS	50L
+#define NO_ROOM_MS	20L
 #define BUSY_MS		5L
 
 /* The sweep's neighbours, which it only hands on. */
