@@ -67,6 +67,7 @@ sub stack {
 sub connect {
 	my ($self) = @_;
 	$self->{psql} = Psql->new(%{ $self->{admin} });
+	$self->{session} = $self->sql('SELECT pg_backend_pid()');
 }
 
 sub sql {
@@ -155,6 +156,12 @@ sub database_cpu {
 	my $main = $self->main_pid('postgres');
 	return Process::ended_cpu($main) +
 	    Process::cpu($main, Process::children($main));
+}
+
+# The CPU seconds of them that our own session has used.
+sub session_cpu {
+	my ($self) = @_;
+	return Process::cpu($self->{session});
 }
 
 sub main_pid {
