@@ -61,33 +61,38 @@ $statement$),
     p.scope IN ('all', 'tenant:' || (SELECT format('%s', tenant_id) FROM
     (SELECT b.*) AS r)))) AND NOT EXISTS (SELECT FROM {S}.followup_pauses p
     WHERE p.scope = 'all' AND cardinality(p.except_tenants) = 0 AND (p.until
-    IS NULL OR p.until > now() + interval '2588400 s')) AND coalesce((SELECT
-    format('%s', tenant_id) FROM (SELECT b.*) AS r) = ANY ((SELECT
-    p.except_tenants FROM {S}.followup_pauses p WHERE p.scope = 'all' AND
-    (p.until IS NULL OR p.until > now() + interval '2588400 s'))::text[]),
-    true) AND 'tenant:' || (SELECT format('%s', tenant_id) FROM (SELECT b.*)
-    AS r) NOT IN (SELECT p.scope FROM {S}.followup_pauses p WHERE p.until IS
-    NULL OR p.until > now() + interval '2588400 s') AND NOT EXISTS (SELECT
-    FROM {S}.followup_backlog k WHERE k.booking_id = b.id AND CASE WHEN
-    x.unsure = interval '0' THEN k.due_at = b.scheduled_at ELSE k.due_at IS
-    NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0) AND NOT EXISTS
-    (SELECT FROM {S}.followup_failures f WHERE f.booking_id = b.id AND
-    (f.dead_at IS NOT NULL OR (f.stage = 'schedule' AND f.next_attempt_at >
-    now() AND f.last_failed_at <= now())) OFFSET 0) AND NOT EXISTS (SELECT
-    FROM {S}.followup_waits w WHERE w.booking_id = b.id AND w.until IS NULL
-    AND CASE WHEN x.unsure = interval '0' THEN w.due_at = b.scheduled_at ELSE
-    w.due_at IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0) AND
-    NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o WHERE o.booking_id
-    = b.id AND o.next_attempt_at BETWEEN now() AND now() + interval '10 min'
-    OFFSET 0) ORDER BY b.scheduled_at, b.id LIMIT $4::int), obsolete AS
-    (SELECT DISTINCT o.booking_id AS id FROM {S}.followup_obsolete_tasks o
-    WHERE $2 = '-infinity' AND (o.next_attempt_at BETWEEN now() AND now() +
-    interval '10 min') IS NOT TRUE LIMIT $4::int), waits AS (SELECT
-    w.booking_id AS id, (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS
-    r) AS tenant_id FROM (SELECT NULL AS tenant_id, NULL AS timezone) AS
-    absent, (SELECT w.* FROM {S}.followup_waits w, (SELECT (SELECT max(c.at)
-    FROM (SELECT max(s.changed_at) FROM {S}.followup_settings s UNION ALL
-    SELECT max(p.changed_at) FROM {S}.followup_pauses p UNION ALL SELECT
+    IS NULL OR p.until > now() + interval '2588400 s')) AND (NOT EXISTS
+    (SELECT FROM {S}.followup_pauses) OR coalesce((SELECT format('%s',
+    tenant_id) FROM (SELECT b.*) AS r) = ANY ((SELECT p.except_tenants FROM
+    {S}.followup_pauses p WHERE p.scope = 'all' AND (p.until IS NULL OR
+    p.until > now() + interval '2588400 s'))::text[]), true) AND 'tenant:' ||
+    (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) NOT IN (SELECT
+    p.scope FROM {S}.followup_pauses p WHERE p.until IS NULL OR p.until >
+    now() + interval '2588400 s')) AND NOT (EXISTS (SELECT FROM
+    {S}.followup_backlog) AND EXISTS (SELECT FROM {S}.followup_backlog k
+    WHERE k.booking_id = b.id AND CASE WHEN x.unsure = interval '0' THEN
+    k.due_at = b.scheduled_at ELSE k.due_at IS NOT DISTINCT FROM
+    {S}.followup_due_at(b) END OFFSET 0)) AND NOT (EXISTS (SELECT FROM
+    {S}.followup_failures) AND EXISTS (SELECT FROM {S}.followup_failures f
+    WHERE f.booking_id = b.id AND (f.dead_at IS NOT NULL OR (f.stage =
+    'schedule' AND f.next_attempt_at > now() AND f.last_failed_at <= now()))
+    OFFSET 0)) AND NOT (EXISTS (SELECT FROM {S}.followup_waits) AND EXISTS
+    (SELECT FROM {S}.followup_waits w WHERE w.booking_id = b.id AND w.until
+    IS NULL AND CASE WHEN x.unsure = interval '0' THEN w.due_at =
+    b.scheduled_at ELSE w.due_at IS NOT DISTINCT FROM
+    {S}.followup_due_at(b) END OFFSET 0)) AND NOT (EXISTS (SELECT FROM
+    {S}.followup_obsolete_tasks) AND EXISTS (SELECT FROM
+    {S}.followup_obsolete_tasks o WHERE o.booking_id = b.id AND
+    o.next_attempt_at BETWEEN now() AND now() + interval '10 min' OFFSET 0))
+    ORDER BY b.scheduled_at, b.id LIMIT $4::int), obsolete AS (SELECT
+    DISTINCT o.booking_id AS id FROM {S}.followup_obsolete_tasks o WHERE $2 =
+    '-infinity' AND (o.next_attempt_at BETWEEN now() AND now() + interval '10 '
+    'min') IS NOT TRUE LIMIT $4::int), waits AS (SELECT w.booking_id AS id,
+    (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) AS tenant_id FROM
+    (SELECT NULL AS tenant_id, NULL AS timezone) AS absent, (SELECT w.* FROM
+    {S}.followup_waits w, (SELECT (SELECT max(c.at) FROM (SELECT
+    max(s.changed_at) FROM {S}.followup_settings s UNION ALL SELECT
+    max(p.changed_at) FROM {S}.followup_pauses p UNION ALL SELECT
     max(p.until) FROM {S}.followup_past_pauses p UNION ALL SELECT
     max(h.until) FROM {S}.followup_past_hours h) AS c (at) WHERE c.at <=
     now()) AS at) AS c WHERE $2 = '-infinity' AND NOT EXISTS (SELECT FROM
@@ -137,21 +142,24 @@ $statement$),
     interval '0' THEN b.task_scheduled_at <> b.scheduled_at WHEN
     isfinite(b.task_scheduled_at) THEN b.task_scheduled_at NOT BETWEEN
     b.scheduled_at - x.unsure AND b.scheduled_at + x.unsure ELSE
-    b.task_scheduled_at IS NOT NULL END AND NOT EXISTS (SELECT FROM
-    {S}.followup_waits w WHERE w.booking_id = b.id AND w.until IS NOT NULL
-    AND CASE WHEN x.unsure = interval '0' THEN w.due_at = b.scheduled_at ELSE
-    w.due_at IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0))) AND
-    NOT EXISTS (SELECT FROM {S}.followup_backlog k WHERE k.booking_id = b.id
-    AND CASE WHEN x.unsure = interval '0' THEN k.due_at = b.scheduled_at ELSE
-    k.due_at IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0) AND
-    NOT EXISTS (SELECT FROM {S}.followup_failures f WHERE f.booking_id = b.id
-    AND (f.dead_at IS NOT NULL OR (f.stage = 'schedule' AND f.next_attempt_at
-    > now() AND f.last_failed_at <= now())) OFFSET 0) ORDER BY random() LIMIT
-    $4::int) SELECT id, NULL AS tenant_id, NULL AS place, 'obsolete' AS kind
-    FROM obsolete UNION ALL SELECT id, tenant_id, NULL, 'retried' FROM waits
-    UNION ALL SELECT id, tenant_id, NULL, 'retried' FROM retried UNION ALL
-    SELECT id, tenant_id, NULL, 'overdue' FROM overdue UNION ALL SELECT id,
-    tenant_id, place, 'pending' FROM pending
+    b.task_scheduled_at IS NOT NULL END AND NOT (EXISTS (SELECT FROM
+    {S}.followup_waits) AND EXISTS (SELECT FROM {S}.followup_waits w WHERE
+    w.booking_id = b.id AND w.until IS NOT NULL AND CASE WHEN x.unsure =
+    interval '0' THEN w.due_at = b.scheduled_at ELSE w.due_at IS NOT DISTINCT
+    FROM {S}.followup_due_at(b) END OFFSET 0)))) AND NOT (EXISTS (SELECT FROM
+    {S}.followup_backlog) AND EXISTS (SELECT FROM {S}.followup_backlog k
+    WHERE k.booking_id = b.id AND CASE WHEN x.unsure = interval '0' THEN
+    k.due_at = b.scheduled_at ELSE k.due_at IS NOT DISTINCT FROM
+    {S}.followup_due_at(b) END OFFSET 0)) AND NOT (EXISTS (SELECT FROM
+    {S}.followup_failures) AND EXISTS (SELECT FROM {S}.followup_failures f
+    WHERE f.booking_id = b.id AND (f.dead_at IS NOT NULL OR (f.stage =
+    'schedule' AND f.next_attempt_at > now() AND f.last_failed_at <= now()))
+    OFFSET 0)) ORDER BY random() LIMIT $4::int) SELECT id, NULL AS tenant_id,
+    NULL AS place, 'obsolete' AS kind FROM obsolete UNION ALL SELECT id,
+    tenant_id, NULL, 'retried' FROM waits UNION ALL SELECT id, tenant_id,
+    NULL, 'retried' FROM retried UNION ALL SELECT id, tenant_id, NULL,
+    'overdue' FROM overdue UNION ALL SELECT id, tenant_id, place, 'pending'
+    FROM pending
 $statement$),
 ('read', $statement$
     WITH gate AS MATERIALIZED (SELECT * FROM {S}.followup_gate_for_all())

@@ -412,6 +412,12 @@ bookings_disconnect(struct bookings *b)
     "(SELECT NULL AS tenant_id, NULL AS timezone) AS absent"
 
 /*
+ * Most of the time these tables are empty, which is asked once for a page, and
+ * not for each booking.
+ */
+#define SWEEP_ANY(table)	"EXISTS (SELECT FROM {S}." table ") "
+
+/*
  * To be tried again later?  What seems to have failed, or was looked at, later
  * than now was written while the server's clock was ahead, so that it says
  * nothing about when.  So does a time further away than any that we choose.
@@ -424,9 +430,10 @@ bookings_disconnect(struct bookings *b)
 
 /* Given up, though the row may not say so; or to be tried again later. */
 #define SWEEP_WAITS							\
-    "EXISTS (SELECT FROM {S}.followup_failures f "			\
+    "(" SWEEP_ANY("followup_failures") "AND EXISTS "			\
+    "(SELECT FROM {S}.followup_failures f "				\
     "WHERE f.booking_id = b.id AND (f.dead_at IS NOT NULL "		\
-    "OR " SWEEP_LATER ") OFFSET 0)"
+    "OR " SWEEP_LATER ") OFFSET 0))"
 
 /* How far the due time may be from what the row says. */
 #define SWEEP_UNSURE							\
@@ -470,11 +477,12 @@ bookings_disconnect(struct bookings *b)
  * time worked out.
  */
 #define SWEEP_NOTED(until)						\
-    "EXISTS (SELECT FROM {S}.followup_waits w "				\
+    "(" SWEEP_ANY("followup_waits") "AND EXISTS "			\
+    "(SELECT FROM {S}.followup_waits w "				\
     "WHERE w.booking_id = b.id AND w.until " until " "			\
     "AND CASE WHEN x.unsure = interval '0' "				\
     "THEN w.due_at = b.scheduled_at ELSE w.due_at "			\
-    "IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0)"
+    "IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0))"
 
 /*
  * When somebody has last changed what the gate goes by, with pauses that were
@@ -491,10 +499,11 @@ bookings_disconnect(struct bookings *b)
 
 /* Only of the few that are in the backlog is the due time worked out. */
 #define SWEEP_IN_BACKLOG						\
-    "EXISTS (SELECT FROM {S}.followup_backlog k "			\
+    "(" SWEEP_ANY("followup_backlog") "AND EXISTS "			\
+    "(SELECT FROM {S}.followup_backlog k "				\
     "WHERE k.booking_id = b.id AND CASE WHEN x.unsure = interval '0' "	\
     "THEN k.due_at = b.scheduled_at ELSE k.due_at IS NOT DISTINCT FROM " \
-    "{S}.followup_due_at(b) END OFFSET 0)"
+    "{S}.followup_due_at(b) END OFFSET 0))"
 
 /* In parts, because C promises no longer texts. */
 static const char sweep_pending_sql[] =
@@ -522,15 +531,17 @@ static const char sweep_pending_sql[] =
     "- " SWEEP_WINDOW " - x.unsure AND (p.until AT TIME ZONE 'UTC') "
     "+ x.unsure AND p.scope IN ('all', " SWEEP_TENANT "))) "
     "AND NOT " SWEEP_ALL_HELD " "
-    "AND coalesce(" SWEEP_TEXT("tenant_id") " = ANY ((SELECT "
+    "AND (NOT " SWEEP_ANY("followup_pauses")
+    "OR coalesce(" SWEEP_TEXT("tenant_id") " = ANY ((SELECT "
     "p.except_tenants FROM {S}.followup_pauses p WHERE p.scope = 'all' "
     "AND (" SWEEP_PAUSED "))::text[]), true) "
     "AND " SWEEP_TENANT " NOT IN (SELECT p.scope "
-    "FROM {S}.followup_pauses p WHERE " SWEEP_PAUSED ") "
+    "FROM {S}.followup_pauses p WHERE " SWEEP_PAUSED ")) "
     "AND NOT " SWEEP_IN_BACKLOG " AND NOT " SWEEP_WAITS " "
     "AND NOT " SWEEP_NOTED("IS NULL") " "
-    "AND NOT EXISTS (SELECT FROM {S}.followup_obsolete_tasks o "
-    "WHERE o.booking_id = b.id AND " SWEEP_KEPT " OFFSET 0) "
+    "AND NOT (" SWEEP_ANY("followup_obsolete_tasks") "AND EXISTS "
+    "(SELECT FROM {S}.followup_obsolete_tasks o "
+    "WHERE o.booking_id = b.id AND " SWEEP_KEPT " OFFSET 0)) "
     "ORDER BY b.scheduled_at, b.id LIMIT $4::int), ";
 static const char sweep_others_sql[] =
     "obsolete AS (SELECT DISTINCT o.booking_id AS id "
