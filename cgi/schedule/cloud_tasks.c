@@ -921,7 +921,7 @@ cloud_tasks_in_flight(const struct cloud_tasks *tasks)
 
 /**
  * cloud_tasks_free(tasks):
- * Free ${tasks}; NULL is fine.
+ * Free ${tasks}, and give up what is in flight; NULL is fine.
  */
 void
 cloud_tasks_free(struct cloud_tasks *tasks)
@@ -930,8 +930,12 @@ cloud_tasks_free(struct cloud_tasks *tasks)
 
 	if (tasks == NULL)
 		return;
-	for (i = 0; tasks->slots != NULL && i < tasks->nslots; i++)
+	for (i = 0; tasks->slots != NULL && i < tasks->nslots; i++) {
 		http_free(tasks->slots[i].http);
+		tasks->slots[i].http = NULL;
+		if (tasks->slots[i].call != NULL)
+			free_slot(tasks, &tasks->slots[i]);
+	}
 	http_free(tasks->token_http);
 	(void)curl_multi_cleanup(tasks->multi);
 	free(tasks->oidc_token);

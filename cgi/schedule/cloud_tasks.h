@@ -139,7 +139,7 @@ int cloud_tasks_in_flight(const struct cloud_tasks *);
 
 /**
  * cloud_tasks_free(tasks):
- * Free ${tasks}; NULL is fine.
+ * Free ${tasks}, and give up what is in flight; NULL is fine.
  */
 void cloud_tasks_free(struct cloud_tasks *);
 
