@@ -36,11 +36,13 @@ executed_with() {
 # that it need not come back.  If that took less time than to write the task's
 # name into the row, the task is nobody's and was deleted before it heard.
 failed_with() {
+	local heard='attempt [1-9][0-9]*: .*200.*done'
+	local too_late='a task deleted while under way ended: .*200'
+
 	becomes "$1" failed 20
 	called "$1" "$2"
 	wait_for 5 has_tasks "$1" 0
-	wait_for 5 logged emulator \
-	    "(attempt [1-9][0-9]*|deleted while under way ended): .*200.*$1"
+	wait_for 5 logged emulator "($heard|$too_late).*$1"
 	logged execute "dead letter: .*call .*started.*$1"
 }
 
