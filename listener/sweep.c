@@ -33,8 +33,8 @@
 #define SHARE		20
 
 /*
- * So much of the pauses, in milliseconds, may be put off: a few sweeps that
- * found nothing must not delay the one that finds a burst.
+ * Up to so many milliseconds of pauses may be postponed, lest a few sweeps that
+ * found nothing delay the one that finds a burst.
  */
 #define OWED_MS		1000
 

@@ -32,9 +32,9 @@
 #define DISPATCH_DEADLINE	"120s"
 
 /*
- * So many requests are in flight at once where they are answered at once: more
- * would save no time, and a handle of curl's takes 17 KiB.  Once their answers
- * take so many milliseconds, there are as many as configured.
+ * While the service answers quickly a few requests in flight are enough: more
+ * would save no time, and each handle of curl's takes 17 KiB.  Once an answer
+ * takes SLOW_MS milliseconds, as many may be in flight as are configured.
  */
 #define FEW_SLOTS	32
 #define SLOW_MS		20
