@@ -31,9 +31,12 @@ axe_path() {
 # wd METHOD PATH [JSON]: ask the driver, and print the value it answers.
 wd() {
 	local answer
-	answer=$(printf '%s' "${3:-}" | curl -s -m 60 --noproxy '*' -X "$1" \
+	answer=$(printf '%s' "${3:-}" | curl -s -m 30 --noproxy '*' -X "$1" \
 	    -H 'Content-Type: application/json' ${3:+-d @-} \
-	    "http://127.0.0.1:$DRIVER_PORT$2") || return
+	    "http://127.0.0.1:$DRIVER_PORT$2") || {
+		echo "chromedriver: $1 $2: no answer, curl says $?" >&2
+		return 1
+	}
 	jq -e '.value | type != "object" or .error == null' \
 	    <<<"$answer" >/dev/null 2>&1 || {
 		jq -r '.value | .error, .message' <<<"$answer" >&2
@@ -46,37 +49,39 @@ driver_answers() {
 	wd GET /status 2>/dev/null | jq -e .ready >/dev/null
 }
 
-# browser_up WIDTH HEIGHT [light|dark]: start the driver and a window.  The
-# browser may not come up on a busy machine.
+# browser_up WIDTH HEIGHT [light|dark]: start the driver and a window.  A
+# browser may hang while it comes up; another one is tried then, for minutes.
 browser_up() {
-	local attempt
-	for attempt in 1 2 3 4 5; do
-		! try_browser "$@" || return 0
-		echo "the browser did not come up (attempt $attempt)"
-		tail -n 3 "$BATS_TEST_TMPDIR/driver.log"
+	local began=$SECONDS
+	until try_browser "$@"; do
+		echo "no browser after $((SECONDS - began)) s;" \
+		    "load $(cut -d ' ' -f 1 /proc/loadavg);" \
+		    "$(tail -n 1 "$BATS_TEST_TMPDIR/driver.log")"
 		browser_down
+		((SECONDS - began < 300)) || return
+		sleep 1
 	done
-	return 1
 }
 
 # One that did not come up may have left its profile locked.
 try_browser() {
-	local profile
+	local profile args value
 	profile=$(mktemp -d "$BATS_TEST_TMPDIR/profile.XXXXXX")
 	DRIVER_PORT=$("$ROOT/tests/stack" port)
-	chromedriver --port="$DRIVER_PORT" --log-level=WARNING \
+	chromedriver --port="$DRIVER_PORT" --log-level=INFO \
 	    >"$BATS_TEST_TMPDIR/driver.log" 2>&1 3>&- &
 	DRIVER=$!
 	wait_for 20 driver_answers || return
-	local args='"--headless=new","--no-sandbox","--disable-gpu",
+	args='"--headless=new","--no-sandbox","--disable-gpu",
 	    "--disable-quic","--no-first-run","--disable-component-update",
 	    "--disable-background-networking","--disable-sync",
 	    "--hide-scrollbars","--disable-dev-shm-usage"'
-	SESSION=$(wd POST /session "{\"capabilities\":{\"alwaysMatch\":{
+	value=$(wd POST /session "{\"capabilities\":{\"alwaysMatch\":{
 	    \"browserName\":\"chrome\",\"goog:chromeOptions\":{
 	    \"binary\":\"$(command -v chromium)\",\"args\":[$args,
-	    \"--user-data-dir=$profile\"]}}}}" |
-	    jq -r .sessionId) && size "$1" "$2" && scheme "${3:-light}"
+	    \"--user-data-dir=$profile\"]}}}}") || return
+	SESSION=$(jq -r .sessionId <<<"$value")
+	size "$1" "$2" && scheme "${3:-light}"
 }
 
 # For teardown.
@@ -165,7 +170,7 @@ axe() {
 	script=$(axe_path) || return
 	jq -n --rawfile axe "$script" '{script: $axe, args: []}' \
 	    >"$BATS_TEST_TMPDIR/axe.json"
-	curl -s -m 60 --noproxy '*' -H 'Content-Type: application/json' \
+	curl -s -m 30 --noproxy '*' -H 'Content-Type: application/json' \
 	    -d @"$BATS_TEST_TMPDIR/axe.json" \
 	    "http://127.0.0.1:$DRIVER_PORT/session/$SESSION/execute/sync" \
 	    >/dev/null
