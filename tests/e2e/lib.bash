@@ -65,15 +65,17 @@ in_stack() {
 	"$ROOT/tests/stack" exec "$STACK" "$@"
 }
 
-# wait_for SECONDS COMMAND...: until COMMAND succeeds; fail after SECONDS.
+# wait_for SECONDS COMMAND...: until COMMAND succeeds; fail after SECONDS.  It
+# is asked less often the longer it takes, as asking is most of what tests do.
 wait_for() {
-	local end=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000))
+	local end=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000)) pause=20
 	until "${@:2}" >/dev/null; do
 		((${EPOCHREALTIME/[.,]/} < end)) || {
 			echo "not within $1 seconds: ${*:2}" >&2
 			return 1
 		}
-		sleep 0.05
+		sleep "0.$(printf %03d "$pause")"
+		((pause = pause < 200 ? pause * 5 / 4 : 250))
 	done
 }
 
