@@ -242,9 +242,14 @@ lint-cppcheck:
 	    --enable=warning,performance,portability --inline-suppr \
 	    $(CPPCHECK_MACROS) -D_GNU_SOURCE -Icgi/lib $(TEST_CPPFLAGS) \
 	    $(C_FILES)
-lint-tidy: $(BUILD)/made/status_html.h
-	printf '%s\n' $(C_FILES) | xargs -P $$(nproc) -n 1 \
-	    sh -c 'clang-tidy --quiet "$$1" -- $(TIDY_FLAGS)' tidy
+# What has passed is looked at again only when it or a header has changed.
+lint-tidy:
+	+$(MAKE) -j$$(nproc) $(C_FILES:%=$(BUILD)/tidy/%)
+$(BUILD)/tidy/%: % $(BUILD)/made/status_html.h .clang-tidy \
+    $(wildcard cgi/*/*.h listener/*.h tests/*/*.h tests/*/*/*.h)
+	@mkdir -p $(@D)
+	clang-tidy --quiet $< -- $(TIDY_FLAGS)
+	@touch $@
 
 clean:
 	rm -rf $(BUILD)

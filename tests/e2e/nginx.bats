@@ -1,4 +1,5 @@
 # What nginx does by itself.  Which requests it refuses is in bad_input.bats.
+# bats file_tags=production
 
 setup_file() {
 	cd "$BATS_TEST_DIRNAME/../.." || return
