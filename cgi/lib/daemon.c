@@ -1,6 +1,7 @@
 #include <sys/resource.h>
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,9 @@ daemon_begin(const struct daemon *daemon, int argc, char **argv,
 
 	leave_no_core();
 	secret_wipe_allocations();
+
+	/* The default, but fixed: what large lists took is given back. */
+	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	while ((ch = getopt(argc, argv, "hVt")) != -1) {
 		switch (ch) {
 		case 'h':

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include <fcgiapp.h>
+#include <openssl/crypto.h>
 
 #include "log.h"
 #include "metrics.h"
@@ -411,6 +413,20 @@ sooner(long a, long b)
 	return (a < 0 || (b >= 0 && b < a) ? b : a);
 }
 
+/*
+ * What is in memory before the first worker is forked all of them have
+ * together.  So set up what each would set up for itself, and join the small
+ * pieces that were freed, all over the heap, while libraries started.
+ */
+static void
+share_memory(void)
+{
+
+	(void)OPENSSL_init_crypto(OPENSSL_INIT_ADD_ALL_CIPHERS |
+	    OPENSSL_INIT_ADD_ALL_DIGESTS | OPENSSL_INIT_LOAD_CONFIG, NULL);
+	(void)malloc_trim(0);
+}
+
 /**
  * fcgi_server_run(server):
  * Serve until told to stop.  Return 0 then, or -1 if the server could not be
@@ -433,6 +449,8 @@ fcgi_server_run(const struct fcgi_server *server)
 		free(workers);
 		return (-1);
 	}
+
+	share_memory();
 
 	/* Keep the workers running. */
 	log_info(NULL, "ready: %d %s on %s", server->workers,
