@@ -718,7 +718,8 @@ history_days 90 (default)' ]
 	"$trigger" verify --grant-to test_daemon
 
 	# Nothing that is wrong is written, by whatever way.
-	before=$("$trigger" set)
+	rows='SELECT name, value FROM lad_dev.followup_settings ORDER BY name'
+	before=$(q -c "$rows")
 	for wrong in 'call_within 4' 'call_within soon' 'call_within 0h' \
 	    'calling_zone Mars/Olympus' 'calling_zone IST' 'history_days 0' \
 	    'canary_every 30s' 'canary_every 2d' 'canary_every 5' \
@@ -730,7 +731,7 @@ history_days 90 (default)' ]
 	run q -c "UPDATE lad_dev.followup_settings SET value = 'mon 25:00-26:00'
 	    WHERE name = 'calling_hours'"
 	[[ $output == *'are not days and hours'* ]]
-	[ "$("$trigger" set)" = "$before" ]
+	[ "$(q -c "$rows")" = "$before" ]
 	run "$trigger" set calling_hours ''
 	[ "$output" = 'calling_hours none' ]
 	for none in '' 0 0s; do
