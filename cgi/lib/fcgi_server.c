@@ -414,9 +414,9 @@ sooner(long a, long b)
 }
 
 /*
- * What is in memory before the first worker is forked all of them have
- * together.  So set up what each would set up for itself, and join the small
- * pieces that were freed, all over the heap, while libraries started.
+ * Workers share whatever is in memory before the first of them is forked.  So
+ * set up here what each would otherwise set up for itself, and join the free
+ * pieces that libraries left all over the heap when they started.
  */
 static void
 share_memory(void)
