@@ -1,6 +1,5 @@
 # The alerts fire when they should and only then, and each one leads to a page
 # that says what to do.
-# bats file_tags=production
 
 load lib
 

@@ -1,6 +1,5 @@
 # The programs at work within the limits of their units: the system calls, the
 # file systems and the rights that systemd leaves them.
-# bats file_tags=production
 
 # shellcheck disable=SC2016,SC2030,SC2031,SC2153,SC2154
 # (there is Perl in here, every test is a subshell of its own, and the libraries

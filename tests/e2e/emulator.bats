@@ -4,7 +4,6 @@
 #
 # Names in capitals come from emulator-lib.bash; $ in single quotes is jq's.
 # shellcheck disable=SC2016,SC2153
-# bats file_tags=production
 
 load emulator-lib
 

@@ -1,5 +1,4 @@
 # What nginx does by itself.  Which requests it refuses is in bad_input.bats.
-# bats file_tags=production
 
 setup_file() {
 	cd "$BATS_TEST_DIRNAME/../.." || return

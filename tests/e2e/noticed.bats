@@ -5,7 +5,6 @@
 #
 # NOTICED_ALERTS=1 also waits for the alerts, with a Prometheus as the README
 # has it: a quarter of an hour.
-# bats file_tags=production
 
 load lib
 load prometheus-lib

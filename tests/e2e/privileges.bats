@@ -1,5 +1,4 @@
 # What the daemons' sockets let in, and what their database role may do.
-# bats file_tags=production
 
 # shellcheck disable=SC2016,SC2030,SC2031,SC2153,SC2154
 # (there is Perl in here, every test is a subshell of its own, and the libraries

@@ -1,5 +1,4 @@
 # Who hears a secret: nobody who reads logs, answers, process titles or memory.
-# bats file_tags=production
 
 # shellcheck disable=SC2016,SC2030,SC2031,SC2153,SC2154
 # (there is Perl in here, every test is a subshell of its own, and the libraries

@@ -1,6 +1,5 @@
 # The three daemons under valgrind, from start to stop, with calls that go well
 # and calls that do not: no invalid access, no leak.
-# bats file_tags=production
 
 # shellcheck disable=SC2030,SC2031,SC2153
 # (every test is a subshell of its own, and lib.bash sets the names in capitals)
