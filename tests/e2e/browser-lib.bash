@@ -50,17 +50,19 @@ driver_answers() {
 }
 
 # browser_up WIDTH HEIGHT [light|dark]: start the driver and a window.  A
-# browser may hang while it comes up; another one is tried then, for minutes.
+# browser may hang while it comes up; another one is tried then.
 browser_up() {
+	wait_for 300 came_up "$@"
+}
+
+came_up() {
 	local began=$SECONDS
-	until try_browser "$@"; do
-		echo "no browser after $((SECONDS - began)) s;" \
-		    "load $(cut -d ' ' -f 1 /proc/loadavg);" \
-		    "$(tail -n 1 "$BATS_TEST_TMPDIR/driver.log")"
-		browser_down
-		((SECONDS - began < 300)) || return
-		sleep 1
-	done
+	! try_browser "$@" || return 0
+	echo "no browser after $((SECONDS - began)) s;" \
+	    "load $(cut -d ' ' -f 1 /proc/loadavg);" \
+	    "$(tail -n 1 "$BATS_TEST_TMPDIR/driver.log")" >&2
+	browser_down
+	return 1
 }
 
 # One that did not come up may have left its profile locked.
@@ -170,7 +172,7 @@ axe() {
 	script=$(axe_path) || return
 	jq -n --rawfile axe "$script" '{script: $axe, args: []}' \
 	    >"$BATS_TEST_TMPDIR/axe.json"
-	curl -s -m 30 --noproxy '*' -H 'Content-Type: application/json' \
+	curl -s -m 60 --noproxy '*' -H 'Content-Type: application/json' \
 	    -d @"$BATS_TEST_TMPDIR/axe.json" \
 	    "http://127.0.0.1:$DRIVER_PORT/session/$SESSION/execute/sync" \
 	    >/dev/null
