@@ -42,7 +42,10 @@ daemon_begin(const struct daemon *daemon, int argc, char **argv,
 	leave_no_core();
 	secret_wipe_allocations();
 
-	/* The default, but fixed: what large lists took is given back. */
+	/*
+	 * Set to its default it stays there.  Otherwise glibc raises it with
+	 * the first large list that is freed, and keeps what later ones take.
+	 */
 	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	while ((ch = getopt(argc, argv, "hVt")) != -1) {
 		switch (ch) {
