@@ -105,6 +105,8 @@ out_of_service() {
 }
 
 @test "one task cannot be created: 429, 499 to 504, HTML, resets" {
+	# So that none of its lines is one too many like the last test's.
+	restart schedule
 	for batch in '429 500 503 504' '502 html reset' '499 front'; do
 		rules=
 		for fault in $batch; do
@@ -132,9 +134,9 @@ out_of_service() {
 			logged_since schedule \
 			    "attempt [12] of 10 .*failed, next in .*$text"
 		done
+		not logged_since schedule 'breaker open'
 	done
 	no_failures
-	not logged_since schedule 'breaker open'
 }
 
 @test "one task cannot be created: Retry-After is honoured, number or date" {
