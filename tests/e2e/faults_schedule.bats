@@ -265,7 +265,7 @@ api Bearer canary-two" ]]
 
 	# While one probe is on its way, nobody else asks.
 	faults '{"operation": "createTask", "status": 503, "count": -1,
-	    "delayMs": 3000}'
+	    "delayMs": 8000}'
 	wait_for 20 fault_hit 1
 
 	# Four; the fifth opened the breaker, and those behind it found it open.
@@ -278,7 +278,7 @@ api Bearer canary-two" ]]
 	[[ $(attempts) == "$counted" ]]
 
 	faults '[]'
-	all_have_tasks 40
+	all_have_tasks 45
 	logged_since schedule 'breaker closed'
 	[[ $(logged_since schedule 'to create the task failed, next in' |
 	    wc -l) == "$counted" ]]
