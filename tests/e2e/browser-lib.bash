@@ -30,19 +30,17 @@ axe_path() {
 
 # wd METHOD PATH [JSON]: ask the driver, and print the value it answers.
 wd() {
-	local answer
+	local answer rc=0
 	answer=$(printf '%s' "${3:-}" | curl -s -m 30 --noproxy '*' -X "$1" \
 	    -H 'Content-Type: application/json' ${3:+-d @-} \
-	    "http://127.0.0.1:$DRIVER_PORT$2") || {
-		echo "chromedriver: $1 $2: no answer, curl says $?" >&2
+	    "http://127.0.0.1:$DRIVER_PORT$2") || rc=$?
+	[[ $rc == 0 && $answer ]] || {
+		echo "chromedriver: $1 $2: no answer, curl says $rc" >&2
 		return 1
 	}
-	jq -e '.value | type != "object" or .error == null' \
-	    <<<"$answer" >/dev/null 2>&1 || {
-		jq -r '.value | .error, .message' <<<"$answer" >&2
-		return 1
-	}
-	jq -c .value <<<"$answer"
+	jq -c 'if (.value | type) == "object" and .value.error != null
+	    then .value | error("\(.error): \(.message)") else .value end' \
+	    <<<"$answer"
 }
 
 driver_answers() {

@@ -7,6 +7,7 @@
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 BUILD=${FOLLOWUP_BUILD:-build}
 [[ $BUILD == /* ]] || BUILD=$ROOT/$BUILD
+. "$ROOT/tests/e2e/answers-lib.bash"
 
 LOCATION=projects/demo-project/locations/us-central1
 QUEUE=$LOCATION/queues/follow-up-voag-calls
@@ -70,16 +71,6 @@ stop_all() {
 	return "$rc"
 }
 
-# wait_for SECONDS COMMAND...: until COMMAND succeeds; fail after SECONDS.
-wait_for() {
-	local end=$((SECONDS + $1 + 1))
-	shift
-	until "$@"; do
-		((SECONDS < end)) || return 1
-		sleep 0.02
-	done
-}
-
 # request METHOD URL [BODY]: set STATUS and BODY.
 request() {
 	local out
@@ -88,22 +79,6 @@ request() {
 		"$2") || return
 	STATUS=${out##*$'\n'}
 	BODY=${out%$'\n'*}
-}
-
-# expect STATUS [JQ-FILTER]...: what the last request answered.
-expect() {
-	local filter
-	[[ $STATUS == "$1" ]] || {
-		echo "status $STATUS instead of $1: $BODY" >&2
-		return 1
-	}
-	shift
-	for filter; do
-		jq -e "$filter" <<<"$BODY" >/dev/null || {
-			echo "not $filter: $BODY" >&2
-			return 1
-		}
-	done
 }
 
 # in_seconds N: the time in N seconds (may be a fraction), RFC 3339, never a

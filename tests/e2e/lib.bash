@@ -6,6 +6,7 @@
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 BUILD=${FOLLOWUP_BUILD:-build}
 [[ $BUILD == /* ]] || BUILD=$ROOT/$BUILD
+. "$ROOT/tests/e2e/answers-lib.bash"
 
 # What the stack's database has in it from the start (tests/schema.sql).
 TENANT=11111111-1111-4111-8111-111111111111
@@ -63,25 +64,6 @@ stack_reset() {
 # in_stack COMMAND...: in the daemons' environment.
 in_stack() {
 	"$ROOT/tests/stack" exec "$STACK" "$@"
-}
-
-# wait_for SECONDS COMMAND...: until COMMAND succeeds; fail after SECONDS.  It
-# is asked less often the longer it takes, as asking is most of what tests do.
-wait_for() {
-	local end=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000)) pause=20
-	until "${@:2}" >/dev/null; do
-		((${EPOCHREALTIME/[.,]/} < end)) || {
-			echo "not within $1 seconds: ${*:2}" >&2
-			return 1
-		}
-		sleep "0.$(printf %03d "$pause")"
-		((pause = pause < 200 ? pause * 5 / 4 : 250))
-	done
-}
-
-# not COMMAND...: unlike "!", it ends a test.
-not() {
-	! "$@"
 }
 
 sanitized() {
@@ -248,21 +230,6 @@ request() {
 	HEAD=$(tr -d '\r' <"$BATS_TEST_TMPDIR/head")
 	BODY=$(cat "$BATS_TEST_TMPDIR/body")
 	STATUS=$(sed -n 's/^HTTP[^ ]* \([0-9]*\).*/\1/p' <<<"$HEAD" | tail -n 1)
-}
-
-# expect STATUS [JQ-FILTER]...: of the last answer.
-expect() {
-	local filter
-	[[ $STATUS == "$1" ]] || {
-		echo "status $STATUS instead of $1: $BODY" >&2
-		return 1
-	}
-	for filter in "${@:2}"; do
-		jq -e "$filter" <<<"$BODY" >/dev/null || {
-			echo "not $filter: $BODY" >&2
-			return 1
-		}
-	done
 }
 
 # problem STATUS NAME: the last answer is this problem, as RFC 9457 has it.
