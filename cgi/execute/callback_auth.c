@@ -140,7 +140,12 @@ check_token(const struct config *conf, struct jwks *jwks, const char *token,
 		*why = "its key (kid) is not among those of OIDC_JWKS_URL";
 		break;
 	case JWKS_FOUND:
-		if ((claims = jwt_verify(jwt, key, why)) == NULL)
+		/* The key of this name may be another one by now. */
+		if ((claims = jwt_verify(jwt, key, why)) == NULL &&
+		    jwks_refresh(jwks, now) == JWKS_FOUND &&
+		    jwks_key(jwks, jwt_kid(jwt), now, &key) == JWKS_FOUND)
+			claims = jwt_verify(jwt, key, why);
+		if (claims == NULL)
 			break;
 		*why = callback_check_claims(conf, claims, booking_id, now);
 		if (*why == NULL)

@@ -27,11 +27,12 @@
 #define DEFAULT_AGE	3600
 #define MAX_AGE		86400
 
-/* No more than one refresh in this time, in seconds, for a key not known. */
-#define FORCED_INTERVAL	60
-
-/* After a refresh that failed, the next one not before, in seconds. */
-#define RETRY_INTERVAL	5
+/*
+ * Between two refreshes for the same reason, in seconds: after one that failed,
+ * and where a token is not verified by the keys at hand.  Strangers can cause
+ * the latter, so that it is also how long they can keep a new key from us.
+ */
+#define INTERVAL	5
 
 #define FETCH_TIMEOUT_MS	5000
 
@@ -290,8 +291,9 @@ has_keys(const struct http *http)
 
 /*
  * Fetch the document and share it; shared_document_renewal_begin said we shall.
+ * Return 0, or -1 with the old one kept.
  */
-static void
+static int
 fetch(struct jwks *jwks, time_t now)
 {
 	struct http_request request = { .method = "GET",
@@ -314,7 +316,7 @@ fetch(struct jwks *jwks, time_t now)
 		    "fetched from %s: %s; %s", jwks->conf->oidc_jwks_url, why,
 		    jwks->nkeys > 0 ? "the keys fetched before stay in use" :
 		    "callbacks are answered 503 until they can");
-		return;
+		return (-1);
 	}
 	age = jwks_max_age(http_header(jwks->http, "Cache-Control"));
 	shared_document_renewal_end(jwks->shared, http_body(jwks->http),
@@ -322,6 +324,7 @@ fetch(struct jwks *jwks, time_t now)
 	metrics_set_now(METRICS_KEYS_FETCHED);
 	log_info(NULL, "fetched the keys of callback tokens, good for %ld s",
 	    (long)age);
+	return (0);
 }
 
 static EVP_PKEY *
@@ -337,19 +340,41 @@ find_key(const struct jwks *jwks, const char *kid)
 }
 
 /**
+ * jwks_refresh(jwks, now):
+ * The keys at hand do not verify a token: see whether there are others by now.
+ * Return JWKS_FOUND if they have been fetched again, JWKS_UNKNOWN if that was
+ * done a moment ago, JWKS_UNAVAILABLE if they cannot be fetched.
+ */
+enum jwks_outcome
+jwks_refresh(struct jwks *jwks, time_t now)
+{
+	uint64_t before = jwks->generation;
+	int failed = 0;
+
+	if (shared_document_renewal_begin(jwks->shared, DOCUMENT_WANTING, 0,
+	    now, INTERVAL))
+		failed = fetch(jwks, now);
+	sync_keys(jwks);
+	if (jwks->generation != before)
+		return (JWKS_FOUND);
+	return (failed ? JWKS_UNAVAILABLE : JWKS_UNKNOWN);
+}
+
+/**
  * jwks_key(jwks, kid, now, key):
  * Set ${key} to the key named ${kid}, which lives until the next call.
  */
 enum jwks_outcome
 jwks_key(struct jwks *jwks, const char *kid, time_t now, EVP_PKEY **key)
 {
+	enum jwks_outcome outcome = JWKS_FOUND;
 
 	/* Without any keys all wait for the first fetch; later nobody does. */
 	sync_keys(jwks);
 	if (now >= shared_document_expires(jwks->shared)) {
 		if (shared_document_renewal_begin(jwks->shared,
-		    DOCUMENT_EXPIRED, jwks->nkeys == 0, now, RETRY_INTERVAL))
-			fetch(jwks, now);
+		    DOCUMENT_EXPIRED, jwks->nkeys == 0, now, INTERVAL))
+			(void)fetch(jwks, now);
 		sync_keys(jwks);
 	}
 	if (jwks->nkeys == 0)
@@ -357,13 +382,12 @@ jwks_key(struct jwks *jwks, const char *kid, time_t now, EVP_PKEY **key)
 
 	/* A new key may have come into use since. */
 	if ((*key = find_key(jwks, kid)) == NULL) {
-		if (shared_document_renewal_begin(jwks->shared,
-		    DOCUMENT_WANTING, 0, now, FORCED_INTERVAL))
-			fetch(jwks, now);
-		sync_keys(jwks);
+		outcome = jwks_refresh(jwks, now);
 		*key = find_key(jwks, kid);
 	}
-	return (*key != NULL ? JWKS_FOUND : JWKS_UNKNOWN);
+	if (*key != NULL)
+		return (JWKS_FOUND);
+	return (outcome == JWKS_FOUND ? JWKS_UNKNOWN : outcome);
 }
 
 /**

@@ -45,6 +45,14 @@ struct jwks *jwks_new(const struct config *, struct shared_document *);
 enum jwks_outcome jwks_key(struct jwks *, const char *, time_t, EVP_PKEY **);
 
 /**
+ * jwks_refresh(jwks, now):
+ * The keys at hand do not verify a token: see whether there are others by now.
+ * Return JWKS_FOUND if they have been fetched again, JWKS_UNKNOWN if that was
+ * done a moment ago, JWKS_UNAVAILABLE if they cannot be fetched.
+ */
+enum jwks_outcome jwks_refresh(struct jwks *, time_t);
+
+/**
  * jwks_parse_key(jwk):
  * Return the public key that the member ${jwk} of a key set describes, to be
  * freed; or NULL if it is not an RSA key of 2048 to 8192 bits with a sane

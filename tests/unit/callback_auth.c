@@ -213,13 +213,13 @@ struct fixture {
 };
 
 static void
-fixture_open(struct fixture *f, const char *answer)
+fixture_open(struct fixture *f, const char *answer, const char *next)
 {
 
 	/* That a fetch failed is warned of; not here. */
 	log_init(NULL, LOG_ERROR, 0);
 	f->conf = google;
-	f->server = scripted_server_start(SCRIPT(answer));
+	f->server = scripted_server_start(SCRIPT(answer, next));
 	f->conf.oidc_jwks_url = scripted_server_url(f->server, "/certs",
 	    f->url, sizeof(f->url));
 	f->shared = jwks_shared();
@@ -284,7 +284,7 @@ test_token(void **state)
 	struct fixture f;
 
 	(void)state;
-	fixture_open(&f, CERTS);
+	fixture_open(&f, CERTS, NULL);
 	assert_int_equal(decide_token(&f, TEST_KEY_KID, GOOD, 0),
 	    CALLBACK_OURS);
 	assert_int_equal(decide_token(&f, TEST_KEY_KID, GOOD, 1),
@@ -311,6 +311,21 @@ test_token(void **state)
 	fixture_close(&f);
 }
 
+/* The key of a name was replaced: it is fetched, and the token is good. */
+static void
+test_replaced_key(void **state)
+{
+	char before[] = CERTS;
+	struct fixture f;
+
+	(void)state;
+	*strstr(before, TEST_KEY_N) ^= 1;
+	fixture_open(&f, before, CERTS);
+	assert_int_equal(decide_token(&f, TEST_KEY_KID, GOOD, 0),
+	    CALLBACK_OURS);
+	fixture_close(&f);
+}
+
 /* Without keys nothing is refused for good. */
 static void
 test_undecided(void **state)
@@ -318,7 +333,7 @@ test_undecided(void **state)
 	struct fixture f;
 
 	(void)state;
-	fixture_open(&f, "HTTP/1.1 500 Error\r\nConnection: close\r\n\r\n");
+	fixture_open(&f, "HTTP/1.1 500 Error\r\nConnection: close\r\n\r\n", NULL);
 	assert_int_equal(decide_token(&f, TEST_KEY_KID, GOOD, 0),
 	    CALLBACK_UNDECIDED);
 	assert_non_null(strstr(f.why, "cannot be fetched"));
@@ -347,7 +362,7 @@ test_secret(void **state)
 	size_t i;
 
 	(void)state;
-	fixture_open(&f, CERTS);
+	fixture_open(&f, CERTS, NULL);
 	f.conf.service_account = NULL;
 	f.conf.cloud_tasks_secret = "an example";
 	for (i = 0; i < NITEMS(rows); i++) {
@@ -422,6 +437,7 @@ main(void)
 		cmocka_unit_test(test_claims),
 		cmocka_unit_test(test_other_issuer),
 		cmocka_unit_test(test_token),
+		cmocka_unit_test(test_replaced_key),
 		cmocka_unit_test(test_undecided),
 		cmocka_unit_test(test_secret),
 		cmocka_unit_test(test_rules),

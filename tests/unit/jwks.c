@@ -260,7 +260,7 @@ test_kept(void **state)
 
 	(void)state;
 	view_open(&v, scripted_server_start(SCRIPT(HEAD SET_OF("a"),
-	    HEAD SET_OF("b"))));
+	    HEAD SET_OF("b"), HEAD SET_OF("b"))));
 	assert_int_equal(look(&v, "a", 1000), JWKS_FOUND);
 	assert_int_equal(look(&v, "a", 1599), JWKS_FOUND);
 	other = jwks_new(&v.conf, v.shared);
@@ -274,10 +274,10 @@ test_kept(void **state)
 	/* At its end it is fetched again. */
 	assert_int_equal(look(&v, "b", 1600), JWKS_FOUND);
 	assert_int_equal(look(&v, "a", 1600), JWKS_UNKNOWN);
-	view_close(&v, 2);
+	view_close(&v, 3);
 }
 
-/* An unknown key causes one refresh a minute. */
+/* An unknown key causes a refresh, but not one after another. */
 static void
 test_unknown_kid(void **state)
 {
@@ -285,13 +285,42 @@ test_unknown_kid(void **state)
 
 	(void)state;
 	view_open(&v, scripted_server_start(SCRIPT(HEAD SET_OF("a"),
-	    HEAD SET_OF("a"), HEAD SET_OF("b"))));
+	    HEAD SET_OF("a"), DOWN, HEAD SET_OF("b"))));
 	assert_int_equal(look(&v, "a", 1000), JWKS_FOUND);
 	assert_int_equal(look(&v, "b", 1001), JWKS_UNKNOWN);
 	assert_int_equal(look(&v, "c", 1002), JWKS_UNKNOWN);
-	assert_int_equal(look(&v, "", 1060), JWKS_UNKNOWN);
+	assert_int_equal(look(&v, "", 1005), JWKS_UNKNOWN);
 	assert_int_equal(v.server->nrequests, 2);
-	assert_int_equal(look(&v, "b", 1061), JWKS_FOUND);
+
+	/* Where they cannot be fetched nobody knows; and then somebody does. */
+	assert_int_equal(look(&v, "b", 1006), JWKS_UNAVAILABLE);
+	assert_int_equal(look(&v, "a", 1006), JWKS_FOUND);
+	assert_int_equal(look(&v, "b", 1011), JWKS_FOUND);
+	view_close(&v, 4);
+}
+
+/* The keys are fetched again for a token that they do not verify. */
+static void
+test_refresh(void **state)
+{
+	struct jwks *other;
+	struct view v;
+
+	(void)state;
+	view_open(&v, scripted_server_start(SCRIPT(HEAD SET_OF("a"),
+	    HEAD SET_OF("a"), DOWN)));
+	other = jwks_new(&v.conf, v.shared);
+	assert_non_null(other);
+	assert_int_equal(look(&v, "a", 1000), JWKS_FOUND);
+	assert_int_equal(jwks_refresh(v.jwks, 1001), JWKS_FOUND);
+	assert_int_equal(jwks_refresh(v.jwks, 1005), JWKS_UNKNOWN);
+	assert_int_equal(v.server->nrequests, 2);
+
+	/* Another worker did it. */
+	assert_int_equal(jwks_refresh(other, 1005), JWKS_FOUND);
+	jwks_free(other);
+	assert_int_equal(jwks_refresh(v.jwks, 1006), JWKS_UNAVAILABLE);
+	assert_int_equal(look(&v, "a", 1006), JWKS_FOUND);
 	view_close(&v, 3);
 }
 
@@ -335,7 +364,7 @@ test_bad_documents(void **state)
 		view_open(&v, scripted_server_start(SCRIPT(HEAD SET_OF("a"),
 		    bad[i])));
 		ASSERT_ROW(look(&v, "a", 1000) == JWKS_FOUND, bad[i]);
-		ASSERT_ROW(look(&v, "x", 1700) == JWKS_UNKNOWN, bad[i]);
+		ASSERT_ROW(look(&v, "x", 1700) == JWKS_UNAVAILABLE, bad[i]);
 		ASSERT_ROW(look(&v, "a", 1700) == JWKS_FOUND, bad[i]);
 		(void)scripted_server_stop(v.server);
 		jwks_free(v.jwks);
@@ -354,6 +383,7 @@ main(void)
 		cmocka_unit_test(test_max_age),
 		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_unknown_kid),
+		cmocka_unit_test(test_refresh),
 		cmocka_unit_test(test_unavailable),
 		cmocka_unit_test(test_bad_documents),
 	};
