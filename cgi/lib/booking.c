@@ -172,6 +172,12 @@ fill(struct booking *booking, const char *id, const PGresult *rows, int row)
     "E' \\t\\r\\n'), ''), zone), d.due))"
 
 /*
+ * A key has at most 255 characters, of which booking and time, which make it
+ * the only one of its kind, take up to 64: what is cut off is the tenant's end.
+ */
+#define KEY_TENANT	"191"
+
+/*
  * One row for each id, in the order asked.  Columns that this deployment
  * lacks come from "absent": the innermost query that has a name answers it.
  * OFFSET 0 keeps the planner from joining whole tables: each row is looked up
@@ -231,8 +237,8 @@ static const struct bookings_sql read_sql = { "read",
     "FROM {S}.followup_gate(b) AS g WHERE " STILL_TO_CALL
     " AND l.lets_through IS NOT TRUE OFFSET 0) AS g ON true "
     "WHERE b.id = u.id OFFSET 0) AS b ON true "
-    "LEFT JOIN LATERAL (SELECT i.due, left('followup:' "
-    "|| coalesce(b.tenant_id, '') || ':' || b.id::text || ':' || i.due, 255) "
+    "LEFT JOIN LATERAL (SELECT i.due, 'followup:' || left(coalesce("
+    "b.tenant_id, ''), " KEY_TENANT ") || ':' || b.id::text || ':' || i.due "
     "AS key "
     "FROM (SELECT pg_catalog.to_char(b.due AT TIME ZONE 'UTC', "
     "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') AS due OFFSET 0) AS i OFFSET 0) "

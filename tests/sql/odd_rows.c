@@ -626,6 +626,23 @@ short_columns(void **state)
 	}
 }
 
+/* However long a tenant's id is, a key is of one booking and one time. */
+static void
+long_tenant(void **state)
+{
+	char key[256], end[128], due[BOOKING_TIME_LEN];
+
+	(void)state;
+	run("ALTER TABLE lead_bookings ALTER tenant_id TYPE text; "
+	    "UPDATE lead_bookings SET tenant_id = repeat('t', 250)");
+	ask_for_booking();
+	assert_true(strlen(booking.key) <= 255);
+	(void)snprintf(end, sizeof(end), "ttt:" ID ":%s",
+	    booking_time(booking.due, 3, due));
+	(void)snprintf(key, sizeof(key), "%s", booking.key);
+	assert_string_equal(key + strlen(key) - strlen(end), end);
+}
+
 /* A column that takes no such text at all does not keep the row from it. */
 static void
 column_with_a_rule(void **state)
@@ -679,6 +696,7 @@ main(void)
 		TEST(called_but_not_executed),
 		TEST(called_and_moved),
 		TEST(short_columns),
+		TEST(long_tenant),
 		TEST(column_with_a_rule),
 		cmocka_unit_test_prestate_setup_teardown(latin1, begin, end,
 		    in_latin1),
