@@ -48,7 +48,8 @@ payload_parse(const char *s, const char *schema, struct payload *payload,
 	json_t *json;
 
 	*why = "that is not a JSON object of unique names";
-	json = json_loads(s, JSON_REJECT_DUPLICATES, NULL);
+	json = json_loads(s, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL,
+	    NULL);
 	if (json_is_object(json))
 		kind = read_object(json, schema, payload, why);
 	json_decref(json);

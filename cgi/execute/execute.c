@@ -668,6 +668,23 @@ clear_others(const struct execute *x)
 }
 
 /*
+ * Return why ${body}, whose phoneNumber is ${number}, is not to be sent; NULL
+ * if it is.  One without that member may have it under another name.
+ */
+static const char *
+why_not_to_be_sent(const json_t *body, const json_t *number)
+{
+
+	if (!json_is_object(body))
+		return ("followup_call_request gave no JSON object");
+	if (number == NULL || json_string_length(number) > 0)
+		return (NULL);
+	return (json_is_null(number) || json_is_string(number) ?
+	    "the lead has no phone number" :
+	    "followup_call_request gave a phoneNumber that is no text");
+}
+
+/*
  * Start the call of ${booking}, whose attempt has been counted, with the body
  * ${text}; it may be NULL.  The breaker let it out as ${asked}.
  */
@@ -676,8 +693,10 @@ call(const struct execute *x, const struct booking *booking,
     const struct execute_callback *callback, const char *text,
     const struct breaker_request *asked, struct execute_result *result)
 {
-	json_t *body = text != NULL ? json_loads(text, 0, NULL) : NULL;
+	json_t *body = text != NULL ? json_loads(text, JSON_DECODE_INT_AS_REAL,
+	    NULL) : NULL;
 	const json_t *number = json_object_get(body, "phoneNumber");
+	const char *wrong = why_not_to_be_sent(body, number);
 	char stem[TASK_ID_LEN];
 	char traceparent[TRACE_PARENT_LEN];
 	struct voice_agent_call request = { .body = text,
@@ -691,12 +710,8 @@ call(const struct execute *x, const struct booking *booking,
 	struct voice_agent_error error = { .retry_after = -1 };
 	long begun = monotime_ms();
 
-	/* A body that has a phone number, and it is empty, calls nobody. */
-	if (!json_is_object(body) || (number != NULL &&
-	    json_string_length(number) == 0)) {
-		(void)snprintf(error.text, sizeof(error.text), "%s",
-		    json_is_object(body) ? "the lead has no phone number" :
-		    "followup_call_request gave no JSON object");
+	if (wrong != NULL) {
+		(void)snprintf(error.text, sizeof(error.text), "%s", wrong);
 		breaker_unused(x->breaker, asked);
 		record_failure(x, booking, callback, VOICE_AGENT_REFUSED,
 		    BREAKER_ITS_OWN, &error, result);

@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,9 +170,9 @@ hide_numbers(char *text, json_t *json)
 
 	if (value != NULL && phone_number_is(value))
 		phone_number_hide(text, value);
-	if (json_is_integer(json)) {
-		(void)snprintf(digits, sizeof(digits), "%lld",
-		    (long long)json_integer_value(json));
+	if (json_is_real(json) && fabs(json_real_value(json)) < 1e18) {
+		(void)snprintf(digits, sizeof(digits), "%.0f",
+		    json_real_value(json));
 		if (phone_number_is(digits))
 			phone_number_hide(text, digits);
 	}
@@ -192,7 +193,8 @@ static void
 explain(const struct voice_agent_call *call, const char *what,
     const char *said, struct voice_agent_error *error)
 {
-	json_t *body = json_loads(call->body, JSON_DECODE_ANY, NULL);
+	json_t *body = json_loads(call->body, JSON_DECODE_ANY |
+	    JSON_DECODE_INT_AS_REAL, NULL);
 	char *copy = strdup(said), *p;
 
 	/* Before it is cut, so that no part of a number is left. */

@@ -653,7 +653,9 @@ bodies_that_call_nobody(void **state)
 		{ "\"x\"", "followup_call_request gave no JSON object" },
 		{ "{\"phoneNumber\":\"\"}", "the lead has no phone number" },
 		{ "{\"phoneNumber\":null}", "the lead has no phone number" },
-		{ "{\"phoneNumber\":5}", "the lead has no phone number" },
+		{ "{\"phoneNumber\":5}", "a phoneNumber that is no text" },
+		{ "{\"phoneNumber\":12345678901234567890}",
+		    "a phoneNumber that is no text" },
 	};
 	size_t i;
 
@@ -670,6 +672,19 @@ bodies_that_call_nobody(void **state)
 		    rows[i].reason);
 		ASSERT_ROW(strcmp(A->status, "failed") == 0, rows[i].reason);
 	}
+}
+
+/* PostgreSQL's numbers have no bounds, and are not ours to judge. */
+static void
+a_body_with_a_long_number_calls(void **state)
+{
+
+	(void)state;
+	A->body = "{\"phoneNumber\":\"+15550100\","
+	    "\"notes\":{\"psid\":12345678901234567890}}";
+	run();
+	table_expect(TAKE "begun:A call executed:A" UNLOCK);
+	expect(EXECUTE_DONE, "");
 }
 
 /*
@@ -1464,6 +1479,7 @@ main(void)
 		TEST(unknown_outcome_until_none_is_left),
 		TEST(unknown_outcome_is_for_a_person),
 		TEST(bodies_that_call_nobody),
+		TEST(a_body_with_a_long_number_calls),
 		TEST(failure_is_counted),
 		TEST(attempts_are_used_up),
 		TEST(refused_for_good),

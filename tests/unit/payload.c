@@ -45,6 +45,7 @@ test_bookings(void **state)
 		/* Names that nobody knows, of whatever type. */
 		{ "{" BOOKING ",\"new\":{\"booking_id\":1},\"x\":[1,2.5]}",
 		    "" },
+		{ "{" BOOKING ",\"x\":12345678901234567890}", "" },
 		{ "{" BOOKING ",\"schema\":null}", "" },
 	};
 	struct payload payload;

@@ -274,7 +274,8 @@ errors_in_words(void **state)
 
 	/* In a body of the deployment's own making, all that looks like one. */
 	call.body = "{\"to\":[\"0170 1234567\"],\"c\":{\"n\":"
-	    "441632960961},\"day\":\"2026-11-23\"}";
+	    "441632960961},\"id\":12345678901234567890,"
+	    "\"day\":\"2026-11-23\"}";
 	(void)start(ANSWER("400 x", "42\r\n\r\n491701234567 or 01632 960961 "
 	    "on 2026-11-23"));
 	assert_string_equal(error.text, "the voice agent answered 400: "
