@@ -496,14 +496,14 @@ judge(struct db *db, const PGresult *result, int prepared)
 
 	if (state == NULL)
 		return (DB_LOST);
-	if (is_of(state, passing))
-		return (DB_LOCKED);
 
 	/* What a function says by RAISE is about the row, in any code. */
 	if (origin == NULL)
 		origin = "";
 	if (strcmp(origin, "exec_stmt_raise") == 0)
 		return (DB_FAILED);
+	if (is_of(state, passing))
+		return (DB_LOCKED);
 	db->is_outdated = is_outdated(state, origin);
 	if (db->is_outdated || is_of(state, ending))
 		return (DB_LOST);

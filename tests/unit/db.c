@@ -455,7 +455,6 @@ classes_of_refusals(void **state)
 		{ "57014", NULL, NULL, DB_LOCKED },
 		{ "40001", NULL, NULL, DB_LOCKED },
 		{ "40P01", NULL, plpgsql, DB_LOCKED },
-		{ "40001", raise, plpgsql, DB_LOCKED },
 
 		/* The row. */
 		{ "0A000", "ExecInsert", NULL, DB_FAILED },
@@ -468,6 +467,8 @@ classes_of_refusals(void **state)
 		{ "42501", raise, plpgsql, DB_FAILED },
 		{ "25006", raise, plpgsql, DB_FAILED },
 		{ "53300", raise, plpgsql, DB_FAILED },
+		{ "40001", raise, plpgsql, DB_FAILED },
+		{ "55P03", raise, plpgsql, DB_FAILED },
 		{ "XX000", NULL, NULL, DB_FAILED },
 
 		/* The installation, surely or perhaps. */
