@@ -53,7 +53,8 @@ WHERE attrelid = to_regclass(format('%I.%I', :'schema', :'table'))
 -- takes abbreviations that several countries share ('IST'), and POSIX strings
 -- ('GST+4', '(UTC+04:00) Yerevan'), whose sign is the other way round and which
 -- never fail.  A POSIX string has a digit, so that a name with a slash and
--- without digits is not one; the other names are listed.
+-- without digits is not one; the other names are listed.  Four of those are
+-- abbreviations as well, of a time without summer time, which come first.
 SELECT $body$
 DECLARE
     name text COLLATE "C" := btrim(zone, E' \t\r\n');
@@ -78,7 +79,9 @@ BEGIN
         'Libya|MET|MST|MST7MDT|NZ|NZ-CHAT|Navajo|PRC|PST8PDT|Poland|Portugal|'
         'ROC|ROK|Singapore|Turkey|UCT|UTC|Universal|W-SU|WET|Zulu|localtime|'
         'posixrules)$') THEN
-        RETURN name;
+        RETURN CASE upper(name) WHEN 'CET' THEN 'Europe/Brussels'
+            WHEN 'MET' THEN 'Europe/Brussels' WHEN 'EET' THEN 'Europe/Athens'
+            WHEN 'WET' THEN 'Europe/Lisbon' ELSE name END;
     END IF;
     RETURN NULL;
 END
