@@ -656,8 +656,9 @@ BEGIN
     END IF;
     fields := to_jsonb(booking);
 
-    -- By the type that leads.id has, so that its index is used.
-    SELECT format_type(a.atttypid, NULL) INTO lead_id_type
+    -- By the type that leads.id has, so that its index is used; without its
+    -- length, which would cut the id off.
+    SELECT format_type(a.atttypid, -1) INTO lead_id_type
     FROM pg_attribute a
     WHERE a.attrelid = to_regclass(%3$L) AND a.attname = 'id'
         AND a.attnum > 0 AND NOT a.attisdropped;

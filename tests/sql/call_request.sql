@@ -8,7 +8,7 @@ SET search_path = test_call, public;
 \set b 00000000-0000-4000-8000-00000000000b
 \set l 00000000-0000-4000-8000-00000000000a
 
-SELECT plan(24);
+SELECT plan(25);
 
 INSERT INTO leads VALUES (:'l', 'Ada', 'Lovelace', '+15550100001');
 INSERT INTO lead_bookings (id, lead_id, assigned_user_id, booking_type,
@@ -65,6 +65,9 @@ CREATE TABLE leads (id text PRIMARY KEY, phone bigint);
 INSERT INTO leads VALUES (:'l', 15550100002);
 SELECT is(followup_call_request(:'b') ->> 'phoneNumber', '15550100002',
     'leads with other types');
+ALTER TABLE leads ALTER id TYPE char(40);
+SELECT is(followup_call_request(:'b') ->> 'phoneNumber', '15550100002',
+    'an id of a fixed length');
 
 -- Not for everybody.
 CREATE ROLE test_call_other;
