@@ -432,7 +432,8 @@ SELECT format($body$
 -- whether what is left behind can be written down: the transaction's id, the
 -- statement's time, and a dot for each attempt.  Each attempt costs a
 -- subtransaction id, so that there is one a statement and 32 a transaction.
--- After one that went well nothing can go wrong, because all locks are held;
+-- After one that went well nothing can go wrong, because all locks are held,
+-- unless the transaction sees a snapshot that others have written over since;
 -- after one that failed nothing more is written.
 SELECT format($body$
 DECLARE
@@ -441,7 +442,7 @@ DECLARE
     meant pg_catalog.text;
     by_hand pg_catalog.bool;
     moved pg_catalog.bool;
-    as_asked record;
+    as_asked pg_catalog.record;
     change pg_catalog.text;
     because pg_catalog.text;
     this_transaction pg_catalog.text;
@@ -597,6 +598,10 @@ BEGIN
         RETURN as_asked;
     END;
 
+    -- A row without an id has never been a booking.
+    IF OLD.id IS NULL THEN
+        RETURN NEW;
+    END IF;
     this_transaction := pg_catalog.pg_current_xact_id();
     this_statement := pg_catalog.date_part('epoch',
         pg_catalog.statement_timestamp());
@@ -606,10 +611,12 @@ BEGIN
         attempts := pg_catalog.split_part(known, ' ', 3);
         IF attempts OPERATOR(pg_catalog.=) 'failed' THEN
             RETURN NEW;
-        ELSIF pg_catalog.split_part(known, ' ', 2)
+        ELSIF (pg_catalog.split_part(known, ' ', 2)
             OPERATOR(pg_catalog.=) this_statement
             OR pg_catalog.octet_length(attempts)
-            OPERATOR(pg_catalog.>=) 32 THEN%4$s
+            OPERATOR(pg_catalog.>=) 32)
+            AND pg_catalog.current_setting('transaction_isolation')
+            OPERATOR(pg_catalog.=) 'read committed' THEN%4$s
             RETURN NEW;
         END IF;
     END IF;

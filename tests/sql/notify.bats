@@ -312,3 +312,54 @@ await() {
 	[[ ${lines[0]} == *'stays pending, though saved as scheduled: to change it, set task_status alone'* ]]
 	[[ ${lines[1]} == *'stays pending, though saved as executed: '* ]]
 }
+
+@test "a temporary table called record takes no booking's change away" {
+	q -c "INSERT INTO lad_dev.lead_bookings (id, booking_type, scheduled_at)
+	    VALUES ('$b', 'follow_up', '2030-01-01')" 2>/dev/null
+	[ "$(q -c 'CREATE TEMPORARY TABLE record (a int, b text)' \
+	    -c "UPDATE lad_dev.lead_bookings SET scheduled_at = '2031-01-01'
+	    RETURNING 'moved'" 2>/dev/null)" = moved ]
+}
+
+# change STATEMENT, within a transaction whose snapshot is older than OTHER, the
+# statement of another session.
+change_behind() {
+	echo "$2" >"$BATS_TEST_TMPDIR/other"
+	q <<-EOF
+		BEGIN ISOLATION LEVEL REPEATABLE READ;
+		SELECT FROM lad_dev.lead_bookings;
+		\\! psql -X -q -f "$BATS_TEST_TMPDIR/other"
+		$1;
+		COMMIT;
+	EOF
+}
+
+@test "a snapshot that others have written over fails no change of bookings" {
+	local move="UPDATE lad_dev.lead_bookings SET scheduled_at = '2031-01-01'"
+	q -c "SET followup.daemon = 'on'" \
+	    -c "INSERT INTO lad_dev.lead_bookings (booking_type, scheduled_at,
+	    task_status, task_name) SELECT 'follow_up', '2030-01-01', 'scheduled',
+	    'old ' || n FROM generate_series(1, 40) AS n" \
+	    -c "INSERT INTO lad_dev.followup_failures (booking_id, stage, attempts,
+	    error)
+	    SELECT id, 'execute', 1, 'e' FROM lad_dev.lead_bookings"
+	change_behind "$move" "INSERT INTO lad_dev.followup_obsolete_tasks
+	    (task_name, booking_id) SELECT task_name, id
+	    FROM lad_dev.lead_bookings WHERE task_name <> 'old 1';
+	    UPDATE lad_dev.followup_failures f SET attempts = 2
+	    FROM lad_dev.followup_obsolete_tasks o
+	    WHERE o.booking_id = f.booking_id"
+	[ "$(q -c "SELECT count(*) FROM lad_dev.lead_bookings
+	    WHERE scheduled_at = '2031-01-01'")" = 40 ]
+}
+
+@test "rows without an id are nobody's bookings, and are changed and deleted" {
+	q -c 'ALTER TABLE lad_dev.lead_bookings DROP CONSTRAINT lead_bookings_pkey,
+	    ALTER id DROP NOT NULL' \
+	    -c "INSERT INTO lad_dev.lead_bookings (id, booking_type, scheduled_at)
+	    VALUES ('$b', 'follow_up', '2030-01-01'),
+	    (NULL, 'follow_up', '2030-01-01'), (NULL, 'follow_up', '2030-01-01')" \
+	    -c "UPDATE lad_dev.lead_bookings SET scheduled_at = '2031-01-01'" \
+	    -c 'DELETE FROM lad_dev.lead_bookings'
+	[ "$(q -c 'SELECT count(*) FROM lad_dev.lead_bookings')" = 0 ]
+}
