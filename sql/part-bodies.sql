@@ -473,9 +473,21 @@ BEGIN
                 wanted := 'pending';
             END IF;
 
-            -- Many clients know a time to the millisecond only.  These types
-            -- can be altered at any time, and a session that has read the
-            -- columns as they were cannot read them any more.
+            -- Many clients know a time to the second or the millisecond only:
+            -- one that saves the time that it has read moves nothing.
+            IF NEW.scheduled_at OPERATOR(pg_catalog.<>) OLD.scheduled_at
+                AND NEW.scheduled_at OPERATOR(pg_catalog.=) ANY (ARRAY[
+                pg_catalog.date_trunc('ms', OLD.scheduled_at),
+                pg_catalog.date_trunc('ms', OLD.scheduled_at
+                OPERATOR(pg_catalog.+) '0.5 ms'::pg_catalog.interval),
+                pg_catalog.date_trunc('s', OLD.scheduled_at),
+                pg_catalog.date_trunc('s', OLD.scheduled_at
+                OPERATOR(pg_catalog.+) '0.5 s'::pg_catalog.interval)]) THEN
+                NEW.scheduled_at := OLD.scheduled_at;
+            END IF;
+
+            -- These types can be altered at any time, and a session that has
+            -- read the columns as they were cannot read them any more.
             IF wanted OPERATOR(pg_catalog.<>) before THEN
                 BEGIN
                     by_hand := pg_catalog.current_setting('followup.daemon',

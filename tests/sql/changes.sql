@@ -10,7 +10,7 @@ SET search_path = test_changes, public;
 \ir lib/changes.psql
 
 BEGIN;
-SELECT plan(67);
+SELECT plan(74);
 
 \set kept 'old failures=1 obsolete= calls='
 \set looked 'old failures=1 obsolete= calls=changed'
@@ -53,6 +53,15 @@ SELECT is(pg_temp.after('{}', 'scheduled_at = scheduled_at, '
     'timezone = timezone, task_status = task_status, '
     'booking_type = booking_type, is_deleted = is_deleted'),
     'scheduled ' || :'looked', 'every column written, none changed');
+SELECT is(pg_temp.after('{"scheduled_at": "2030-01-01 12:00:00.567891"}',
+    format('scheduled_at = %L', saved)), what, 'saved as ' || saved)
+FROM (VALUES ('2030-01-01 12:00:00.567', 'scheduled ' || :'looked'),
+    ('2030-01-01 12:00:00.568', 'scheduled ' || :'looked'),
+    ('2030-01-01 12:00:00', 'scheduled ' || :'looked'),
+    ('2030-01-01 12:00:01', 'scheduled ' || :'looked'),
+    ('2030-01-01 12:00:00.569', :'reset'),
+    ('2030-01-01 12:00:00.5678', :'reset'),
+    ('infinity', :'reset')) AS v (saved, what);
 SELECT is(pg_temp.after('{"task_status": "scheduled"}', :'by'
     || ', task_status = ''cancelled'''), :'cancelled', 'moved and cancelled');
 SELECT is(pg_temp.after('{"task_status": "executed"}', :'by'
