@@ -340,9 +340,13 @@ BEGIN
         RETURN;
     END IF;
 
-    -- It is about the time when the booking is due, if that is to come.
+    -- It is about the time when the booking is due, if that is to come.  Whoever
+    -- is about to call more than a minute before, because somebody had the task
+    -- run, is told about now.
     %2$s
-    wanted := greatest(at, due);
+    wanted := CASE WHEN due > at + interval '1 minute'
+        AND current_setting('application_name') = 'followup-execute'
+        THEN at ELSE greatest(at, due) END;
     earliest := greatest(coalesce(greatest(due, not_before), at),
         wanted - interval '10 years');
     begins := greatest(wanted, not_before);
@@ -450,7 +454,8 @@ $body$, :'schema') AS followup_body_gate
 -- own zone or else of ${zone}; or it has to be asked about each.  Mostly it has
 -- not: it is ours, there are no pauses, nor has the table a column for
 -- overrides; what was overdue at the first install is due before now.  Whoever
--- reads many bookings asks this once.
+-- reads many bookings asks this once.  Whoever calls may be long before the due
+-- time, and asks about each where there are hours.
 SELECT format($body$
 BEGIN
     is_open := %2$s AND NOT EXISTS (SELECT FROM %1$I.followup_pauses p
@@ -460,6 +465,8 @@ BEGIN
     SELECT max(s.week::text)::int4multirange,
         coalesce(max(s.value) FILTER (WHERE s.name = 'calling_zone'), 'UTC')
     INTO week, zone FROM %1$I.followup_settings s;
+    is_open := is_open AND (week IS NULL
+        OR current_setting('application_name') <> 'followup-execute');
 END
 $body$, :'schema', CASE :'followup_overrides' WHEN '' THEN 'true'
     ELSE 'false' END, format('%1$I.followup_gate(%1$I.%2$I)', :'schema',

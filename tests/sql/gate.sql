@@ -6,7 +6,7 @@
 SET search_path = test_gate, public;
 SET TimeZone = 'UTC';
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT plan(97);
+SELECT plan(100);
 
 -- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
 -- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
@@ -266,6 +266,23 @@ FROM unnest(ARRAY['08:59:40', '09:00', '09:59:40', '10:00']) AS t;
 SELECT is(string_agg(concat_ws(' ', g.verdict, to_char(g.until, 'HH24:MI:SS')),
     ', ' ORDER BY b.scheduled_at), 'wait 09:00:00, call, call, wait 09:00:00',
     'to the minute') FROM lead_bookings b, followup_gate(b) g;
+-- A task that somebody has run long before its time calls nobody then.
+UPDATE followup_settings SET value = '' WHERE name = 'calling_hours';
+DELETE FROM lead_bookings;
+INSERT INTO lead_bookings (scheduled_at) VALUES (now() + interval '20 min');
+INSERT INTO followup_pauses (scope, reason, until)
+VALUES ('all', 'x', now() + interval '10 min');
+SELECT is(g.verdict, 'call', 'for its time') FROM lead_bookings b,
+    followup_gate(b) g;
+SET application_name = 'followup-execute';
+SELECT is(concat_ws(' ', g.verdict, g.until = p.until), 'wait t', 'but not now')
+FROM lead_bookings b, followup_gate(b) g, followup_pauses p;
+UPDATE lead_bookings SET scheduled_at = now() + interval '50 s';
+UPDATE followup_pauses SET until = now() + interval '40 s';
+SELECT is(g.verdict, 'call', 'a clock may be ahead') FROM lead_bookings b,
+    followup_gate(b) g;
+RESET application_name;
+DELETE FROM followup_pauses;
 -- A pause that was lifted by a clock that was ahead has ended all the same.
 UPDATE followup_settings SET value = '' WHERE name = 'calling_hours';
 DELETE FROM lead_bookings;

@@ -213,6 +213,40 @@ key_and_body(void **state)
 	assert_null(booking.key);
 }
 
+/* A call that is to begin long before its time is one of now. */
+static void
+early_call(void **state)
+{
+	struct db *its_db = db_new(&conf, "followup-execute");
+	struct bookings *its = bookings_new(&conf, its_db);
+	const char *ids[] = { ID };
+	struct booking early;
+	PGresult *result;
+	char *body;
+	int changed;
+
+	(void)state;
+	assert_non_null(its);
+	clear();
+	insert(ID, "scheduled");
+	run("UPDATE lead_bookings SET scheduled_at = now() + interval '2 h'; "
+	    "INSERT INTO followup_settings VALUES ('calling_hours', "
+	    "to_char(now() AT TIME ZONE 'UTC' + interval '1 h', "
+	    "'\"mon-sun\" HH24:MI') || to_char(now() AT TIME ZONE 'UTC' "
+	    "+ interval '3 h', '-HH24:MI'))");
+	read_booking();
+	assert_int_equal(booking.verdict, BOOKING_CALL);
+	assert_int_equal(bookings_ready(its), DB_OK);
+	assert_int_equal(booking_read(its, ids, 1, &early, &result), DB_OK);
+	assert_int_equal(early.verdict, BOOKING_WAIT);
+	assert_int_equal(booking_begun(its, &early, &body, &changed), DB_OK);
+	assert_int_equal(changed, 0);
+	PQclear(result);
+	run("DELETE FROM followup_settings WHERE name = 'calling_hours'");
+	bookings_free(its);
+	db_free(its_db);
+}
+
 /*
  * Locks.
  */
@@ -1475,6 +1509,7 @@ main(void)
 		TEST(row_is_read),
 		TEST(times),
 		TEST(key_and_body),
+		TEST(early_call),
 		TEST(locks),
 		TEST(locks_know_their_table),
 		TEST(no_lock_without_a_row),
