@@ -210,7 +210,7 @@ $statement$),
     b.task_status IN ('pending', 'scheduled') AND l.lets_through IS NOT TRUE
     OFFSET 0) AS g ON true WHERE b.id = u.id OFFSET 0) AS b ON true LEFT JOIN
     LATERAL (SELECT i.due, 'followup:' || left(coalesce(b.tenant_id, ''),
-    191) || ':' || b.id::text || ':' || i.due AS key FROM (SELECT
+    182) || ':' || b.id::text || ':' || i.due AS key FROM (SELECT
     pg_catalog.to_char(b.due AT TIME ZONE 'UTC',
     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS due OFFSET 0) AS i OFFSET 0) AS k ON
     true LEFT JOIN LATERAL (SELECT max(f.attempts) FILTER (WHERE f.stage =

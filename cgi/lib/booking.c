@@ -172,10 +172,11 @@ fill(struct booking *booking, const char *id, const PGresult *rows, int row)
     "E' \\t\\r\\n'), ''), zone), d.due))"
 
 /*
- * A key has at most 255 characters, of which booking and time, which make it
- * the only one of its kind, take up to 64: what is cut off is the tenant's end.
+ * A key has at most 255 characters, of which all but the tenant takes up to 73.
+ * Booking and time make it the only one of its kind, so it is the tenant's end
+ * that is cut off.
  */
-#define KEY_TENANT	"191"
+#define KEY_TENANT	"182"
 
 /*
  * One row for each id, in the order asked.  Columns that this deployment
