@@ -15,6 +15,12 @@
 #define MADE_MS		3600000
 #define WANTED_MS	600000
 
+/*
+ * A booking that waits for its queue asks about it again within a minute: what
+ * nobody has asked about for this time is nobody's trouble any more, ms.
+ */
+#define MISSED_MS	120000
+
 /* What a breaker calls the service. */
 #define SERVICE		"Cloud Tasks"
 
@@ -24,6 +30,7 @@ struct queue {
 	struct breaker_service service;	/* for its breaker's log lines */
 	struct breaker *breaker;
 	_Atomic long used_until;
+	_Atomic long wanted_at;
 };
 
 struct queues {
@@ -149,6 +156,7 @@ want(struct queues *queues, long now, const char *name)
 	int place = find_or_add(queues, name);
 	struct queue *queue = &queues->list[place];
 
+	atomic_store(&queue->wanted_at, now);
 	if (atomic_load(&queue->used_until) < now + WANTED_MS)
 		atomic_store(&queue->used_until, now + WANTED_MS);
 	return (place);
@@ -251,6 +259,15 @@ is_used(const struct queues *queues, int i, long now)
 	return (i == 0 || atomic_load(&queues->list[i].used_until) > now);
 }
 
+/* Return whether it is the configured one or a booking may be waiting for it. */
+static int
+is_missed(const struct queues *queues, int i, long now)
+{
+
+	return (i == 0 ||
+	    atomic_load(&queues->list[i].wanted_at) > now - MISSED_MS);
+}
+
 /**
  * queues_in_use(queues, now, names):
  * Write to ${names} the configured queue, and up to QUEUES_IN_USE - 1 others
@@ -275,8 +292,9 @@ queues_in_use(struct queues *queues, long now,
 /**
  * queues_state(queues, now, hold, label):
  * Return "closed"; or "open" or "half-open" if the breaker of the service, or
- * of a queue that is in use, is so.  Then ${hold} is set as by breaker_state,
- * and ${label} to whose it is, such as "Cloud Tasks" or "the queue q".
+ * of a queue that has been wanted in the last two minutes, is so.  Then ${hold}
+ * is set as by breaker_state, and ${label} to whose it is, such as "Cloud Tasks"
+ * or "the queue q".
  */
 const char *
 queues_state(struct queues *queues, long now, struct breaker_hold *hold,
@@ -288,7 +306,7 @@ queues_state(struct queues *queues, long now, struct breaker_hold *hold,
 	(void)snprintf(label, QUEUES_LABEL_LEN, SERVICE);
 	state = breaker_state(queues->breaker, now, hold);
 	for (i = 0; i < n && strcmp(state, "closed") == 0; i++) {
-		if (!is_used(queues, i, now))
+		if (!is_missed(queues, i, now))
 			continue;
 		state = breaker_state(queues->list[i].breaker, now, hold);
 		(void)snprintf(label, QUEUES_LABEL_LEN, "%s",

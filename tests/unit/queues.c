@@ -251,7 +251,15 @@ which_are_in_use(void **state)
 	works("b");
 	fails("c", &missing, 1);
 	assert_string_equal(in_use(), "q b c ");
-	now += 11 * MINUTE;
+
+	/* One that is missing is in somebody's way while that one asks. */
+	now += MINUTE;
+	assert_string_equal(state_of(label), "half-open");
+	assert_string_equal(label, "the queue c");
+	now += 2 * MINUTE;
+	assert_string_equal(state_of(label), "closed");
+	assert_string_equal(in_use(), "q b c ");
+	now += 8 * MINUTE;
 	assert_string_equal(in_use(), "q b ");
 	assert_string_equal(state_of(label), "closed");
 	ask("c", BREAKER_PROBE);
