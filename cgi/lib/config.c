@@ -323,6 +323,22 @@ check_conninfo(const struct variable *v, const char *s, struct complaint *c)
 	    "%%40 %%2F %%3A %%25", v->name));
 }
 
+/* Is the value put into JSON, or compared with what comes out of it? */
+static int
+is_for_json(const struct variable *v)
+{
+
+	switch (v->offset) {
+	case offsetof(struct config, execution_endpoint):
+	case offsetof(struct config, execution_audience):
+	case offsetof(struct config, cloud_tasks_secret):
+	case offsetof(struct config, oidc_issuer):
+		return (1);
+	default:
+		return (0);
+	}
+}
+
 /* Say what is wrong with the text ${s}, or return 0. */
 static int
 check_text(const struct variable *v, const char *s, struct complaint *c)
@@ -336,6 +352,8 @@ check_text(const struct variable *v, const char *s, struct complaint *c)
 			return (complain(c, "%s must not contain control "
 			    "characters", v->name));
 	}
+	if (is_for_json(v) && !utf8_valid(s, strlen(s)))
+		return (complain(c, "%s must be UTF-8", v->name));
 
 	switch (v->type) {
 	case CONNINFO:
