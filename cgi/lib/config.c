@@ -37,7 +37,8 @@ enum type {
 	CONNINFO,	/* likewise, and libpq can read it */
 	PORT,		/* 1 to 65535 */
 	NAME,		/* an SQL identifier: 1 to 63 bytes */
-	ID,		/* [A-Za-z0-9._:-]+, goes into resource names */
+	PROJECT,	/* a project id, goes into resource names */
+	LOCATION,	/* likewise, letters, digits and hyphens */
 	QUEUE,		/* likewise, [A-Za-z0-9-]{1,100} */
 	EMAIL,		/* something@something */
 	BASE_URL,	/* http or https, a path is put behind it */
@@ -81,10 +82,11 @@ static const struct variable {
 	    "schema of the bookings table"),
 	V("FOLLOWUP_TABLE", NAME, table, ALL, 0, "lead_bookings", 0, 0,
 	    "name of the bookings table"),
-	V("GCP_PROJECT_ID", ID, project_id, ALL, CONFIG_SCHEDULE, NULL, 0, 0,
-	    "Google Cloud project of the queue, and of traces in the log"),
-	V("GCP_LOCATION", ID, location, CONFIG_SCHEDULE, 0, "us-central1",
-	    0, 0, "location of the queue"),
+	V("GCP_PROJECT_ID", PROJECT, project_id, ALL, CONFIG_SCHEDULE, NULL,
+	    0, 0, "Google Cloud project of the queue, and of traces in the "
+	    "log"),
+	V("GCP_LOCATION", LOCATION, location, CONFIG_SCHEDULE, 0,
+	    "us-central1", 0, 0, "location of the queue"),
 	V("FOLLOWUP_QUEUE_NAME", QUEUE, queue, CONFIG_SCHEDULE, 0,
 	    "follow-up-voag-calls", 0, 0, "name of the queue"),
 	V("GCP_CLOUD_TASKS_SERVICE_ACCOUNT", EMAIL, service_account, CGI, 0,
@@ -111,8 +113,9 @@ static const struct variable {
 	    0, 0, "gcloud's configuration folder; default: ~/.config/gcloud"),
 	V("GCE_METADATA_HOST", TEXT, metadata_host, CONFIG_SCHEDULE, 0,
 	    "metadata.google.internal", 0, 0, "host of the metadata server"),
-	V("GOOGLE_CLOUD_QUOTA_PROJECT", ID, quota_project, CONFIG_SCHEDULE, 0,
-	    NULL, 0, 0, "project whose quota the API calls use"),
+	V("GOOGLE_CLOUD_QUOTA_PROJECT", PROJECT, quota_project,
+	    CONFIG_SCHEDULE, 0, NULL, 0, 0, "project whose quota the API "
+	    "calls use"),
 	V("OIDC_JWKS_URL", SAFE_URL, oidc_jwks_url, CONFIG_EXECUTE, 0,
 	    "https://www.googleapis.com/oauth2/v3/certs", 0, 0,
 	    "URL of the public keys of callback tokens"),
@@ -221,6 +224,50 @@ only_chars(const char *s, const char *more)
 			return (0);
 	}
 	return (1);
+}
+
+/*
+ * Return the end of the dotted name that ${s} begins with, of letters, digits
+ * and ${more}; its labels begin with a letter or a digit.  It is ${s} if there
+ * is no such name.
+ */
+static const char *
+name_end(const char *s, const char *more)
+{
+
+	while (isalnum((unsigned char)*s)) {
+		while (isalnum((unsigned char)*s) ||
+		    (*s != '\0' && strchr(more, *s) != NULL))
+			s++;
+		if (*s != '.' || !isalnum((unsigned char)s[1]))
+			break;
+		s++;
+	}
+	return (s);
+}
+
+/* A domain and a colon may stand before the id, as in example.com:project. */
+static int
+is_project(const char *s)
+{
+	const char *end = name_end(s, "-");
+
+	if (strlen(s) > 128)
+		return (0);
+	if (end > s && *end == ':') {
+		s = end + 1;
+		end = name_end(s, "-");
+	}
+	return (end > s && *end == '\0' && end[-1] != '-');
+}
+
+static int
+is_location(const char *s)
+{
+	size_t len = strlen(s);
+
+	return (only_chars(s, "-") && len <= 128 && *s != '-' &&
+	    s[len - 1] != '-');
 }
 
 /* Parse a whole number without sign from min to max; ${end} is behind it. */
@@ -369,10 +416,18 @@ check_text(const struct variable *v, const char *s, struct complaint *c)
 			return (complain(c, "%s must be an SQL identifier of "
 			    "at most 63 bytes of UTF-8", v->name));
 		break;
-	case ID:
-		if (!only_chars(s, "._:-") || strlen(s) > 128)
-			return (complain(c, "%s must consist of letters, "
-			    "digits and . _ : -, not \"%.60s\"", v->name, s));
+	case PROJECT:
+		if (!is_project(s))
+			return (complain(c, "%s must be a project id of "
+			    "letters, digits and hyphens, such as my-project "
+			    "or example.com:my-project, not \"%.60s\"",
+			    v->name, s));
+		break;
+	case LOCATION:
+		if (!is_location(s))
+			return (complain(c, "%s must be a location of "
+			    "letters, digits and hyphens, such as "
+			    "us-central1, not \"%.60s\"", v->name, s));
 		break;
 	case QUEUE:
 		if (!only_chars(s, "-") || strlen(s) > 100)
