@@ -1,5 +1,6 @@
 #include <sys/un.h>
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
@@ -43,7 +44,8 @@ enum type {
 	EMAIL,		/* something@something */
 	BASE_URL,	/* http or https, a path is put behind it */
 	SAFE_URL,	/* https, or http to a loopback address */
-	HOSTPORT,	/* host:port */
+	HOSTPORT,	/* host:port, or [IPv6 address]:port */
+	HOST,		/* likewise, with or without the port */
 	COUNT,		/* a whole number from min to max */
 	DURATION,	/* seconds, or a number with s, m, h or d */
 	PATH,		/* absolute */
@@ -111,7 +113,7 @@ static const struct variable {
 	    "gcloud file of the user, then the metadata server"),
 	V("CLOUDSDK_CONFIG", PATH, cloudsdk_config, CONFIG_SCHEDULE, 0, NULL,
 	    0, 0, "gcloud's configuration folder; default: ~/.config/gcloud"),
-	V("GCE_METADATA_HOST", TEXT, metadata_host, CONFIG_SCHEDULE, 0,
+	V("GCE_METADATA_HOST", HOST, metadata_host, CONFIG_SCHEDULE, 0,
 	    "metadata.google.internal", 0, 0, "host of the metadata server"),
 	V("GOOGLE_CLOUD_QUOTA_PROJECT", PROJECT, quota_project,
 	    CONFIG_SCHEDULE, 0, NULL, 0, 0, "project whose quota the API "
@@ -246,6 +248,31 @@ name_end(const char *s, const char *more)
 	return (s);
 }
 
+/*
+ * Return the end of the host that ${s} begins with: a name, an address, or an
+ * IPv6 address in brackets.  It is ${s} if there is none.
+ */
+static const char *
+host_end(const char *s)
+{
+	char address[INET6_ADDRSTRLEN];
+	struct in6_addr in6;
+	const char *end;
+	size_t len;
+
+	if (*s == '[') {
+		len = strcspn(s + 1, "]");
+		(void)snprintf(address, sizeof(address), "%.*s", (int)len,
+		    s + 1);
+		return (s[len + 1] == ']' && len < sizeof(address) &&
+		    inet_pton(AF_INET6, address, &in6) == 1 ? &s[len + 2] : s);
+	}
+
+	/* A name may end with the dot of the root. */
+	end = name_end(s, "_-");
+	return (end > s && *end == '.' ? end + 1 : end);
+}
+
 /* A domain and a colon may stand before the id, as in example.com:project. */
 static int
 is_project(const char *s)
@@ -282,6 +309,16 @@ parse_number(const char *s, const char **end, long *n)
 	*n = strtol(s, &e, 10);
 	*end = e;
 	return (errno != 0 || *n > INT_MAX ? -1 : 0);
+}
+
+static int
+is_port(const char *s)
+{
+	const char *end;
+	long n;
+
+	return (parse_number(s, &end, &n) == 0 && *end == '\0' && n >= 1 &&
+	    n <= 65535);
 }
 
 static int
@@ -392,7 +429,6 @@ check_text(const struct variable *v, const char *s, struct complaint *c)
 {
 	enum log_level level;
 	const char *p, *why, *end;
-	long n;
 
 	for (p = s; *p != '\0'; p++) {
 		if (iscntrl((unsigned char)*p))
@@ -406,8 +442,7 @@ check_text(const struct variable *v, const char *s, struct complaint *c)
 	case CONNINFO:
 		return (check_conninfo(v, s, c));
 	case PORT:
-		if (parse_number(s, &end, &n) != 0 || *end != '\0' ||
-		    n < 1 || n > 65535)
+		if (!is_port(s))
 			return (complain(c, "%s must be a port from 1 to "
 			    "65535, not \"%.60s\"", v->name, s));
 		break;
@@ -464,12 +499,13 @@ check_text(const struct variable *v, const char *s, struct complaint *c)
 			    "\"%.120s\"", v->name, s));
 		break;
 	case HOSTPORT:
-		p = strrchr(s, ':');
-		if (p == NULL || p == s || !only_chars(s, ".:[]_-") ||
-		    parse_number(p + 1, &end, &n) != 0 || *end != '\0' ||
-		    n < 1 || n > 65535)
-			return (complain(c, "%s must be host:port, not "
-			    "\"%.60s\"", v->name, s));
+	case HOST:
+		end = host_end(s);
+		if (end == s || (*end == ':' ? !is_port(end + 1) :
+		    *end != '\0' || v->type == HOSTPORT))
+			return (complain(c, "%s must be %s, not \"%.60s\"",
+			    v->name, v->type == HOSTPORT ? "host:port" :
+			    "a host, or host:port", s));
 		break;
 	case PATH:
 		if (*s != '/')
