@@ -44,6 +44,7 @@ enum type {
 	EMAIL,		/* something@something */
 	BASE_URL,	/* http or https, a path is put behind it */
 	SAFE_URL,	/* https, or http to a loopback address */
+	SAFE_BASE_URL,	/* likewise, a path is put behind it */
 	HOSTPORT,	/* host:port, or [IPv6 address]:port */
 	HOST,		/* likewise, with or without the port */
 	COUNT,		/* a whole number from min to max */
@@ -102,7 +103,7 @@ static const struct variable {
 	    "FOLLOWUP_EXECUTION_ENDPOINT"),
 	V("CLOUD_TASKS_SECRET", SECRET, cloud_tasks_secret, CGI, 0, NULL,
 	    0, 0, "shared secret of the callbacks, instead of signed tokens"),
-	V("CLOUD_TASKS_ENDPOINT", SAFE_URL, cloud_tasks_endpoint,
+	V("CLOUD_TASKS_ENDPOINT", SAFE_BASE_URL, cloud_tasks_endpoint,
 	    CONFIG_SCHEDULE, 0, NULL, 0, 0, "base URL of the Cloud Tasks API, "
 	    "if not Google's; called with credentials"),
 	V("CLOUD_TASKS_EMULATOR_HOST", HOSTPORT, emulator_host,
@@ -480,6 +481,7 @@ check_text(const struct variable *v, const char *s, struct complaint *c)
 		break;
 	case BASE_URL:
 	case SAFE_URL:
+	case SAFE_BASE_URL:
 		/* Before an @ there may be a password. */
 		if ((why = url_check(s)) != NULL && strchr(s, '@') != NULL)
 			return (complain(c, "%s must be a URL: this one %s",
@@ -490,10 +492,10 @@ check_text(const struct variable *v, const char *s, struct complaint *c)
 		if (v->type == BASE_URL && strlen(s) > BASE_URL_MAX)
 			return (complain(c, "%s must be a URL of at most %d "
 			    "bytes", v->name, BASE_URL_MAX));
-		if (v->type == BASE_URL && strchr(s, '?') != NULL)
+		if (v->type != SAFE_URL && strchr(s, '?') != NULL)
 			return (complain(c, "%s must be a URL without a query "
 			    "(?...), not \"%.120s\"", v->name, s));
-		if (v->type == SAFE_URL && !url_is_safe(s))
+		if (v->type != BASE_URL && !url_is_safe(s))
 			return (complain(c, "%s must begin with https:// "
 			    "(plain http only to a loopback address), not "
 			    "\"%.120s\"", v->name, s));
