@@ -27,7 +27,7 @@ static const char *const needs_execute[] = {
  * Strings of a configuration live as long as the process, so these do too;
  * a URL that lost its slash is a copy which only they refer to.
  */
-static struct config confs[256];
+static struct config confs[512];
 static size_t nconfs;
 static char why[512];
 
@@ -600,6 +600,76 @@ test_secrets_stay_secret(void **state)
 	}
 }
 
+/* What is wrong with a DATABASE_URL, of which "hush" is a secret. */
+static void
+test_conninfo(void **state)
+{
+	static const char advice[] = "must be a postgresql:// URL";
+	static const struct {
+		const char *value;
+		const char *says;	/* NULL: good */
+	} rows[] = {
+		{ "host=h,i port=5432,", NULL },
+		{ "postgresql://h:1,i:65535/db?sslmode=verify-full", NULL },
+		{ "postgresql://h/db?ssl=true&connect_timeout=-1", NULL },
+		{ "host=h target_session_attrs=prefer-standby", NULL },
+		{ "service=s channel_binding=prefer", NULL },
+		{ "postgresql://u:hush@h:65536/db", "port must be from 1" },
+		{ "postgresql://h,i:1,2:99999999/db", "port must be from 1" },
+		{ "host=h port=0", "port must be from 1" },
+		{ "postgresql://h/db?sslmode=hush", "sslmode must be one of "
+		    "disable, allow, prefer, require, verify-ca, verify-full" },
+		{ "host=h sslmode=verify", "sslmode must be one of" },
+		{ "host=h sslmode=allow,", "sslmode must be one of" },
+		{ "host=h sslmode=''", "sslmode must be one of" },
+		{ "host=h gssencmode=hush", "gssencmode must be one of" },
+		{ "host=h channel_binding=hush", "channel_binding must be" },
+		{ "host=h target_session_attrs=hush", "target_session_attrs "
+		    "must be one of any, read-write," },
+		{ "host=h connect_timeout=hush",
+		    "connect_timeout must be a whole number" },
+		{ "host=h connect_timeout=5s", "connect_timeout must be" },
+		{ "host=h keepalives_idle=''", "keepalives_idle must be" },
+		{ "host=h tcp_user_timeout=99999999999", "tcp_user_timeout" },
+
+		/* The name of an option that there is not. */
+		{ "postgresql://u:hush@h/db?foo=bar",
+		    "DATABASE_URL: libpq knows no option foo" },
+		{ "postgresql://h/foo?sslmode=require&foo=bar", "option foo" },
+		{ "postgresql://u:hush?hush=hush@h/db?foo=1", "option foo" },
+		{ "postgresql:///?currentSchema=hush",
+		    "option currentSchema" },
+		{ "host=foo foo=bar", "no option foo" },
+
+		/* What may be a piece of a password is not. */
+		{ "postgresql://u:se/cret?hush=x", advice },
+		{ "postgresql://u:12/cret?hush=x@h/db", advice },
+		{ "postgresql://h/db?password=a&hush=x", advice },
+		{ "postgresql://h/db?hush!=x", advice },
+		{ "host=h password=my hush=x", advice },
+		{ "host=h 'hush=x", advice },
+		{ "hush=x", advice },
+		{ "mysql://u:hush@h/db?hush=x", advice },
+		{ "mysql://h/db?sslmode=hush", advice },
+	};
+	char setting[128];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		(void)snprintf(setting, sizeof(setting), "DATABASE_URL=%s",
+		    rows[i].value);
+		ASSERT_ROW((load_with(CONFIG_LISTENER, setting) != NULL) ==
+		    (rows[i].says == NULL), setting);
+		if (rows[i].says == NULL)
+			continue;
+		ASSERT_ROW(strncmp(why, "DATABASE_URL", 12) == 0, setting);
+		if (strstr(why, rows[i].says) == NULL)
+			fail_msg("%s: %s", setting, why);
+		ASSERT_ROW(strstr(why, "hush") == NULL, why);
+	}
+}
+
 /* A long value is cut in the message; a small buffer is not overrun. */
 static void
 test_long_values(void **state)
@@ -686,6 +756,7 @@ main(void)
 		cmocka_unit_test(test_together),
 		cmocka_unit_test(test_derived),
 		cmocka_unit_test(test_secrets_stay_secret),
+		cmocka_unit_test(test_conninfo),
 		cmocka_unit_test(test_long_values),
 		cmocka_unit_test(test_long_endpoint),
 		cmocka_unit_test(test_long_paths),
