@@ -29,6 +29,9 @@
 /* No token is kept for longer, whatever its giver says, in seconds. */
 #define MAX_LIFETIME	86400
 
+/* How long a token is kept whose giver does not say, in seconds. */
+#define UNTOLD_LIFETIME	300
+
 /* The most a file with a subject token may have, in bytes. */
 #define MAX_FILE	65536
 
@@ -52,20 +55,38 @@ end_of(time_t now, double seconds)
 	    MAX_LIFETIME));
 }
 
+/*
+ * How long a token lives of which "expires_in" is ${lifetime}, in seconds; 0 if
+ * it is none.  Some write the number as a text, some leave it out, as RFC 6749
+ * allows (5.1).
+ */
+static double
+seconds_of(const json_t *lifetime)
+{
+	const char *text = json_string_value(lifetime);
+
+	if (lifetime == NULL || json_is_null(lifetime))
+		return (UNTOLD_LIFETIME);
+	if (text == NULL)
+		return (json_number_value(lifetime));
+	return (strspn(text, "0123456789") == strlen(text) ?
+	    strtod(text, NULL) : 0);
+}
+
 /* Put "access_token" and "expires_in" of ${answer} into ${token}. */
 static int
 take_token(const json_t *answer, time_t now, struct google_token *token,
     const char *from, char *why, size_t whylen)
 {
 	const char *text = json_text(answer, "access_token");
-	const json_t *lifetime = json_object_get(answer, "expires_in");
+	double seconds = seconds_of(json_object_get(answer, "expires_in"));
 
-	double seconds = json_number_value(lifetime);
-
-	if (text == NULL || !is_token(text) || !json_is_number(lifetime) ||
-	    !(seconds > 0))
+	if (text == NULL || !is_token(text))
 		return (complain(why, whylen, "the %s gave an answer without "
-		    "access_token and expires_in", from));
+		    "access_token", from));
+	if (!(seconds > 0))
+		return (complain(why, whylen, "the %s gave an access_token "
+		    "whose expires_in is no time", from));
 	if ((token->text = strdup(text)) == NULL)
 		return (complain(why, whylen, "out of memory"));
 	token->expires = end_of(now, seconds);

@@ -195,13 +195,17 @@ static void
 test_malformed_answers(void **state)
 {
 	static const char *const bodies[] = {
-		"{}", "{\"access_token\":\"" SECRET "\"}",
+		"{}",
 		"{\"expires_in\":3600}",
 		"{\"access_token\":null,\"expires_in\":3600}",
 		"{\"access_token\":1,\"expires_in\":3600}",
 		"{\"access_token\":[\"" SECRET "\"],\"expires_in\":3600}",
-		"{\"access_token\":\"" SECRET "\",\"expires_in\":\"3600\"}",
-		"{\"access_token\":\"" SECRET "\",\"expires_in\":null}",
+		"{\"access_token\":\"" SECRET "\",\"expires_in\":\"\"}",
+		"{\"access_token\":\"" SECRET "\",\"expires_in\":\"0\"}",
+		"{\"access_token\":\"" SECRET "\",\"expires_in\":\"-5\"}",
+		"{\"access_token\":\"" SECRET "\",\"expires_in\":\"1h\"}",
+		"{\"access_token\":\"" SECRET "\",\"expires_in\":0}",
+		"{\"access_token\":\"" SECRET "\",\"expires_in\":[60]}",
 		"{\"access_token\":\"" SECRET "\",\"expires_in\":true}",
 		"{\"token\":\"" SECRET "\",\"expires_in\":3600}",
 		"{\"access_token\":\"" SECRET "\",\"expires_in\":1,"
@@ -227,6 +231,35 @@ test_malformed_answers(void **state)
 	serve(SCRIPT(ANSWER("401 No", SECRET), TOKEN("x")));
 	check_no_token(user(token_url), "status 401", "401");
 	served(1);
+}
+
+/* A lifetime is a number, or one as a text; not every giver tells it. */
+static void
+test_expires_in(void **state)
+{
+	static const struct {
+		const char *member;
+		time_t seconds;
+	} rows[] = {
+		{ ",\"expires_in\":3600", 3600 },
+		{ ",\"expires_in\":3600.0", 3600 },
+		{ ",\"expires_in\":\"3600\"", 3600 },
+		{ ",\"expires_in\":\"99999999999999999999\"", 86400 },
+		{ ",\"expires_in\":null", 300 },
+		{ "", 300 },
+	};
+	char answer[256];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		(void)snprintf(answer, sizeof(answer), "HTTP/1.1 200 OK\r\n"
+		    "Connection: close\r\n\r\n{\"access_token\":\"x\"%s}",
+		    rows[i].member);
+		serve(SCRIPT(answer));
+		check_token(user(token_url), "x", NOW + rows[i].seconds);
+		served(1);
+	}
 }
 
 /* Only Google's metadata server says that it is. */
@@ -571,6 +604,7 @@ main(void)
 		cmocka_unit_test(test_self_signed),
 		cmocka_unit_test(test_exchange),
 		cmocka_unit_test(test_malformed_answers),
+		cmocka_unit_test(test_expires_in),
 		cmocka_unit_test(test_metadata_flavor),
 		cmocka_unit_test(test_impersonated_sources),
 		cmocka_unit_test(test_impersonation),
