@@ -43,6 +43,15 @@ require(const struct google_credentials *c, const char *const *names,
 	return (0);
 }
 
+/* A member that is null says as little as one that is not there. */
+static int
+is_absent(const struct google_credentials *c, const char *name)
+{
+	const json_t *member = json_object_get(c->file, name);
+
+	return (member == NULL || json_is_null(member));
+}
+
 /* If there is a URL called ${name}, secrets must be safe on the way to it. */
 static int
 check_url(const struct google_credentials *c, const char *name, char *why,
@@ -50,7 +59,7 @@ check_url(const struct google_credentials *c, const char *name, char *why,
 {
 	const char *url = json_text(c->file, name);
 
-	if (json_object_get(c->file, name) == NULL)
+	if (is_absent(c, name))
 		return (0);
 	if (url == NULL || url_check(url) != NULL || !url_is_safe(url))
 		return (complain(why, whylen, "%s must be a URL that begins "
@@ -58,20 +67,23 @@ check_url(const struct google_credentials *c, const char *name, char *why,
 	return (0);
 }
 
-/* If there is a ${name}, it consists of letters, digits and ${more}. */
+/*
+ * If there is a ${name}, it consists of letters, digits and ${more}; Google's
+ * libraries take an empty one for none.
+ */
 static int
 check_name(const struct google_credentials *c, const char *name,
     const char *more, char *why, size_t whylen)
 {
 	const char *value = json_text(c->file, name), *p;
 
-	if (json_object_get(c->file, name) == NULL)
+	if (is_absent(c, name))
 		return (0);
 	for (p = value; p != NULL && *p != '\0'; p++) {
 		if (!isalnum((unsigned char)*p) && strchr(more, *p) == NULL)
 			break;
 	}
-	if (p == NULL || p == value || *p != '\0')
+	if (p == NULL || *p != '\0')
 		return (complain(why, whylen, "%s is not one", name));
 	return (0);
 }
@@ -310,6 +322,15 @@ google_credentials_find(const struct config *conf, char *why, size_t whylen)
 	return (c);
 }
 
+/* The text ${name}, unless it is absent or empty. */
+static const char *
+name_of(const struct google_credentials *c, const char *name)
+{
+	const char *value = json_text(c->file, name);
+
+	return (value != NULL && *value != '\0' ? value : NULL);
+}
+
 /**
  * google_credentials_quota_project(credentials):
  * Return the project that calls are counted against, or NULL.
@@ -319,7 +340,7 @@ google_credentials_quota_project(const struct google_credentials *c)
 {
 
 	return (c->conf->quota_project != NULL ? c->conf->quota_project :
-	    json_text(c->file, "quota_project_id"));
+	    name_of(c, "quota_project_id"));
 }
 
 /**
@@ -330,7 +351,7 @@ google_credentials_quota_project(const struct google_credentials *c)
 const char *
 google_credentials_universe(const struct google_credentials *c)
 {
-	const char *universe = json_text(c->file, "universe_domain");
+	const char *universe = name_of(c, "universe_domain");
 
 	return (universe != NULL ? universe : "googleapis.com");
 }

@@ -24,8 +24,9 @@ static int file = -1;
 static void
 require_url(const json_t *json, const char *name)
 {
+	const json_t *url = json_object_get(json, name);
 
-	if (json_object_get(json, name) != NULL)
+	if (url != NULL && !json_is_null(url))
 		FUZZ_REQUIRE(json_text(json, name) != NULL &&
 		    url_check(json_text(json, name)) == NULL &&
 		    url_is_safe(json_text(json, name)));

@@ -27,12 +27,28 @@ test_quota_and_universe(void **state)
 {
 	struct google_credentials *c;
 	json_t *json = user(NULL), *inner = account(NULL);
+	int i;
 
 	(void)state;
 	c = find_good(json_incref(json));
 	assert_null(google_credentials_quota_project(c));
 	assert_string_equal(google_credentials_universe(c), "googleapis.com");
 	google_credentials_free(c);
+
+	/* Neither null nor the empty text is one. */
+	(void)json_object_set_new(json, "quota_project_id", json_null());
+	(void)json_object_set_new(json, "universe_domain", json_null());
+	for (i = 0; i < 2; i++) {
+		c = find_good(json_incref(json));
+		assert_null(google_credentials_quota_project(c));
+		assert_string_equal(google_credentials_universe(c),
+		    "googleapis.com");
+		google_credentials_free(c);
+		(void)json_object_set_new(json, "quota_project_id",
+		    json_string(""));
+		(void)json_object_set_new(json, "universe_domain",
+		    json_string(""));
+	}
 
 	(void)json_object_set_new(json, "quota_project_id",
 	    json_string("file-project"));
@@ -224,8 +240,39 @@ test_urls(void **state)
 	check_refused(json, "token_uri", "number");
 	json = base(3);
 	(void)json_object_set_new(json, "service_account_impersonation_url",
+	    json_true());
+	check_refused(json, "service_account_impersonation_url", "true");
+
+	/* With null it is not there. */
+	json = base(1);
+	(void)json_object_set_new(json, "token_uri", json_null());
+	google_credentials_free(find_good(json));
+	json = base(3);
+	(void)json_object_set_new(json, "service_account_impersonation_url",
 	    json_null());
-	check_refused(json, "service_account_impersonation_url", "null");
+	google_credentials_free(find_good(json));
+}
+
+/* What goes into a header or a host's name is what it is called. */
+static void
+test_names(void **state)
+{
+	static const char *const names[] = { "quota_project_id",
+	    "universe_domain" };
+	static const char *const bad[] = { "1", "true", "[]", "\"a b\"",
+	    "\"a/b\"", "\"a\\nb\"" };
+	json_t *json;
+	size_t i, j;
+
+	(void)state;
+	for (i = 0; i < NITEMS(names); i++) {
+		for (j = 0; j < NITEMS(bad); j++) {
+			json = base(0);
+			(void)json_object_set_new(json, names[i],
+			    json_loads(bad[j], JSON_DECODE_ANY, NULL));
+			check_refused(json, names[i], bad[j]);
+		}
+	}
 }
 
 static void
@@ -371,6 +418,7 @@ main(void)
 		cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_required),
 		cmocka_unit_test(test_urls),
+		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_files),
