@@ -245,10 +245,14 @@ load(const struct config *conf, int fd, const char *path, char *why,
 {
 	struct google_credentials *c = NULL;
 	char *text, problem[1024] = "it cannot be read, or is too long";
+	struct stat st;
 	json_t *file;
 	size_t len;
 
-	if ((text = secret_read(fd, MAX_FILE, &len)) != NULL) {
+	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
+		(void)complain(problem, sizeof(problem), "it is not a regular "
+		    "file");
+	} else if ((text = secret_read(fd, MAX_FILE, &len)) != NULL) {
 		file = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
 		secret_free(text, len);
 		c = parse(conf, file, 0, problem, sizeof(problem));
@@ -262,6 +266,14 @@ load(const struct config *conf, int fd, const char *path, char *why,
 		(void)complain(why, whylen, "the credentials file %s: %s",
 		    path, problem);
 	return (c);
+}
+
+/* Open the file ${path}; a FIFO there must not make us wait for a writer. */
+static int
+open_file(const char *path)
+{
+
+	return (open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
 }
 
 /* The second place: the file that gcloud keeps for libraries. */
@@ -281,7 +293,7 @@ open_gcloud_file(const struct config *conf, char *path, size_t len)
 		return (-1);
 	if (n < 0 || (size_t)n >= len)
 		return (-1);
-	return (open(path, O_RDONLY | O_CLOEXEC));
+	return (open_file(path));
 }
 
 /**
@@ -299,7 +311,7 @@ google_credentials_find(const struct config *conf, char *why, size_t whylen)
 	if (conf->application_credentials != NULL) {
 		(void)snprintf(path, sizeof(path), "%s",
 		    conf->application_credentials);
-		if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
+		if ((fd = open_file(path)) < 0) {
 			(void)complain(why, whylen,
 			    "GOOGLE_APPLICATION_CREDENTIALS names %s: %s",
 			    path, strerror(errno));

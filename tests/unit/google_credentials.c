@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 #include <openssl/pem.h>
@@ -410,6 +411,37 @@ test_files(void **state)
 	free(text);
 }
 
+/* What is no regular file is refused, and not waited for. */
+static void
+test_odd_files(void **state)
+{
+	struct google_credentials *c;
+	char path[256];
+
+	(void)state;
+	google_credentials_free(find_good(account(NULL)));
+	conf.application_credentials = path;
+	(void)snprintf(path, sizeof(path), "%s/odd", dir);
+	assert_int_equal(symlink(file, path), 0);
+	c = google_credentials_find(&conf, why, sizeof(why));
+	assert_non_null(c);
+	google_credentials_free(c);
+
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	(void)alarm(5);
+	assert_null(google_credentials_find(&conf, why, sizeof(why)));
+	(void)alarm(0);
+	check_why("it is not a regular file", "fifo");
+	check_why(path, "fifo");
+
+	assert_int_equal(unlink(path), 0);
+	(void)snprintf(path, sizeof(path), "%s", dir);
+	assert_null(google_credentials_find(&conf, why, sizeof(why)));
+	check_why("it is not a regular file", "folder");
+	conf.application_credentials = file;
+}
+
 int
 main(void)
 {
@@ -422,6 +454,7 @@ main(void)
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_odd_files),
 	};
 
 	return (cmocka_run_group_tests_name("google_credentials", tests, setup,
