@@ -89,6 +89,9 @@ database_failed(const struct execute *x, enum db_outcome outcome,
 	if (outcome == DB_LOST)
 		conclude(result, EXECUTE_LATER,
 		    "the database is not available: %s", error);
+	else if (outcome == DB_LOCKED && bookings_timed_out(x->bookings))
+		conclude(result, EXECUTE_LATER,
+		    "the database took longer than " DB_STATEMENT_TIMEOUT);
 	else if (outcome == DB_LOCKED)
 		conclude(result, EXECUTE_LATER,
 		    "the booking's row is in use: %s", error);

@@ -348,6 +348,18 @@ bookings_error(const struct bookings *b)
 }
 
 /**
+ * bookings_timed_out(bookings):
+ * Return non-zero iff the last refusal was of a statement that took longer than
+ * it may.  That is DB_LOCKED, too, but nobody need hold a lock.
+ */
+int
+bookings_timed_out(const struct bookings *b)
+{
+
+	return (strcmp(db_state(b->db), "57014") == 0);
+}
+
+/**
  * bookings_ignored(bookings):
  * A statement had no effect on a row that it was for, as when a trigger of the
  * application returns NULL: return DB_FAILED, with bookings_error saying so.

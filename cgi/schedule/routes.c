@@ -74,7 +74,9 @@ routes_answered(struct routes *r, struct request *request,
 	if (outcome == DB_OK)
 		return (0);
 	if (outcome == DB_LOCKED)
-		request_unavailable(request, PROBLEM_UNAVAILABLE, 1,
+		request_unavailable(request, PROBLEM_UNAVAILABLE, 1, "%s",
+		    bookings_timed_out(r->bookings) ?
+		    "the database took longer than " DB_STATEMENT_TIMEOUT :
 		    "another worker is busy with this booking");
 	else if (outcome != DB_LOST)
 		request_unavailable(request, outcome == DB_BROKEN ?

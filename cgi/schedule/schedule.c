@@ -149,6 +149,16 @@ about(const struct item *item, const char *task_name)
 	return (a);
 }
 
+/* It is in other hands, but not for long. */
+static void
+conclude_busy(struct item *item)
+{
+
+	item->result->retry_after = BUSY_RETRY;
+	conclude(item, SCHEDULE_LATER,
+	    "another worker is busy with this booking");
+}
+
 /* The database did not do it, which is no fault of this booking. */
 static void
 database_failed(const struct batch *batch, struct item *item,
@@ -158,9 +168,11 @@ database_failed(const struct batch *batch, struct item *item,
 
 	item->result->retry_after = BUSY_RETRY;
 	item->result->everybody = outcome == DB_LOST || outcome == DB_BROKEN;
-	if (outcome == DB_LOCKED)
+	if (outcome == DB_LOCKED && bookings_timed_out(batch->s->bookings))
 		conclude(item, SCHEDULE_LATER,
-		    "another worker is busy with this booking");
+		    "the database took longer than " DB_STATEMENT_TIMEOUT);
+	else if (outcome == DB_LOCKED)
+		conclude_busy(item);
 	else if (outcome == DB_LOST)
 		conclude(item, SCHEDULE_LATER,
 		    "the database is not available: %s", error);
@@ -1146,7 +1158,7 @@ start_items(struct batch *batch)
 		if (item->booking.locked)
 			look(batch, item);
 		else
-			database_failed(batch, item, DB_LOCKED);
+			conclude_busy(item);
 	}
 }
 

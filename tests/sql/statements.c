@@ -550,6 +550,7 @@ locked_row_alone(void **state)
 	run("BEGIN; SELECT FROM lead_bookings FOR UPDATE");
 	struct booking_task task = { .booking = &booking, .name = "n" };
 	assert_int_equal(booking_scheduled(b, &task, 1), DB_LOCKED);
+	assert_false(bookings_timed_out(b));
 	run("ROLLBACK");
 }
 
@@ -1482,6 +1483,7 @@ limited(void **state)
 
 	(void)state;
 	assert_int_equal(time_limit_run(b, &call), DB_LOCKED);
+	assert_true(bookings_timed_out(b));
 	call.sql = &limit;
 	assert_int_equal(time_limit_run(b, &call), DB_OK);
 	assert_string_equal(PQgetvalue(call.result, 0, 0), TIME_LIMIT);

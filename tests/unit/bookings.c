@@ -100,6 +100,10 @@ refusals_are_logged(void **state)
 	pq_plan(pq_command());
 	pq_plan(pq_refusal("55P03", "locked"));
 	assert_int_equal(bookings_run(b, calls, 1), DB_LOCKED);
+	assert_false(bookings_timed_out(b));
+	pq_plan(pq_refusal("57014", "timeout"));
+	assert_int_equal(bookings_run(b, calls, 1), DB_LOCKED);
+	assert_true(bookings_timed_out(b));
 	assert_int_equal(logged("refused"), 1);
 }
 

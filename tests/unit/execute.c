@@ -1438,6 +1438,10 @@ probe_is_not_sent(void **state)
 	table_fail("begun", DB_LOCKED);
 	run_booking(1);
 	expect_alone("the booking's row is in use", 1, 1);
+	table_fail("begun", DB_LOCKED);
+	table.timed_out = 1;
+	run_booking(1);
+	expect_alone("the database took longer than 9s", 1, 1);
 	table.rows[2].body = "[]";
 	run_booking(2);
 	expect(EXECUTE_GIVEN_UP, "no JSON object");

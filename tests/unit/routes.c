@@ -601,7 +601,7 @@ booking_is_retried(void **state)
 	    "{\"late\":true}"), 404);
 }
 
-/* What the database does not do is said in three ways. */
+/* What the database does not do is said in four ways. */
 static void
 database_does_not(void **state)
 {
@@ -611,6 +611,11 @@ database_does_not(void **state)
 	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 503);
 	assert_string_equal(member("detail"),
 	    "another worker is busy with this booking");
+	table_fail("read", DB_LOCKED);
+	table.timed_out = 1;
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 503);
+	assert_string_equal(member("detail"),
+	    "the database took longer than 9s");
 	table_fail("read", DB_FAILED);
 	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 503);
 	assert_true(has_header("\r\nRetry-After: 10\r\n"));

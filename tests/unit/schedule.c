@@ -661,6 +661,10 @@ task_comes_too_late(void **state)
 	table_fail("replan", DB_LOCKED);
 	run("A");
 	expect_later(0, "another worker is busy", 1, 0);
+	table_fail("replan", DB_LOCKED);
+	table.timed_out = 1;
+	run("A");
+	expect_later(0, "the database took longer than 9s", 1, 0);
 }
 
 /* By less than a minute it may, and what would come too early asks the gate. */
@@ -790,6 +794,11 @@ locked_by_another_worker(void **state)
 	A->foreign = 1;
 	run("A");
 	table_expect("try_lock:A read:A");
+	expect_later(0, "another worker is busy", 1, 0);
+
+	/* It is so whatever was slow before. */
+	table.timed_out = 1;
+	run("A");
 	expect_later(0, "another worker is busy", 1, 0);
 }
 

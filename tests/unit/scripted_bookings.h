@@ -107,6 +107,7 @@ static struct {
 		enum db_outcome outcome;
 	} faults[32];
 	int nfaults;
+	int timed_out;			/* what is DB_LOCKED took too long */
 } table;
 
 static inline void
@@ -945,6 +946,14 @@ bookings_error(const struct bookings *b)
 
 	(void)b;
 	return ("said no");
+}
+
+int
+bookings_timed_out(const struct bookings *b)
+{
+
+	(void)b;
+	return (table.timed_out);
 }
 
 enum db_outcome
