@@ -1,8 +1,7 @@
 #include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "utf8.h"
+#include "spelling.h"
 
 #include "phone_number.h"
 
@@ -18,12 +17,6 @@
 /* So many other characters stand between two digits of a number, at most. */
 #define GAP_MAX		6
 
-/* One character of a text, whatever way it is written in. */
-struct unit {
-	unsigned long code;	/* its code point */
-	size_t len;		/* the bytes it takes */
-};
-
 /* A stretch of a text that may be a number. */
 struct run {
 	size_t len;			/* in bytes, to its last digit */
@@ -31,104 +24,6 @@ struct run {
 	size_t behind_plus;		/* of those, behind the first plus */
 	char digits[DIGITS_MAX + 1];
 };
-
-/* Read ${n} digits to ${base} at ${s}.  Return -1 if there are none. */
-static long
-read_digits(const char *s, size_t n, int base)
-{
-	char text[8];
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		if (!isxdigit((unsigned char)s[i]) ||
-		    (base == 10 && !isdigit((unsigned char)s[i])))
-			return (-1);
-		text[i] = s[i];
-	}
-	text[n] = '\0';
-	return (strtol(text, NULL, base));
-}
-
-/* The UTF-8 character at ${s}, or a single byte. */
-static struct unit
-read_utf8(const char *s)
-{
-	struct unit unit = { .code = (unsigned char)*s, .len = 1 };
-	size_t i, len = utf8_len(s, strnlen(s, 4));
-
-	if (len < 2)
-		return (unit);
-	unit.code &= 0xffUL >> (len + 1);
-	for (i = 1; i < len; i++)
-		unit.code = unit.code << 6 | ((unsigned char)s[i] & 0x3f);
-	unit.len = len;
-	return (unit);
-}
-
-/* Percent-encoded: %2B, or %EF%BC%91 for one of several bytes. */
-static struct unit
-read_percent(const char *s)
-{
-	struct unit unit = { .code = '%', .len = 1 };
-	char bytes[5] = "";
-	long byte;
-	size_t n;
-
-	for (n = 0; n < 4 && s[3 * n] == '%'; n++) {
-		if ((byte = read_digits(&s[3 * n + 1], 2, 16)) <= 0)
-			break;
-		bytes[n] = (char)byte;
-	}
-	if (n > 0) {
-		unit = read_utf8(bytes);
-		unit.len *= 3;
-	}
-	return (unit);
-}
-
-/* A character reference of HTML: &#43; or &#x2b; */
-static struct unit
-read_reference(const char *s)
-{
-	struct unit unit = { .code = '&', .len = 1 };
-	int is_hex = s[1] == '#' && (s[2] == 'x' || s[2] == 'X');
-	const char *digits = &s[is_hex ? 3 : 2];
-	size_t n;
-	long code;
-
-	if (s[1] != '#')
-		return (unit);
-	n = strspn(digits, is_hex ? "0123456789abcdefABCDEF" : "0123456789");
-	if (n == 0 || n > 7 || digits[n] != ';')
-		return (unit);
-	code = read_digits(digits, n, is_hex ? 16 : 10);
-	unit.code = (unsigned long)code;
-	unit.len = (size_t)(&digits[n + 1] - s);
-	return (unit);
-}
-
-/* Read the character at ${s}, which is not at its end. */
-static struct unit
-read_unit(const char *s)
-{
-	struct unit unit = { .code = '\\', .len = 1 };
-	long code;
-
-	switch (*s) {
-	case '%':
-		return (read_percent(s));
-	case '&':
-		return (read_reference(s));
-	case '\\':
-		if (s[1] == 'u' && (code = read_digits(&s[2], 4, 16)) > 0) {
-			unit.code = (unsigned long)code;
-			unit.len = 6;
-		}
-		return (unit);
-	default:
-		return (read_utf8(s));
-	}
-}
 
 /* The value of a digit, of those that keyboards of the world have; or -1. */
 static int
@@ -169,13 +64,13 @@ is_gap(unsigned long code)
 static void
 read_run(const char *s, struct run *run)
 {
-	struct unit unit;
+	struct spelling unit;
 	size_t at, gap = 0;
 	int digit, has_plus = 0;
 
 	run->len = run->n = run->behind_plus = 0;
 	for (at = 0; s[at] != '\0' && gap <= GAP_MAX; at += unit.len) {
-		unit = read_unit(&s[at]);
+		unit = spelling_read(&s[at]);
 		digit = digit_of(unit.code);
 		if (digit < 0 && !is_gap(unit.code))
 			break;
@@ -211,14 +106,14 @@ is_same(const struct run *a, const struct run *b)
 static const char *
 next_run(const char *s, struct run *run)
 {
-	struct unit unit;
+	struct spelling unit;
 
 	for (; *s != '\0'; s += unit.len) {
 		/* Most of a text is letters, which are quickly passed. */
 		unit.len = 1;
 		if (isalpha((unsigned char)*s) || *s == ' ')
 			continue;
-		unit = read_unit(s);
+		unit = spelling_read(s);
 		if (digit_of(unit.code) < 0 && !is_plus(unit.code))
 			continue;
 		read_run(s, run);
@@ -291,13 +186,13 @@ is_date(const char *text)
 int
 phone_number_is(const char *text)
 {
-	struct unit unit;
+	struct spelling unit;
 	size_t n = 0;
 
 	if (is_date(text))
 		return (0);
 	for (; *text != '\0'; text += unit.len) {
-		unit = read_unit(text);
+		unit = spelling_read(text);
 		if (digit_of(unit.code) >= 0)
 			n++;
 		else if (!is_gap(unit.code))
