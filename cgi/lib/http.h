@@ -11,7 +11,7 @@
  * from the environment, no signals, times and sizes bounded.  A proxy that is
  * configured gets https only: it learns where to, and sees nothing of it.
  * An answer that is no success (2xx) does not repeat the credentials of an
- * Authorization header: asterisks stand there.
+ * Authorization header, in whatever spelling: asterisks stand there.
  *
  * One struct http is one request at a time over a connection that is kept
  * alive.  Use it alone (http_perform), or hand http_easy to a multi handle

@@ -8,6 +8,8 @@
 #include <jansson.h>
 #include <openssl/crypto.h>
 
+#include "spelling.h"
+
 #include "secret.h"
 
 /**
@@ -73,18 +75,80 @@ secret_concat(const char *const *texts)
 	return (all);
 }
 
+/* Return the length of what means ${code} at the front of ${s}, or 0. */
+static size_t
+means(const char *s, unsigned long code)
+{
+	struct spelling c;
+
+	if (*s == '\0')
+		return (0);
+	c = spelling_read(s);
+
+	/* A form has a plus sign in the place of a blank. */
+	if (c.code == code || (c.code == '+' && code == ' '))
+		return (c.len);
+
+	/* What looks like an escape may be the secret's own. */
+	c = spelling_plain(s);
+	return (c.code == code ? c.len : 0);
+}
+
+/* Likewise, of the backslashes there, of which the last may be an escape's. */
+static size_t
+backslashes(const char *s)
+{
+	struct spelling c;
+
+	if (*s == '\0')
+		return (0);
+	c = spelling_read(s);
+	return (c.code == '\\' ? c.len : strspn(s, "\\"));
+}
+
+/*
+ * Likewise, of what spells ${secret}.  Backslashes are passed over in both: how
+ * many there are of them depends on how often the text was escaped.
+ */
+static size_t
+spells(const char *text, const char *secret)
+{
+	struct spelling want;
+	size_t n, at = 0;
+
+	for (; *secret != '\0'; secret += want.len) {
+		want = spelling_plain(secret);
+		if (want.code == '\\')
+			continue;
+		while ((n = means(&text[at], want.code)) == 0) {
+			if (at == 0 || (n = backslashes(&text[at])) == 0)
+				return (0);
+			at += n;
+		}
+		at += n;
+	}
+	return (at);
+}
+
 /**
  * secret_hide(text, secret):
- * Overwrite every ${secret} in ${text} with asterisks, before it is logged.
+ * Overwrite every ${secret} in ${text} with asterisks, in whatever spelling
+ * (see spelling.h), before it is logged.
  */
 void
 secret_hide(char *text, const char *secret)
 {
-	size_t len = strlen(secret);
+	size_t len = strlen(secret), n;
 	char *p;
 
 	for (p = text; len > 0 && (p = strstr(p, secret)) != NULL; p += len)
 		memset(p, '*', len);
+	for (p = text; *p != '\0'; p += n) {
+		if ((n = spells(p, secret)) > 0)
+			memset(p, '*', n);
+		else if ((n = strspn(p, "\\")) == 0)
+			n = 1;
+	}
 }
 
 static void

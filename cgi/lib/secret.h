@@ -34,7 +34,8 @@ char *secret_concat(const char *const *);
 
 /**
  * secret_hide(text, secret):
- * Overwrite every ${secret} in ${text} with asterisks, before it is logged.
+ * Overwrite every ${secret} in ${text} with asterisks, in whatever spelling
+ * (see spelling.h), before it is logged.
  */
 void secret_hide(char *, const char *);
 

@@ -443,6 +443,23 @@ test_credentials_hidden(void **state)
 	}
 }
 
+/* Nor is it in the spelling of JSON or of URLs. */
+static void
+test_credentials_spelled(void **state)
+{
+	static const char *const headers[] = {
+	    "Authorization: Bearer canary/slash+tok==", NULL };
+	const struct http_request request = { .headers = headers,
+	    .max_response = 256 };
+
+	(void)state;
+	assert_int_equal(ask("HTTP/1.1 401 No\r\nConnection: close\r\n\r\n"
+	    "{\"no\":\"canary\\/slash+tok==\"} canary%2Fslash%2Btok%3D%3D "
+	    "canary/slash+tok\\u003d\\u003d", request), 0);
+	assert_string_equal(http_body(http), "{\"no\":\"*******************"
+	    "\"} ************************** ****************************");
+}
+
 /* A body that was wiped is gone, from memory too. */
 static void
 test_wipe(void **state)
@@ -475,6 +492,7 @@ main(void)
 		cmocka_unit_test(test_headers),
 		cmocka_unit_test(test_retry_after),
 		cmocka_unit_test(test_credentials_hidden),
+		cmocka_unit_test(test_credentials_spelled),
 		cmocka_unit_test(test_wipe),
 	};
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
@@ -219,6 +220,94 @@ test_hide(void **state)
 	assert_string_equal(none, "nothing here");
 }
 
+/* Nothing of a secret is left, whatever way a peer writes it in. */
+static void
+test_hide_spellings(void **state)
+{
+	static const struct {
+		const char *secret;
+		const char *text;
+	} rows[] = {
+		{ "canary/slash+tok==", "canary/slash+tok==" },
+		{ "canary/slash+tok==", "canary\\/slash+tok==" },
+		{ "canary/slash+tok==", "canary\\\\\\/slash+tok==" },
+		{ "canary/slash+tok==", "canary%2Fslash%2Btok%3D%3D" },
+		{ "canary/slash+tok==", "canary%2fslash+tok%3d=" },
+		{ "canary/slash+tok==", "canary/slash+tok\\u003d\\u003D" },
+		{ "canary/slash+tok==", "canary/slash\\\\u002btok==" },
+		{ "canary/slash+tok==", "canary&#47;slash&#x2b;tok==" },
+		{ "canary/slash+tok==",
+		    "canary&sol;slash&plus;tok&equals;&equals;" },
+		{ "canary/slash+tok==", "\\u0063anary/slash+tok==" },
+		{ "a<b>\"&'", "a&lt;b&gt;&quot;&amp;&apos;" },
+		{ "a<b>\"&'", "a\\u003cb\\u003e\\\"\\u0026\\u0027" },
+		{ "two words", "two words" }, { "two words", "two+words" },
+		{ "two words", "two%20words" },
+		{ "a\\b\"c", "a\\b\"c" }, { "a\\b\"c", "a\\\\b\\\"c" },
+		{ "a\\b\"c", "a\\\\\\\\b\\\\\\\"c" },
+		{ "a\\b\"c", "a%5Cb%22c" }, { "a\\b\"c", "a\\u005cb\"c" },
+		{ "a\\\\u0041", "a\\\\\\\\u0041" },
+		{ "a%41/b", "a%41\\/b" }, { "a%41/b", "a%2541%2Fb" },
+		{ "a%25b", "a%25b" }, { "a&amp;b", "a&amp;b" },
+		{ "caf\u00e9", "caf\\u00e9" }, { "caf\u00e9", "caf%C3%A9" },
+		{ "key\U0001d7ce", "key\\ud835\\udfce" },
+		{ "key\xff", "key%FF" },
+	};
+	char text[128], want[128];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		(void)snprintf(text, sizeof(text), "no:\\n%s!%s", rows[i].text,
+		    rows[i].text);
+		(void)snprintf(want, sizeof(want), "%s", text);
+		memset(&want[5], '*', strlen(rows[i].text));
+		memset(&want[strlen(rows[i].text) + 6], '*',
+		    strlen(rows[i].text));
+		secret_hide(text, rows[i].secret);
+		ASSERT_ROW(strcmp(text, want) == 0, text);
+	}
+}
+
+/* What begins like it, or only looks like it, is left. */
+static void
+test_hide_others(void **state)
+{
+	static const char *const texts[] = { "a\\/", "a%2", "a%2Fc", "a\\",
+	    "a\\\\", "a%5C", "a\\u002", "A/b", "%", "&", "\\", "\\u", "" };
+	char text[32];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(texts); i++) {
+		(void)snprintf(text, sizeof(text), "%s", texts[i]);
+		secret_hide(text, "a/b");
+		assert_string_equal(text, texts[i]);
+		secret_hide(text, "");
+		assert_string_equal(text, texts[i]);
+	}
+}
+
+/* A peer that means to keep us busy does not. */
+static void
+test_hide_soon(void **state)
+{
+	static const char *const pieces[] = { "\\", "\\\\n", "%5C", "a\\", "&#",
+	    "a%5C", "&#0", "%" };
+	static char text[1 << 18];
+	size_t i, len;
+	time_t begun = time(NULL);
+
+	(void)state;
+	for (i = 0; i < NITEMS(pieces); i++) {
+		for (len = 0; len + 8 < sizeof(text); len += strlen(pieces[i]))
+			memcpy(&text[len], pieces[i], strlen(pieces[i]));
+		text[len] = '\0';
+		secret_hide(text, "aaa/b");
+	}
+	assert_true(time(NULL) - begun < 30);
+}
+
 static void
 test_concat(void **state)
 {
@@ -238,6 +327,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hide),
+		cmocka_unit_test(test_hide_spellings),
+		cmocka_unit_test(test_hide_others),
+		cmocka_unit_test(test_hide_soon),
 		cmocka_unit_test(test_concat),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_no_file),
