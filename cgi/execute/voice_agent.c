@@ -188,18 +188,31 @@ hide_numbers(char *text, json_t *json)
 	}
 }
 
+/* Keep what we are known by out of ${text}. */
+static void
+hide_secrets(char *text, const struct config *conf)
+{
+
+	if (conf->call_token != NULL)
+		secret_hide(text, conf->call_token);
+	if (conf->call_secret != NULL)
+		webhook_key_hide(text, conf->call_secret);
+}
+
 /* Put ${what} and what was said about it into words, on one line. */
 static void
-explain(const struct voice_agent_call *call, const char *what,
-    const char *said, struct voice_agent_error *error)
+explain(const struct voice_agent *agent, const struct voice_agent_call *call,
+    const char *what, const char *said, struct voice_agent_error *error)
 {
 	json_t *body = json_loads(call->body, JSON_DECODE_ANY |
 	    JSON_DECODE_INT_AS_REAL, NULL);
 	char *copy = strdup(said), *p;
 
 	/* Before it is cut, so that no part of a number is left. */
-	if (copy != NULL)
+	if (copy != NULL) {
+		hide_secrets(copy, agent->conf);
 		hide_numbers(copy, body);
+	}
 	(void)snprintf(error->text, sizeof(error->text), "%s: %.300s", what,
 	    copy != NULL ? copy : "");
 	for (p = error->text; *p != '\0'; p++) {
@@ -254,7 +267,7 @@ take_answer(const struct voice_agent *agent,
 
 	error->http_status = http_status(agent->http);
 	if (!answered) {
-		explain(call, "the voice agent did not answer",
+		explain(agent, call, "the voice agent did not answer",
 		    http_error(agent->http), error);
 		error->no_connection = !http_was_sent(agent->http);
 		return (error->no_connection ? VOICE_AGENT_NOT_STARTED :
@@ -266,7 +279,7 @@ take_answer(const struct voice_agent *agent,
 	(void)snprintf(what, sizeof(what), "the voice agent answered %ld%s",
 	    error->http_status, error->http_status <= 399 ?
 	    " (redirects are not followed: correct FOLLOWUP_CALL_URL)" : "");
-	explain(call, what, http_body(agent->http), error);
+	explain(agent, call, what, http_body(agent->http), error);
 	return (outcome);
 }
 
@@ -342,10 +355,10 @@ voice_agent_start(struct voice_agent *agent,
 			error->ms = monotime_ms() - begun + 1;
 			measure(agent, outcome, error);
 		} else
-			explain(call, "the call's request could not be "
+			explain(agent, call, "the call's request could not be "
 			    "written", http_error(agent->http), error);
 	} else
-		explain(call, "the call's request could not be written",
+		explain(agent, call, "the call's request could not be written",
 		    "out of memory", error);
 	free_headers(&headers);
 	return (outcome);

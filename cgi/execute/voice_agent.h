@@ -45,7 +45,8 @@ struct voice_agent_error {
 	int no_connection;	/* nothing was sent, for want of one */
 	int not_asked;		/* nothing was sent, and not for that */
 	long ms;		/* how long it took, rounded up; or 0 */
-	char text[512];		/* one line, without phone numbers */
+	char text[512];		/* one line, without phone numbers and
+				   secrets */
 };
 
 /**

@@ -7,10 +7,14 @@
 #include <openssl/hmac.h>
 
 #include "base64.h"
+#include "secret.h"
 
 #include "webhook_signature.h"
 
 #define KEY_MIN	24
+
+#define PREFIX		"whsec_"
+#define PREFIX_LEN	(sizeof(PREFIX) - 1)
 
 /**
  * webhook_key_parse(secret, key):
@@ -19,14 +23,13 @@
 int
 webhook_key_parse(const char *secret, struct webhook_key *key)
 {
-	static const char prefix[] = "whsec_";
-	size_t skip = sizeof(prefix) - 1;
 	unsigned char *bytes;
 	int good;
 
-	if (strncmp(secret, prefix, skip) != 0)
+	if (strncmp(secret, PREFIX, PREFIX_LEN) != 0)
 		return (-1);
-	bytes = base64_decode(secret + skip, strlen(secret) - skip, &key->len);
+	secret += PREFIX_LEN;
+	bytes = base64_decode(secret, strlen(secret), &key->len);
 	if (bytes == NULL)
 		return (-1);
 	good = key->len >= KEY_MIN && key->len <= WEBHOOK_KEY_MAX;
@@ -35,6 +38,20 @@ webhook_key_parse(const char *secret, struct webhook_key *key)
 	OPENSSL_cleanse(bytes, key->len);
 	free(bytes);
 	return (good ? 0 : -1);
+}
+
+/**
+ * webhook_key_hide(text, secret):
+ * Overwrite every ${secret}, with its "whsec_" or without, in ${text} with
+ * asterisks, as secret_hide does.
+ */
+void
+webhook_key_hide(char *text, const char *secret)
+{
+
+	if (strncmp(secret, PREFIX, PREFIX_LEN) == 0)
+		secret += PREFIX_LEN;
+	secret_hide(text, secret);
 }
 
 /**

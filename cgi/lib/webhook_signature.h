@@ -26,6 +26,13 @@ struct webhook_key {
 int webhook_key_parse(const char *, struct webhook_key *);
 
 /**
+ * webhook_key_hide(text, secret):
+ * Overwrite every ${secret}, with its "whsec_" or without, in ${text} with
+ * asterisks, as secret_hide does.
+ */
+void webhook_key_hide(char *, const char *);
+
+/**
  * webhook_sign(key, id, timestamp, body, len, signature):
  * Write the value of the header webhook-signature that goes with the headers
  * webhook-id: ${id} and webhook-timestamp: ${timestamp} and the ${len} bytes

@@ -285,6 +285,25 @@ errors_in_words(void **state)
 	assert_string_equal(error.text, "the voice agent answered 400: no");
 }
 
+/* An agent that does not like our token or key may quote them. */
+static void
+secrets_in_words(void **state)
+{
+
+	(void)state;
+	conf.call_token = "to/ken+1";
+	conf.call_secret = KEY;
+	(void)start(ANSWER("401 x", "67\r\n\r\nexpected key " KEY
+	    ", to\\/ken\\u002b1"));
+	assert_string_equal(error.text, "the voice agent answered 401: "
+	    "expected key whsec_********************************, "
+	    "**************");
+	(void)start(ANSWER("500 x", "42\r\n\r\nkey MDEyMzQ1Njc4OTAxMjM0NTY3"
+	    "ODkwMTIz, 1234"));
+	assert_string_equal(error.text, "the voice agent answered 500: "
+	    "key ********************************, 1234");
+}
+
 /* Without an answer nobody knows, unless nothing was sent. */
 static void
 no_answer(void **state)
@@ -335,6 +354,7 @@ main(void)
 		TEST(statuses),
 		TEST(broken_answers),
 		TEST(errors_in_words),
+		TEST(secrets_in_words),
 		TEST(no_answer),
 	};
 
