@@ -384,25 +384,38 @@ outcome_of(const struct cloud_tasks_call *call, long code, const char *status)
 	}
 }
 
+/*
+ * Copy ${text}, for the caller to free; NULL: no memory.  Tasks contain the
+ * secret, so what is said of one may quote it.
+ */
+static char *
+quote(const struct cloud_tasks *tasks, const char *text)
+{
+	const char *secret = tasks->conf->cloud_tasks_secret;
+	char *quoted = strdup(text);
+
+	if (quoted != NULL && secret != NULL)
+		secret_hide(quoted, secret);
+	return (quoted);
+}
+
 /* Put an answer that is not a success into words. */
 static void
 describe(const struct cloud_tasks *tasks, struct cloud_tasks_call *call,
     const struct http *http, const json_t *answer)
 {
-	const char *secret = tasks->conf->cloud_tasks_secret;
 	const json_t *e = json_object_get(answer, "error");
 	const char *status = json_string_value(json_object_get(e, "status"));
 	const char *message = json_string_value(json_object_get(e,
 	    "message"));
-	char *quoted, hint[320] = "";
+	char *quoted, *word, hint[320] = "";
 
 	/* A front end may answer HTML, which has neither. */
 	if (message == NULL)
 		message = "the answer was not in the API's format";
 
-	/* Tasks contain the secret, so a refusal of one may quote it. */
-	if ((quoted = strdup(message)) != NULL && secret != NULL)
-		secret_hide(quoted, secret);
+	quoted = quote(tasks, message);
+	word = quote(tasks, status != NULL ? status : "no status");
 	call->outcome = outcome_of(call, http_status(http), status);
 	call->error.http_status = http_status(http);
 	call->error.retry_after = http_retry_after(http);
@@ -410,27 +423,31 @@ describe(const struct cloud_tasks *tasks, struct cloud_tasks_call *call,
 		set_hint(tasks, call, http_status(http), hint, sizeof(hint));
 	(void)snprintf(call->error.text, sizeof(call->error.text),
 	    "Cloud Tasks answered %ld %.40s: %.*s%s", http_status(http),
-	    status != NULL ? status : "no status", *hint != '\0' ? 140 : 240,
+	    word != NULL ? word : "", *hint != '\0' ? 140 : 240,
 	    quoted != NULL ? quoted : "", hint);
 	utf8_clean(call->error.text);
+	free(word);
 	free(quoted);
 }
 
 /* Read what the answer tells about a task or a queue. */
 static void
-read_info(const json_t *answer, struct cloud_tasks_info *info)
+read_info(const struct cloud_tasks *tasks, const json_t *answer,
+    struct cloud_tasks_info *info)
 {
 	const json_t *attempt = json_object_get(answer, "lastAttempt");
 	const char *message = json_string_value(json_object_get(
 	    json_object_get(attempt, "responseStatus"), "message"));
 	const char *state = json_string_value(json_object_get(answer,
 	    "state"));
+	char *quoted = quote(tasks, message != NULL ? message : "");
 
 	info->dispatches = (int)json_integer_value(json_object_get(answer,
 	    "dispatchCount"));
 	(void)snprintf(info->last, sizeof(info->last), "%s",
-	    message != NULL ? message : "");
+	    quoted != NULL ? quoted : "");
 	utf8_clean(info->last);
+	free(quoted);
 	info->is_paused = state != NULL && strcmp(state, "RUNNING") != 0;
 }
 
@@ -464,7 +481,7 @@ judge(const struct cloud_tasks *tasks, struct cloud_tasks_call *call,
 	answer = json_loadb(http_body(http), http_body_len(http), 0, NULL);
 	if (http_status(http) == 200 && json_is_object(answer)) {
 		call->outcome = CLOUD_TASKS_OK;
-		read_info(answer, &call->info);
+		read_info(tasks, answer, &call->info);
 	} else
 		describe(tasks, call, http, answer);
 	json_decref(answer);

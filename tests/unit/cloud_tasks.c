@@ -744,6 +744,13 @@ secret_is_hidden(void **state)
 	    "\"INVALID_ARGUMENT\",\"message\":\"bad header " SECRET "!\"}}");
 	assert_null(strstr(calls[0].error.text, SECRET));
 	assert_non_null(strstr(calls[0].error.text, "bad header "));
+	exchange(CLOUD_TASKS_CREATE, "400 x", "", "{\"error\":{\"status\":\""
+	    SECRET "\",\"message\":\"no\"}}");
+	assert_null(strstr(calls[0].error.text, SECRET));
+	exchange(CLOUD_TASKS_GET, "200 OK", "", "{\"lastAttempt\":"
+	    "{\"responseStatus\":{\"message\":\"not " SECRET "\"}}}");
+	assert_null(strstr(calls[0].info.last, SECRET));
+	assert_non_null(strstr(calls[0].info.last, "not ***"));
 }
 
 static void
