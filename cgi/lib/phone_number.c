@@ -25,14 +25,25 @@ struct run {
 	char digits[DIGITS_MAX + 1];
 };
 
-/* The value of a digit, of those that keyboards of the world have; or -1. */
+/* The value of a digit, in whatever script of Unicode 15; or -1. */
 static int
 digit_of(unsigned long code)
 {
-	static const unsigned long zeros[] = { '0', 0x660, 0x6f0, 0x966,
-	    0xff10 };
+	/* Each has its ten digits in a row. */
+	static const unsigned long zeros[] = {
+	    0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6,
+	    0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0, 0xf20, 0x1040, 0x1090,
+	    0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0,
+	    0x1c40, 0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50,
+	    0xabf0, 0xff10, 0x104a0, 0x10d30, 0x11066, 0x110f0, 0x11136,
+	    0x111d0, 0x112f0, 0x11450, 0x114d0, 0x11650, 0x116c0, 0x11730,
+	    0x118e0, 0x11950, 0x11c50, 0x11d50, 0x11da0, 0x11f50, 0x16a60,
+	    0x16ac0, 0x16b50, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6,
+	    0x1e140, 0x1e2f0, 0x1e4f0, 0x1e950, 0x1fbf0 };
 	size_t i;
 
+	if (code < 0x80)
+		return (code >= '0' && code <= '9' ? (int)(code - '0') : -1);
 	for (i = 0; i < sizeof(zeros) / sizeof(zeros[0]); i++) {
 		if (code >= zeros[i] && code <= zeros[i] + 9)
 			return ((int)(code - zeros[i]));
@@ -60,9 +71,27 @@ is_gap(unsigned long code)
 	    (code >= 0xff08 && code <= 0xff0f));
 }
 
-/* Read the run of digits that begins at ${s} with a digit or a plus sign. */
+/*
+ * Likewise, of a number that we know.  Elsewhere it may as well be what stands
+ * in a list or in a time.
+ */
+static int
+is_wide_gap(unsigned long code)
+{
+
+	return (is_gap(code) || (code < 0x80 && strchr(",:;'", (int)code) !=
+	    NULL) || code == 0xb7 || code == 0x2019 || code == 0x2022 ||
+	    code == 0x22c5);
+}
+
+typedef int is_gap_fn(unsigned long);
+
+/*
+ * Read the run of digits, with such gaps in it, that begins at ${s} with a
+ * digit or a plus sign.
+ */
 static void
-read_run(const char *s, struct run *run)
+read_run(const char *s, is_gap_fn *may_divide, struct run *run)
 {
 	struct spelling unit;
 	size_t at, gap = 0;
@@ -72,7 +101,7 @@ read_run(const char *s, struct run *run)
 	for (at = 0; s[at] != '\0' && gap <= GAP_MAX; at += unit.len) {
 		unit = spelling_read(&s[at]);
 		digit = digit_of(unit.code);
-		if (digit < 0 && !is_gap(unit.code))
+		if (digit < 0 && !may_divide(unit.code))
 			break;
 		has_plus = has_plus || is_plus(unit.code);
 		gap = digit < 0 ? gap + 1 : 0;
@@ -104,7 +133,7 @@ is_same(const struct run *a, const struct run *b)
 
 /* Return where the next run of ${s} begins, or NULL if there is none. */
 static const char *
-next_run(const char *s, struct run *run)
+next_run(const char *s, is_gap_fn *may_divide, struct run *run)
 {
 	struct spelling unit;
 
@@ -116,7 +145,7 @@ next_run(const char *s, struct run *run)
 		unit = spelling_read(s);
 		if (digit_of(unit.code) < 0 && !is_plus(unit.code))
 			continue;
-		read_run(s, run);
+		read_run(s, may_divide, run);
 		if (run->n > 0)
 			return (s);
 	}
@@ -128,14 +157,14 @@ next_run(const char *s, struct run *run)
  * One that is short is compared as a whole.
  */
 static int
-is_of(const struct run *run, const char *number)
+is_of(const struct run *run, const char *number, is_gap_fn *may_divide)
 {
 	struct run own;
 	const char *p;
 	int is_short = 1, is_equal = 0;
 
-	for (p = number; p != NULL && (p = next_run(p, &own)) != NULL;
-	    p += own.len) {
+	for (p = number; p != NULL && (p = next_run(p, may_divide, &own)) !=
+	    NULL; p += own.len) {
 		if (is_same(run, &own))
 			return (1);
 		if (own.n >= COMMON)
@@ -158,8 +187,14 @@ phone_number_hide(char *text, const char *number)
 	struct run run;
 	const char *p;
 
-	for (p = text; (p = next_run(p, &run)) != NULL; p += run.len) {
-		if (run.behind_plus >= PLUS_MIN || is_of(&run, number))
+	/* The longer runs first: of a shorter one a part might be left. */
+	for (p = text; number != NULL &&
+	    (p = next_run(p, is_wide_gap, &run)) != NULL; p += run.len) {
+		if (is_of(&run, number, is_wide_gap))
+			memset(&text[p - text], '*', run.len);
+	}
+	for (p = text; (p = next_run(p, is_gap, &run)) != NULL; p += run.len) {
+		if (run.behind_plus >= PLUS_MIN || is_of(&run, number, is_gap))
 			memset(&text[p - text], '*', run.len);
 	}
 }

@@ -4,8 +4,9 @@
 /*
  * Phone numbers stay out of logs and error texts, in whatever spelling: what
  * counts are the digits.  +49 (170) 123-45 67, 00491701234567, 0170/1234567,
- * %2B491701234567, \u002b49170..., &#43;49170... and full-width digits are the
- * same number.
+ * %2B491701234567, \u002b49170..., &#43;49170... (see spelling.h) and digits of
+ * any script are the same number.  Of a number that is known, commas, colons,
+ * apostrophes and dots may stand between the digits, too.
  */
 
 /**

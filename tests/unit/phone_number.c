@@ -14,6 +14,14 @@ static const char wide[] = "no \uff0b\uff14\uff19\uff11\uff17\uff10\uff11"
 static const char arabic[] = "no \u0661\u0667\u0660\u0661\u0662\u0663\u0664"
     "\u0665\u0666\u0667";
 
+static const char bengali[] = "no \u09e7\u09ed\u09e6\u09e7\u09e8\u09e9"
+    "\u09ea\u09eb\u09ec\u09ed";
+static const char thai[] = "no \u0e51\u0e57\u0e50\u0e51\u0e52\u0e53\u0e54"
+    "\u0e55\u0e56\u0e57";
+static const char mathematical[] = "no \U0001d7cf\U0001d7d5\U0001d7ce"
+    "\U0001d7d9\U0001d7e4\U0001d7ef\U0001d7fa\U0001d7d3\U0001d7d4"
+    "\U0001d7d5";
+
 static char text[512];
 
 static const char *
@@ -34,6 +42,7 @@ spellings(void **state)
 	    "+49 (170) 123-45 67", "+49 (0)170 / 123 45 67", "0170 1234567",
 	    "00491701234567", "0170-123.45.67", "tel:+49-170-1234567;ext=12",
 	    "+491701234567 x 12", "01701234567, 0151 9999999",
+	    "0170,123,4567", "+49:170:123:4567",
 	    &wide[3] };
 	static const char *const texts[] = { "no: +491701234567.",
 	    "no: 491701234567", "no:0170 1234567!", "no 00491701234567",
@@ -48,7 +57,12 @@ spellings(void **state)
 	    wide, "no %EF%BC%91701234567",
 	    arabic, "no \\u0031701234567", "no 0170\\t123\\t4567",
 	    "no 0170\\\\n123\\\\n4567", "no 0170&nbsp;123&nbsp;4567",
-	    "no &plus;49170&sol;1234567" };
+	    "no &plus;49170&sol;1234567", "no 0170,123,4567",
+	    "no +49,170,123,4567", "no 0170:123:4567", "no 0170; 123; 4567",
+	    "no 49'170'123'4567", "no 49\u2019170\u2019123\u20194567",
+	    "no 49-170-123\u00b74567", "no 49\u2022170\u22c51234567",
+	    "no 0170123,4567", "no 01701,234567", bengali, thai,
+	    mathematical, "no \\ud835\\udfcf701234567" };
 	size_t i, k;
 
 	(void)state;
@@ -99,6 +113,22 @@ plus_signs(void **state)
 	    "to ***************, +1.");
 }
 
+/* Lists and times are not taken for more than they are. */
+static void
+lists(void **state)
+{
+	static const char *const texts[] = { "+1, +2, +3, 4, 5, 6, 7, 8, 9",
+	    "+00:00:05, 09:46:05", "'+4', '1632', '960', '961'",
+	    "2026-11-27 09:46:05.0123456+00, 00:00:05.123456" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(texts); i++) {
+		assert_string_equal(hide(texts[i], NULL), texts[i]);
+		assert_string_equal(hide(texts[i], "+491707654321"), texts[i]);
+	}
+}
+
 static void
 short_numbers(void **state)
 {
@@ -134,6 +164,7 @@ main(void)
 		cmocka_unit_test(spellings),
 		cmocka_unit_test(not_numbers),
 		cmocka_unit_test(plus_signs),
+		cmocka_unit_test(lists),
 		cmocka_unit_test(short_numbers),
 		cmocka_unit_test(is_number),
 	};
