@@ -10,6 +10,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "monotime.h"
+#include "phone_number.h"
 #include "utf8.h"
 
 #include "db.h"
@@ -424,11 +425,14 @@ add_field(const PGresult *result, int field, const char *name, char *text,
 static void
 take_refusal(struct db *db, const PGresult *result)
 {
-	const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	char names[256] = "";
+	char *text = strdup(db_refusal(result)), *p;
 	size_t len;
-	char *p;
+
+	/* It may quote the row.  Before it is cut, as a part would be left. */
+	if (text != NULL)
+		phone_number_hide_national(text);
 
 	(void)snprintf(db->state, sizeof(db->state), "%s",
 	    state != NULL ? state : "");
@@ -443,7 +447,8 @@ take_refusal(struct db *db, const PGresult *result)
 	}
 	(void)snprintf(db->error, sizeof(db->error), "%.*s%s",
 	    (int)(sizeof(db->error) - sizeof(names)), text != NULL ? text :
-	    PQresultErrorMessage(result), names);
+	    "out of memory", names);
+	free(text);
 	for (p = db->error; *p != '\0'; p++) {
 		if (*p == '\n' || *p == '\t')
 			*p = ' ';

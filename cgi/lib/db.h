@@ -95,7 +95,8 @@ int64_t db_int(const PGresult *, int, int);
  * db_error(db):
  * Return what the last failure was, in one line, without the connection's
  * parameters.  Of a refusal it is the message, the SQLSTATE and the names of
- * constraint and column, but not the detail, which quotes the row.
+ * constraint and column, but not the detail, which quotes the row; of the
+ * message, which may, national phone numbers are left out.
  */
 const char *db_error(const struct db *);
 

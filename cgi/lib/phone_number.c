@@ -1,7 +1,9 @@
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "spelling.h"
+#include "uuid.h"
 
 #include "phone_number.h"
 
@@ -199,17 +201,76 @@ phone_number_hide(char *text, const char *number)
 	}
 }
 
+/* Does ${text} begin with ${form}, where d is a digit, and no more digits? */
 static int
-is_date(const char *text)
+has_form(const char *text, const char *form)
 {
-	size_t i;
 
-	for (i = 0; i < 10; i++) {
-		if (i == 4 || i == 7 ? text[i] != '-' :
-		    !isdigit((unsigned char)text[i]))
+	for (; *form != '\0'; form++, text++) {
+		if (*form == 'd' ? !isdigit((unsigned char)*text) :
+		    *text != *form)
 			return (0);
 	}
-	return (text[10] == '\0');
+	return (!isdigit((unsigned char)*text));
+}
+
+/* The length of the UUID or the date at the front of ${text}, or 0. */
+static size_t
+name_or_date(const char *text)
+{
+	/* Numbers have such forms, too, but not with these digits. */
+	static const char *const dates[] = { "000d-dd-dd", "1ddd-dd-dd",
+	    "2ddd-dd-dd", "dd.dd.20dd", "dd/dd/20dd", "dd-dd-20dd" };
+	char start[UUID_LEN], uuid[UUID_LEN];
+	size_t i;
+
+	(void)snprintf(start, sizeof(start), "%.*s", UUID_LEN - 1, text);
+	if (uuid_parse(start, uuid) == 0)
+		return (UUID_LEN - 1);
+	for (i = 0; i < sizeof(dates) / sizeof(dates[0]); i++) {
+		if (has_form(text, dates[i]))
+			return (strlen(dates[i]));
+	}
+	return (0);
+}
+
+static int
+is_word(unsigned long code)
+{
+
+	return (digit_of(code) >= 0 || (code < 0x80 && isalpha((int)code)));
+}
+
+/**
+ * phone_number_hide_national(text):
+ * Overwrite with asterisks in ${text} whatever may be a phone number without
+ * the code of its country: seven digits or more, of which the first is zero.
+ * UUIDs, dates and times stay.
+ */
+void
+phone_number_hide_national(char *text)
+{
+	struct spelling unit;
+	struct run run;
+	unsigned long before = ' ';
+	size_t len;
+
+	for (; *text != '\0'; text += unit.len, before = unit.code) {
+		unit = spelling_read(text);
+		if (is_word(before))
+			continue;
+		if ((len = name_or_date(text)) > 0) {
+			unit.len = len;
+			unit.code = '0';
+		} else if (digit_of(unit.code) == 0 && before != ':' &&
+		    before != '.') {
+			read_run(text, is_gap, &run);
+			if (run.n < COMMON)
+				continue;
+			memset(text, '*', run.len);
+			unit.len = run.len;
+		}
+	}
 }
 
 /**
@@ -224,7 +285,7 @@ phone_number_is(const char *text)
 	struct spelling unit;
 	size_t n = 0;
 
-	if (is_date(text))
+	if (has_form(text, "dddd-dd-dd") && text[10] == '\0')
 		return (0);
 	for (; *text != '\0'; text += unit.len) {
 		unit = spelling_read(text);

@@ -18,6 +18,14 @@
 void phone_number_hide(char *, const char *);
 
 /**
+ * phone_number_hide_national(text):
+ * Overwrite with asterisks in ${text} whatever may be a phone number without
+ * the code of its country: seven digits or more, of which the first is zero.
+ * UUIDs, dates and times stay.
+ */
+void phone_number_hide_national(char *);
+
+/**
  * phone_number_is(text):
  * Return non-zero iff ${text} is written as phone numbers are: seven digits or
  * more, and besides them only what stands between the digits of one.  A date

@@ -527,6 +527,31 @@ error_names_the_constraint(void **state)
 	    "constraint states, column task_status)");
 }
 
+/* What the server says may quote the row; the names behind it do not. */
+static void
+error_hides_numbers(void **state)
+{
+	static char text[2000];
+
+	(void)state;
+	connect_db();
+	pq_plan(pq_command());
+	pq_plan(pq_refusal("22P02", "invalid input syntax for type bigint: "
+	    "\"0170 1234567\""));
+	pq.refusals[pq.nrefusals - 1].constraint = "c_0123456";
+	assert_int_equal(run_both(DB_FAILED, DB_OK), DB_FAILED);
+	assert_string_equal(db_error(db), "invalid input syntax for type "
+	    "bigint: \"************\" (SQLSTATE 22P02, constraint c_0123456)");
+
+	/* Nor is the beginning of one left where the text is cut. */
+	(void)snprintf(text, sizeof(text), "%760s0170 1234567 %800s", "x ",
+	    "y");
+	pq_plan(pq_refusal("22023", text));
+	assert_int_equal(run_both(DB_FAILED, DB_OK), DB_FAILED);
+	assert_null(strstr(db_error(db), "0170"));
+	assert_non_null(strstr(db_error(db), "x *******"));
+}
+
 /*
  * A session that the server finds outdated: the first round trip of a request
  * is run again in a new one, and a later one, when locks may be held, is not.
@@ -797,6 +822,7 @@ main(void)
 		TEST(classes_of_refusals),
 		TEST(refused_preparation_is_nobodys_row),
 		TEST(error_names_the_constraint),
+		TEST(error_hides_numbers),
 		TEST(outdated_session),
 		TEST(text_fits_the_encoding),
 		TEST(notices),

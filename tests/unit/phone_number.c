@@ -138,6 +138,58 @@ short_numbers(void **state)
 	    "no ****, 47110, 14711");
 }
 
+/* A number that nobody told us of is known by its zero. */
+static void
+national_numbers(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *want;
+	} rows[] = {
+		{ "type bigint: \"0170 1234567\"",
+		    "type bigint: \"************\"" },
+		{ "no 0170/123 45-67, 00491701234567",
+		    "no **************, **************" },
+		{ "(0170) 1234567;0123456", "(*************;*******" },
+		{ "7 0170 1234567", "7 ************" },
+		{ "at 2026-11-27 01701234567", "at 2026-11-27 ***********" },
+		{ "%300170%201234567x", "*****************x" },
+		{ "\u0660\u0661\u0667\u0660\u0661\u0662\u0663",
+		    "**************" },
+		{ "0170-12-34-567", "**************" },
+		{ "01-70-1234 567", "**************" },
+
+		/* What is none. */
+		{ "", NULL }, { "0", NULL }, { "012345", NULL },
+		{ "01 23 45 x 67", NULL }, { "1701234567", NULL },
+		{ "x0123456", NULL }, { "1.0123456", NULL },
+		{ "00000000-0000-4000-8000-00000000000b", NULL },
+		{ "00000000-0000-4000-8000-000000000000", NULL },
+		{ "id:00000000-0000-4000-8000-00000000000b is", NULL },
+		{ "0000ABCD-0000-4000-8000-00000000000b is", NULL },
+		{ "abcdabcd-0000-0000-0000-000000000000", NULL },
+		{ "followup-00000000-0000-4000-8000-00000000000b-1795446288",
+		    NULL },
+		{ "2026-11-27 09:46:05.0123456+00", NULL },
+		{ "2026-01-02T00:00:00.0000000+00:00", NULL },
+		{ "00:00:05.123456", NULL }, { "-00:00:00.0000001", NULL },
+		{ "2026-01-02 03:04:05-08", NULL },
+		{ "0001-01-01 00:00:00+00", NULL },
+		{ "05.11.2026 09:46:05", NULL }, { "01/02/2026", NULL },
+		{ "01-02-2026 03:04:05", NULL },
+		{ "\\x00000000", NULL }, { "08006 (SQLSTATE 08006)", NULL },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		(void)snprintf(text, sizeof(text), "%s", rows[i].text);
+		phone_number_hide_national(text);
+		ASSERT_ROW(strcmp(text, rows[i].want != NULL ? rows[i].want :
+		    rows[i].text) == 0, text);
+	}
+}
+
 static void
 is_number(void **state)
 {
@@ -166,6 +218,7 @@ main(void)
 		cmocka_unit_test(plus_signs),
 		cmocka_unit_test(lists),
 		cmocka_unit_test(short_numbers),
+		cmocka_unit_test(national_numbers),
 		cmocka_unit_test(is_number),
 	};
 
