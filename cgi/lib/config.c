@@ -34,7 +34,8 @@
 /* What a value has to look like. */
 enum type {
 	TEXT,		/* anything without control characters */
-	SECRET,		/* likewise, and never printed */
+	PASSWORD,	/* likewise, and never printed */
+	SECRET,		/* likewise, without blanks at its ends */
 	CONNINFO,	/* likewise, and libpq can read it */
 	PORT,		/* 1 to 65535 */
 	NAME,		/* an SQL identifier: 1 to 63 bytes */
@@ -79,7 +80,7 @@ static const struct variable {
 	    "database name"),
 	V("POSTGRES_USER", TEXT, postgres_user, ALL, 0, NULL, 0, 0,
 	    "database role"),
-	V("POSTGRES_PASSWORD", SECRET, postgres_password, ALL, 0, NULL, 0, 0,
+	V("POSTGRES_PASSWORD", PASSWORD, postgres_password, ALL, 0, NULL, 0, 0,
 	    "password of the role"),
 	V("POSTGRES_SCHEMA", NAME, schema, ALL, 0, "lad_dev", 0, 0,
 	    "schema of the bookings table"),
@@ -595,6 +596,12 @@ check_text(const struct variable *v, const char *s, struct complaint *c)
 		return (complain(c, "%s must be UTF-8", v->name));
 
 	switch (v->type) {
+	case SECRET:
+		/* HTTP, which carries it, drops the blanks around a value. */
+		if (*s == ' ' || s[strlen(s) - 1] == ' ')
+			return (complain(c, "%s must not begin or end with a "
+			    "blank", v->name));
+		break;
 	case CONNINFO:
 		return (check_conninfo(v, s, c));
 	case PORT:

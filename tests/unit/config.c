@@ -670,6 +670,35 @@ test_conninfo(void **state)
 	}
 }
 
+/* A secret that HTTP would send without its blanks would never be right. */
+static void
+test_blanks_around_secrets(void **state)
+{
+	static const char *const names[] = { "CLOUD_TASKS_SECRET",
+	    "FOLLOWUP_CALL_TOKEN", "FOLLOWUP_CALL_SECRET",
+	    "FOLLOWUP_WEBHOOK_TOKEN", "FOLLOWUP_EVENTS_SECRET" };
+	static const char *const values[] = { " hush", "hush ", " " };
+	char setting[128], says[128];
+	size_t i, k;
+
+	(void)state;
+	for (i = 0; i < NITEMS(names); i++) {
+		for (k = 0; k < NITEMS(values); k++) {
+			(void)snprintf(setting, sizeof(setting), "%s=%s",
+			    names[i], values[k]);
+			(void)snprintf(says, sizeof(says), "%s must not begin "
+			    "or end with a blank", names[i]);
+			ASSERT_ROW(load_with(i < 3 ? CONFIG_EXECUTE :
+			    CONFIG_SCHEDULE, setting) == NULL, setting);
+			ASSERT_ROW(strcmp(why, says) == 0, why);
+		}
+	}
+	assert_non_null(load_with(CONFIG_EXECUTE, "CLOUD_TASKS_SECRET=a b"));
+
+	/* PostgreSQL gets its password as it is. */
+	assert_non_null(load_with(CONFIG_EXECUTE, "POSTGRES_PASSWORD= hush "));
+}
+
 /* A long value is cut in the message; a small buffer is not overrun. */
 static void
 test_long_values(void **state)
@@ -757,6 +786,7 @@ main(void)
 		cmocka_unit_test(test_derived),
 		cmocka_unit_test(test_secrets_stay_secret),
 		cmocka_unit_test(test_conninfo),
+		cmocka_unit_test(test_blanks_around_secrets),
 		cmocka_unit_test(test_long_values),
 		cmocka_unit_test(test_long_endpoint),
 		cmocka_unit_test(test_long_paths),
