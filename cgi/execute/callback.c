@@ -274,7 +274,10 @@ count(const struct execute_result *result)
 	metrics_add(METRICS_CALLBACKS, (int)outcome, 1);
 }
 
-/* The short name of the task, whether the header has that or the full one. */
+/*
+ * The short name of the task, whether the header has that or the full one; NULL
+ * also where it is empty, which is no name of a task.
+ */
 static const char *
 task_id(const struct request *request)
 {
@@ -282,7 +285,9 @@ task_id(const struct request *request)
 	    "HTTP_X_CLOUDTASKS_TASKNAME");
 	const char *slash = name != NULL ? strrchr(name, '/') : NULL;
 
-	return (slash != NULL ? slash + 1 : name);
+	if (slash != NULL)
+		name = slash + 1;
+	return (name != NULL && *name != '\0' ? name : NULL);
 }
 
 /* Say in the log why a booking is not called by this callback. */

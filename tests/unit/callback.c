@@ -286,6 +286,14 @@ callback_is_executed(void **state)
 	assert_string_equal(traceparent, "(none)");
 	assert_int_equal(ask("POST", PATH, "", BODY), 200);
 	assert_string_equal(task, "(none)");
+
+	/* An empty one is none, and not that of another task. */
+	assert_int_equal(ask("POST", PATH, "HTTP_X_CLOUDTASKS_TASKNAME=\n",
+	    BODY), 200);
+	assert_string_equal(task, "(none)");
+	assert_int_equal(ask("POST", PATH, "HTTP_X_CLOUDTASKS_TASKNAME="
+	    "projects/p/tasks/\n", BODY), 200);
+	assert_string_equal(task, "(none)");
 }
 
 /* Whatever shall not come back is answered 200. */
