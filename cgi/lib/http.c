@@ -13,6 +13,9 @@
 /* The longest pause that a peer can ask for, in seconds. */
 #define MAX_RETRY_AFTER	300
 
+/* A number of more digits is larger than that. */
+#define RETRY_AFTER_DIGITS	9
+
 struct http {
 	CURL *easy;
 	const char *proxy;
@@ -460,10 +463,18 @@ http_was_sent(const struct http *http)
 long
 http_retry_after(const struct http *http)
 {
+	const char *value = http_header(http, "Retry-After");
 	curl_off_t wait;
 
-	if (http_header(http, "Retry-After") == NULL ||
-	    curl_easy_getinfo(http->easy, CURLINFO_RETRY_AFTER, &wait) !=
+	if (value == NULL)
+		return (-1);
+
+	/* A number that is too large for curl is none to it. */
+	value += strspn(value, "0");
+	if (strlen(value) > RETRY_AFTER_DIGITS &&
+	    value[strspn(value, "0123456789")] == '\0')
+		return (MAX_RETRY_AFTER);
+	if (curl_easy_getinfo(http->easy, CURLINFO_RETRY_AFTER, &wait) !=
 	    CURLE_OK)
 		return (-1);
 	if (wait < 0)
