@@ -785,6 +785,31 @@ split_batch(struct forwarder *f, struct deliveries *batch, int n,
 	}
 }
 
+/*
+ * Keep our token out of what is quoted of ${answer}, a success: http_body does
+ * so only of others.
+ */
+static void
+hide_token(const struct forwarder *f, json_t *answer)
+{
+	static const char *const names[] = { "detail", "reason", "taskName" };
+	json_t *member;
+	char *text;
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		member = json_object_get(answer, names[i]);
+		if (!json_is_string(member) ||
+		    (text = strdup(json_string_value(member))) == NULL)
+			continue;
+		secret_hide(text, f->conf->webhook_token);
+		(void)json_string_set_nocheck(member, text);
+		free(text);
+	}
+	json_array_foreach(json_object_get(answer, "results"), i, member)
+		hide_token(f, member);
+}
+
 /* Decide what becomes of the bookings that ${slot} was busy with. */
 static void
 finish(struct forwarder *f, struct slot *slot, int answered, long now)
@@ -813,6 +838,8 @@ finish(struct forwarder *f, struct slot *slot, int answered, long now)
 		goto out;
 	}
 	webhook_back(f, probed);
+	if (v.status == 200 && f->conf->webhook_token != NULL)
+		hide_token(f, answer);
 	if (n > 1 && v.status == 200)
 		conclude_batch(f, &batch, n, answer, now);
 	else if (n > 1 && !is_transient(v.status))

@@ -305,11 +305,20 @@ test_token(void **state)
 
 	forwarder_free(f);
 	conf.webhook_token = "sesame";
+	conf.listener_inflight = 1;
 	assert_non_null(f = forwarder_new(&conf));
-	found_many(1, 2);
+	found_many(1, 3);
 	asked(1);
 	assert_non_null(strstr(peer.asked[0].text,
 	    "\r\nAuthorization: Bearer sesame\r\n"));
+
+	/* Whoever quotes it in an answer is not quoted with it. */
+	answer_batch(0, 1, RESULTS("\"status\":400,\"detail\":"
+	    "\"not \\u0073esame\"}", "\"success\":true,\"scheduled\":false,"
+	    "\"reason\":\"sesame\"}"));
+	in_flight(0);
+	assert_int_equal(logged("is final: not ******"), 1);
+	assert_int_equal(logged("nothing to schedule: ******"), 1);
 
 	/* One that cannot be sent holds everything up, but loses nothing. */
 	again(state);
