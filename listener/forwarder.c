@@ -89,6 +89,7 @@ struct slot {
 	struct http *http;
 	struct deliveries batch;
 	int n;				/* deliveries in it */
+	int foreign;			/* body is what a notification says */
 	char *body;
 	TAILQ_ENTRY(slot) link;		/* while it is free */
 };
@@ -319,7 +320,8 @@ post(struct forwarder *f, const char *payload)
 	    .unix_socket = f->conf->webhook_socket, .headers = headers,
 	    .timeout_ms = TIMEOUT_MS, .max_response = MAX_ANSWER };
 
-	slot->body = payload != NULL ? strdup(payload) : make_body(slot);
+	slot->foreign = payload != NULL;
+	slot->body = slot->foreign ? strdup(payload) : make_body(slot);
 	if (slot->body == NULL)
 		return (-1);
 	request.body = slot->body;
@@ -631,6 +633,14 @@ is_transient(long status)
 	return (status >= 500 || status == 408 || status == 429);
 }
 
+/* Is it the client's fault, and would be each time? */
+static int
+is_refused(long status)
+{
+
+	return (status >= 400 && !is_transient(status));
+}
+
 static int
 has_type(const json_t *answer, const char *type)
 {
@@ -810,6 +820,23 @@ hide_token(const struct forwarder *f, json_t *answer)
 		hide_token(f, member);
 }
 
+/*
+ * What a notification says was refused.  Anybody can send one, about any
+ * booking: only what is answered to our own words is a verdict on ${e}.
+ */
+static void
+post_by_id(struct forwarder *f, struct delivery *e, long status,
+    const char *detail)
+{
+	struct log_about a = about(e, NULL);
+
+	log_warning(&a, "the webhook answered %ld to what the notification "
+	    "says: %s; the booking is posted by its id", status, detail);
+	metrics_add(METRICS_POSTS, METRICS_POST_RETRY, 1);
+	e->again = 0;
+	enqueue(f, e);
+}
+
 /* Decide what becomes of the bookings that ${slot} was busy with. */
 static void
 finish(struct forwarder *f, struct slot *slot, int answered, long now)
@@ -819,7 +846,7 @@ finish(struct forwarder *f, struct slot *slot, int answered, long now)
 	struct delivery *e;
 	struct verdict v;
 	json_t *answer;
-	int n = slot->n, probed = f->probe == slot;
+	int n = slot->n, foreign = slot->foreign, probed = f->probe == slot;
 
 	unload(f, slot, &batch);
 	if (!answered) {
@@ -847,7 +874,11 @@ finish(struct forwarder *f, struct slot *slot, int answered, long now)
 		    "no detail given"));
 	else while ((e = TAILQ_FIRST(&batch)) != NULL) {
 		TAILQ_REMOVE(&batch, e, link);
-		conclude(f, e, &v, now);
+		if (foreign && is_refused(v.status))
+			post_by_id(f, e, v.status, text_of(answer, "detail",
+			    "no detail given"));
+		else
+			conclude(f, e, &v, now);
 	}
 
 out:

@@ -10,7 +10,8 @@ struct config;
  * is tried again.  A booking is in flight at most once; announced again
  * meanwhile, it is posted once more afterwards.
  *
- * A notification is posted at once, alone, while a connection is free.  What
+ * A notification is posted at once, alone, while a connection is free; if what
+ * it says is refused, its booking is posted by its id.  What
  * had to wait for one, and what the sweep found, goes in batches of up to 100
  * ids, spread evenly over the connections that are free:
  *

@@ -299,6 +299,49 @@ test_posted_at_once(void **state)
 	asked(3);
 }
 
+/*
+ * Anybody can send a notification that is refused, about any booking: that is
+ * no verdict on the booking, which is posted by its id.
+ */
+static void
+test_refused_notification(void **state)
+{
+	static const char *const refusals[] = { "400 Bad Request",
+	    "404 Not Found", "413 Too Large", "422 No" };
+	size_t i;
+
+	for (i = 0; i < NITEMS(refusals); i++) {
+		conf.sweep_interval = 5;
+		assert_int_equal(notified(1, "{\"forged\":1}"),
+		    FORWARDER_NEW);
+		asked(1);
+		assert_int_equal(notified(1, "{\"forged\":1}"),
+		    FORWARDER_KNOWN);
+		peer_answer(0, refusals[i], "", "{\"detail\":\"no\"}");
+		asked(2);
+		is_single(1, 1);
+		ASSERT_ROW(logged("to what the notification says: no; the "
+		    "booking is posted by its id") == 1, refusals[i]);
+		ASSERT_ROW(logged("final") == 0, refusals[i]);
+		done(1);
+		in_flight(0);
+		ASSERT_ROW(logged("Successfully scheduled") == 1, refusals[i]);
+		ASSERT_ROW(peer.nasked == 2, refusals[i]);
+		again(state);
+	}
+
+	/* What is answered to our own words is one, until the next hint. */
+	conf.sweep_interval = 5;
+	assert_int_equal(notified(1, "{\"forged\":1}"), FORWARDER_NEW);
+	asked(1);
+	peer_answer(0, "400 Bad Request", "", "");
+	asked(2);
+	peer_answer(1, "400 Bad Request", "", "");
+	in_flight(0);
+	assert_int_equal(logged("answered 400, which is final"), 1);
+	assert_int_equal(found(1), FORWARDER_KNOWN);
+}
+
 static void
 test_token(void **state)
 {
@@ -1160,6 +1203,7 @@ main(void)
 #define T(name)	cmocka_unit_test_setup_teardown(test_##name, begin, end)
 	const struct CMUnitTest tests[] = {
 		T(posted_at_once),
+		T(refused_notification),
 		T(token),
 		T(batches),
 		T(largest_batch),
