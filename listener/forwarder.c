@@ -57,9 +57,10 @@
 #define MAX_RETRY_AFTER	300
 #define MAX_AWAY	60
 
-/* The types of problems about one booking, and about all of them. */
+/* The types of problems about one booking, or about all of them. */
 #define TYPE_UNAVAILABLE	"urn:followup-scheduler:unavailable"
 #define TYPE_OUT_OF_SERVICE	"urn:followup-scheduler:out-of-service"
+#define TYPE_NO_SUCH_BOOKING	"urn:followup-scheduler:no-such-booking"
 
 /* Where a booking is. */
 enum stage {
@@ -114,6 +115,8 @@ struct forwarder {
 	int nsettled;
 	int remember;			/* a page of the sweep is being read */
 	int failures;			/* of the webhook itself, in a row */
+	long refused;			/* the status by which it refuses
+					   whatever is posted, or 0 */
 	long probe_at;			/* while it is away */
 	struct slot *probe;		/* the one that probes it, or NULL */
 	int stopped;
@@ -532,6 +535,44 @@ text_of(const json_t *answer, const char *name, const char *otherwise)
 	return (text != NULL ? text : otherwise);
 }
 
+static int
+is_transient(long status)
+{
+
+	return (status >= 500 || status == 408 || status == 429);
+}
+
+/* Is it the client's fault, and would be each time? */
+static int
+is_refused(long status)
+{
+
+	return (status >= 400 && !is_transient(status));
+}
+
+static int
+has_type(const json_t *answer, const char *type)
+{
+
+	return (strcmp(text_of(answer, "type", ""), type) == 0);
+}
+
+/*
+ * Is this said about whatever is posted, rather than about the bookings that
+ * were, ${n} of them?  Some of the answers come from nginx, or from who knows
+ * whom, where the URL or the token is wrong.
+ */
+static int
+is_about_all(long status, const json_t *answer, int n)
+{
+
+	if (is_transient(status))
+		return (status != 429 && !has_type(answer, TYPE_UNAVAILABLE));
+	return (status != 200 && status != 400 && status != 409 &&
+	    (status != 413 || n == 1) &&
+	    !has_type(answer, TYPE_NO_SUCH_BOOKING));
+}
+
 /* 200: say what came of it. */
 static void
 report_success(const struct delivery *e, const json_t *answer)
@@ -557,18 +598,48 @@ report_success(const struct delivery *e, const json_t *answer)
 }
 
 /*
- * Nothing goes through for anybody: everything waits, one booking probes.
- * ${probed} says that the probe itself failed; those that were in flight
- * together count as one failure.  ${asked} is how many seconds the answer
- * asked to wait, or -1.
+ * Say that the webhook does not work, as ${v} shows, and what to look at:
+ * whatever is posted is refused where the settings of the programs, or of
+ * nginx, do not fit together.
+ */
+static void
+report_away(const struct forwarder *f, const struct verdict *v,
+    const char *why)
+{
+	const char *advice = "are nginx and followup-schedule running, and "
+	    "what does /readyz say?";
+	char answered[48] = "";
+	int waiting = f->ndeliveries - f->nsettled;
+
+	if (f->refused > 0) {
+		(void)snprintf(answered, sizeof(answered),
+		    "it refuses whatever is posted (%ld): ", v->status);
+		advice = v->status == 401 ? "let FOLLOWUP_WEBHOOK_TOKEN be "
+		    "the same for followup-listener and followup-schedule" :
+		    "let FOLLOWUP_WEBHOOK_URL and FOLLOWUP_WEBHOOK_SOCKET "
+		    "name the webhook";
+	}
+	log_error(NULL, "the webhook does not work: %s%s; %d %s until it does "
+	    "(%s; %s)", answered, why, waiting,
+	    plural(waiting, "booking waits", "bookings wait"),
+	    f->conf->webhook_socket != NULL ? f->conf->webhook_socket :
+	    f->conf->webhook_url, advice);
+}
+
+/*
+ * Nothing goes through for anybody, as ${v} says: everything waits, one booking
+ * probes.  ${probed} says that the probe itself failed; those that were in
+ * flight together count as one failure.
  */
 static void
 webhook_away(struct forwarder *f, struct deliveries *batch, int probed,
-    const char *why, long asked, long now)
+    const struct verdict *v, const char *why, long now)
 {
 	struct delivery *e;
+	long asked = v->retry_after, refused = is_transient(v->status) ? 0 :
+	    v->status;
 	long until = now + (asked < MAX_AWAY ? asked : MAX_AWAY) * 1000;
-	int waiting = f->ndeliveries - f->nsettled;
+	int is_news;
 
 	/* What failed goes to the end, so that each probe is another one. */
 	while ((e = TAILQ_FIRST(batch)) != NULL) {
@@ -579,17 +650,13 @@ webhook_away(struct forwarder *f, struct deliveries *batch, int probed,
 	}
 
 	if (f->failures == 0 || probed) {
+		is_news = f->failures == 0 || (refused > 0 && f->refused == 0);
 		f->failures++;
+		f->refused = refused;
 		f->probe_at = now + backoff_ms(f->failures, PROBE_BASE_MS,
 		    PROBE_CAP_MS);
-		if (f->failures == 1)
-			log_error(NULL, "the webhook does not work: %s; %d %s "
-			    "until it does (%s; are nginx and "
-			    "followup-schedule running, and what does "
-			    "/readyz say?)", why, waiting,
-			    plural(waiting, "booking waits", "bookings wait"),
-			    f->conf->webhook_socket != NULL ?
-			    f->conf->webhook_socket : f->conf->webhook_url);
+		if (is_news)
+			report_away(f, v, why);
 	}
 	if (asked > 0 && until > f->probe_at)
 		f->probe_at = until;
@@ -606,6 +673,7 @@ webhook_back(struct forwarder *f, int probed)
 	log_info(NULL, "the webhook works again; %d %s posted now", waiting,
 	    plural(waiting, "booking is", "bookings are"));
 	f->failures = 0;
+	f->refused = 0;
 }
 
 /* Postpone one booking. */
@@ -624,28 +692,6 @@ try_later(struct forwarder *f, struct delivery *e, const struct verdict *v,
 	log_warning(&a, "attempt %d: the webhook answered %ld: %s; next in "
 	    "%.1f s", e->attempts, v->status, detail, (double)wait / 1000);
 	postpone(f, e, now + backoff, now + wait);
-}
-
-static int
-is_transient(long status)
-{
-
-	return (status >= 500 || status == 408 || status == 429);
-}
-
-/* Is it the client's fault, and would be each time? */
-static int
-is_refused(long status)
-{
-
-	return (status >= 400 && !is_transient(status));
-}
-
-static int
-has_type(const json_t *answer, const char *type)
-{
-
-	return (strcmp(text_of(answer, "type", ""), type) == 0);
 }
 
 /* Is a success said about ${e}, and in the form that was agreed? */
@@ -748,9 +794,8 @@ conclude_batch(struct forwarder *f, struct deliveries *batch, int n,
 	const json_t *results = json_object_get(answer, "results");
 	struct deliveries held;
 	struct delivery *e;
-	struct verdict v;
+	struct verdict v, all = { .status = 503, .retry_after = -1 };
 	const char *why = NULL;
-	long asked = -1;
 	size_t i;
 
 	if (json_array_size(results) != (size_t)n)
@@ -769,12 +814,12 @@ conclude_batch(struct forwarder *f, struct deliveries *batch, int n,
 		/* This one says that nothing goes through for anybody. */
 		TAILQ_INSERT_TAIL(&held, e, link);
 		why = text_of(v.answer, "detail", "no detail given");
-		if (v.retry_after > asked)
-			asked = v.retry_after;
+		if (v.retry_after > all.retry_after)
+			all.retry_after = v.retry_after;
 	}
 	log_release();
 	if (why != NULL)
-		webhook_away(f, &held, 0, why, asked, now);
+		webhook_away(f, &held, 0, &all, why, now);
 }
 
 /* The ${batch} as a whole was refused: each of its bookings goes alone. */
@@ -844,13 +889,13 @@ finish(struct forwarder *f, struct slot *slot, int answered, long now)
 	struct http *http = slot->http;
 	struct deliveries batch;
 	struct delivery *e;
-	struct verdict v;
+	struct verdict v = { .status = 503, .retry_after = -1 };
 	json_t *answer;
 	int n = slot->n, foreign = slot->foreign, probed = f->probe == slot;
 
 	unload(f, slot, &batch);
 	if (!answered) {
-		webhook_away(f, &batch, probed, http_error(http), -1, now);
+		webhook_away(f, &batch, probed, &v, http_error(http), now);
 		return;
 	}
 
@@ -858,10 +903,10 @@ finish(struct forwarder *f, struct slot *slot, int answered, long now)
 	v.retry_after = http_retry_after(http);
 	v.answer = answer = json_loadb(http_body(http), http_body_len(http),
 	    0, NULL);
-	if (is_transient(v.status) && v.status != 429 &&
-	    !has_type(answer, TYPE_UNAVAILABLE)) {
-		webhook_away(f, &batch, probed, text_of(answer, "detail",
-		    "no detail given"), v.retry_after, now);
+	if (!(foreign && is_refused(v.status)) &&
+	    is_about_all(v.status, answer, n)) {
+		webhook_away(f, &batch, probed, &v, text_of(answer, "detail",
+		    "no detail given"), now);
 		goto out;
 	}
 	webhook_back(f, probed);

@@ -25,9 +25,10 @@ struct config;
  *
  * An answer of 5xx, 408 or 429 that is about one booking postpones that
  * booking, by exponential backoff with full jitter or as Retry-After asks (an
- * hour at most).  Any other answer is final; a booking that was refused is not
- * posted again before the sweep's next interval, unless it is announced.  When
- * the webhook itself is away, everything waits but one
+ * hour at most).  Any other answer about it is final; a booking that was
+ * refused is not posted again before the sweep's next interval, unless it is
+ * announced.  When the webhook itself is away, or refuses whatever is posted
+ * (it wants another token, or the URL is not its own), everything waits but one
  * booking at a time, which probes, so that all go on at once when it is back.
  *
  * Memory is bounded: what does not fit is left to the sweep.  Times are

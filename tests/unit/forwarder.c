@@ -33,6 +33,8 @@
 #define DONE	"{\"success\":true,\"scheduled\":true,\"taskName\":\"t\"}"
 #define OURS	"{\"type\":\"urn:followup-scheduler:unavailable\"," \
 		"\"status\":503,\"detail\":\"only this one\"}"
+#define NOBODY	"{\"type\":\"urn:followup-scheduler:no-such-booking\"," \
+		"\"status\":404,\"detail\":\"no such row\"}"
 #define ALL	"{\"type\":\"urn:followup-scheduler:out-of-service\"," \
 		"\"status\":503,\"detail\":\"none of them\"}"
 
@@ -453,11 +455,11 @@ test_single_answers(void **state)
 		    "INFO nothing to schedule: no reason given", 0 },
 		{ "200 OK", "", "{\"success\":false,\"reason\":\"dead\"}",
 		    "ERROR given up: dead booking_id=", 0 },
-		{ "404 Not Found", "", "{\"detail\":\"no such row\"}",
+		{ "404 Not Found", "", NOBODY,
 		    "answered 404, which is final: no such row", 0 },
-		{ "401 Unauthorized", "", "",
-		    "answered 401, which is final: no detail given", 0 },
-		{ "302 Found", "Location: /\r\n", "", "answered 302", 0 },
+		{ "400 Bad Request", "", "",
+		    "answered 400, which is final: no detail given", 0 },
+		{ "409 Conflict", "", "", "answered 409, which is final", 0 },
 		/* Answers that make no sense are no success. */
 		{ "200 OK", "", "", "makes no sense", RETRY_MS },
 		{ "200 OK", "", "{}", "makes no sense", RETRY_MS },
@@ -490,6 +492,26 @@ test_single_answers(void **state)
 		    PROBE_MS },
 		{ "502 No", "", "<html>", "does not work", PROBE_MS },
 		{ "408 No", "", "", "does not work", PROBE_MS },
+		/* Whatever is posted is refused. */
+		{ "401 Unauthorized", "", "{\"detail\":\"send the token\"}",
+		    "ERROR the webhook does not work: it refuses whatever is "
+		    "posted (401): send the token; 1 booking waits until it "
+		    "does (", PROBE_MS },
+		{ "401 Unauthorized", "", "", "; let FOLLOWUP_WEBHOOK_TOKEN "
+		    "be the same for followup-listener and "
+		    "followup-schedule)", PROBE_MS },
+		{ "404 Not Found", "", "<html>", "(404): no detail given; 1 "
+		    "booking waits", PROBE_MS },
+		{ "404 Not Found", "", "{\"type\":\"urn:followup-scheduler:"
+		    "not-found\"}", "; let FOLLOWUP_WEBHOOK_URL and "
+		    "FOLLOWUP_WEBHOOK_SOCKET name the webhook)", PROBE_MS },
+		{ "403 Forbidden", "", "", "posted (403)", PROBE_MS },
+		{ "405 No", "Allow: GET\r\n", "", "posted (405)", PROBE_MS },
+		{ "413 Too Large", "", "", "posted (413)", PROBE_MS },
+		{ "415 No", "", "", "posted (415)", PROBE_MS },
+		{ "302 Found", "Location: /\r\n", "", "posted (302)",
+		    PROBE_MS },
+		{ "204 No Content", "", "", "posted (204)", PROBE_MS },
 	};
 	size_t i;
 
@@ -969,6 +991,54 @@ test_dead_webhook(void **state)
 	assert_int_equal(logged("attempt"), 0);
 }
 
+/*
+ * The webhook wants another token: nothing is settled by that, and one booking
+ * at a time probes.
+ */
+static void
+test_refuses_all(void **state)
+{
+	int i;
+
+	(void)state;
+	conf.sweep_interval = 5;
+	found_many(0, 3 * SLOTS);
+	asked(SLOTS);
+	for (i = 0; i < SLOTS; i++)
+		peer_answer(i, "401 Unauthorized", "", "");
+	in_flight(0);
+	for (i = 0; i < 5; i++) {
+		now += PROBE_CAP_MS;
+		asked(SLOTS + 1 + i);
+		assert_int_equal(forwarder_in_flight(f), 1);
+		peer_answer(SLOTS + i, "401 Unauthorized", "", "");
+		in_flight(0);
+	}
+	assert_int_equal(logged("ERROR"), 1);
+	assert_int_equal(logged("final"), 0);
+	assert_int_equal(logged("one by one"), 0);
+	assert_int_equal(found(0), FORWARDER_KNOWN);
+
+	/* That it is away is no news; that it refuses all then is. */
+	now += PROBE_CAP_MS;
+	asked(SLOTS + 6);
+	peer_answer(SLOTS + 5, "502 No", "", "");
+	in_flight(0);
+	assert_int_equal(logged("ERROR"), 1);
+	now += PROBE_CAP_MS;
+	asked(SLOTS + 7);
+	peer_answer(SLOTS + 6, "404 Not Found", "", "");
+	in_flight(0);
+	assert_int_equal(logged("ERROR"), 2);
+
+	now += PROBE_CAP_MS;
+	asked(SLOTS + 8);
+	done(SLOTS + 7);
+	asked(SLOTS + 8 + SLOTS);
+	assert_int_equal(logged("INFO the webhook works again"), 1);
+	assert_int_equal(forwarder_in_flight(f), 3 * SLOTS - 1);
+}
+
 /* Each probe is another booking: one that breaks it stops nobody. */
 static void
 test_probes_take_turns(void **state)
@@ -1174,7 +1244,7 @@ test_refused(void **state)
 	conf.sweep_interval = 5;
 	found_many(1, 3);
 	asked(2);
-	peer_answer(0, "404 Not Found", "", "");
+	peer_answer(0, "404 Not Found", "", NOBODY);
 	done(1);
 	in_flight(0);
 	forwarder_remember(f, 1, now);
@@ -1190,7 +1260,7 @@ test_refused(void **state)
 	assert_int_equal(found(1), FORWARDER_NEW);
 	asked(4);
 	peer_answer(2, "200 OK", "", DONE);
-	peer_answer(3, "404 Not Found", "", "");
+	peer_answer(3, "404 Not Found", "", NOBODY);
 	in_flight(0);
 	assert_int_equal(found(1), FORWARDER_KNOWN);
 	assert_int_equal(notified(1, "{}"), FORWARDER_NEW);
@@ -1221,6 +1291,7 @@ main(void)
 		T(announced_in_flight),
 		T(announced_in_batch),
 		T(dead_webhook),
+		T(refuses_all),
 		T(probes_take_turns),
 		T(only_the_probe_counts),
 		T(answer_too_long),
