@@ -977,6 +977,7 @@ forwarder_step(struct forwarder *f, long now)
 	metrics_set(METRICS_POSTS_INFLIGHT, 0, f->in_flight);
 	metrics_set(METRICS_POSTS_WAITING, 0,
 	    f->ndeliveries - f->nsettled - f->in_flight);
+	metrics_set(METRICS_POSTS_REFUSAL, 0, f->refused);
 	metrics_set(METRICS_WORKERS, 0, f->nslots);
 	metrics_set(METRICS_WORKERS_BUSY, 0, f->nslots - f->nfree);
 }

@@ -75,6 +75,10 @@ const struct metrics_family metrics_families[] = {
 	    .type = METRICS_GAUGE, .programs = L,
 	    .help = "Bookings that wait to be posted, again or for the first "
 	    "time." },
+	[METRICS_POSTS_REFUSAL] = { .name = "followup_posts_refusal",
+	    .type = METRICS_GAUGE, .programs = L,
+	    .help = "HTTP status by which the webhook refuses whatever is "
+	    "posted, or 0." },
 	[METRICS_SWEEPS] = { .name = "followup_sweeps_total",
 	    .type = METRICS_COUNTER, .programs = L,
 	    .help = "Sweeps of the bookings table that came to their end." },

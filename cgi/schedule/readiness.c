@@ -11,6 +11,7 @@
 #include "bookings.h"
 #include "canary.h"
 #include "config.h"
+#include "metrics.h"
 #include "monotime.h"
 #include "queue_probe.h"
 #include "queues.h"
@@ -92,6 +93,29 @@ look_at_database(struct bookings *bookings, struct troubles *troubles)
 	    "%s: see that it runs, can be reached, and takes writes",
 	    bookings_error(bookings));
 	return (-1);
+}
+
+/*
+ * Does the webhook, which is our own, refuse whatever the listener of this
+ * machine posts?
+ */
+static void
+look_at_webhook(const struct readiness *r, struct troubles *troubles)
+{
+	struct metrics_snapshot *listener = metrics_read(r->conf->runtime_dir,
+	    CONFIG_LISTENER);
+	long status;
+
+	if (metrics_is_up(listener, monotime_ms()) &&
+	    metrics_value(listener, METRICS_POSTS_REFUSAL, 0, &status) == 0 &&
+	    status > 0)
+		troubles_add(troubles, "webhook", "the webhook answers %ld to "
+		    "whatever followup-listener posts, and the bookings wait: "
+		    "let FOLLOWUP_WEBHOOK_TOKEN be the same for "
+		    "followup-listener and followup-schedule, and "
+		    "FOLLOWUP_WEBHOOK_URL and FOLLOWUP_WEBHOOK_SOCKET name "
+		    "the webhook", status);
+	metrics_snapshot_free(listener);
 }
 
 /* The path of what followup-execute has under ${name}. */
@@ -271,6 +295,7 @@ readiness_look(struct readiness *r, struct bookings *bookings,
 	troubles->n = 0;
 	report->agent = "unknown";
 	lost = look_at_database(bookings, troubles);
+	look_at_webhook(r, troubles);
 	down = look_at_execute(r, troubles);
 	if (!lost)
 		look_at_canary(bookings, troubles);

@@ -11,8 +11,9 @@ struct queues;
 /*
  * Can a booking that is inserted now become a call?  Everything on its way is
  * looked at, in the order in which the booking gets there: the database and
- * what we have in it, the listener, the program that executes, whom that lets
- * in, what the voice agent told it, and Cloud Tasks.
+ * what we have in it, the listener and what the webhook answers it, the program
+ * that executes, whom that lets in, what the voice agent told it, and Cloud
+ * Tasks.
  *
  * The database is asked each time, with one statement; the socket of
  * followup-execute is connected to; what costs more is remembered for some

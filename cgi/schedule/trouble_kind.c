@@ -15,6 +15,7 @@ static const struct trouble_kind kinds[] = {
 	{ "row-security", BOTH, "followup-trigger verify" },
 	{ "listener", TROUBLE_SCHEDULING,
 	    "systemctl restart followup-listener" },
+	{ "webhook", TROUBLE_SCHEDULING, "journalctl -u followup-listener" },
 	{ "refused", BOTH, "followup-trigger verify" },
 	{ "execute", TROUBLE_CALLING, "systemctl restart followup-execute" },
 	{ "callbacks", TROUBLE_CALLING, "journalctl -u followup-execute" },

@@ -70,6 +70,18 @@ queue() {
 	ready
 }
 
+@test "the webhook wants another token than the listener has" {
+	restart schedule FOLLOWUP_WEBHOOK_TOKEN=sesame
+	ready
+	id=$(book '1 hour')
+	troubled webhook 'answers 401 .*FOLLOWUP_WEBHOOK_TOKEN be the same'
+	api GET /status.json
+	expect 200 '.state == "degraded"' '.code == "webhook"'
+	restart schedule
+	becomes "$id" scheduled 10
+	ready
+}
+
 @test "no followup-execute" {
 	stack kill execute
 	troubled execute 'followup-execute does not answer.*systemctl status'

@@ -8,6 +8,7 @@
 #include "backoff.h"
 #include "config.h"
 #include "forwarder.h"
+#include "metrics.h"
 #include "monotime.h"
 
 #include "captured_log.h"
@@ -1039,6 +1040,55 @@ test_refuses_all(void **state)
 	assert_int_equal(forwarder_in_flight(f), 3 * SLOTS - 1);
 }
 
+/* The status by which all is refused, as other programs read it in ${dir}. */
+static long
+refusal(const char *dir)
+{
+	struct metrics_snapshot *s = metrics_read(dir, CONFIG_LISTENER);
+	long status = -1;
+
+	assert_non_null(s);
+	assert_int_equal(metrics_value(s, METRICS_POSTS_REFUSAL, 0, &status),
+	    0);
+	metrics_snapshot_free(s);
+	return (status);
+}
+
+/* What /readyz reads. */
+static void
+test_refusal_is_told(void **state)
+{
+	static const struct {
+		const char *status;
+		const char *body;
+		long told;
+	} rows[] = {
+		{ "401 Unauthorized", "", 401 },
+		{ "502 No", "", 0 },
+		{ "404 Not Found", "", 404 },
+		{ "200 OK", DONE, 0 },
+		{ "404 Not Found", NOBODY, 0 },
+	};
+	char dir[] = "/tmp/followup-forwarder.XXXXXX", path[64];
+	int i;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(metrics_init(dir, CONFIG_LISTENER), 0);
+	for (i = 0; i < (int)NITEMS(rows); i++) {
+		(void)found(1);
+		now += PROBE_CAP_MS;
+		asked(i + 1);
+		peer_answer(i, rows[i].status, "", rows[i].body);
+		in_flight(0);
+		ASSERT_ROW(refusal(dir) == rows[i].told, rows[i].status);
+	}
+	metrics_end();
+	(void)snprintf(path, sizeof(path), "%s/listener.metrics", dir);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 /* Each probe is another booking: one that breaks it stops nobody. */
 static void
 test_probes_take_turns(void **state)
@@ -1292,6 +1342,7 @@ main(void)
 		T(announced_in_batch),
 		T(dead_webhook),
 		T(refuses_all),
+		T(refusal_is_told),
 		T(probes_take_turns),
 		T(only_the_probe_counts),
 		T(answer_too_long),

@@ -8,6 +8,7 @@
 
 #include "queues.h"
 #include "config.h"
+#include "metrics.h"
 #include "monotime.h"
 #include "queue_probe.h"
 #include "readiness.h"
@@ -18,7 +19,7 @@
 #include "unit.h"
 
 static char dir[] = "/tmp/followup-readiness.XXXXXX";
-static char sock[64], verdicts_path[64];
+static char sock[64], verdicts_path[64], metrics_path[64];
 static struct config conf = { .runtime_dir = dir, .queue = "q" };
 static struct readiness *r;
 static const struct breaker_service service = { .name = "Cloud Tasks",
@@ -365,6 +366,34 @@ refused(void **state)
 	expect("");
 }
 
+/* The listener of this machine says what the webhook answers. */
+static void
+webhook(void **state)
+{
+
+	(void)state;
+	assert_int_equal(metrics_init(dir, CONFIG_LISTENER), 0);
+	(void)metrics_beat(now);
+	expect("");
+	metrics_set(METRICS_POSTS_REFUSAL, 0, 401);
+	expect("webhook");
+	expect_part(0, "answers 401 to whatever followup-listener posts");
+	expect_part(0, "FOLLOWUP_WEBHOOK_TOKEN");
+
+	/* It can be told without the database; not once the listener ended. */
+	table.connect_fails = 1;
+	expect("database webhook");
+	now += 11000;
+	(void)serve();
+	expect("");
+	(void)metrics_beat(now);
+	expect("webhook");
+	metrics_set(METRICS_POSTS_REFUSAL, 0, 0);
+	expect("");
+	metrics_end();
+	assert_int_equal(unlink(metrics_path), 0);
+}
+
 /* What followup-execute says of the voice agent, while bookings wait for it. */
 static void
 voice_agent(void **state)
@@ -395,6 +424,8 @@ make_dir(void **state)
 	(void)snprintf(sock, sizeof(sock), "%s/execute.sock", dir);
 	(void)snprintf(verdicts_path, sizeof(verdicts_path),
 	    "%s/execute.verdicts", dir);
+	(void)snprintf(metrics_path, sizeof(metrics_path),
+	    "%s/listener.metrics", dir);
 	return (0);
 }
 
@@ -418,6 +449,7 @@ main(void)
 		TEST(no_database),
 		TEST(execute),
 		TEST(refused),
+		TEST(webhook),
 		TEST(voice_agent),
 	};
 
