@@ -113,6 +113,7 @@ struct forwarder {
 	long next_retry;		/* the earliest of them */
 	struct deliveries settled;
 	int nsettled;
+	long forgot_at;			/* a refusal, for want of room */
 	int remember;			/* a page of the sweep is being read */
 	int failures;			/* of the webhook itself, in a row */
 	long refused;			/* the status by which it refuses
@@ -717,8 +718,11 @@ settle(struct forwarder *f, struct delivery *e, long until, long now)
 		e->retry_at = until;
 		TAILQ_INSERT_TAIL(&f->settled, e, link);
 		f->nsettled++;
-	} else
-		forget(f, e);
+		return;
+	}
+	if (until > now)
+		f->forgot_at = now;
+	forget(f, e);
 }
 
 /* Decide what becomes of ${e}, in none of the lists, after verdict ${v}. */
@@ -1047,6 +1051,18 @@ forwarder_remember(struct forwarder *f, int remember, long now)
 		f->nsettled--;
 		forget(f, e);
 	}
+}
+
+/**
+ * forwarder_has_forgotten(f, since):
+ * Return non-zero iff a booking was refused after ${since} and is not
+ * remembered as that, because too many are: the next sweep finds it again.
+ */
+int
+forwarder_has_forgotten(const struct forwarder *f, long since)
+{
+
+	return (f->forgot_at > since);
 }
 
 /**

@@ -94,6 +94,13 @@ int forwarder_is_filled(const struct forwarder *);
 void forwarder_remember(struct forwarder *, int, long);
 
 /**
+ * forwarder_has_forgotten(f, since):
+ * Return non-zero iff a booking was refused after ${since} and is not
+ * remembered as that, because too many are: the next sweep finds it again.
+ */
+int forwarder_has_forgotten(const struct forwarder *, long);
+
+/**
  * forwarder_stop(f):
  * Start nothing any more.
  */

@@ -175,9 +175,10 @@ sweep_step(struct sweep *s, struct notifications *n, struct forwarder *f,
 
 /* A sweep has ended: plan the next one. */
 static void
-plan_next(struct sweep *s, long now)
+plan_next(struct sweep *s, const struct forwarder *f, long now)
 {
 	long pause = s->interval;
+	int forgotten = forwarder_has_forgotten(f, s->ended);
 
 	/*
 	 * Double the pause each time, so that rows which come back again and
@@ -199,6 +200,10 @@ plan_next(struct sweep *s, long now)
 		s->owed = s->interval + OWED_MS;
 	s->ended = now;
 	s->rest_until = now + s->owed - OWED_MS;
+
+	/* What was refused and forgotten is found each time, and is not new. */
+	if (forgotten && s->rest_until < now + s->interval)
+		s->rest_until = now + s->interval;
 	s->due = now + pause;
 	if (s->due < s->rest_until)
 		s->due = s->rest_until;
@@ -272,7 +277,7 @@ pause_after(long took, int found)
  * is notified meanwhile brings the next one closer.
  */
 static void
-plan_after_refusal(struct sweep *s, long now)
+plan_after_refusal(struct sweep *s, const struct forwarder *f, long now)
 {
 	long pause = s->interval;
 	int i;
@@ -286,7 +291,7 @@ plan_after_refusal(struct sweep *s, long now)
 	s->found = 0;
 	s->requested = 0;
 	s->watch_until = now;
-	plan_next(s, now);
+	plan_next(s, f, now);
 	s->rest_until = s->due = now + pause;
 }
 
@@ -305,7 +310,7 @@ sweep_result(struct sweep *s, const PGresult *result, struct forwarder *f,
 	s->asked = 0;
 	s->took += took;
 	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-		plan_after_refusal(s, now);
+		plan_after_refusal(s, f, now);
 		log_error(NULL, "the table could not be read: %s; is the "
 		    "trigger installed, and are the grants complete? "
 		    "(followup-trigger verify) Trying again in %.1f s",
@@ -326,7 +331,7 @@ sweep_result(struct sweep *s, const PGresult *result, struct forwarder *f,
 			metrics_set_now(METRICS_LAST_SWEEP);
 			metrics_observe(METRICS_SWEEP_DURATION, 0,
 			    (double)s->took / 1000);
-			plan_next(s, now);
+			plan_next(s, f, now);
 		}
 	}
 	forwarder_remember(f, 0, now);

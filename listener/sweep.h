@@ -22,7 +22,8 @@ struct notifications;
  * that double, until nothing new is found.  Where little is found, all that
  * takes at most 5 % of one core, but for fifty milliseconds that it may take
  * after a quiet time.  Once per configured interval the table is read in any
- * case.  A sweep that the database refuses is logged and tried again, at
+ * case, and not more often while more bookings are refused than the forwarder
+ * remembers.  A sweep that the database refuses is logged and tried again, at
  * distances that double up to a minute.
  *
  * Times are milliseconds of the monotonic clock.

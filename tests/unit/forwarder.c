@@ -1282,6 +1282,40 @@ test_settled_is_bounded(void **state)
 	assert_int_equal(found(SETTLED), FORWARDER_NEW);
 }
 
+/* Refusals are remembered up to the same bound; the sweep is told of more. */
+static void
+test_refused_beyond_bound(void **state)
+{
+	const char *results[BATCH + 1];
+	int i;
+
+	(void)state;
+	conf.sweep_interval = 5;
+	forwarder_free(f);
+	conf.listener_inflight = 1;
+	assert_non_null(f = forwarder_new(&conf));
+	for (i = 0; i < BATCH; i++)
+		results[i] = "\"status\":404}";
+	results[BATCH] = NULL;
+	found_many(0, SETTLED + 2 * BATCH);
+	for (i = 0; i <= SETTLED / BATCH; i++) {
+		asked(i + 1);
+		assert_false(forwarder_has_forgotten(f, now - 1));
+		answer_batch(i, i * BATCH, results);
+	}
+	asked(i + 1);
+	assert_true(forwarder_has_forgotten(f, now - 1));
+	assert_false(forwarder_has_forgotten(f, now));
+	assert_int_equal(found(SETTLED - 1), FORWARDER_KNOWN);
+	assert_int_equal(found(SETTLED), FORWARDER_NEW);
+
+	/* What was scheduled is no refusal. */
+	now++;
+	all_done(i, i * BATCH, BATCH);
+	asked(i + 2);
+	assert_false(forwarder_has_forgotten(f, now - 1));
+}
+
 /*
  * A booking that is refused is found again by every sweep: it is posted once
  * an interval, unless somebody says that it has changed.
@@ -1350,6 +1384,7 @@ main(void)
 		T(bounds),
 		T(settled_while_sweeping),
 		T(settled_is_bounded),
+		T(refused_beyond_bound),
 		T(refused),
 	};
 #undef T

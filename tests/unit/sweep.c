@@ -33,6 +33,8 @@ static long now;
 /* What the sweep sees of its neighbours, and what they saw of it. */
 static enum forwarder_added added;	/* what becomes of bookings */
 static int room, filled, busy, remembers;
+static int forgets;			/* what was refused */
+static long forgets_since;
 static int handed;			/* bookings */
 static char last_id[64], last_tenant[64];
 static int queries;
@@ -70,6 +72,15 @@ forwarder_is_filled(const struct forwarder *f)
 
 	(void)f;
 	return (filled);
+}
+
+int
+forwarder_has_forgotten(const struct forwarder *f, long since)
+{
+
+	assert_ptr_equal(f, FORWARDER);
+	forgets_since = since;
+	return (forgets);
 }
 
 void
@@ -115,7 +126,7 @@ begin(void **state)
 	now = 1000000;
 	added = FORWARDER_NEW;
 	room = 1;
-	filled = busy = remembers = handed = queries = 0;
+	filled = busy = remembers = handed = queries = forgets = 0;
 	return ((s = sweep_new(&conf)) != NULL ? 0 : -1);
 }
 
@@ -525,6 +536,37 @@ test_many_of_a_pause(void **state)
 	assert_true(now > start + 10 * INTERVAL_MS);
 }
 
+/*
+ * More bookings are refused than the forwarder remembers: to find those again
+ * brings no sweep closer, nor does a notification.
+ */
+static void
+test_many_refused(void **state)
+{
+	long ended;
+
+	(void)state;
+	sweep_request(s, now);
+	reads_after(0);
+	answer(page(FORWARDER_PAGE - 1), 0);
+	ended = now;
+	reads_after(NOTIFIED_MS);
+	forgets = 1;
+	answer(page(FORWARDER_PAGE - 1), 0);
+	assert_int_equal(forgets_since, ended);
+	sweep_notified(s, now);
+	reads_after(INTERVAL_MS);
+	sweep_notified(s, now);
+	answer(page(FORWARDER_PAGE - 1), 0);
+	reads_after(INTERVAL_MS);
+
+	/* They are remembered, or were scheduled: as before. */
+	forgets = 0;
+	sweep_notified(s, now);
+	answer(page(1), 0);
+	reads_after(NOTIFIED_MS);
+}
+
 /* While much waits no sweep is begun; one that was goes on from its place. */
 static void
 test_rests_while_filled(void **state)
@@ -653,6 +695,7 @@ main(void)
 		T(share),
 		T(pages),
 		T(many_of_a_pause),
+		T(many_refused),
 		T(rests_while_filled),
 		T(busy),
 		T(refused),
