@@ -452,21 +452,63 @@ read_info(const struct cloud_tasks *tasks, const json_t *answer,
 }
 
 /*
- * Is it the task that was to be created?  The service answers with it, which
- * spares us reading the whole of it.
+ * Is ${name}, of ${len} bytes, that of the task that ${call} is about?  The
+ * service may name our project by its number where we have its id, or the other
+ * way round; what follows is the booking's alone.
+ */
+static int
+is_its_name(const struct cloud_tasks_call *call, const char *name, size_t len)
+{
+	const char *id = strstr(call->name, "/tasks/");
+	size_t n = strlen(id);
+
+	return (len > n && memcmp(&name[len - n], id, n) == 0);
+}
+
+/*
+ * Is it the task that was to be created?  The service answers with it, its
+ * name first, which spares us reading the whole of it.
  */
 static int
 is_task_created(const struct cloud_tasks_call *call, const struct http *http)
 {
+	static const char blank[] = " \t\r\n";
+	const char *tokens[] = { "{", "\"name\"", ":", "\"" };
+	const char *p = http_body(http);
+	size_t i;
 
-	return (call->method == CLOUD_TASKS_CREATE &&
-	    http_status(http) == 200 && *http_body(http) == '{' &&
-	    strstr(http_body(http), call->name) != NULL);
+	if (call->method != CLOUD_TASKS_CREATE || http_status(http) != 200 ||
+	    strstr(p, "\"error\"") != NULL)
+		return (0);
+	for (i = 0; i < sizeof(tokens) / sizeof(tokens[0]); i++) {
+		p += strspn(p, blank);
+		if (strncmp(p, tokens[i], strlen(tokens[i])) != 0)
+			return (0);
+		p += strlen(tokens[i]);
+	}
+	return (is_its_name(call, p, strcspn(p, "\"")));
+}
+
+/*
+ * Is ${answer} what the service answers when it did what was asked?  A proxy in
+ * between may answer 200 with an object of its own.
+ */
+static int
+is_done(const struct cloud_tasks_call *call, const json_t *answer)
+{
+	const json_t *name = json_object_get(answer, "name");
+
+	if (!json_is_object(answer) || json_object_get(answer, "error") != NULL)
+		return (0);
+	return ((call->method != CLOUD_TASKS_CREATE &&
+	    call->method != CLOUD_TASKS_GET) || (json_is_string(name) &&
+	    is_its_name(call, json_string_value(name),
+	    json_string_length(name))));
 }
 
 /*
  * Judge the answer that came in ${http}.  The service says that it did what
- * was asked with 200 and a JSON object.
+ * was asked with 200 and, of a task that is there, the task.
  */
 static void
 judge(const struct cloud_tasks *tasks, struct cloud_tasks_call *call,
@@ -479,7 +521,7 @@ judge(const struct cloud_tasks *tasks, struct cloud_tasks_call *call,
 		return;
 	}
 	answer = json_loadb(http_body(http), http_body_len(http), 0, NULL);
-	if (http_status(http) == 200 && json_is_object(answer)) {
+	if (http_status(http) == 200 && is_done(call, answer)) {
 		call->outcome = CLOUD_TASKS_OK;
 		read_info(tasks, answer, &call->info);
 	} else

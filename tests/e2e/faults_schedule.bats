@@ -178,7 +178,10 @@ out_of_service() {
 		echo "{\"method\": \"POST\", \"status\": 200, \"body\":
 		    \"{\\\"access_token\\\":\\\"canary-$1\\\",\\\"expires_in\\\":3600}\"}"
 	}
-	agent "[$(token one), {\"method\": \"POST\", \"status\": 401}, $(token two)]"
+	stack stop listener
+	id=$(book)
+	agent "[$(token one), {\"method\": \"POST\", \"status\": 401},
+	    $(token two), $(task_created "$id")]"
 	jq -n --arg uri "$VOICE_AGENT_URL/token" '{type: "authorized_user",
 	    client_id: "client", client_secret: "canary-client-secret",
 	    refresh_token: "canary-refresh", token_uri: $uri}' \
@@ -186,8 +189,6 @@ out_of_service() {
 	chmod 400 "$BATS_TEST_TMPDIR/credentials.json"
 	restart schedule CLOUD_TASKS_ENDPOINT="$VOICE_AGENT_URL/api" \
 	    GOOGLE_APPLICATION_CREDENTIALS="$BATS_TEST_TMPDIR/credentials.json"
-	stack stop listener
-	id=$(book)
 	webhook "{\"booking_id\":\"$id\"}"
 	expect 200 .scheduled '.alreadyExists == false'
 

@@ -170,6 +170,14 @@ agent() {
 	    -d "$1" "$VOICE_AGENT_URL/script" >/dev/null
 }
 
+# task_created ID: a rule for the voice agent, where it stands in for the API:
+# it answers that the booking's task is created.
+task_created() {
+	jq -cn --arg name "$QUEUE/tasks/followup-$1-$(column "$1" \
+	    'floor(extract(epoch FROM scheduled_at))::bigint')" '{method: "POST",
+	    status: 200, body: ({name: $name} | tojson)}'
+}
+
 # faults RULES: of the emulator's API.
 faults() {
 	curl -sf -m 20 --noproxy '*' -H 'Content-Type: application/json' \

@@ -560,7 +560,10 @@ release_schedule() {
 	make_credentials
 	restart schedule CLOUD_TASKS_ENDPOINT="$VOICE_AGENT_URL/api" \
 	    GOOGLE_APPLICATION_CREDENTIALS="$CREDENTIALS"
+	stack stop listener
 	id=$(book)
+	agent "$(task_created "$id")"
+	stack start listener
 	becomes "$id" scheduled
 
 	# The voice agent stands in for the API here, and records the request.

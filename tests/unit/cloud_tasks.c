@@ -25,6 +25,7 @@
 #define PATIENCE_MS	5000	/* a peer on this machine has so long */
 #define QUEUE		"projects/p-1/locations/l/queues/q"
 #define TASK		QUEUE "/tasks/followup-1"
+#define MADE		"{\"name\":\"" TASK "\"}"
 #define TASK_OF_B	"projects/p-1/locations/l/queues/b/tasks/followup-1"
 #define SECRET		"s3cr3t-s3cr3t-s3cr3t"
 
@@ -269,6 +270,8 @@ exchange(enum cloud_tasks_method method, const char *status,
 #define ERROR(status)	"{\"error\":{\"code\":1,\"message\":\"as it said\"," \
 			"\"status\":\"" status "\"}}"
 #define HTML		"<html>front end</html>"
+#define BY_NUMBER	"{\"name\":\"projects/4711/locations/l/queues/q/" \
+			"tasks/followup-1\"}"
 
 /*
  * What is sent.
@@ -295,8 +298,8 @@ requests(void **state)
 {
 
 	(void)state;
-	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
-	exchange(CLOUD_TASKS_GET, "200 OK", "", "{}");
+	exchange(CLOUD_TASKS_CREATE, "200 OK", "", MADE);
+	exchange(CLOUD_TASKS_GET, "200 OK", "", MADE);
 	exchange(CLOUD_TASKS_DELETE, "200 OK", "", "{}");
 	exchange(CLOUD_TASKS_QUEUE, "200 OK", "", "{}");
 	expect_request(0, "POST /v2/" QUEUE "/tasks HTTP/1.1\r\n");
@@ -347,7 +350,7 @@ task_with_a_token(void **state)
 {
 
 	(void)state;
-	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
+	exchange(CLOUD_TASKS_CREATE, "200 OK", "", MADE);
 	expect_task(0, json_pack("{ss}", "Content-Type", "application/json"),
 	    json_pack("{ss ss}", "serviceAccountEmail", "tasks@p", "audience",
 	    "the audience"));
@@ -360,7 +363,7 @@ task_with_an_odd_url(void **state)
 
 	(void)state;
 	url = "https://x/\"\\\xc3\xa4/execute-followup";
-	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
+	exchange(CLOUD_TASKS_CREATE, "200 OK", "", MADE);
 	expect_task(0, json_pack("{ss}", "Content-Type", "application/json"),
 	    json_pack("{ss ss}", "serviceAccountEmail", "tasks@p", "audience",
 	    "the audience"));
@@ -372,7 +375,7 @@ task_with_a_trace(void **state)
 
 	(void)state;
 	traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
+	exchange(CLOUD_TASKS_CREATE, "200 OK", "", MADE);
 	expect_task(0, json_pack("{ss ss}", "Content-Type",
 	    "application/json", "traceparent", traceparent),
 	    json_pack("{ss ss}", "serviceAccountEmail", "tasks@p", "audience",
@@ -386,7 +389,7 @@ task_with_a_secret(void **state)
 
 	(void)state;
 	conf.cloud_tasks_secret = SECRET;
-	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
+	exchange(CLOUD_TASKS_CREATE, "200 OK", "", MADE);
 	expect_task(0, json_pack("{ss ss}", "Content-Type",
 	    "application/json", "X-CloudTasks-Secret", SECRET),
 	    json_pack("{ss ss}", "serviceAccountEmail", "tasks@p", "audience",
@@ -396,14 +399,14 @@ task_with_a_secret(void **state)
 	conf.service_account = NULL;
 	cloud_tasks_free(tasks);
 	make();
-	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
+	exchange(CLOUD_TASKS_CREATE, "200 OK", "", MADE);
 	expect_task(1, json_pack("{ss ss ss}", "Content-Type",
 	    "application/json", "X-CloudTasks-Secret", SECRET,
 	    "Authorization", "Bearer " SECRET), NULL);
 
 	/* What JSON escapes stays what it is. */
 	conf.cloud_tasks_secret = "\"\\" SECRET;
-	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
+	exchange(CLOUD_TASKS_CREATE, "200 OK", "", MADE);
 	expect_task(2, json_pack("{ss ss ss}", "Content-Type",
 	    "application/json", "X-CloudTasks-Secret", "\"\\" SECRET,
 	    "Authorization", "Bearer \"\\" SECRET), NULL);
@@ -417,11 +420,11 @@ credentials(void **state)
 	cloud_tasks_free(tasks);
 	auth = (struct google_auth *)(void *)&conf;
 	make();
-	exchange(CLOUD_TASKS_GET, "200 OK", "", "{}");
+	exchange(CLOUD_TASKS_GET, "200 OK", "", MADE);
 	assert_true(has_header(0, "\r\nAuthorization: Bearer token-1\r\n"));
 	assert_false(has_header(0, "x-goog-user-project"));
 	quota = "payer";
-	exchange(CLOUD_TASKS_CREATE, "200 OK", "", "{}");
+	exchange(CLOUD_TASKS_CREATE, "200 OK", "", MADE);
 	assert_true(has_header(1, "\r\nAuthorization: Bearer token-2\r\n"));
 	assert_true(has_header(1, "\r\nx-goog-user-project: payer\r\n"));
 	assert_int_equal(fresh, 0);
@@ -460,7 +463,7 @@ emulator_wins(void **state)
 	conf.emulator_host = host;
 	conf.cloud_tasks_endpoint = "https://nowhere.invalid";
 	make();
-	exchange(CLOUD_TASKS_GET, "200 OK", "", "{}");
+	exchange(CLOUD_TASKS_GET, "200 OK", "", MADE);
 	assert_int_equal(calls[0].outcome, CLOUD_TASKS_OK);
 }
 
@@ -498,8 +501,45 @@ outcomes(void **state)
 		enum cloud_tasks_method method;
 		enum cloud_tasks_outcome outcome;
 	} rows[] = {
-		{ "created", "200 OK", "{}", "ask ok ", CLOUD_TASKS_CREATE,
+		{ "created", "200 OK", MADE, "ask ok ", CLOUD_TASKS_CREATE,
 		    CLOUD_TASKS_OK },
+		{ "created, with blanks", "200 OK", "{\n  \"name\" : \"" TASK
+		    "\",\n  \"view\": \"BASIC\"\n}\n", "ask ok ",
+		    CLOUD_TASKS_CREATE, CLOUD_TASKS_OK },
+		{ "created, the name last", "200 OK", "{\"view\":\"BASIC\","
+		    "\"name\":\"" TASK "\"}", "ask ok ", CLOUD_TASKS_CREATE,
+		    CLOUD_TASKS_OK },
+		{ "created, by the project's number", "200 OK", BY_NUMBER,
+		    "ask ok ", CLOUD_TASKS_CREATE, CLOUD_TASKS_OK },
+		{ "got, by the project's number", "200 OK", BY_NUMBER,
+		    "ask ok ", CLOUD_TASKS_GET, CLOUD_TASKS_OK },
+		{ "created nothing", "200 OK", "{}", "ask failed-1 ",
+		    CLOUD_TASKS_CREATE, CLOUD_TASKS_TRANSIENT },
+		{ "created something else", "200 OK", "{\"name\":\"" TASK
+		    "-2\"}", "ask failed-1 ", CLOUD_TASKS_CREATE,
+		    CLOUD_TASKS_TRANSIENT },
+		{ "created what it ends with", "200 OK", "{\"name\":"
+		    "\"/tasks/followup-1\"}", "ask failed-1 ",
+		    CLOUD_TASKS_CREATE, CLOUD_TASKS_TRANSIENT },
+		{ "an error that names the task", "200 OK", "{\"error\":{"
+		    "\"message\":\"" TASK "\"}}", "ask failed-1 ",
+		    CLOUD_TASKS_CREATE, CLOUD_TASKS_TRANSIENT },
+		{ "the task and an error", "200 OK", "{\"name\":\"" TASK
+		    "\",\"error\":{\"status\":\"INTERNAL\"}}",
+		    "ask failed-1 ", CLOUD_TASKS_CREATE,
+		    CLOUD_TASKS_TRANSIENT },
+		{ "its name is no text", "200 OK", "{\"name\":[\"" TASK
+		    "\"]}", "ask failed-1 ", CLOUD_TASKS_CREATE,
+		    CLOUD_TASKS_TRANSIENT },
+		{ "got nothing", "200 OK", "{}", "ask failed-1 ",
+		    CLOUD_TASKS_GET, CLOUD_TASKS_TRANSIENT },
+		{ "got something else", "200 OK", "{\"name\":\"x\"}",
+		    "ask failed-1 ", CLOUD_TASKS_GET, CLOUD_TASKS_TRANSIENT },
+		{ "deleted", "200 OK", "{}", "ask ok ", CLOUD_TASKS_DELETE,
+		    CLOUD_TASKS_OK },
+		{ "deleted, with an error", "200 OK", ERROR("INTERNAL"),
+		    "ask failed-1 ", CLOUD_TASKS_DELETE,
+		    CLOUD_TASKS_TRANSIENT },
 		{ "200 of a front end", "200 OK", HTML, "ask failed-1 ",
 		    CLOUD_TASKS_CREATE, CLOUD_TASKS_TRANSIENT },
 		{ "200, no object", "200 OK", "[]", "ask failed-1 ",
@@ -598,7 +638,7 @@ former_queue(void **state)
 		const char *body;
 		enum cloud_tasks_outcome outcomes[2];	/* get, delete */
 	} rows[] = {
-		{ "200 OK", "{}", { CLOUD_TASKS_OK, CLOUD_TASKS_OK } },
+		{ "200 OK", MADE, { CLOUD_TASKS_OK, CLOUD_TASKS_OK } },
 		{ "401 x", ERROR("UNAUTHENTICATED"), { CLOUD_TASKS_TRANSIENT,
 		    CLOUD_TASKS_TRANSIENT } },
 		{ "403 x", ERROR("PERMISSION_DENIED"), { CLOUD_TASKS_REFUSED,
@@ -696,7 +736,7 @@ long_endpoint(void **state)
 	conf.cloud_tasks_endpoint = line;
 	with_credentials();
 	quota = path;
-	exchange(CLOUD_TASKS_GET, "200 OK", "", "{}");
+	exchange(CLOUD_TASKS_GET, "200 OK", "", MADE);
 	free(line);
 	assert_true(asprintf(&line, "GET //%s/v2/" TASK " HTTP/1.1\r\n",
 	    path) > 0);
@@ -747,8 +787,9 @@ secret_is_hidden(void **state)
 	exchange(CLOUD_TASKS_CREATE, "400 x", "", "{\"error\":{\"status\":\""
 	    SECRET "\",\"message\":\"no\"}}");
 	assert_null(strstr(calls[0].error.text, SECRET));
-	exchange(CLOUD_TASKS_GET, "200 OK", "", "{\"lastAttempt\":"
-	    "{\"responseStatus\":{\"message\":\"not " SECRET "\"}}}");
+	exchange(CLOUD_TASKS_GET, "200 OK", "", "{\"name\":\"" TASK "\","
+	    "\"lastAttempt\":{\"responseStatus\":{\"message\":\"not " SECRET
+	    "\"}}}");
 	assert_null(strstr(calls[0].info.last, SECRET));
 	assert_non_null(strstr(calls[0].info.last, "not ***"));
 }
@@ -771,13 +812,13 @@ info_of_a_task(void **state)
 {
 
 	(void)state;
-	exchange(CLOUD_TASKS_GET, "200 OK", "", "{\"dispatchCount\":7,"
-	    "\"lastAttempt\":{\"responseStatus\":{\"code\":14,"
-	    "\"message\":\"UNAVAILABLE\"}}}");
+	exchange(CLOUD_TASKS_GET, "200 OK", "", "{\"name\":\"" TASK "\","
+	    "\"dispatchCount\":7,\"lastAttempt\":{\"responseStatus\":"
+	    "{\"code\":14,\"message\":\"UNAVAILABLE\"}}}");
 	assert_int_equal(calls[0].info.dispatches, 7);
 	assert_string_equal(calls[0].info.last, "UNAVAILABLE");
 	assert_int_equal(calls[0].info.is_paused, 0);
-	exchange(CLOUD_TASKS_GET, "200 OK", "", "{}");
+	exchange(CLOUD_TASKS_GET, "200 OK", "", MADE);
 	assert_int_equal(calls[0].info.dispatches, 0);
 	assert_string_equal(calls[0].info.last, "");
 	exchange(CLOUD_TASKS_QUEUE, "200 OK", "", "{\"state\":\"RUNNING\"}");
@@ -837,7 +878,7 @@ token_is_renewed_once(void **state)
 	assert_int_equal(fresh, 1);
 	assert_true(has_header(1, "\r\nAuthorization: Bearer token-2\r\n"));
 	assert_string_equal(peer_body(0), peer_body(1));
-	peer_answer(1, "200 OK", "", "{}");
+	peer_answer(1, "200 OK", "", MADE);
 	answered(0);
 	assert_int_equal(calls[0].outcome, CLOUD_TASKS_OK);
 	expect_told("ask ok ");
@@ -975,7 +1016,7 @@ breaker_opens_in_flight(void **state)
 	answered(1);
 	assert_int_equal(calls[1].outcome, CLOUD_TASKS_TRANSIENT);
 	expect_told("failed-1 ");
-	peer_answer(0, "200 OK", "", "{}");
+	peer_answer(0, "200 OK", "", MADE);
 	answered(0);
 	expect_told("ok ");
 }
@@ -1051,10 +1092,10 @@ answered_in_any_order(void **state)
 		}
 	}
 	for (i = 0; i < SLOTS; i++) {
-		char body[64];
+		char body[128];
 
-		(void)snprintf(body, sizeof(body), "{\"dispatchCount\":%d}",
-		    order[i]);
+		(void)snprintf(body, sizeof(body), "{\"name\":\"%s\","
+		    "\"dispatchCount\":%d}", tasks_of[order[i]], order[i]);
 		peer_answer(of[order[i]], "200 OK", "", body);
 		answered(order[i]);
 		assert_int_equal(calls[order[i]].info.dispatches, order[i]);
@@ -1078,7 +1119,7 @@ room_is_free_when_the_answer_is_taken(void **state)
 		begin_call(i, CLOUD_TASKS_GET, TASK);
 	asked(SLOTS);
 	for (i = 0; i < SLOTS; i++)
-		peer_answer(i, "200 OK", "", "{}");
+		peer_answer(i, "200 OK", "", MADE);
 
 	/* All are read at once, sooner or later; one of them is taken. */
 	while (cloud_tasks_next(tasks, 20) == NULL)
@@ -1093,7 +1134,7 @@ room_is_free_when_the_answer_is_taken(void **state)
 	}
 	assert_int_equal(cloud_tasks_in_flight(tasks), 1);
 	asked(SLOTS + 1);
-	peer_answer(SLOTS, "200 OK", "", "{}");
+	peer_answer(SLOTS, "200 OK", "", MADE);
 	answered(SLOTS);
 }
 
@@ -1145,7 +1186,7 @@ slow_answer_after_a_wait(void **state)
 	asked(FEW_SLOTS);
 	if ((child = fork()) == 0) {
 		(void)nanosleep(&pause, NULL);
-		peer_answer(0, "200 OK", "", "{}");
+		peer_answer(0, "200 OK", "", MADE);
 		_exit(0);
 	}
 	assert_true(child > 0);
@@ -1175,7 +1216,7 @@ few_at_once_where_answers_are_quick(void **state)
 		for (i = 1; i < FEW_SLOTS; i++)
 			begin_call(i, CLOUD_TASKS_GET, TASK);
 		asked(first + FEW_SLOTS);
-		peer_answer(first + FEW_SLOTS - 1, "200 OK", "", "{}");
+		peer_answer(first + FEW_SLOTS - 1, "200 OK", "", MADE);
 		while (cloud_tasks_next(tasks, 1) == NULL)
 			continue;
 		breaker_says = BREAKER_REFUSED;
@@ -1215,7 +1256,7 @@ waiting(void **state)
 	start = monotime_ms();
 	assert_null(cloud_tasks_next(tasks, 30));
 	assert_in_range(monotime_ms() - start, 30, PATIENCE_MS);
-	peer_answer(0, "200 OK", "", "{}");
+	peer_answer(0, "200 OK", "", MADE);
 	answered(0);
 }
 
