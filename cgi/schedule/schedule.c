@@ -59,6 +59,13 @@
  */
 #define WRITE_MS	20
 
+/*
+ * How long items of a batch are started, in milliseconds.  What is in flight by
+ * then takes its time, and the listener waits 45 s, nginx 60 s, and systemd at
+ * a stop 70 s.
+ */
+#define START_MS	30000
+
 /* Room for a task's URL; Cloud Tasks takes 2083 bytes. */
 #define URL_LEN		2084
 
@@ -106,6 +113,7 @@ struct batch {
 	const struct schedule *s;
 	struct item *items;
 	size_t n;
+	long begun;
 	size_t started;		/* items that need room no more */
 	size_t created;		/* items at CREATED */
 	size_t unwanted;	/* items at UNWANTED */
@@ -1155,10 +1163,16 @@ start_items(struct batch *batch)
 		item = &batch->items[batch->started++];
 		if (item->step != WAITING)
 			continue;
-		if (item->booking.locked)
-			look(batch, item);
-		else
+		if (!item->booking.locked)
 			conclude_busy(item);
+		else if (monotime_ms() - batch->begun >= START_MS) {
+			item->result->retry_after = BUSY_RETRY;
+			conclude(item, SCHEDULE_LATER, "its turn did not come "
+			    "within %d s: Cloud Tasks is slow, or "
+			    "FOLLOWUP_SCHEDULE_CONCURRENCY is low",
+			    START_MS / 1000);
+		} else
+			look(batch, item);
 	}
 }
 
@@ -1174,6 +1188,7 @@ run(struct batch *batch)
 	long wait;
 	int busy;
 
+	batch->begun = monotime_ms();
 	do {
 		start_items(batch);
 		wait = batch->created > 0 ? batch->write_at - monotime_ms() :

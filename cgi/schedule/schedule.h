@@ -15,7 +15,8 @@ struct config;
  * The rows are locked and read, their tasks created as many at once as
  * cloud_tasks.h allows, and those that are done are written together, each
  * if its row is still as it was read.  No transaction is open meanwhile, but
- * locks of the session keep other workers off the same bookings.
+ * locks of the session keep other workers off the same bookings.  What could
+ * not be begun within half a minute is left for later.
  *
  * Where the gate has a booking wait, its task is for the end of that; if no
  * end is known, or only one beyond the horizon, it stays pending.  Both are

@@ -16,6 +16,7 @@
 #define ROOM		4
 #define QUEUES		"projects/p/locations/l/queues/"
 #define WRITE_MS	20	/* how long a created task waits for others */
+#define START_MS	30000
 
 static struct config conf = { .execution_endpoint = "https://x/bookings",
     .max_schedule_attempts = 3, .overdue_grace = 120 };
@@ -1650,6 +1651,27 @@ full_batch(void **state)
 	assert_int_equal(cloud.most, ROOM);
 }
 
+/* A slow service: what has not had its turn in time is left for later. */
+static void
+turn_comes_too_late(void **state)
+{
+	long start = now;
+
+	(void)state;
+	cloud.room = 1;
+	create_is("A", CLOUD_TASKS_OK)->ms = START_MS - 1;
+	create_is("B", CLOUD_TASKS_OK)->ms = 5000;
+	run("ABCD");
+	table_expect("try_lock:ABCD read:ABCD create:A create:B "
+	    "scheduled_one:A scheduled_one:B unlock:CD");
+	assert_int_equal(now - start, START_MS - 1 + 5000);
+	expect_scheduled(0, A, "A");
+	expect_scheduled(1, B, "B");
+	expect_later(2, "its turn did not come within 30 s", 1, 0);
+	expect_later(3, "its turn did not come within 30 s", 1, 0);
+	assert_string_equal(C->status, "pending");
+}
+
 /* Nothing in flight: written at once. */
 static void
 written_at_once(void **state)
@@ -2017,6 +2039,7 @@ main(void)
 		TEST(unlocking_fails),
 		TEST(mixed_batch),
 		TEST(full_batch),
+		TEST(turn_comes_too_late),
 		TEST(written_at_once),
 		TEST(written_soon),
 		TEST(written_after_ten_milliseconds),
