@@ -26,7 +26,7 @@ DECLARE
 ["a new booking is found", [
   ["sweep", ["86400", "place", "zero", "100", null], "id", {}],
   ["try lock", ["ids", "schedule"], "true", {}],
-  ["read", ["ids"], "true", {}],
+  ["read", ["ids", "t", "t"], "true", {}],
   ["unlock", ["ids", "schedule"], "1", {}]]],
 ["a booking is scheduled, and its task goes", [
   ["try lock", ["ids", "schedule"], "true", {}],

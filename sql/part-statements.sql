@@ -199,19 +199,19 @@ $statement$),
     b.scheduled_at::text AS scheduled_at, timezone::text AS timezone,
     coalesce(traceparent::text, trace_parent::text) AS traceparent, d.due,
     CASE WHEN l.lets_through THEN 'call' ELSE g.verdict END AS verdict,
-    g.until, g.reason, CASE WHEN b.task_status IN ('pending', 'scheduled')
-    THEN {S}.followup_queue(b)::text END AS queue FROM {T} b CROSS JOIN
-    LATERAL (SELECT {S}.followup_due_at(b) AS due OFFSET 0) AS d CROSS JOIN
-    LATERAL (SELECT b.task_status IN ('pending', 'scheduled') AND d.due >=
-    now() AND is_open AND (week IS NULL OR {S}.followup_within(week,
+    g.until, g.reason, CASE WHEN $3::boolean AND b.task_status IN ('pending',
+    'scheduled') THEN {S}.followup_queue(b)::text END AS queue FROM {T} b
+    CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due OFFSET 0) AS d
+    CROSS JOIN LATERAL (SELECT b.task_status IN ('pending', 'scheduled') AND
+    d.due >= now() AND is_open AND (week IS NULL OR {S}.followup_within(week,
     coalesce(nullif(btrim(timezone::text, E' \t\r\n'), ''), zone), d.due)) AS
     lets_through FROM gate OFFSET 0) AS l LEFT JOIN LATERAL (SELECT
     g.verdict, g.until, g.reason FROM {S}.followup_gate(b) AS g WHERE
-    b.task_status IN ('pending', 'scheduled') AND l.lets_through IS NOT TRUE
-    OFFSET 0) AS g ON true WHERE b.id = u.id OFFSET 0) AS b ON true LEFT JOIN
-    LATERAL (SELECT i.due, 'followup:' || left(coalesce(b.tenant_id, ''),
-    182) || ':' || b.id::text || ':' || i.due AS key FROM (SELECT
-    pg_catalog.to_char(b.due AT TIME ZONE 'UTC',
+    $2::boolean AND b.task_status IN ('pending', 'scheduled') AND
+    l.lets_through IS NOT TRUE OFFSET 0) AS g ON true WHERE b.id = u.id
+    OFFSET 0) AS b ON true LEFT JOIN LATERAL (SELECT i.due, 'followup:' ||
+    left(coalesce(b.tenant_id, ''), 182) || ':' || b.id::text || ':' || i.due
+    AS key FROM (SELECT pg_catalog.to_char(b.due AT TIME ZONE 'UTC',
     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS due OFFSET 0) AS i OFFSET 0) AS k ON
     true LEFT JOIN LATERAL (SELECT max(f.attempts) FILTER (WHERE f.stage =
     'schedule') AS attempts, max(f.next_attempt_at) FILTER (WHERE f.stage =

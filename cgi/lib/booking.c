@@ -183,7 +183,9 @@ fill(struct booking *booking, const char *id, const PGresult *rows, int row)
  * lacks come from "absent": the innermost query that has a name answers it.
  * OFFSET 0 keeps the planner from joining whole tables: each row is looked up
  * by its key.  The gate is not asked about what is not to come, nor about what
- * it lets through in any case.  Whatever type a column has in this deployment,
+ * it lets through in any case, and only if $2 says so; followup_queue only if
+ * $3 does: a deployment's own function may fail for a row, which is not to stop
+ * those who can do without.  Whatever type a column has in this deployment,
  * it is read as another one that is fixed: a statement whose result changes its
  * type cannot be run any more (SQLSTATE 0A000).
  *
@@ -228,14 +230,14 @@ static const struct bookings_sql read_sql = { "read",
     "timezone::text AS timezone, "
     "coalesce(traceparent::text, trace_parent::text) AS traceparent, "
     "d.due, CASE WHEN l.lets_through THEN 'call' ELSE g.verdict END "
-    "AS verdict, g.until, g.reason, CASE WHEN " STILL_TO_CALL
+    "AS verdict, g.until, g.reason, CASE WHEN $3::boolean AND " STILL_TO_CALL
     " THEN {S}.followup_queue(b)::text END AS queue "
     "FROM {T} b CROSS JOIN LATERAL "
     "(SELECT {S}.followup_due_at(b) AS due OFFSET 0) AS d "
     "CROSS JOIN LATERAL (SELECT " LETS_THROUGH " AS lets_through FROM gate "
     "OFFSET 0) AS l "
     "LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason "
-    "FROM {S}.followup_gate(b) AS g WHERE " STILL_TO_CALL
+    "FROM {S}.followup_gate(b) AS g WHERE $2::boolean AND " STILL_TO_CALL
     " AND l.lets_through IS NOT TRUE OFFSET 0) AS g ON true "
     "WHERE b.id = u.id OFFSET 0) AS b ON true "
     "LEFT JOIN LATERAL (SELECT i.due, 'followup:' || left(coalesce("
@@ -280,8 +282,8 @@ enum db_outcome
 booking_read(struct bookings *b, const char *const *ids, size_t n,
     struct booking *list, PGresult **rows)
 {
-	struct bookings_call call = { .sql = &read_sql, .nparams = 1,
-	    .booking = n == 1 ? ids[0] : NULL };
+	struct bookings_call call = { .sql = &read_sql, .nparams = 3,
+	    .params = { NULL, "t", "t" }, .booking = n == 1 ? ids[0] : NULL };
 	enum db_outcome outcome;
 	char *array;
 
@@ -291,6 +293,32 @@ booking_read(struct bookings *b, const char *const *ids, size_t n,
 	call.params[0] = array;
 	if ((outcome = bookings_run(b, &call, 1)) == DB_OK)
 		fill_all(&call, ids, n, list, rows);
+	free(array);
+	return (outcome);
+}
+
+/**
+ * booking_look(bookings, asks_gate, id, booking, rows):
+ * Read ${booking} with the id ${id} without asking followup_queue, and unless
+ * ${asks_gate} without asking followup_gate.  Its queue is NULL then, and what
+ * the gate says of it is not known.
+ */
+enum db_outcome
+booking_look(struct bookings *b, int asks_gate, const char *id,
+    struct booking *booking, PGresult **rows)
+{
+	struct bookings_call call = { .sql = &read_sql, .nparams = 3,
+	    .params = { NULL, asks_gate ? "t" : "f", "f" }, .booking = id,
+	    .as = "look" };
+	enum db_outcome outcome;
+	char *array;
+
+	*rows = NULL;
+	if ((array = sql_array(&id, 1)) == NULL)
+		return (DB_LOST);
+	call.params[0] = array;
+	if ((outcome = bookings_run(b, &call, 1)) == DB_OK)
+		fill_all(&call, &id, 1, booking, rows);
 	free(array);
 	return (outcome);
 }
@@ -305,7 +333,8 @@ static const struct bookings_sql try_lock_sql = { "try lock",
  * booking_take(bookings, stage, ids, n, list, rows):
  * Likewise, after trying to take the session's lock on ${stage} of each of
  * them, in the same round trip: a row is read after its lock was taken.  Rows
- * that another session has locked are read too.  The ids must differ.
+ * that another session has locked are read too.  The ids must differ.  Only
+ * for BOOKING_SCHEDULE is followup_queue asked.
  */
 enum db_outcome
 booking_take(struct bookings *b, enum booking_stage stage,
@@ -313,7 +342,8 @@ booking_take(struct bookings *b, enum booking_stage stage,
 {
 	struct bookings_call calls[] = {
 	    { .sql = &try_lock_sql, .nparams = 2 },
-	    { .sql = &read_sql, .nparams = 1,
+	    { .sql = &read_sql, .nparams = 3, .params = { NULL, "t",
+	    stage == BOOKING_SCHEDULE ? "t" : "f" },
 	    .booking = n == 1 ? ids[0] : NULL } };
 	enum db_outcome outcome;
 	char *array;

@@ -109,8 +109,8 @@ struct booking {
 
 	/*
 	 * The short name of the queue for its task, as followup_queue returned
-	 * it, unchecked; only for a pending or scheduled booking.  NULL and ""
-	 * stand for the configured queue.
+	 * it, unchecked; only for a pending or scheduled booking, and where it
+	 * was asked.  NULL and "" stand for the configured queue.
 	 */
 	const char *queue;
 
@@ -137,10 +137,20 @@ enum db_outcome booking_read(struct bookings *, const char *const *, size_t,
     struct booking *, PGresult **);
 
 /**
+ * booking_look(bookings, asks_gate, id, booking, rows):
+ * Read ${booking} with the id ${id} without asking followup_queue, and unless
+ * ${asks_gate} without asking followup_gate.  Its queue is NULL then, and what
+ * the gate says of it is not known.
+ */
+enum db_outcome booking_look(struct bookings *, int, const char *,
+    struct booking *, PGresult **);
+
+/**
  * booking_take(bookings, stage, ids, n, list, rows):
  * Likewise, after trying to take the session's lock on ${stage} of each of
  * them, in the same round trip: a row is read after its lock was taken.  Rows
- * that another session has locked are read too.  The ids must differ.
+ * that another session has locked are read too.  The ids must differ.  Only
+ * for BOOKING_SCHEDULE is followup_queue asked.
  */
 enum db_outcome booking_take(struct bookings *, enum booking_stage,
     const char *const *, size_t, struct booking *, PGresult **);

@@ -92,6 +92,16 @@ explain_task_to_come(const struct explain_facts *facts,
 		    "created: the listener's next sweep asks for it.");
 }
 
+/* Nobody can say whether it may be called. */
+static void
+explain_gate_error(const struct explain_facts *facts, char *buf, size_t len)
+{
+
+	(void)snprintf(buf, len, "followup_gate fails for it (%.300s), so that "
+	    "it is not called: once its attempts are used up it is a dead "
+	    "letter, unless that is corrected before.", facts->gate_error);
+}
+
 static void
 explain_pending(const struct explain_facts *facts, const struct booking *b,
     char *buf, size_t len)
@@ -106,6 +116,8 @@ explain_pending(const struct explain_facts *facts, const struct booking *b,
 		    "called.");
 	else if (!b->is_followup)
 		explain_type(facts, b, buf, len);
+	else if (facts->gate_error != NULL)
+		explain_gate_error(facts, buf, len);
 	else if (b->due == BOOKING_NO_TIME)
 		(void)snprintf(buf, len, "Its due time cannot be determined: "
 		    "\"%.60s\" in time zone \"%.60s\" is not valid: correct "
@@ -177,6 +189,8 @@ explain_scheduled(const struct explain_facts *facts, const struct booking *b,
 	if (b->in_backlog)
 		(void)snprintf(buf, len, "It %s: it is left alone unless it is "
 		    "moved (scheduled_at).", booking_why_not(b, why));
+	else if (facts->gate_error != NULL)
+		explain_gate_error(facts, buf, len);
 	else if (b->due == BOOKING_NO_TIME)
 		(void)snprintf(buf, len, "Its task is in the queue, but its "
 		    "due time can no longer be determined: correct the "

@@ -12,6 +12,7 @@ struct explain_facts {
 	const struct config *conf;
 	const struct troubles *troubles;	/* of this installation now */
 	const char *paused_queue;	/* the one its task is in, or NULL */
+	const char *gate_error;		/* followup_gate failed so, or NULL */
 	const char *type_meant;		/* the follow-up type that its type
 					   is a misspelling of, or NULL */
 };

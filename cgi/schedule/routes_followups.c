@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
@@ -17,7 +18,8 @@
 
 /*
  * Read the booking ${id}, whose texts ${rows} owns, or answer that there is
- * none, and return -1.
+ * none, and return -1.  What a person decides does not depend on what the gate
+ * says, nor on whether it can say anything.
  */
 static int
 read_booking(struct routes *r, struct request *request, const char *id,
@@ -28,7 +30,7 @@ read_booking(struct routes *r, struct request *request, const char *id,
 	*rows = NULL;
 	booking->found = 0;
 	if ((outcome = bookings_ready(r->bookings)) == DB_OK)
-		outcome = booking_read(r->bookings, &id, 1, booking, rows);
+		outcome = booking_look(r->bookings, 0, id, booking, rows);
 	if (routes_answered(r, request, outcome))
 		return (-1);
 	if (!booking->found) {
@@ -98,14 +100,17 @@ history(const PGresult *rows)
 	return (list);
 }
 
-/* Explain ${booking}, by how this installation is at this moment. */
+/*
+ * Explain ${booking}, for which the gate failed with ${gate_error} if that is
+ * not NULL, by how this installation is at this moment.
+ */
 static void
 explain(struct routes *r, const struct booking *booking,
-    char explanation[EXPLAIN_LEN])
+    const char *gate_error, char explanation[EXPLAIN_LEN])
 {
 	struct readiness_report report;
 	struct explain_facts facts = { .conf = r->conf,
-	    .troubles = &report.troubles };
+	    .troubles = &report.troubles, .gate_error = gate_error };
 	char meant[64], queue[QUEUES_NAME_LEN];
 
 	facts.paused_queue = paused_queue(r, booking, queue);
@@ -114,6 +119,29 @@ explain(struct routes *r, const struct booking *booking,
 		facts.type_meant = booking_type_meant(r->bookings,
 		    booking->booking_type, meant, sizeof(meant));
 	explain_booking(&facts, booking, explanation, EXPLAIN_LEN);
+}
+
+/*
+ * Read the booking ${id} as it is shown: if its gate fails, without that, with
+ * the error in ${gate_error}, which the caller frees, and which is otherwise
+ * NULL.
+ */
+static enum db_outcome
+look(struct routes *r, const char *id, struct booking *booking,
+    PGresult **rows, char **gate_error)
+{
+	enum db_outcome outcome;
+
+	*gate_error = NULL;
+	if ((outcome = bookings_ready(r->bookings)) != DB_OK)
+		return (outcome);
+	outcome = booking_look(r->bookings, 1, id, booking, rows);
+	if (outcome != DB_FAILED && outcome != DB_MANY)
+		return (outcome);
+	if ((*gate_error = strdup(bookings_error(r->bookings))) == NULL)
+		return (outcome);
+	phone_number_hide(*gate_error, NULL);
+	return (booking_look(r->bookings, 0, id, booking, rows));
 }
 
 /**
@@ -129,15 +157,13 @@ routes_booking(struct routes *r, const char *id, json_t **document)
 	struct booking booking;
 	enum db_outcome outcome;
 	PGresult *rows = NULL, *past = NULL;
+	char *gate_error;
 
 	*document = NULL;
-	if ((outcome = bookings_ready(r->bookings)) == DB_OK)
-		outcome = booking_read(r->bookings, &id, 1, &booking, &rows);
-	if (outcome != DB_OK)
-		return (outcome);
-	if (booking.found &&
+	outcome = look(r, id, &booking, &rows, &gate_error);
+	if (outcome == DB_OK && booking.found &&
 	    (outcome = history_read(r->bookings, id, &past)) == DB_OK) {
-		explain(r, &booking, explanation);
+		explain(r, &booking, gate_error, explanation);
 		*document = json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, s:s?, "
 		    "s:s?, s:i, s:s?, s:s, s:o}", "bookingId", booking.id,
 		    "tenantId", booking.tenant_id,
@@ -151,6 +177,7 @@ routes_booking(struct routes *r, const char *id, json_t **document)
 		    "lastError", booking.last_error,
 		    "explanation", explanation, "history", history(past));
 	}
+	free(gate_error);
 	PQclear(past);
 	PQclear(rows);
 	return (outcome);

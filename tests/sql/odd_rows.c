@@ -524,9 +524,47 @@ queues_of_its_own(void **state)
 	assert_int_equal(booking_read(b, &id, 1, &other, &result), DB_FAILED);
 	assert_string_equal(bookings_error(b),
 	    "no queue for it (SQLSTATE P0001)");
+
+	/* Who makes no task of it does not ask. */
+	assert_int_equal(booking_take(b, BOOKING_EXECUTE, &id, 1, &other,
+	    &result), DB_OK);
+	assert_int_equal(other.verdict, BOOKING_CALL);
+	assert_null(other.queue);
+	booking_unlock(b, BOOKING_EXECUTE, &id, 1);
+	PQclear(result);
 	run("UPDATE lead_bookings SET task_status = 'cancelled'");
 	ask_for_booking();
 	assert_null(booking.queue);
+}
+
+/* A booking for which a deployment's own gate raises can still be cancelled. */
+static void
+gate_that_raises(void **state)
+{
+	const char *id = ID;
+	struct booking other;
+	PGresult *result;
+	int changed;
+
+	(void)state;
+	assert_int_equal(schedule(), DB_OK);
+	run("CREATE OR REPLACE FUNCTION followup_gate(booking lead_bookings, "
+	    "OUT verdict text, OUT until timestamptz, OUT reason text) "
+	    "LANGUAGE plpgsql AS "
+	    "'BEGIN RAISE EXCEPTION ''no such list''; END'");
+	assert_int_equal(booking_look(b, 1, id, &other, &result), DB_FAILED);
+	assert_string_equal(bookings_error(b),
+	    "no such list (SQLSTATE P0001)");
+	assert_int_equal(booking_look(b, 0, id, &other, &result), DB_OK);
+	assert_int_equal(other.status, BOOKING_SCHEDULED);
+	assert_int_equal(booking_cancel(b, &other, NULL, &changed), DB_OK);
+	assert_int_equal(changed, 1);
+	PQclear(result);
+	assert_int_equal(booking_take(b, BOOKING_EXECUTE, &id, 1, &other,
+	    &result), DB_OK);
+	assert_int_equal(other.status, BOOKING_CANCELLED);
+	booking_unlock(b, BOOKING_EXECUTE, &id, 1);
+	PQclear(result);
 }
 
 /* Attempts that the row did not take count as well. */
@@ -692,6 +730,7 @@ main(void)
 		TEST(refusals_are_put_off),
 		TEST(request_that_raises),
 		TEST(queues_of_its_own),
+		TEST(gate_that_raises),
 		TEST(attempts_add_up),
 		TEST(called_but_not_executed),
 		TEST(called_and_moved),

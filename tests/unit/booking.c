@@ -174,10 +174,13 @@ taken_in_one_round_trip(void **state)
 {
 
 	(void)state;
+	A->queue = "tenant-1";
 	B->foreign = 1;
 	assert_int_equal(booking_take(NULL, BOOKING_EXECUTE, ids, 2, list,
 	    &rows), DB_OK);
 	table_expect("try_lock:AB read:AB");
+	assert_int_equal(list[0].verdict, BOOKING_CALL);
+	assert_null(list[0].queue);
 	assert_int_equal(list[0].locked, 1);
 	assert_int_equal(list[1].locked, 0);
 	assert_int_equal(list[1].found, 1);

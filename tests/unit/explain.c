@@ -236,6 +236,27 @@ test_troubles(void **state)
 }
 
 static void
+test_gate_error(void **state)
+{
+	struct booking booking = { .status = BOOKING_PENDING,
+	    .is_followup = 1, .due = BOOKING_NO_TIME };
+	char text[EXPLAIN_LEN];
+
+	(void)state;
+	facts.gate_error = "no such list";
+	explain_booking(&facts, &booking, text, sizeof(text));
+	assert_non_null(strstr(text, "followup_gate fails for it (no such "
+	    "list), so that it is not called"));
+	booking.status = BOOKING_SCHEDULED;
+	explain_booking(&facts, &booking, text, sizeof(text));
+	assert_non_null(strstr(text, "(no such list)"));
+	booking.status = BOOKING_CANCELLED;
+	explain_booking(&facts, &booking, text, sizeof(text));
+	assert_null(strstr(text, "(no such list)"));
+	facts.gate_error = NULL;
+}
+
+static void
 test_type_meant(void **state)
 {
 	struct booking booking = { .status = BOOKING_PENDING,
@@ -341,6 +362,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_states),
 		cmocka_unit_test(test_troubles),
+		cmocka_unit_test(test_gate_error),
 		cmocka_unit_test(test_type_meant),
 		cmocka_unit_test(test_spans),
 		cmocka_unit_test(test_long_texts),

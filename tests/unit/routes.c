@@ -514,7 +514,7 @@ booking_is_cancelled(void **state)
 	(void)state;
 	planned[0].deleted = 1;
 	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 200);
-	table_expect("read:A cancel:A schedule:A try_lock:A read:A "
+	table_expect("read_row:A cancel:A schedule:A try_lock:A read:A "
 	    "unlock:A");
 	expect_json(answer, "{\"success\":true,\"cancelled\":true,"
 	    "\"bookingId\":\"" ID(0) "\",\"taskDeleted\":true}");
@@ -524,7 +524,7 @@ booking_is_cancelled(void **state)
 	A->status = "executed";
 	table.trace[0] = '\0';
 	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 409);
-	table_expect("read:A cancel:A");
+	table_expect("read_row:A cancel:A");
 	table_fail("cancel", DB_LOCKED);
 	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 503);
 	A->absent = 1;
@@ -547,7 +547,7 @@ cancelled_during_its_call(void **state)
 	A->outcome_unknown = 1;
 	A->foreign = 1;
 	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 202);
-	table_expect("read:A cancel:A schedule:A try_lock:A read:A");
+	table_expect("read_row:A cancel:A schedule:A try_lock:A read:A");
 	assert_true(json_is_false(json_object_get(answer, "cancelled")));
 	assert_non_null(strstr(member("reason"), "cannot be stopped: if the "
 	    "voice agent takes it, the booking becomes executed"));
@@ -583,7 +583,7 @@ booking_is_retried(void **state)
 	(void)state;
 	A->status = "failed";
 	assert_int_equal(ask("POST", "/followups/" ID(0) "/retry", ""), 200);
-	table_expect("read:A retry:A");
+	table_expect("read_row:A retry:A");
 	assert_string_equal(member("taskStatus"), "pending");
 	assert_int_equal(ask("POST", "/followups/" ID(0) "/retry", ""), 409);
 	assert_string_equal(member("detail"), "booking " ID(0) " is pending: "
@@ -603,6 +603,32 @@ booking_is_retried(void **state)
 	    "{\"late\":true}"), 404);
 }
 
+/*
+ * A booking whose gate fails is shown with the error, and cancelled without
+ * asking again.
+ */
+static void
+gate_fails(void **state)
+{
+
+	(void)state;
+	A->queue = "tenant-1";
+	table_schedule(A);
+	table_fail("read", DB_FAILED);
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 200);
+	table_expect("read:A read_row:A history:A");
+	assert_string_equal(member("taskStatus"), "scheduled");
+	assert_non_null(strstr(member("explanation"),
+	    "followup_gate fails for it (said no)"));
+	table_fail("read", DB_MANY);
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 200);
+	assert_non_null(strstr(member("explanation"), "(said no)"));
+	table_fail("read", DB_BROKEN);
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 503);
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 200);
+	assert_null(strstr(member("explanation"), "followup_gate"));
+}
+
 /* What the database does not do is said in four ways. */
 static void
 database_does_not(void **state)
@@ -619,6 +645,7 @@ database_does_not(void **state)
 	assert_string_equal(member("detail"),
 	    "the database took longer than 9s");
 	table_fail("read", DB_FAILED);
+	table_fail("read row", DB_FAILED);
 	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 503);
 	assert_true(has_header("\r\nRetry-After: 10\r\n"));
 	table.connect_fails = 1;
@@ -1014,6 +1041,7 @@ main(void)
 		TEST(booking_is_cancelled),
 		TEST(cancelled_during_its_call),
 		TEST(booking_is_retried),
+		TEST(gate_fails),
 		TEST(database_does_not),
 		TEST(dead_letters_are_listed),
 		TEST(wrong_pages),

@@ -26,7 +26,8 @@
  * table_expect("try_lock:A read:A scheduled_one:A");
  * table_end();
  *
- * The rows are called A, B, ... in everything that the test reads.  That each
+ * The rows are called A, B, ... in everything that the test reads; a "read"
+ * that does not ask the gate is called "read row".  That each
  * lock is released exactly once is checked at all times.
  */
 
@@ -325,7 +326,7 @@ table_count(int n)
 }
 
 static inline PGresult *
-table_read(const struct table_array *ids)
+table_read(const struct table_array *ids, const char *const *params)
 {
 	PGresult *result = table_rows(TABLE_COLUMNS);
 	char due[BOOKING_TIME_LEN], key[256];
@@ -362,7 +363,7 @@ table_read(const struct table_array *ids)
 		table_set(result, i, 17, "%d", r->schedule_attempts);
 		table_set(result, i, 18, "%f", r->retry_in);
 		table_set(result, i, 19, "%s", r->outcome_unknown ? "t" : "f");
-		table_set(result, i, 23, "%s",
+		table_set(result, i, 23, "%s", *params[1] == 't' &&
 		    r->verdict != NULL ? r->verdict : "");
 		if (r->wait_in != 0)
 			table_set(result, i, 24, "%" PRId64, TABLE_NOW +
@@ -373,7 +374,7 @@ table_read(const struct table_array *ids)
 		table_set(result, i, 27, "%s", r->dead);
 		if (r->called)
 			table_set(result, i, 28, "%" PRId64, TABLE_NOW);
-		if (r->queue != NULL)
+		if (*params[2] == 't' && r->queue != NULL)
 			table_set(result, i, 29, "%s", r->queue);
 		table_set(result, i, 30, "%s",
 		    r->traceparent != NULL ? r->traceparent : "");
@@ -771,8 +772,8 @@ table_act(const char *statement, const struct table_array *ids,
 	struct table_row *row = table_row(ids->values[0]);
 	size_t i;
 
-	if (strcmp(statement, "read") == 0)
-		return (table_read(ids));
+	if (strncmp(statement, "read", 4) == 0)
+		return (table_read(ids, params));
 	if (strcmp(statement, "try lock") == 0)
 		return (table_try_lock(ids, params[1]));
 	if (strcmp(statement, "unlock") == 0) {
@@ -859,6 +860,8 @@ table_run(struct bookings_call *call)
 	call->result = NULL;
 	if (table.lost)
 		return (DB_LOST);
+	if (strcmp(statement, "read") == 0 && *call->params[1] == 'f')
+		statement = "read row";
 	if (table.other != NULL && (call->result = table.other(call)) != NULL)
 		return (DB_OK);
 	if (strcmp(statement, "obsolete deleted") == 0) {
