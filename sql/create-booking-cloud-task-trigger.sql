@@ -31,7 +31,7 @@
 --   followup_call_request(uuid)  followup_queue(booking)
 --   followup_gate(booking), and what it is made of: followup_gate_at
 --   followup_allowed  followup_open  followup_within  followup_week
---   followup_gate_for_all()
+--   followup_gate_for_all()  followup_verdict(booking)
 --   followup_zone(text)  followup_setting_written()  followup_hours_changed()
 --   followup_pause_changed()
 --   followup_scope(text)  followup_pause(text, text, timestamptz, text)

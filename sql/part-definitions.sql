@@ -102,6 +102,8 @@ FROM (VALUES
         :'followup_body_call_request'),
     ('FUNCTION', '%1$I.followup_queue(%1$I.%2$I)', :'followup_body_queue'),
     ('FUNCTION', '%1$I.followup_gate(%1$I.%2$I)', :'followup_body_gate'),
+    ('FUNCTION', '%1$I.followup_verdict(%1$I.%2$I)',
+        :'followup_body_verdict'),
     ('FUNCTION', '%1$I.followup_gate_at(%1$I.%2$I,timestamp with time zone)',
         :'followup_body_gate_at'),
     ('FUNCTION', '%1$I.followup_gate_for_all()', :'followup_body_gate_for_all'),

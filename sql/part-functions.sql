@@ -165,6 +165,10 @@ CREATE OR REPLACE FUNCTION
     OUT until timestamptz, OUT reason text)
     LANGUAGE plpgsql STABLE AS :'followup_body_gate';
 \endif
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_verdict(booking :"schema".:"table", OUT verdict text,
+    OUT until timestamptz, OUT reason text)
+    LANGUAGE plpgsql STABLE AS :'followup_body_verdict';
 \if :followup_queue_ours
 CREATE OR REPLACE FUNCTION
     :"schema".followup_queue(booking :"schema".:"table") RETURNS text

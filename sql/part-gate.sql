@@ -448,6 +448,20 @@ END
 $body$, :'schema') AS followup_body_gate
 \gset
 
+-- followup_verdict(booking) is what followup_gate says of one of many bookings.
+-- If it fails for this one, that is the reason why nobody is called, and keeps
+-- the others from nothing.
+SELECT format($body$
+BEGIN
+    SELECT g.verdict, g.until, g.reason INTO verdict, until, reason
+    FROM %1$I.followup_gate(booking) AS g;
+EXCEPTION WHEN OTHERS THEN
+    verdict := 'never';
+    reason := pg_catalog.concat('followup_gate fails for it: ', SQLERRM);
+END
+$body$, :'schema') AS followup_body_verdict
+\gset
+
 -- followup_gate_for_all() says of which bookings that are due now or later
 -- followup_gate says "call": of all of them (is_open), where week is not null
 -- only of those that are due within these calling hours, by the clock of their

@@ -148,7 +148,7 @@ BEGIN
         AS l
     JOIN %1$I.%2$I b ON b.id = l.booking_id AND NOT %1$I.followup_is_deleted(b)
         AND b.task_status::text IN ('failed', 'pending', 'scheduled')
-    CROSS JOIN LATERAL %1$I.followup_gate(b) g;
+    CROSS JOIN LATERAL %1$I.followup_verdict(b) g;
     matching := (SELECT count(DISTINCT l.booking_id)
         FROM %1$I.followup_letters(filter) l);
     BEGIN
@@ -168,7 +168,7 @@ BEGIN
                 AS verdict
             FROM %1$I.%2$I b JOIN jsonb_each_text(verdicts) v
                 ON v.key::uuid = b.id
-            CROSS JOIN LATERAL %1$I.followup_gate(b) g) AS w;
+            CROSS JOIN LATERAL %1$I.followup_verdict(b) g) AS w;
         RAISE EXCEPTION USING ERRCODE = 'FU002';
     EXCEPTION WHEN SQLSTATE 'FU002' THEN
         NULL;

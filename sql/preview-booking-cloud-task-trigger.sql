@@ -58,7 +58,7 @@ WITH found AS MATERIALIZED (
         to_jsonb(b) AS fields OFFSET 0) x
     CROSS JOIN LATERAL (SELECT coalesce(x.fields ->> 'tenant_id', '')
         AS tenant) r
-    CROSS JOIN LATERAL :"schema".followup_gate(b) g
+    CROSS JOIN LATERAL :"schema".followup_verdict(b) g
     WHERE NOT :"schema".followup_is_deleted(b)
         AND :'tenant' IN ('', r.tenant)
 )

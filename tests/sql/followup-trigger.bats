@@ -181,7 +181,8 @@ has() {
 	q -c "CREATE OR REPLACE FUNCTION lad_dev.followup_gate(
 	    booking lad_dev.lead_bookings, OUT verdict text,
 	    OUT until timestamptz, OUT reason text) LANGUAGE plpgsql STABLE
-	    AS \$\$BEGIN RAISE 'no gate'; END\$\$"
+	    AS \$\$BEGIN
+	    RAISE query_canceled USING MESSAGE = 'no gate'; END\$\$"
 	run "$trigger" pause --reason x
 	[ "$status" -eq 0 ]
 	has '^paused: everything since' 'no gate' 'could not be counted$'
@@ -189,6 +190,26 @@ has() {
 	[ "$status" -eq 0 ]
 	has '^calls are resumed; bookings that waited could not be counted$'
 	[[ $output != *paused:* ]]
+}
+
+@test "a booking for which the gate fails hides no other" {
+	"$trigger" install
+	some_bookings a
+	q -c "CREATE OR REPLACE FUNCTION lad_dev.followup_gate(
+	    booking lad_dev.lead_bookings, OUT verdict text,
+	    OUT until timestamptz, OUT reason text) LANGUAGE plpgsql STABLE
+	    AS \$\$BEGIN
+	    IF booking.tenant_id::text LIKE '2%' THEN RAISE 'no gate'; END IF;
+	    SELECT g.verdict, g.until, g.reason INTO verdict, until, reason
+	    FROM lad_dev.followup_gate_at(booking, now()) AS g; END\$\$"
+	run "$trigger" preview
+	[ "$status" -eq 0 ]
+	has '^would be called: 2;' \
+	    '^would not be called: 1, .*: followup_gate fails for it: no gate$'
+	run "$trigger" pause --reason x
+	has '^bookings that wait: 2, of them overdue: 1$'
+	run "$trigger" resume
+	has '^calls are resumed; bookings that waited: 2, '
 }
 
 @test "verify finds damaged functions" {

@@ -8,7 +8,7 @@
 SET search_path = test_retry, public;
 
 BEGIN;
-SELECT plan(49);
+SELECT plan(50);
 
 -- Bookings 1 to 5 failed, with dead letters a day apart; 6 is executed with a
 -- failure on its way, 7 is a failed meeting.
@@ -179,6 +179,23 @@ SELECT results_eq('SELECT matching, call_now, too_late, never FROM '
     || late) FROM (VALUES ('false', 'VALUES (2::bigint, 0::bigint, 2::bigint, '
     '0::bigint)'), ('true', 'VALUES (2::bigint, 2::bigint, 0::bigint, '
     '0::bigint)')) AS t (late, n);
+
+-- A gate that fails for one booking keeps none from being counted.
+CREATE OR REPLACE FUNCTION followup_gate(booking lead_bookings,
+    OUT verdict text, OUT until timestamptz, OUT reason text)
+    LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF right(booking.id::text, 1) IN ('1', '3', '5') THEN
+        RAISE 'no such list';
+    END IF;
+    verdict := CASE right(booking.id::text, 1) WHEN '2' THEN 'call'
+        ELSE 'wait' END;
+END
+$$;
+CALL pg_temp.fill();
+SELECT results_eq('SELECT matching, call_now, wait, never FROM '
+    'followup_retry_preview(''{}'', false)', 'VALUES (5::bigint, 1::bigint, '
+    '1::bigint, 3::bigint)', 'preview: a gate that fails for some bookings');
 
 SELECT * FROM finish();
 ROLLBACK;
