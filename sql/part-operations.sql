@@ -113,7 +113,8 @@ $body$ AS followup_body_cause
 
 -- followup_letters finds the dead letters that a filter names, oldest first:
 -- an object of stage, since, until (of their death), tenantId, httpStatus (0:
--- none) and error, a part of the error or of its cause.  A retry in steps goes
+-- none), error, a part of the error or of its cause, and cause, the whole of
+-- it.  A retry in steps goes
 -- on behind the place after, afterId, and leaves out what died since asOf, so
 -- that what dies once more is not retried for ever.
 SELECT format($body$
@@ -130,6 +131,8 @@ WHERE d.stage = coalesce(filter ->> 'stage', d.stage)
         OR coalesce(d.http_status, 0) = (filter ->> 'httpStatus')::int)
     AND (filter ->> 'error' IS NULL OR strpos(d.error, filter ->> 'error') > 0
         OR strpos(%1$I.followup_cause(d.error), filter ->> 'error') > 0)
+    AND (filter ->> 'cause' IS NULL
+        OR %1$I.followup_cause(d.error) = filter ->> 'cause')
 ORDER BY d.dead_at, d.booking_id, d.stage
 $body$, :'schema') AS followup_body_letters
 \gset

@@ -84,6 +84,7 @@ DECLARE
     {"task_status": "failed", "last_execution_error": "error"}],
   ["dead letters", [null, null, "1"], null, {}],
   ["retry dead letters", ["none", "f", null, null], "0", {}],
+  ["group of dead letters", ["none"], "0", {}],
   ["preview of a retry", ["none", "t"], "0", {}],
   ["causes", [], null, {}],
   ["retry", ["id", "f", null], "1", {"task_status": "pending",

@@ -738,6 +738,10 @@ $statement$),
     min(d.booking_id::text) AS id FROM {S}.followup_dead_letters d GROUP BY
     1, 2, 3 ORDER BY 4 DESC, 6 DESC LIMIT 100) AS c
 $statement$),
+('group of dead letters', $statement$
+    SELECT EXISTS (SELECT FROM {S}.followup_letters(CASE $1 WHEN 'none' THEN
+    pg_catalog.jsonb_build_object('stage', '') ELSE $1::jsonb END))::int
+$statement$),
 ('preview of a retry', $statement$
     SELECT matching, call_now, wait, pg_catalog.to_char(wait_until AT TIME
     ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), too_late, never FROM

@@ -1,6 +1,8 @@
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "bookings.h"
+#include "json_text.h"
 
 #include "dead_letters.h"
 
@@ -106,6 +108,41 @@ dead_letters_causes(struct bookings *b, json_t **causes)
     "CASE $1 WHEN 'none' THEN pg_catalog.jsonb_build_object('stage', '') " \
     "ELSE $1::jsonb END"
 
+static const struct bookings_sql group_sql = { "group of dead letters",
+    "SELECT EXISTS (SELECT FROM {S}.followup_letters(" FILTER "))::int" };
+
+/**
+ * dead_letters_narrow(bookings, filter):
+ * Where the "error" of ${filter} is the whole cause of letters that it names,
+ * as of a group of dead_letters_causes, have it name those alone, by "cause".
+ */
+enum db_outcome
+dead_letters_narrow(struct bookings *b, json_t *filter)
+{
+	struct bookings_call call = { .sql = &group_sql, .nparams = 1 };
+	enum db_outcome outcome = DB_LOST;
+	json_t *group;
+	char *dumped;
+	int is_group = 0;
+
+	if (json_text(filter, "error") == NULL)
+		return (DB_OK);
+	group = json_copy(filter);
+	(void)json_object_set(group, "cause", json_object_get(group, "error"));
+	(void)json_object_del(group, "error");
+	if ((dumped = json_dumps(group, JSON_COMPACT)) != NULL) {
+		call.params[0] = dumped;
+		outcome = bookings_changed(b, &call, &is_group);
+	}
+	if (is_group) {
+		(void)json_object_clear(filter);
+		(void)json_object_update(filter, group);
+	}
+	free(dumped);
+	json_decref(group);
+	return (outcome);
+}
+
 static const struct bookings_sql preview_sql = { "preview of a retry",
     "SELECT matching, call_now, wait, " ISO("wait_until", "MS") ", "
     "too_late, never FROM {S}.followup_retry_preview(" FILTER ", "
@@ -183,4 +220,4 @@ dead_letters_retry(struct bookings *b, const char *filter,
 }
 
 const struct bookings_sql *const dead_letters_statements[] = { &list_sql,
-    &causes_sql, &preview_sql, &retry_sql, NULL };
+    &causes_sql, &group_sql, &preview_sql, &retry_sql, NULL };

@@ -33,6 +33,13 @@ enum db_outcome dead_letters_list(struct bookings *, const char *,
 enum db_outcome dead_letters_causes(struct bookings *, json_t **);
 
 /**
+ * dead_letters_narrow(bookings, filter):
+ * Where the "error" of ${filter} is the whole cause of letters that it names,
+ * as of a group of dead_letters_causes, have it name those alone, by "cause".
+ */
+enum db_outcome dead_letters_narrow(struct bookings *, json_t *);
+
+/**
  * dead_letters_preview(bookings, filter, late, counts):
  * Set ${counts} to an object that says what a retry of the dead letters that
  * ${filter} names would come to now.  The caller drops the reference.

@@ -285,7 +285,9 @@ routes_retry_all(struct routes *r, struct request *request, const char *no_id)
 		retry.per_minute = pace;
 	}
 	dry = json_is_true(json_object_get(json, "dryRun"));
-	if ((outcome = bookings_ready(r->bookings)) == DB_OK && dry) {
+	if ((outcome = bookings_ready(r->bookings)) == DB_OK)
+		outcome = dead_letters_narrow(r->bookings, json);
+	if (outcome == DB_OK && dry) {
 		filter = json_dumps(json, JSON_COMPACT);
 		outcome = dead_letters_preview(r->bookings, filter,
 		    retry.late, &counts);

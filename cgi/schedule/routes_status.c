@@ -260,14 +260,16 @@ act_resume(struct act *act)
 
 /* Show what a retry of ${filter} would do now. */
 static void
-preview(struct act *act, const char *filter)
+preview(struct act *act, const json_t *filter)
 {
-	enum db_outcome outcome;
+	enum db_outcome outcome = DB_LOST;
 	json_t *counts = NULL;
+	char *dumped;
 
-	if ((outcome = bookings_ready(act->r->bookings)) == DB_OK)
-		outcome = dead_letters_preview(act->r->bookings, filter, 0,
+	if ((dumped = json_dumps(filter, JSON_COMPACT)) != NULL)
+		outcome = dead_letters_preview(act->r->bookings, dumped, 0,
 		    &counts);
+	free(dumped);
 	if (has_failed(act, outcome))
 		return;
 	say(act, 200, "%" JSON_INTEGER_FORMAT " %s: %"
@@ -294,7 +296,6 @@ act_retry(struct act *act)
 	const char *error = json_text(act->form, "error");
 	enum db_outcome outcome;
 	json_t *filter;
-	char *dumped;
 
 	(void)snprintf(act->title, sizeof(act->title), "Retry a group");
 	act->method = "POST";
@@ -306,19 +307,17 @@ act_retry(struct act *act)
 	act->body = json_pack("{s:s, s:i, s:s, s:s*}", "stage", stage,
 	    "httpStatus", (int)strtol(code, NULL, 10), "error", error,
 	    "tenantId", json_text(act->form, "tenantId"));
-	if (act->by == NULL) {
-		dumped = json_dumps(act->body, JSON_COMPACT);
-		if (dumped != NULL)
-			preview(act, dumped);
-		free(dumped);
-		return;
-	}
 	filter = json_deep_copy(act->body);
 	if ((outcome = bookings_ready(act->r->bookings)) == DB_OK)
+		outcome = dead_letters_narrow(act->r->bookings, filter);
+	if (outcome == DB_OK && act->by == NULL) {
+		preview(act, filter);
+		goto out;
+	}
+	if (outcome == DB_OK)
 		outcome = routes_retry_letters(act->r, filter, &retry);
-	json_decref(filter);
 	if (has_failed(act, outcome))
-		return;
+		goto out;
 	say(act, 200, "%lld %s pending again%s.", (long long)retry.retried,
 	    plural((long long)retry.retried, "dead letter is",
 	    "dead letters are"), retry.more ?
@@ -326,6 +325,9 @@ act_retry(struct act *act)
 	log_info(NULL, "%lld %s back to pending by request of %s",
 	    (long long)retry.retried, plural((long long)retry.retried,
 	    "dead letter", "dead letters"), act->by);
+
+out:
+	json_decref(filter);
 }
 
 static void

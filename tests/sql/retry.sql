@@ -8,7 +8,7 @@
 SET search_path = test_retry, public;
 
 BEGIN;
-SELECT plan(50);
+SELECT plan(52);
 
 -- Bookings 1 to 5 failed, with dead letters a day apart; 6 is executed with a
 -- failure on its way, 7 is a failed meeting.
@@ -157,7 +157,9 @@ SELECT is((SELECT coalesce(string_agg(right(booking_id::text, 1), ' '), '')
 FROM (VALUES (jsonb '{"tenantId": "11111111-1111-4111-8111-11111111111A"}',
     '3 4'), ('{"tenantId": "x"}', ''), ('{"httpStatus": 0}', '4'),
     ('{"httpStatus": 503}', '1 2 5'), ('{"error": "oo", "stage": "execute"}',
-    '5'), ('{"error": "lead <id>: <n> of"}', '3 4')) AS t (filter, found);
+    '5'), ('{"error": "lead <id>: <n> of"}', '3 4'),
+    ('{"cause": "lead <id>: <n> of <n>"}', '3 4'),
+    ('{"cause": "lead <id>: <n> of"}', '')) AS t (filter, found);
 
 -- In steps, and one after the other.
 SELECT results_eq('SELECT retried, more, until, last_id FROM '

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <libpq-fe.h>
 
+#include "dead_letters.h"
 #include "time_limit.h"
 #include "troubles.h"
 
@@ -1139,6 +1140,41 @@ nparams(const char *text)
 	return (n);
 }
 
+/* The dead letters of one group are named by their whole cause. */
+static void
+filters_are_narrowed(void **state)
+{
+	static const struct {
+		const char *filter;
+		const char *becomes;
+	} all[] = {
+		{ "{\"error\":\"took <n> s\"}", "{\"cause\":\"took <n> s\"}" },
+		{ "{\"error\":\"took <n>\"}", "{\"error\":\"took <n>\"}" },
+		{ "{\"error\":\"took <n> s\",\"stage\":\"schedule\"}",
+		    "{\"error\":\"took <n> s\",\"stage\":\"schedule\"}" },
+		{ "{\"stage\":\"execute\"}", "{\"stage\":\"execute\"}" },
+	};
+	json_t *filter;
+	char *text;
+	size_t i;
+
+	(void)state;
+	insert(ID, "failed");
+	run("INSERT INTO followup_failures (booking_id, stage, attempts, "
+	    "error, dead_at) "
+	    "VALUES ('" ID "', 'execute', 8, 'took 31 s', now()) "
+	    "ON CONFLICT (booking_id, stage) DO UPDATE "
+	    "SET error = excluded.error, dead_at = now()");
+	for (i = 0; i < NITEMS(all); i++) {
+		filter = json_loads(all[i].filter, 0, NULL);
+		assert_int_equal(dead_letters_narrow(b, filter), DB_OK);
+		text = json_dumps(filter, JSON_COMPACT);
+		assert_string_equal(text, all[i].becomes);
+		free(text);
+		json_decref(filter);
+	}
+}
+
 /* No part of ${sql} reads a whole table. */
 static void
 finds_by_index(const struct bookings_sql *sql)
@@ -1542,6 +1578,7 @@ main(void)
 		TEST(retried),
 		TEST(obsolete_tasks),
 		TEST(own_writes_fire_nothing),
+		TEST(filters_are_narrowed),
 		TEST(tiny_tables_are_not_read),
 		TEST(batch_is_not_compared_with_itself),
 		TEST(rows_are_found_by_id),

@@ -774,6 +774,15 @@ dead_letters_are_retried(void **state)
 	assert_int_equal(ask("POST", "/dead-letters/retry",
 	    "{\"late\":true,\"perMinute\":60}"), 200);
 	assert_non_null(strstr(params, "|t|-"));
+
+	/* The error is a group's, or a part of one. */
+	assert_int_equal(ask("POST", "/dead-letters/retry",
+	    "{\"error\":\"boom\"}"), 200);
+	assert_string_equal(params, "{\"cause\":\"boom\"}|f|-");
+	letters = 0;
+	assert_int_equal(ask("POST", "/dead-letters/retry",
+	    "{\"error\":\"boom\"}"), 200);
+	assert_string_equal(params, "{\"error\":\"boom\"}|f|-");
 	for (i = 0; i < NITEMS(wrong); i++)
 		ASSERT_ROW(ask("POST", "/dead-letters/retry", wrong[i]) ==
 		    400, wrong[i]);
