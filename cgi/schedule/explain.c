@@ -264,10 +264,17 @@ explain_booking(const struct explain_facts *facts, const struct booking *b,
 			    "again.");
 		break;
 	case BOOKING_FAILED:
-		(void)snprintf(buf, len, "It is a dead letter (%.200s): fix "
-		    "the cause, then POST /followups/%s/retry.",
-		    b->dead != NULL ? b->dead : b->last_error != NULL ?
-		    b->last_error : "see /dead-letters", b->id);
+		if (b->is_deleted)
+			(void)snprintf(buf, len, "The booking is deleted: it "
+			    "is not called.");
+		else if (!b->is_followup)
+			explain_type(facts, b, buf, len);
+		else
+			(void)snprintf(buf, len, "It is a dead letter "
+			    "(%.200s): fix the cause, then POST "
+			    "/followups/%s/retry.", b->dead != NULL ? b->dead :
+			    b->last_error != NULL ? b->last_error :
+			    "see /dead-letters", b->id);
 		break;
 	default:
 		(void)snprintf(buf, len, "Its task_status \"%.30s\" is none "

@@ -43,6 +43,22 @@ read_booking(struct routes *r, struct request *request, const char *id,
 }
 
 /*
+ * If ${booking} is not ours to change, answer that and why, and return -1.
+ */
+static int
+refuse_others(struct request *request, const struct booking *booking)
+{
+
+	if (booking->is_followup)
+		return (0);
+	request_problem(request, PROBLEM_CONFLICT, NULL, "the type \"%.60s\" "
+	    "of booking %s is not a follow-up type: it is left alone",
+	    booking->booking_type != NULL ? booking->booking_type : "",
+	    booking->id);
+	return (-1);
+}
+
+/*
  * Return ${queue}, set to the name of the queue that the task of ${booking} is
  * in, if that is paused; otherwise NULL.
  */
@@ -278,7 +294,8 @@ routes_cancel(struct routes *r, struct request *request, const char *id)
 
 	if (request_operator(request, &by) == 0 &&
 	    read_booking(r, request, id, &booking, &rows) == 0) {
-		cancel(r, request, &booking, by);
+		if (refuse_others(request, &booking) == 0)
+			cancel(r, request, &booking, by);
 		PQclear(rows);
 	}
 }
@@ -316,12 +333,14 @@ routes_retry(struct routes *r, struct request *request, const char *id)
 	}
 	if (read_booking(r, request, id, &booking, &rows) != 0)
 		return;
-	if (routes_answered(r, request, booking_retry(r->bookings, id, late,
+	if (refuse_others(request, &booking) != 0 ||
+	    routes_answered(r, request, booking_retry(r->bookings, id, late,
 	    by, &changed)))
 		goto out;
 	if (!changed) {
 		request_problem(request, PROBLEM_CONFLICT, NULL, "booking %s "
 		    "is %s: only failed ones can be retried", id,
+		    booking.is_deleted ? "deleted" :
 		    booking.status_text != NULL ? booking.status_text :
 		    "without a state");
 		goto out;

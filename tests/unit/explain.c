@@ -154,17 +154,23 @@ static const struct {
 	{ "cancelled, an attempt has not ended", { .status =
 	    BOOKING_CANCELLED, .outcome_unknown = 1 },
 	    { "cancelled, but", "not known", "becomes executed" } },
-	{ "failed", { .id = ID, .status = BOOKING_FAILED,
+	{ "failed", { .id = ID, .status = BOOKING_FAILED, .is_followup = 1,
 	    .last_error = "no phone number" },
 	    { "dead letter (no phone number)",
 	    "POST /followups/" ID "/retry" } },
 	{ "failed, and only a dead letter says so", { .id = ID,
-	    .status = BOOKING_SCHEDULED, .due_in = -HOUR,
+	    .status = BOOKING_SCHEDULED, .is_followup = 1, .due_in = -HOUR,
 	    .last_error = "an older one", .dead = "its row was refused" },
 	    { "It is a dead letter (its row was refused)",
 	    "POST /followups/" ID "/retry" } },
-	{ "failed, nobody knows why", { .id = ID, .status = BOOKING_FAILED },
-	    { "see /dead-letters", "/retry" } },
+	{ "failed, nobody knows why", { .id = ID, .status = BOOKING_FAILED,
+	    .is_followup = 1 }, { "see /dead-letters", "/retry" } },
+	{ "failed, and no follow-up", { .id = ID, .status = BOOKING_FAILED,
+	    .booking_type = "meeting" },
+	    { "\"meeting\" is not a follow-up type: it is left alone" } },
+	{ "failed and deleted", { .id = ID, .status = BOOKING_FAILED,
+	    .is_followup = 1, .is_deleted = 1 },
+	    { "is deleted: it is not called" } },
 	{ "a status of somebody else", { .status = BOOKING_OTHER,
 	    .status_text = "on_hold" }, { "\"on_hold\"", "left alone" } },
 	{ "no status", { .status = BOOKING_OTHER }, { "left alone" } },
@@ -299,7 +305,8 @@ test_spans(void **state)
 static void
 test_long_texts(void **state)
 {
-	struct booking booking = { .id = ID, .status = BOOKING_FAILED };
+	struct booking booking = { .id = ID, .status = BOOKING_FAILED,
+	    .is_followup = 1 };
 	char error[3001], text[512];
 	size_t i, size;
 

@@ -531,6 +531,33 @@ booking_is_cancelled(void **state)
 	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 404);
 }
 
+/* What is no follow-up is left alone, and said to be. */
+static void
+no_followup(void **state)
+{
+	static const char *const statuses[] = { "pending", "failed" };
+	size_t i;
+
+	(void)state;
+	A->is_followup = 0;
+	A->type = "meeting";
+	for (i = 0; i < NITEMS(statuses); i++) {
+		A->status = statuses[i];
+		ASSERT_ROW(ask("DELETE", "/followups/" ID(0), "") == 409,
+		    statuses[i]);
+		assert_string_equal(member("detail"), "the type \"meeting\" of "
+		    "booking " ID(0) " is not a follow-up type: it is left "
+		    "alone");
+		ASSERT_ROW(ask("POST", "/followups/" ID(0) "/retry", "") ==
+		    409, statuses[i]);
+		assert_non_null(strstr(member("detail"), "left alone"));
+		assert_string_equal(A->status, statuses[i]);
+	}
+	A->type = NULL;
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 200);
+	assert_non_null(strstr(member("explanation"), "left alone"));
+}
+
 static void
 execute_meanwhile(void)
 {
@@ -1051,6 +1078,7 @@ main(void)
 		TEST(cancelled_during_its_call),
 		TEST(booking_is_retried),
 		TEST(gate_fails),
+		TEST(no_followup),
 		TEST(database_does_not),
 		TEST(dead_letters_are_listed),
 		TEST(wrong_pages),
