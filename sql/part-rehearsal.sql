@@ -124,6 +124,7 @@ DECLARE
   ["status acts", [], null, {}],
   ["status installation", [], null, {}],
   ["status types", [], null, {}],
+  ["window", ["86400"], null, {}],
   ["type meant", ["folow_up"], "follow_up", {}]]],
 ["people are told", [
   ["events seen", ["begins", "{}"], "overdue", {}],

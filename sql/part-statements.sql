@@ -33,17 +33,19 @@ FROM (VALUES
     pg_catalog.pg_backend_pid()
 $statement$),
 ('sweep', $statement$
-    WITH RECURSIVE paused AS (SELECT p.scope, p.paused_at, p.until FROM
-    {S}.followup_pauses p UNION ALL SELECT p.scope, p.paused_at, p.until FROM
-    {S}.followup_past_pauses p), resumed AS (SELECT p.* FROM paused p WHERE
-    p.until BETWEEN now() - $1::float8 * interval '1 s' AND now() UNION
-    SELECT CASE r.scope WHEN 'all' THEN p.scope ELSE r.scope END,
-    p.paused_at, r.until FROM resumed r JOIN paused p ON p.paused_at <
-    r.paused_at AND p.until >= r.paused_at - interval '1 h' AND (p.scope =
-    r.scope OR 'all' IN (p.scope, r.scope))), pending AS (SELECT b.id,
-    (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) AS tenant_id,
-    b.scheduled_at::text AS place FROM (SELECT NULL AS tenant_id, NULL AS
-    timezone) AS absent, {T} b CROSS JOIN LATERAL (SELECT CASE WHEN
+    WITH RECURSIVE reach AS (SELECT greatest($1::float8 * interval '1 s',
+    coalesce((SELECT s.value FROM {S}.followup_settings s WHERE s.name =
+    'call_within'), '4h')::interval) AS span), paused AS (SELECT p.scope,
+    p.paused_at, p.until FROM {S}.followup_pauses p UNION ALL SELECT p.scope,
+    p.paused_at, p.until FROM {S}.followup_past_pauses p), resumed AS (SELECT
+    p.* FROM paused p WHERE p.until BETWEEN now() - (SELECT r.span FROM reach
+    r) AND now() UNION SELECT CASE r.scope WHEN 'all' THEN p.scope ELSE
+    r.scope END, p.paused_at, r.until FROM resumed r JOIN paused p ON
+    p.paused_at < r.paused_at AND p.until >= r.paused_at - interval '1 h' AND
+    (p.scope = r.scope OR 'all' IN (p.scope, r.scope))), pending AS (SELECT
+    b.id, (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) AS
+    tenant_id, b.scheduled_at::text AS place FROM (SELECT NULL AS tenant_id,
+    NULL AS timezone) AS absent, {T} b CROSS JOIN LATERAL (SELECT CASE WHEN
     pg_typeof(b.scheduled_at + interval '0') = 'timestamptz'::regtype OR
     btrim((SELECT format('%s', timezone) FROM (SELECT b.*) AS r), E' \t\r\n')
     = '' THEN interval '0' ELSE interval '16 h' END AS unsure OFFSET 0) x
@@ -51,13 +53,13 @@ $statement$),
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b) AND (b.scheduled_at, b.id) > ($2, $3::uuid)
     AND b.scheduled_at > ((SELECT least(now(), min(p.paused_at)) FROM resumed
-    p) AT TIME ZONE 'UTC') - $1::float8 * interval '1 s' - interval '16 h'
+    p) AT TIME ZONE 'UTC') - (SELECT r.span FROM reach r) - interval '16 h'
     AND b.scheduled_at <= (now() AT TIME ZONE 'UTC') + interval '2588400 s'
     AND b.scheduled_at <= (now() AT TIME ZONE 'UTC') + interval '2588400 s' -
-    x.unsure AND (b.scheduled_at >= (now() AT TIME ZONE 'UTC') - $1::float8 *
-    interval '1 s' - x.unsure OR EXISTS (SELECT FROM resumed p WHERE
-    b.scheduled_at BETWEEN (p.paused_at AT TIME ZONE 'UTC') - $1::float8 *
-    interval '1 s' - x.unsure AND (p.until AT TIME ZONE 'UTC') + x.unsure AND
+    x.unsure AND (b.scheduled_at >= (now() AT TIME ZONE 'UTC') - (SELECT
+    r.span FROM reach r) - x.unsure OR EXISTS (SELECT FROM resumed p WHERE
+    b.scheduled_at BETWEEN (p.paused_at AT TIME ZONE 'UTC') - (SELECT r.span
+    FROM reach r) - x.unsure AND (p.until AT TIME ZONE 'UTC') + x.unsure AND
     p.scope IN ('all', 'tenant:' || (SELECT format('%s', tenant_id) FROM
     (SELECT b.*) AS r)))) AND NOT EXISTS (SELECT FROM {S}.followup_pauses p
     WHERE p.scope = 'all' AND cardinality(p.except_tenants) = 0 AND (p.until
@@ -133,10 +135,10 @@ $statement$),
     ELSE interval '16 h' END AS unsure OFFSET 0) x WHERE $5::float8 IS NOT
     NULL AND $2 = '-infinity' AND b.task_status = 'scheduled' AND
     {S}.followup_is_followup_type(b.booking_type::text) AND b.scheduled_at >
-    (now() AT TIME ZONE 'UTC') - $1::float8 * interval '1 s' - interval '16 '
+    (now() AT TIME ZONE 'UTC') - (SELECT r.span FROM reach r) - interval '16 '
     'h' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') + interval '15 min' +
     interval '16 h' AND (coalesce(b.task_scheduled_at, b.scheduled_at)
-    BETWEEN now() - $1::float8 * interval '1 s' AND now() - $5::float8 *
+    BETWEEN now() - (SELECT r.span FROM reach r) AND now() - $5::float8 *
     interval '1 s' OR b.task_name IS NULL OR (b.scheduled_at < (now() AT TIME
     ZONE 'UTC') + interval '15 min' + x.unsure AND CASE WHEN x.unsure =
     interval '0' THEN b.task_scheduled_at <> b.scheduled_at WHEN
@@ -236,6 +238,11 @@ $statement$),
 $statement$),
 ('type meant', $statement$
     SELECT {S}.followup_type_meant($1)
+$statement$),
+('window', $statement$
+    SELECT extract(epoch FROM greatest($1::float8 * interval '1 s',
+    coalesce((SELECT s.value FROM {S}.followup_settings s WHERE s.name =
+    'call_within'), '4h')::interval))::float8
 $statement$),
 ('scheduled', $statement$
     WITH t AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::uuid[]),
@@ -878,10 +885,12 @@ $statement$),
     {S}.followup_failures f WHERE f.booking_id = b.id AND f.dead_at IS NOT
     NULL OFFSET 0) ORDER BY b.scheduled_at LIMIT 10001)) AS b), late AS
     (SELECT * FROM open WHERE due < now() - interval '60 s' AND (status =
-    'scheduled' OR due > now() - $1::float8 * interval '1 s')), oldest AS
-    (SELECT *, true AS of_all FROM (SELECT * FROM late ORDER BY due LIMIT 20)
-    AS a UNION ALL SELECT *, false FROM (SELECT * FROM late WHERE tenant_id =
-    $2::text ORDER BY due LIMIT 20) AS t), shown AS (SELECT o.of_all,
+    'scheduled' OR due > now() - greatest($1::float8 * interval '1 s',
+    coalesce((SELECT s.value FROM {S}.followup_settings s WHERE s.name =
+    'call_within'), '4h')::interval))), oldest AS (SELECT *, true AS of_all
+    FROM (SELECT * FROM late ORDER BY due LIMIT 20) AS a UNION ALL SELECT *,
+    false FROM (SELECT * FROM late WHERE tenant_id = $2::text ORDER BY due
+    LIMIT 20) AS t), shown AS (SELECT o.of_all,
     pg_catalog.json_agg(pg_catalog.json_build_object('bookingId', o.id,
     'tenantId', o.tenant_id, 'taskStatus', o.status, 'dueAt',
     pg_catalog.to_char(o.due AT TIME ZONE 'UTC',
@@ -891,11 +900,12 @@ $statement$),
     SELECT pg_catalog.json_build_object('count', (SELECT count(*) FROM late),
     'atLeast', (SELECT count(*) FROM open) >= 10001, 'waiting', (SELECT
     count(*) FROM open), 'left', (SELECT count(*) FROM open WHERE status =
-    'pending' AND due <= now() - $1::float8 * interval '1 s'),
-    'oldestSeconds', (SELECT extract(epoch FROM now() - min(due))::bigint
-    FROM late), 'bookings', coalesce((SELECT list FROM shown WHERE of_all),
-    '[]'), 'ofTenant', coalesce((SELECT list FROM shown WHERE NOT of_all),
-    '[]'), 'tenants', (SELECT
+    'pending' AND due <= now() - greatest($1::float8 * interval '1 s',
+    coalesce((SELECT s.value FROM {S}.followup_settings s WHERE s.name =
+    'call_within'), '4h')::interval)), 'oldestSeconds', (SELECT extract(epoch
+    FROM now() - min(due))::bigint FROM late), 'bookings', coalesce((SELECT
+    list FROM shown WHERE of_all), '[]'), 'ofTenant', coalesce((SELECT list
+    FROM shown WHERE NOT of_all), '[]'), 'tenants', (SELECT
     coalesce(pg_catalog.json_object_agg(t.tenant_id, t.n ORDER BY t.n DESC),
     pg_catalog.json_build_object()) FROM (SELECT tenant_id, count(*) AS n
     FROM late WHERE tenant_id IS NOT NULL GROUP BY 1 ORDER BY 2 DESC LIMIT

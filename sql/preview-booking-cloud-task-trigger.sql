@@ -46,14 +46,17 @@ WITH found AS MATERIALIZED (
         WHEN x.due IS NULL THEN 'the due time cannot be determined (unknown '
             'time zone?)'
         WHEN g.verdict NOT IN ('call', 'wait') THEN g.reason
-        WHEN b.task_status = 'pending' AND x.due < now() - :'window'::interval
+        WHEN b.task_status = 'pending' AND x.due < now() - w.span
             AND NOT EXISTS (SELECT FROM :"schema".followup_pauses p
                 WHERE p.scope IN ('all', 'tenant:' || r.tenant)
-                AND (p.until > now() - :'window'::interval
+                AND (p.until > now() - w.span
                     OR p.until IS NULL)
-                AND x.due >= p.paused_at - :'window'::interval)
+                AND x.due >= p.paused_at - w.span)
             THEN 'overdue by more than FOLLOWUP_SWEEP_WINDOW' END AS why_not
     FROM found JOIN :"schema".:"table" b ON b.id = found.id
+    CROSS JOIN (SELECT greatest(:'window'::interval, coalesce((SELECT s.value
+        FROM :"schema".followup_settings s WHERE s.name = 'call_within'),
+        '4h')::interval) AS span) w
     CROSS JOIN LATERAL (SELECT :"schema".followup_due_at(b) AS due,
         to_jsonb(b) AS fields OFFSET 0) x
     CROSS JOIN LATERAL (SELECT coalesce(x.fields ->> 'tenant_id', '')

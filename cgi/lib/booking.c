@@ -579,5 +579,30 @@ booking_type_meant(struct bookings *b, const char *type, char *buf,
 	return (meant);
 }
 
+static const struct bookings_sql window_sql = { "window",
+    "SELECT extract(epoch FROM " BOOKINGS_WINDOW("$1") ")::float8" };
+
+/**
+ * booking_window(bookings, configured):
+ * Return how many seconds back an overdue booking is still picked up, of which
+ * ${configured} are in any case; no more than these if the database does not
+ * say.
+ */
+double
+booking_window(struct bookings *b, int configured)
+{
+	char text[16];
+	struct bookings_call call = { .sql = &window_sql, .nparams = 1,
+	    .params = { text } };
+	double window = configured;
+
+	(void)snprintf(text, sizeof(text), "%d", configured);
+	if (bookings_run(b, &call, 1) == DB_OK) {
+		window = strtod(PQgetvalue(call.result, 0, 0), NULL);
+		PQclear(call.result);
+	}
+	return (window);
+}
+
 const struct bookings_sql *const booking_statements[] = { &read_sql,
-    &try_lock_sql, &unlock_sql, &type_meant_sql, NULL };
+    &try_lock_sql, &unlock_sql, &type_meant_sql, &window_sql, NULL };

@@ -249,6 +249,14 @@ double booking_task_in(const struct booking *);
 const char *booking_type_meant(struct bookings *, const char *, char *,
     size_t);
 
+/**
+ * booking_window(bookings, configured):
+ * Return how many seconds back an overdue booking is still picked up, of which
+ * ${configured} are in any case; no more than these if the database does not
+ * say.
+ */
+double booking_window(struct bookings *, int);
+
 /* The statements above, for bookings_prepare; NULL ends the list. */
 struct bookings_sql;
 extern const struct bookings_sql *const booking_statements[];

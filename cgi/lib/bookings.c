@@ -411,7 +411,7 @@ bookings_disconnect(struct bookings *b)
  */
 #define SWEEP_ZONE	"interval '16 h'"
 #define SWEEP_NOW	"(now() AT TIME ZONE 'UTC')"
-#define SWEEP_WINDOW	"$1::float8 * interval '1 s'"
+#define SWEEP_WINDOW	"(SELECT r.span FROM reach r)"
 
 /*
  * A column of any type as text, empty where it is NULL or this deployment has
@@ -519,7 +519,8 @@ bookings_disconnect(struct bookings *b)
 
 /* In parts, because C promises no longer texts. */
 static const char sweep_pending_sql[] =
-    "WITH RECURSIVE paused AS (SELECT p.scope, p.paused_at, p.until "
+    "WITH RECURSIVE reach AS (SELECT " BOOKINGS_WINDOW("$1") " AS span), "
+    "paused AS (SELECT p.scope, p.paused_at, p.until "
     "FROM {S}.followup_pauses p UNION ALL "
     "SELECT p.scope, p.paused_at, p.until FROM {S}.followup_past_pauses p), "
     "resumed AS (SELECT p.* FROM paused p WHERE " SWEEP_RESUMED " UNION "
@@ -618,9 +619,10 @@ static const char sweep_overdue_sql[] =
  * bookings_sweep_sql(conf):
  * Return the statement that finds bookings with something to do that no
  * notification announced, as a string the caller frees.  Parameters: $1 the
- * sweep window in seconds; $2, $3 the place and id where the last page
- * ended, BOOKINGS_SWEEP_START at the start; $4 the length of a page; $5 the
- * grace in seconds after which scheduled bookings are found too, or NULL.
+ * sweep window in seconds, as of BOOKINGS_WINDOW; $2, $3 the place and id where
+ * the last page ended, BOOKINGS_SWEEP_START at the start; $4 the length of a
+ * page; $5 the grace in seconds after which scheduled bookings are found too,
+ * or NULL.
  * Columns: id, tenant_id, the place, which is NULL for rows that do not belong
  * to a page, and why it was found: pending, retried (its next attempt is due),
  * overdue or obsolete (a task to delete).  No row of the table can make it

@@ -146,9 +146,10 @@ char *bookings_sql(const struct config *, const char *);
  * bookings_sweep_sql(conf):
  * Return the statement that finds bookings with something to do that no
  * notification announced, as a string the caller frees.  Parameters: $1 the
- * sweep window in seconds; $2, $3 the place and id where the last page
- * ended, BOOKINGS_SWEEP_START at the start; $4 the length of a page; $5 the
- * grace in seconds after which scheduled bookings are found too, or NULL.
+ * sweep window in seconds, as of BOOKINGS_WINDOW; $2, $3 the place and id where
+ * the last page ended, BOOKINGS_SWEEP_START at the start; $4 the length of a
+ * page; $5 the grace in seconds after which scheduled bookings are found too,
+ * or NULL.
  * Columns: id, tenant_id, the place, which is NULL for rows that do not belong
  * to a page, and why it was found: pending, retried (its next attempt is due),
  * overdue or obsolete (a task to delete).  No row of the table can make it
@@ -255,6 +256,15 @@ int bookings_trouble(struct bookings *, char *, size_t);
 #define BOOKINGS_IN_BACKLOG(id, due)					\
 	"EXISTS (SELECT FROM {S}.followup_backlog k WHERE k.booking_id = " \
 	id " AND k.due_at IS NOT DISTINCT FROM " due " OFFSET 0)"
+
+/*
+ * How far back an overdue booking is still picked up, as an interval: ${window}
+ * seconds, or longer where the gate lets through what is later than that.
+ */
+#define BOOKINGS_WINDOW(window)						\
+	"greatest(" window "::float8 * interval '1 s', coalesce("	\
+	"(SELECT s.value FROM {S}.followup_settings s "			\
+	"WHERE s.name = 'call_within'), '4h')::interval)"
 
 /* A time as whole microseconds since 1970, the one form in which C has it. */
 #define BOOKINGS_US(time)						\

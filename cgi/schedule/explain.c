@@ -134,8 +134,7 @@ explain_pending(const struct explain_facts *facts, const struct booking *b,
 		    b->planned == BOOKING_NO_TIME ? "after that" :
 		    booking_in(b, b->planned) > BOOKINGS_HORIZON ?
 		    "once that is near enough" : "for then, within seconds");
-	else if (b->due_in < -(double)facts->conf->sweep_window &&
-	    !b->has_turn)
+	else if (b->due_in < -facts->window && !b->has_turn)
 		(void)snprintf(buf, len, "Overdue by %s, which is more than "
 		    "FOLLOWUP_SWEEP_WINDOW: it is not called by itself; POST "
 		    "its id to /webhooks/booking-followup to have it called "

@@ -10,6 +10,8 @@ struct troubles;
 /* What a sentence rests on, apart from the booking. */
 struct explain_facts {
 	const struct config *conf;
+	double window;			/* how many seconds back an overdue
+					   booking is picked up */
 	const struct troubles *troubles;	/* of this installation now */
 	const char *paused_queue;	/* the one its task is in, or NULL */
 	const char *gate_error;		/* followup_gate failed so, or NULL */

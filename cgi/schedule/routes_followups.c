@@ -126,9 +126,13 @@ explain(struct routes *r, const struct booking *booking,
 {
 	struct readiness_report report;
 	struct explain_facts facts = { .conf = r->conf,
-	    .troubles = &report.troubles, .gate_error = gate_error };
+	    .window = r->conf->sweep_window, .troubles = &report.troubles,
+	    .gate_error = gate_error };
 	char meant[64], queue[QUEUES_NAME_LEN];
 
+	if (booking->due_in < -facts.window)
+		facts.window = booking_window(r->bookings,
+		    r->conf->sweep_window);
 	facts.paused_queue = paused_queue(r, booking, queue);
 	readiness_look(r->readiness, r->bookings, &report);
 	if (!booking->is_followup && booking->booking_type != NULL)

@@ -419,16 +419,14 @@ say_good(struct status *s, struct view *view)
 
 /* Add to ${shown} the sentence on ${booking}. */
 static void
-explain_one(struct status *s, const struct readiness_report *report,
-    const struct booking *booking, json_t *shown)
+explain_one(const struct explain_facts *facts, const struct booking *booking,
+    json_t *shown)
 {
-	struct explain_facts facts = { .conf = s->conf,
-	    .troubles = &report->troubles };
 	char text[EXPLAIN_LEN];
 
 	if (!booking->found)
 		return;
-	explain_booking(&facts, booking, text, sizeof(text));
+	explain_booking(facts, booking, text, sizeof(text));
 	(void)json_object_set_new(shown, "explanation", json_string(text));
 	(void)json_object_set_new(shown, "waits",
 	    json_boolean(booking->verdict == BOOKING_WAIT));
@@ -445,6 +443,8 @@ explain_overdue(struct status *s, struct bookings *bookings,
 {
 	json_t *list = json_object_get(json_object_get(figures, "overdue"),
 	    name);
+	struct explain_facts facts = { .conf = s->conf,
+	    .troubles = &report->troubles };
 	struct booking read[LISTED];
 	const char *ids[LISTED];
 	PGresult *rows;
@@ -454,8 +454,9 @@ explain_overdue(struct status *s, struct bookings *bookings,
 		ids[n] = json_text(json_array_get(list, n), "bookingId");
 	if (n == 0 || booking_read(bookings, ids, n, read, &rows) != DB_OK)
 		return;
+	facts.window = booking_window(bookings, s->conf->sweep_window);
 	for (i = 0; i < n; i++)
-		explain_one(s, report, &read[i], json_array_get(list, i));
+		explain_one(&facts, &read[i], json_array_get(list, i));
 	PQclear(rows);
 }
 

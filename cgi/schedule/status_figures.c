@@ -28,9 +28,9 @@
 
 /*
  * Overdue are those whose task's time has passed by a minute, and those that
- * have no task a minute after they were due.  $1 is the sweep's window: what
- * is older and has no task is left alone, and is not counted as overdue.  $2 is
- * a tenant, whose bookings are listed besides; or null.
+ * have no task a minute after they were due.  $1 is the sweep's window in
+ * seconds: what is older and has no task is left alone, and is not counted as
+ * overdue.  $2 is a tenant, whose bookings are listed besides; or null.
  */
 static const struct bookings_sql overdue_sql = { "status overdue",
     "WITH open AS (SELECT b.* FROM " BOOKINGS_ABSENT " CROSS JOIN LATERAL ("
@@ -51,7 +51,7 @@ static const struct bookings_sql overdue_sql = { "status overdue",
     "ORDER BY b.scheduled_at LIMIT " LIMIT ")) AS b), "
     "late AS (SELECT * FROM open WHERE due < now() - interval '60 s' "
     "AND (status = 'scheduled' "
-    "OR due > now() - $1::float8 * interval '1 s')), "
+    "OR due > now() - " BOOKINGS_WINDOW("$1") ")), "
     "oldest AS (SELECT *, true AS of_all FROM (SELECT * FROM late "
     "ORDER BY due LIMIT 20) AS a UNION ALL SELECT *, false "
     "FROM (SELECT * FROM late WHERE tenant_id = $2::text "
@@ -67,7 +67,7 @@ static const struct bookings_sql overdue_sql = { "status overdue",
     "'atLeast', (SELECT count(*) FROM open) >= " LIMIT ", "
     "'waiting', (SELECT count(*) FROM open), "
     "'left', (SELECT count(*) FROM open WHERE status = 'pending' "
-    "AND due <= now() - $1::float8 * interval '1 s'), "
+    "AND due <= now() - " BOOKINGS_WINDOW("$1") "), "
     "'oldestSeconds', (SELECT extract(epoch FROM now() - min(due))::bigint "
     "FROM late), "
     "'bookings', coalesce((SELECT list FROM shown WHERE of_all), '[]'), "

@@ -192,6 +192,16 @@ has() {
 	[[ $output != *paused:* ]]
 }
 
+@test "preview looks as far back as the gate lets through" {
+	"$trigger" install
+	q -c "INSERT INTO lad_dev.lead_bookings (scheduled_at)
+	    VALUES (now() AT TIME ZONE 'UTC' - interval '3 days')"
+	"$trigger" set call_within 5d
+	run "$trigger" preview
+	has '^call at once' '^would be called: 1;'
+	[[ $output != *FOLLOWUP_SWEEP_WINDOW* ]]
+}
+
 @test "a booking for which the gate fails hides no other" {
 	"$trigger" install
 	some_bookings a

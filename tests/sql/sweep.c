@@ -186,6 +186,27 @@ due_times(void **state)
 	finds("03 13");
 }
 
+/* What the gate lets through is found, however short the window is. */
+static void
+late_calls(void **state)
+{
+
+	(void)state;
+	install("", "SELECT 1");
+	insert("01", "scheduled_at", "now() - interval '3 d'");
+	insert("02", "scheduled_at", "now() - interval '6 d'");
+	insert("03", "scheduled_at, task_status, task_scheduled_at",
+	    "now() - interval '3 d', 'scheduled', now() - interval '3 d'");
+	insert("04", "scheduled_at", "now() - interval '23 h'");
+	finds("04");
+	run("INSERT INTO " SCHEMA ".followup_settings (name, value) "
+	    "VALUES ('call_within', '5d')");
+	finds("01 03 04");
+	run("UPDATE " SCHEMA ".followup_settings SET value = '1h' "
+	    "WHERE name = 'call_within'");
+	finds("04");
+}
+
 /* What was written by a clock that was ahead makes nobody wait for long. */
 static void
 fast_clock(void **state)
@@ -258,6 +279,7 @@ main(void)
 		TEST(three_columns),
 		TEST(hostile_rows),
 		TEST(due_times),
+		TEST(late_calls),
 		TEST(fast_clock),
 		TEST(zones),
 	};

@@ -254,7 +254,10 @@ gate_keeps_hours(void **state)
 	}
 }
 
-/* Does the sweep with a window of an hour find the booking? */
+/*
+ * Does the sweep with a window of an hour find the booking?  Nothing else is
+ * looked at where call_within is no longer than that.
+ */
 static int
 is_swept(void)
 {
@@ -322,6 +325,8 @@ swept(void **state)
 	size_t i;
 
 	(void)state;
+	run("INSERT INTO followup_settings (name, value) "
+	    "VALUES ('call_within', '1h')");
 	for (i = 0; i < NITEMS(all); i++) {
 		clear();
 		insert(ID, "scheduled");
@@ -356,6 +361,7 @@ swept(void **state)
 	assert_int_equal(is_swept(), 0);
 	run("SELECT followup_resume('tenant:" TENANT "')");
 	assert_int_equal(is_swept(), 1);
+	run("DELETE FROM followup_settings WHERE name = 'call_within'");
 }
 
 /*

@@ -19,14 +19,14 @@
 #define DUE	(INT64_C(1795431600) * 1000000)
 
 static const struct config conf = {
-	.sweep_window = 86400,
 	.max_schedule_attempts = 10,
 	.overdue_grace = 300,
 	.location = "l",
 };
 
 static struct troubles troubles;
-static struct explain_facts facts = { .conf = &conf, .troubles = &troubles };
+static struct explain_facts facts = { .conf = &conf, .window = 86400,
+    .troubles = &troubles };
 
 /* A booking in each state, and what the operator must find in the text. */
 static const struct {

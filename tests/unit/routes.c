@@ -531,6 +531,23 @@ booking_is_cancelled(void **state)
 	assert_int_equal(ask("DELETE", "/followups/" ID(0), ""), 404);
 }
 
+/* How far back a booking is looked for is asked where it matters. */
+static void
+long_overdue(void **state)
+{
+
+	(void)state;
+	conf.sweep_window = 3600;
+	A->due_in = -7200;
+	table.window = 3600;
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 200);
+	assert_non_null(strstr(member("explanation"), "not called by itself"));
+	table.window = 86400;
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 200);
+	assert_non_null(strstr(member("explanation"), "waits for its task"));
+	conf.sweep_window = 0;
+}
+
 /* What is no follow-up is left alone, and said to be. */
 static void
 no_followup(void **state)
@@ -1079,6 +1096,7 @@ main(void)
 		TEST(booking_is_retried),
 		TEST(gate_fails),
 		TEST(no_followup),
+		TEST(long_overdue),
 		TEST(database_does_not),
 		TEST(dead_letters_are_listed),
 		TEST(wrong_pages),

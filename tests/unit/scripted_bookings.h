@@ -81,6 +81,7 @@ struct table_row {
 
 static struct {
 	struct table_row rows[TABLE_ROWS];
+	int window;			/* seconds that the sweep goes back */
 	int lost;			/* the connection is */
 	int connects;			/* calls of bookings_ready */
 	int connect_fails;		/* how many more of them fail */
@@ -361,7 +362,8 @@ table_read(const struct table_array *ids, const char *const *params)
 			table_set(result, i, 16, "%f", r->due_in);
 		}
 		table_set(result, i, 17, "%d", r->schedule_attempts);
-		table_set(result, i, 18, "%f", r->retry_in);
+		if (r->retry_in != 0 || r->schedule_attempts > 0)
+			table_set(result, i, 18, "%f", r->retry_in);
 		table_set(result, i, 19, "%s", r->outcome_unknown ? "t" : "f");
 		table_set(result, i, 23, "%s", *params[1] == 't' &&
 		    r->verdict != NULL ? r->verdict : "");
@@ -875,6 +877,10 @@ table_run(struct bookings_call *call)
 	}
 	if (strncmp(statement, "canary ", 7) == 0)
 		return (table_canary(call));
+	if (strcmp(statement, "window") == 0) {
+		call->result = table_count(table.window);
+		return (DB_OK);
+	}
 	table_array(&ids, call->params[0]);
 	table_note(statement, &ids);
 	outcome = table_outcome(statement, &ids);
