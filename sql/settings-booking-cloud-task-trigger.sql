@@ -10,6 +10,9 @@ BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 \ir part-owner.sql
 \ir part-installed.sql
+-- When scheduling was first installed is for install to say.
+SELECT :'write'::boolean AND :'name' <> 'installed_at' AS write
+\gset
 \if :write
 INSERT INTO :"schema".followup_settings (name, value) VALUES (:'name', :'value')
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;

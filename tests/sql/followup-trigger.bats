@@ -754,7 +754,8 @@ history_days 90 (default)' ]
 	for wrong in 'call_within 4' 'call_within soon' 'call_within 0h' \
 	    'calling_zone Mars/Olympus' 'calling_zone IST' 'history_days 0' \
 	    'canary_every 30s' 'canary_every 2d' 'canary_every 5' \
-	    'calling_hours 9-17' 'call_witin 4h' 'call_witin'; do
+	    'calling_hours 9-17' 'call_witin 4h' 'call_witin' \
+	    'installed_at now'; do
 		# shellcheck disable=SC2086 # several words are meant
 		run "$trigger" set $wrong
 		[ "$status" -eq 1 ] || { echo "$wrong"; return 1; }
