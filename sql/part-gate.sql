@@ -422,7 +422,7 @@ BEGIN
         END IF;
     ELSIF deadline <= begins THEN
         verdict := 'never';
-        reason := CASE WHEN deadline <= wanted
+        reason := CASE WHEN deadline <= at
             THEN 'its call_before has passed' ELSE 'its call_before comes '
             'before it may be called' END;
         RETURN;

@@ -6,7 +6,7 @@
 SET search_path = test_gate, public;
 SET TimeZone = 'UTC';
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT plan(100);
+SELECT plan(101);
 
 -- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
 -- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
@@ -312,6 +312,11 @@ INSERT INTO lead_bookings (tenant_id, scheduled_at, call_before)
 VALUES (1, now() + interval '1 day', now() + interval '1 hour');
 SELECT is(string_agg(g.verdict, ' '), 'never', 'by its call_before')
 FROM lead_bookings b, followup_gate(b) g;
+SELECT results_eq('SELECT g.reason FROM lead_bookings b, '
+    'unnest(''{59,60}''::int[]) AS n, '
+    'followup_gate_at(b, now() + n * interval ''1 min'') g ORDER BY n',
+    $$VALUES ('its call_before comes before it may be called'),
+    ('its call_before has passed')$$, 'which has passed once it has');
 SELECT is(is_open, false, 'each booking is asked about then')
 FROM followup_gate_for_all();
 ALTER TABLE lead_bookings DROP call_before;
