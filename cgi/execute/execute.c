@@ -510,7 +510,8 @@ try_again(const struct execute *x, enum breaker_blame blame, long seconds,
  * that was not started does not change that.  An agent that is busy with our
  * key remembers keys: to ask it again makes no second call, even where the
  * operator wants nothing repeated.  What is not the fault of this booking, as
- * ${blame} says, does not count as an attempt.
+ * ${blame} says, does not count as an attempt; but a booking that is told to
+ * slow down time and again, while others are called, has to come to an end.
  */
 static void
 record_failure(const struct execute *x, const struct booking *booking,
@@ -525,7 +526,8 @@ record_failure(const struct execute *x, const struct booking *booking,
 	int permanent = outcome == VOICE_AGENT_REFUSED ||
 	    (outcome == VOICE_AGENT_UNKNOWN && !may_retry_unknown(x));
 	int is_spared = !permanent &&
-	    (blame == BREAKER_COMMON || error->no_connection);
+	    (blame == BREAKER_COMMON || blame == BREAKER_OPENED ||
+	    error->no_connection);
 	struct log_about a = about(booking, callback);
 	int attempts = booking->execution_attempts + 1;
 	enum db_outcome written;

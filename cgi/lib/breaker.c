@@ -48,6 +48,13 @@ struct breaker {
 	long clearing_until;		/* somebody is at it; or 0 */
 	unsigned long openings;
 
+	/* The bookings that alone opened it, the last few, and when. */
+	struct {
+		uint64_t id;
+		long at;
+	} openers[BREAKER_SEVERAL];
+	int opener;			/* the place of the next one */
+
 	/* The last two tenants that got through, and when. */
 	struct {
 		uint64_t tenant;
@@ -439,6 +446,30 @@ is_enough(const struct breaker *b, long now, uint64_t tenant,
 	    !others_pass(b, now, tenant)));
 }
 
+/*
+ * The booking ${id} alone opens it.  Return whose fault that is: a booking
+ * that does so again, within a day, may be to blame.
+ */
+static enum breaker_blame
+note_opener(struct breaker *b, long now, uint64_t id)
+{
+	enum breaker_blame blame = BREAKER_OPENED;
+	int i;
+
+	for (i = 0; i < BREAKER_SEVERAL; i++) {
+		if (id != 0 && b->openers[i].id == id)
+			break;
+	}
+	if (i == BREAKER_SEVERAL) {
+		i = b->opener;
+		b->opener = (b->opener + 1) % BREAKER_SEVERAL;
+	} else if (now - b->openers[i].at <= ROW_MS)
+		blame = BREAKER_OPENED_AGAIN;
+	b->openers[i].id = id;
+	b->openers[i].at = now;
+	return (blame);
+}
+
 /* Enough has failed: open it, or open it for all tenants. */
 static void
 open_it(struct breaker *b, long now, uint64_t tenant,
@@ -489,7 +520,7 @@ breaker_failed(struct breaker *b, long now,
 		failed = count(b, now, request->id, tenant);
 		if (is_enough(b, now, tenant, failure)) {
 			blame = count_failed(b, now) > 1 ? BREAKER_COMMON :
-			    BREAKER_OPENED;
+			    note_opener(b, now, number(request->id));
 			open_it(b, now, tenant, failure);
 			opened = 1;
 		} else if (failed != NULL)

@@ -112,6 +112,8 @@ struct breaker_failure {
 enum breaker_blame {
 	BREAKER_ITS_OWN,	/* the request may be at fault */
 	BREAKER_OPENED,		/* this request alone opened it */
+	BREAKER_OPENED_AGAIN,	/* likewise, as one of its booking did before:
+				   since then others got through */
 	BREAKER_COMMON,		/* others fail too: it says nothing about what
 				   was asked */
 };

@@ -205,14 +205,16 @@ untouched() {
 		scheduled
 		agent "{$failure}"
 		callback "$id" "$(token)"
+		attempts=1
 		if [[ $failure == *429* ]]; then
+			attempts=0
 			problem 503 out-of-service
 		else
 			problem 500 not-started
 		fi
 		grep -qi '^retry-after: [1-9]' <<<"$HEAD"
 		has_status "$id" scheduled
-		[[ $(column "$id" execution_attempts) == 1 ]]
+		[[ $(column "$id" execution_attempts) == "$attempts" ]]
 		[[ -n $(column "$id" last_execution_error) ]]
 
 		# Many in a row, and it would not be its fault.

@@ -560,6 +560,36 @@ test_one_booking(void **state)
 	assert_int_equal(fails(START + 1, 1), BREAKER_OPENED);
 }
 
+/* One that opens it again within a day is told from the others that do. */
+static void
+test_opened_again(void **state)
+{
+	long now = START;
+	int i;
+
+	(void)state;
+	by("a", "t1");
+	assert_int_equal(fails(now, 1), BREAKER_OPENED);
+	succeeded(++now);
+	by("b", "t1");
+	assert_int_equal(fails(now, 1), BREAKER_OPENED);
+	succeeded(++now);
+	for (i = 0; i < 3; i++) {
+		by("a", "t1");
+		assert_int_equal(fails(now, 1), BREAKER_OPENED_AGAIN);
+		succeeded(++now);
+	}
+	assert_int_equal(fails(now + 86400000, 1), BREAKER_OPENED);
+	now += 86400001;
+
+	/* Who is not known is another one each time. */
+	for (i = 0; i < 2; i++) {
+		succeeded(now);
+		by(NULL, "t1");
+		assert_int_equal(fails(now, 1), BREAKER_OPENED);
+	}
+}
+
 /* A success in between, or a day, and they are not in a row. */
 static void
 test_in_a_row(void **state)
@@ -942,6 +972,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_backoff, begin, end),
 		cmocka_unit_test_setup_teardown(test_retry_after, begin, end),
 		cmocka_unit_test_setup_teardown(test_one_booking, begin, end),
+		cmocka_unit_test_setup_teardown(test_opened_again, begin, end),
 		cmocka_unit_test_setup_teardown(test_in_a_row, begin, end),
 		cmocka_unit_test_setup_teardown(test_one_tenant, begin, end),
 		cmocka_unit_test_setup_teardown(test_only_tenant, begin, end),
