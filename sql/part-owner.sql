@@ -3,13 +3,16 @@
 -- asked for.
 --
 -- A table that was renamed keeps its triggers; where there are none, the
--- COMMENT of followup_obsolete_tasks names the table as it was called.
+-- COMMENT of followup_obsolete_tasks names the table as it was called.  The
+-- canary's table, which is ours, has a trigger in any case.
 
 WITH installed AS (
     SELECT c.oid, quote_ident(c.relname) AS name FROM pg_trigger t
     JOIN pg_class c ON c.oid = t.tgrelid
     WHERE NOT t.tgisinternal AND t.tgfoid = to_regprocedure(
         format('%I.schedule_followup_cloud_task()', :'schema'))
+        AND t.tgrelid IS DISTINCT FROM to_regclass(
+        format('%I.followup_canary', :'schema'))
 ), noted AS (
     SELECT substring(obj_description(to_regclass(format(
         '%I.followup_obsolete_tasks', :'schema')), 'pg_class')

@@ -152,6 +152,52 @@ schema() {
 	[[ $output == *'Notification sent'* ]]
 }
 
+# The table is lost by ${1} and comes back empty by ${2}: install makes of it
+# what it was, beside what our own tables have kept.
+comes_back() {
+	q -c "INSERT INTO lad_dev.followup_failures (booking_id, stage, attempts,
+	    error, dead_at) VALUES ('00000000-0000-4000-8000-00000000000d',
+	    'execute', 10, 'busy', now())"
+	"$trigger" set call_within 3h
+	q -c "$1" -c "${2:-SELECT}" >/dev/null
+	"$trigger" install
+	run "$trigger" verify
+	echo "$output" | grep -v ^ok || true
+	[ "$status" -eq 0 ]
+	run psql -X -c 'INSERT INTO lad_dev.lead_bookings DEFAULT VALUES'
+	[[ $output == *'Notification sent'* ]]
+	[ "$(q -c "SELECT (SELECT error FROM lad_dev.followup_failures),
+	    (SELECT value FROM lad_dev.followup_settings
+	    WHERE name = 'call_within'), (SELECT count(*)
+	    FROM lad_dev.followup_backlog)")" = 'busy|3h|0' ]
+	"$trigger" uninstall --purge --yes
+	"$trigger" install
+}
+
+@test "a table that is dropped and made anew is installed on again" {
+	make="CREATE TABLE lad_dev.lead_bookings (id uuid PRIMARY KEY
+	    DEFAULT gen_random_uuid(), booking_type text DEFAULT 'follow_up',
+	    scheduled_at timestamptz)"
+	comes_back 'DROP TABLE lad_dev.lead_bookings CASCADE' "$make"
+	comes_back "ALTER TABLE lad_dev.lead_bookings RENAME TO old; $make" \
+	    'DROP TABLE lad_dev.old CASCADE'
+	comes_back "DROP TRIGGER trigger_schedule_followup_cloud_task
+	    ON lad_dev.lead_bookings;
+	    DROP TRIGGER trigger_followup_cloud_task_changed
+	    ON lad_dev.lead_bookings;
+	    DROP TRIGGER trigger_followup_cloud_task_reschedule
+	    ON lad_dev.lead_bookings;
+	    DROP TRIGGER trigger_followup_cloud_task_deleted
+	    ON lad_dev.lead_bookings;
+	    DROP TRIGGER trigger_followup_cloud_task_release
+	    ON lad_dev.lead_bookings"
+	q -c 'DROP TABLE lad_dev.lead_bookings CASCADE' -c "$make"
+	"$trigger" uninstall --purge --yes
+	[ "$(q -c "SELECT string_agg(relname, ' ') FROM pg_class
+	    WHERE relnamespace = 'lad_dev'::regnamespace AND relkind = 'r'")" = \
+	    lead_bookings ]
+}
+
 @test "verify is content with a database that was dumped and restored" {
 	q -d postgres -c 'CREATE DATABASE restored'
 	pg_dump -n lad_dev | q -d restored >/dev/null
