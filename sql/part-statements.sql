@@ -126,9 +126,20 @@ $statement$),
     IS NULL OR p.until > now() + interval '2588400 s') AND (p.scope =
     'tenant:' || (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) OR
     (p.scope = 'all' AND (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS
-    r) <> ALL (p.except_tenants)))) ORDER BY random() LIMIT $4::int), overdue
+    r) <> ALL (p.except_tenants)))) ORDER BY random() LIMIT $4::int), endless
     AS (SELECT b.id, (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r)
     AS tenant_id FROM (SELECT NULL AS tenant_id, NULL AS timezone) AS absent,
+    {T} b WHERE $2 = '-infinity' AND b.task_status = 'pending' AND
+    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    {S}.followup_is_deleted(b) AND b.scheduled_at IN ('-infinity',
+    'infinity') AND NOT EXISTS (SELECT FROM {S}.followup_backlog k WHERE
+    k.booking_id = b.id AND k.due_at IS NULL OFFSET 0) AND NOT (EXISTS
+    (SELECT FROM {S}.followup_failures) AND EXISTS (SELECT FROM
+    {S}.followup_failures f WHERE f.booking_id = b.id AND (f.dead_at IS NOT
+    NULL OR (f.stage = 'schedule' AND f.next_attempt_at > now() AND
+    f.last_failed_at <= now())) OFFSET 0)) LIMIT $4::int), overdue AS (SELECT
+    b.id, (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) AS
+    tenant_id FROM (SELECT NULL AS tenant_id, NULL AS timezone) AS absent,
     {T} b CROSS JOIN LATERAL (SELECT CASE WHEN pg_typeof(b.scheduled_at +
     interval '0') = 'timestamptz'::regtype OR btrim((SELECT format('%s',
     timezone) FROM (SELECT b.*) AS r), E' \t\r\n') = '' THEN interval '0'
@@ -160,8 +171,9 @@ $statement$),
     NULL AS place, 'obsolete' AS kind FROM obsolete UNION ALL SELECT id,
     tenant_id, NULL, 'retried' FROM waits UNION ALL SELECT id, tenant_id,
     NULL, 'retried' FROM retried UNION ALL SELECT id, tenant_id, NULL,
-    'overdue' FROM overdue UNION ALL SELECT id, tenant_id, place, 'pending'
-    FROM pending
+    'overdue' FROM overdue UNION ALL SELECT id, tenant_id, NULL, 'pending'
+    FROM endless UNION ALL SELECT id, tenant_id, place, 'pending' FROM
+    pending
 $statement$),
 ('read', $statement$
     WITH gate AS MATERIALIZED (SELECT * FROM {S}.followup_gate_for_all())
@@ -783,36 +795,37 @@ $statement$),
 $statement$),
 ('figures', $statement$
     WITH waiting AS (SELECT b.task_status = 'pending' AS is_pending, CASE
-    WHEN u.unsure = interval '0' OR b.scheduled_at > (now() AT TIME ZONE
-    'UTC') + interval '1 h' + u.unsure THEN b.scheduled_at::timestamptz ELSE
-    {S}.followup_due_at(b) END AS due, b.task_scheduled_at, b.id FROM (SELECT
-    (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
+    WHEN NOT isfinite(b.scheduled_at) THEN NULL WHEN u.unsure = interval '0'
+    OR b.scheduled_at > (now() AT TIME ZONE 'UTC') + interval '1 h' +
+    u.unsure THEN b.scheduled_at::timestamptz ELSE {S}.followup_due_at(b) END
+    AS due, b.task_scheduled_at, b.id FROM (SELECT (SELECT CASE WHEN
+    pg_typeof((NULL::{T}).scheduled_at + interval '0') =
     'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AS
     unsure OFFSET 0) u, {T} b WHERE b.task_status IN ('pending', 'scheduled')
     AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b)), open AS (SELECT w.*, CASE WHEN w.is_pending
-    THEN w.due ELSE coalesce(w.task_scheduled_at, w.due) END AS planned FROM
-    waiting w WHERE NOT EXISTS (SELECT FROM {S}.followup_backlog k WHERE
-    k.booking_id = w.id AND k.due_at IS NOT DISTINCT FROM w.due OFFSET 0)) ,
-    home AS (SELECT n.oid FROM pg_namespace n WHERE n.nspname = $1), canary
-    AS (SELECT * FROM {S}.followup_canary_state()) SELECT count(*) FILTER
-    (WHERE is_pending), count(*) FILTER (WHERE NOT is_pending), (SELECT
-    count(*) FROM {S}.followup_dead_letters), count(*) FILTER (WHERE
-    is_pending AND planned < now()), count(*) FILTER (WHERE NOT is_pending
-    AND planned < now()), coalesce((extract(epoch FROM greatest(now() -
-    min(planned) FILTER (WHERE is_pending), interval '0')) * 1000)::bigint,
-    0), coalesce((extract(epoch FROM greatest(now() - min(planned) FILTER
-    (WHERE NOT is_pending), interval '0')) * 1000)::bigint, 0),
-    (extract(epoch FROM min(planned) FILTER (WHERE planned >= now() AND
-    isfinite(planned))) * 1000)::bigint, count(*) FILTER (WHERE planned >=
-    now() AND planned < now() + interval '1 h'), (SELECT count(*) FROM
-    {S}.followup_obsolete_tasks), (SELECT count(*) FROM {S}.followup_pauses p
-    WHERE p.scope = 'all' AND (p.until IS NULL OR p.until > now())), (SELECT
-    count(*) FROM {S}.followup_pauses p WHERE p.scope <> 'all' AND (p.until
-    IS NULL OR p.until > now())), (SELECT count(*) >= 5 AND
-    bool_and(g.tgenabled IN ('O', 'A')) FROM pg_trigger g JOIN pg_class c ON
-    c.oid = g.tgrelid JOIN home ON c.relnamespace = home.oid WHERE c.relname
-    = $2 AND NOT g.tgisinternal AND g.tgname ~
+    THEN w.due WHEN isfinite(w.task_scheduled_at) THEN w.task_scheduled_at
+    ELSE w.due END AS planned FROM waiting w WHERE NOT EXISTS (SELECT FROM
+    {S}.followup_backlog k WHERE k.booking_id = w.id AND k.due_at IS NOT
+    DISTINCT FROM w.due OFFSET 0)) , home AS (SELECT n.oid FROM pg_namespace
+    n WHERE n.nspname = $1), canary AS (SELECT * FROM
+    {S}.followup_canary_state()) SELECT count(*) FILTER (WHERE is_pending),
+    count(*) FILTER (WHERE NOT is_pending), (SELECT count(*) FROM
+    {S}.followup_dead_letters), count(*) FILTER (WHERE is_pending AND planned
+    < now()), count(*) FILTER (WHERE NOT is_pending AND planned < now()),
+    coalesce((extract(epoch FROM greatest(now() - min(planned) FILTER (WHERE
+    is_pending), interval '0')) * 1000)::bigint, 0), coalesce((extract(epoch
+    FROM greatest(now() - min(planned) FILTER (WHERE NOT is_pending),
+    interval '0')) * 1000)::bigint, 0), (extract(epoch FROM min(planned)
+    FILTER (WHERE planned >= now())) * 1000)::bigint, count(*) FILTER (WHERE
+    planned >= now() AND planned < now() + interval '1 h'), (SELECT count(*)
+    FROM {S}.followup_obsolete_tasks), (SELECT count(*) FROM
+    {S}.followup_pauses p WHERE p.scope = 'all' AND (p.until IS NULL OR
+    p.until > now())), (SELECT count(*) FROM {S}.followup_pauses p WHERE
+    p.scope <> 'all' AND (p.until IS NULL OR p.until > now())), (SELECT
+    count(*) >= 5 AND bool_and(g.tgenabled IN ('O', 'A')) FROM pg_trigger g
+    JOIN pg_class c ON c.oid = g.tgrelid JOIN home ON c.relnamespace =
+    home.oid WHERE c.relname = $2 AND NOT g.tgisinternal AND g.tgname ~
     '^trigger_.*followup_cloud_task')::int, (SELECT (extract(epoch FROM
     c.succeeded_at) * 1000)::bigint FROM canary c), (SELECT (extract(epoch
     FROM c.notified) * 1000)::bigint FROM canary c), (SELECT (extract(epoch
@@ -825,29 +838,30 @@ $statement$),
 $statement$),
 ('figures by tenant', $statement$
     WITH waiting AS (SELECT b.task_status = 'pending' AS is_pending, CASE
-    WHEN u.unsure = interval '0' OR b.scheduled_at > (now() AT TIME ZONE
-    'UTC') + interval '1 h' + u.unsure THEN b.scheduled_at::timestamptz ELSE
-    {S}.followup_due_at(b) END AS due, b.task_scheduled_at, b.id , (SELECT
-    format('%s', tenant_id) FROM (SELECT b.*) AS r) AS tenant FROM (SELECT
-    NULL::text AS tenant_id, NULL::text AS lead_id, NULL::text AS
-    assigned_user_id, NULL::text AS timezone, NULL::text AS traceparent,
-    NULL::text AS trace_parent) AS absent, (SELECT (SELECT CASE WHEN
-    pg_typeof((NULL::{T}).scheduled_at + interval '0') =
-    'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AS
-    unsure OFFSET 0) u, {T} b WHERE b.task_status IN ('pending', 'scheduled')
-    AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    WHEN NOT isfinite(b.scheduled_at) THEN NULL WHEN u.unsure = interval '0'
+    OR b.scheduled_at > (now() AT TIME ZONE 'UTC') + interval '1 h' +
+    u.unsure THEN b.scheduled_at::timestamptz ELSE {S}.followup_due_at(b) END
+    AS due, b.task_scheduled_at, b.id , (SELECT format('%s', tenant_id) FROM
+    (SELECT b.*) AS r) AS tenant FROM (SELECT NULL::text AS tenant_id,
+    NULL::text AS lead_id, NULL::text AS assigned_user_id, NULL::text AS
+    timezone, NULL::text AS traceparent, NULL::text AS trace_parent) AS
+    absent, (SELECT (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at +
+    interval '0') = 'timestamptz'::regtype THEN interval '0' ELSE interval
+    '16 h' END) AS unsure OFFSET 0) u, {T} b WHERE b.task_status IN
+    ('pending', 'scheduled') AND
+    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b)), open AS (SELECT w.*, CASE WHEN w.is_pending
-    THEN w.due ELSE coalesce(w.task_scheduled_at, w.due) END AS planned FROM
-    waiting w WHERE NOT EXISTS (SELECT FROM {S}.followup_backlog k WHERE
-    k.booking_id = w.id AND k.due_at IS NOT DISTINCT FROM w.due OFFSET 0)) ,
-    numbers AS (SELECT o.tenant, 1 AS open, (o.planned < now())::int AS
-    overdue, 0 AS dead, greatest(now() - o.planned, interval '0') AS age FROM
-    open o UNION ALL SELECT coalesce(d.tenant_id, ''), 0, 0, 1, NULL FROM
-    {S}.followup_dead_letters d), tenants AS (SELECT n.tenant, sum(n.open) AS
-    open, sum(n.overdue) AS overdue, sum(n.dead) AS dead,
-    coalesce((extract(epoch FROM max(n.age)) * 1000)::bigint, 0) AS age FROM
-    numbers n GROUP BY n.tenant ORDER BY 3 DESC, 4 DESC, 2 DESC, 1 LIMIT
-    $1::int) SELECT
+    THEN w.due WHEN isfinite(w.task_scheduled_at) THEN w.task_scheduled_at
+    ELSE w.due END AS planned FROM waiting w WHERE NOT EXISTS (SELECT FROM
+    {S}.followup_backlog k WHERE k.booking_id = w.id AND k.due_at IS NOT
+    DISTINCT FROM w.due OFFSET 0)) , numbers AS (SELECT o.tenant, 1 AS open,
+    (o.planned < now())::int AS overdue, 0 AS dead, greatest(now() -
+    o.planned, interval '0') AS age FROM open o UNION ALL SELECT
+    coalesce(d.tenant_id, ''), 0, 0, 1, NULL FROM {S}.followup_dead_letters
+    d), tenants AS (SELECT n.tenant, sum(n.open) AS open, sum(n.overdue) AS
+    overdue, sum(n.dead) AS dead, coalesce((extract(epoch FROM max(n.age)) *
+    1000)::bigint, 0) AS age FROM numbers n GROUP BY n.tenant ORDER BY 3
+    DESC, 4 DESC, 2 DESC, 1 LIMIT $1::int) SELECT
     coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('tenantId',
     t.tenant, 'open', t.open, 'overdue', t.overdue, 'dead', t.dead,
     'oldestOverdueSeconds', t.age / 1000) ORDER BY t.overdue DESC, t.dead
@@ -870,14 +884,16 @@ $statement$),
     DISTINCT FROM d.due OFFSET 0) AND NOT EXISTS (SELECT FROM
     {S}.followup_failures f WHERE f.booking_id = b.id AND f.dead_at IS NOT
     NULL OFFSET 0) ORDER BY b.scheduled_at LIMIT 10001) UNION ALL (SELECT
-    b.id, tenant_id::text, 'scheduled', coalesce(b.task_scheduled_at, d.due),
+    b.id, tenant_id::text, 'scheduled', coalesce(CASE WHEN
+    isfinite(b.task_scheduled_at) THEN b.task_scheduled_at END, d.due),
     timezone::text FROM {T} b CROSS JOIN LATERAL (SELECT
     {S}.followup_due_at(b) AS due OFFSET 0) AS d WHERE b.task_status =
     'scheduled' AND b.scheduled_at > (now() AT TIME ZONE 'UTC') - interval
     '35 days' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') + (SELECT CASE
     WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
     'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AND
-    coalesce(b.task_scheduled_at, d.due) < now() AND
+    coalesce(CASE WHEN isfinite(b.task_scheduled_at) THEN b.task_scheduled_at
+    END, d.due) < now() AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b) AND NOT EXISTS (SELECT FROM
     {S}.followup_backlog k WHERE k.booking_id = b.id AND k.due_at IS NOT
@@ -922,7 +938,8 @@ $statement$),
     (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
     'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AND
     d.due BETWEEN now() AND now() + interval '1 h' ORDER BY b.scheduled_at
-    LIMIT 10001) UNION ALL (SELECT coalesce(b.task_scheduled_at, d.due) FROM
+    LIMIT 10001) UNION ALL (SELECT coalesce(CASE WHEN
+    isfinite(b.task_scheduled_at) THEN b.task_scheduled_at END, d.due) FROM
     {T} b CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due OFFSET 0)
     AS d WHERE b.task_status = 'scheduled' AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
@@ -931,10 +948,11 @@ $statement$),
     'UTC') + interval '1 h' + (SELECT CASE WHEN
     pg_typeof((NULL::{T}).scheduled_at + interval '0') =
     'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AND
-    coalesce(b.task_scheduled_at, d.due) BETWEEN now() AND now() + interval
-    '1 h' ORDER BY b.scheduled_at LIMIT 10001)), ahead AS ((SELECT d.due FROM
-    {T} b CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due OFFSET 0)
-    AS d WHERE b.task_status = 'pending' AND
+    coalesce(CASE WHEN isfinite(b.task_scheduled_at) THEN b.task_scheduled_at
+    END, d.due) BETWEEN now() AND now() + interval '1 h' ORDER BY
+    b.scheduled_at LIMIT 10001)), ahead AS ((SELECT d.due FROM {T} b CROSS
+    JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due OFFSET 0) AS d WHERE
+    b.task_status = 'pending' AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b) AND b.scheduled_at > (now() AT TIME ZONE
     'UTC') AND d.due > now() ORDER BY b.scheduled_at LIMIT 20) UNION ALL

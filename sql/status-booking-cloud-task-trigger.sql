@@ -78,13 +78,15 @@ FROM (SELECT 'pending' AS status, count(*) AS n,
     UNION ALL
     SELECT 'scheduled', count(*), min(o.due),
         (array_agg(o.id ORDER BY o.due))[1]
-    FROM (SELECT b.id, coalesce(b.task_scheduled_at, d.due) AS due
+    FROM (SELECT b.id, coalesce(p.at, d.due) AS due
         FROM :"schema".:"table" b CROSS JOIN LATERAL
         (SELECT :"schema".followup_due_at(b) AS due OFFSET 0) AS d
+        CROSS JOIN LATERAL (SELECT CASE WHEN isfinite(b.task_scheduled_at)
+            THEN b.task_scheduled_at END AS at) AS p
         WHERE b.task_status = 'scheduled'
         AND :"schema".followup_is_followup_type(b.booking_type::text)
         AND b.scheduled_at < :followup_latest
-        AND coalesce(b.task_scheduled_at, d.due) < now()
+        AND coalesce(p.at, d.due) < now()
         AND NOT EXISTS (SELECT FROM :"schema".followup_backlog k
             WHERE (k.booking_id, k.due_at) = (b.id, d.due) OFFSET 0)
         ORDER BY b.scheduled_at LIMIT :considered + 1) AS o) AS o

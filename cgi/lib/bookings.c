@@ -407,7 +407,9 @@ bookings_disconnect(struct bookings *b)
  * rows are found that much longer after their time, and that much nearer to
  * it, so that none is found again and again beyond the horizon.
  *
- * What the index serves is the range over the bare column, in its order.
+ * What the index serves is the range over the bare column, in its order.  An
+ * infinite time is in no range, and is no time either: such rows are found by
+ * themselves, to be told so.
  */
 #define SWEEP_ZONE	"interval '16 h'"
 #define SWEEP_NOW	"(now() AT TIME ZONE 'UTC')"
@@ -589,6 +591,14 @@ static const char sweep_others_sql[] =
     "AND NOT " SWEEP_HELD " "
     "ORDER BY random() LIMIT $4::int), ";
 static const char sweep_overdue_sql[] =
+    "endless AS (SELECT b.id, " SWEEP_TEXT("tenant_id") " AS tenant_id "
+    "FROM " SWEEP_ABSENT ", {T} b WHERE $2 = '-infinity' "
+    "AND b.task_status = 'pending' AND " BOOKINGS_IS_FOLLOWUP " "
+    "AND NOT " BOOKINGS_IS_DELETED " "
+    "AND b.scheduled_at IN ('-infinity', 'infinity') "
+    "AND NOT EXISTS (SELECT FROM {S}.followup_backlog k "
+    "WHERE k.booking_id = b.id AND k.due_at IS NULL OFFSET 0) "
+    "AND NOT " SWEEP_WAITS " LIMIT $4::int), "
     "overdue AS (SELECT b.id, " SWEEP_TEXT("tenant_id") " AS tenant_id "
     "FROM " SWEEP_ABSENT ", {T} b " SWEEP_UNSURE
     "WHERE $5::float8 IS NOT NULL AND $2 = '-infinity' "
@@ -613,6 +623,7 @@ static const char sweep_overdue_sql[] =
     "SELECT id, tenant_id, NULL, 'retried' FROM waits UNION ALL "
     "SELECT id, tenant_id, NULL, 'retried' FROM retried UNION ALL "
     "SELECT id, tenant_id, NULL, 'overdue' FROM overdue UNION ALL "
+    "SELECT id, tenant_id, NULL, 'pending' FROM endless UNION ALL "
     "SELECT id, tenant_id, place, 'pending' FROM pending";
 
 /**

@@ -12,12 +12,14 @@
 
 /*
  * The bookings that wait for their call, and their due time, which is worked
- * out only where it may be within the hour and needs the row's zone.  ${more}
- * is a further column and ${from} its source; both may be empty.
+ * out only where it may be within the hour and needs the row's zone.  An
+ * infinite time, which nothing can be subtracted from, is none.  ${more} is a
+ * further column and ${from} its source; both may be empty.
  */
 #define WAITING(more, from)						\
     "waiting AS (SELECT b.task_status = 'pending' AS is_pending, "	\
-    "CASE WHEN u.unsure = interval '0' "				\
+    "CASE WHEN NOT isfinite(b.scheduled_at) THEN NULL "			\
+    "WHEN u.unsure = interval '0' "					\
     "OR b.scheduled_at > " BOOKINGS_NOW " + interval '1 h' "		\
     "+ u.unsure "							\
     "THEN b.scheduled_at::timestamptz ELSE {S}.followup_due_at(b) END "	\
@@ -27,7 +29,8 @@
     "WHERE b.task_status IN ('pending', 'scheduled') "			\
     "AND " BOOKINGS_IS_WANTED "), "					\
     "open AS (SELECT w.*, CASE WHEN w.is_pending THEN w.due "		\
-    "ELSE coalesce(w.task_scheduled_at, w.due) END AS planned "		\
+    "WHEN isfinite(w.task_scheduled_at) THEN w.task_scheduled_at "	\
+    "ELSE w.due END AS planned "					\
     "FROM waiting w WHERE NOT EXISTS (SELECT "				\
     "FROM {S}.followup_backlog k WHERE k.booking_id = w.id "		\
     "AND k.due_at IS NOT DISTINCT FROM w.due OFFSET 0)) "
@@ -47,8 +50,7 @@ static const struct bookings_sql figures_sql = { "figures",
     "FILTER (WHERE is_pending), interval '0')") ", 0), "
     "coalesce(" MS("greatest(now() - min(planned) "
     "FILTER (WHERE NOT is_pending), interval '0')") ", 0), "
-    MS("min(planned) FILTER (WHERE planned >= now() "
-    "AND isfinite(planned))") ", "
+    MS("min(planned) FILTER (WHERE planned >= now())") ", "
     "count(*) FILTER (WHERE planned >= now() "
     "AND planned < now() + interval '1 h'), "
     "(SELECT count(*) FROM {S}.followup_obsolete_tasks), "

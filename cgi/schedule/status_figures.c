@@ -22,6 +22,11 @@
 	"CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due "	\
 	"OFFSET 0) AS d "
 
+/* When a task comes: at its time, where that is one, and else when it is due. */
+#define COMES_AT							\
+	"coalesce(CASE WHEN isfinite(b.task_scheduled_at) "		\
+	"THEN b.task_scheduled_at END, d.due)"
+
 /* The most rows that a statement considers, plus one. */
 #define LIMIT		"10001"
 #define LETTERS		"5001"
@@ -42,11 +47,11 @@ static const struct bookings_sql overdue_sql = { "status overdue",
     "AND d.due < now() " IS_TO_COME("d.due")
     "ORDER BY b.scheduled_at LIMIT " LIMIT ") UNION ALL "
     "(SELECT b.id, tenant_id::text, 'scheduled', "
-    "coalesce(b.task_scheduled_at, d.due), timezone::text "
+    COMES_AT ", timezone::text "
     "FROM {T} b " DUE_AT "WHERE b.task_status = 'scheduled' "
     "AND b.scheduled_at > " BOOKINGS_NOW " - interval '35 days' "
     "AND b.scheduled_at < " BOOKINGS_NOW " + " BOOKINGS_UNSURE " "
-    "AND coalesce(b.task_scheduled_at, d.due) < now() "
+    "AND " COMES_AT " < now() "
     IS_TO_COME("d.due")
     "ORDER BY b.scheduled_at LIMIT " LIMIT ")) AS b), "
     "late AS (SELECT * FROM open WHERE due < now() - interval '60 s' "
@@ -87,13 +92,13 @@ static const struct bookings_sql next_sql = { "status next",
     "+ " BOOKINGS_UNSURE " "
     "AND d.due BETWEEN now() AND now() + interval '1 h' "
     "ORDER BY b.scheduled_at LIMIT " LIMIT ") "
-    "UNION ALL (SELECT coalesce(b.task_scheduled_at, d.due) "
+    "UNION ALL (SELECT " COMES_AT " "
     "FROM {T} b " DUE_AT
     "WHERE b.task_status = 'scheduled' AND " BOOKINGS_IS_WANTED " "
     "AND b.scheduled_at > " BOOKINGS_NOW " - interval '3 days' "
     "AND b.scheduled_at < " BOOKINGS_NOW " + interval '1 h' "
     "+ " BOOKINGS_UNSURE " "
-    "AND coalesce(b.task_scheduled_at, d.due) BETWEEN now() "
+    "AND " COMES_AT " BETWEEN now() "
     "AND now() + interval '1 h' ORDER BY b.scheduled_at LIMIT " LIMIT ")), "
     "ahead AS ((SELECT d.due FROM {T} b " DUE_AT
     "WHERE b.task_status = 'pending' AND " BOOKINGS_IS_WANTED " "

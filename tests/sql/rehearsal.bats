@@ -102,6 +102,19 @@ load deployment
 	    RETURN NULL;')"
 }
 
+@test "times without an end keep nothing from working" {
+	rows="INSERT INTO $t (scheduled_at) VALUES ('infinity'), ('-infinity')"
+	tasks="SET followup.daemon = 'on'; $rows; UPDATE $t
+	    SET task_status = 'scheduled', task_name = 't',
+	    task_scheduled_at = scheduled_at, scheduled_at = now()"
+	for type in timestamp timestamptz; do
+		works "ALTER TABLE $t ALTER scheduled_at TYPE $type; $rows" "$rows"
+		"$trigger" status >/dev/null
+		works "ALTER TABLE $t ALTER scheduled_at TYPE $type" "$tasks"
+		"$trigger" status >/dev/null
+	done
+}
+
 @test "where no booking can be made up, install and verify say so" {
 	fresh "CREATE TABLE lad_dev.tenants (id uuid PRIMARY KEY);
 	    ALTER TABLE $t ADD FOREIGN KEY (tenant_id)

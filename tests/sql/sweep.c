@@ -135,7 +135,7 @@ hostile_rows(void **state)
 	    "'-infinity', 'scheduled', now(), 'Asia/Kolkata'");
 	insert("13", "scheduled_at, task_status", "now() - interval '1 h', "
 	    "'scheduled'");
-	finds("01 02 04 10 11 13");
+	finds("01 02 04 05 06 10 11 13");
 }
 
 /* Where the due time is known, the window and the horizon hold to the hour. */
@@ -205,6 +205,31 @@ late_calls(void **state)
 	run("UPDATE " SCHEMA ".followup_settings SET value = '1h' "
 	    "WHERE name = 'call_within'");
 	finds("04");
+}
+
+/*
+ * An infinite time is not one to wait for: such a booking is found until it is
+ * given up, unless it was there before the first install.
+ */
+static void
+endless_times(void **state)
+{
+
+	(void)state;
+	install("", "SELECT 1");
+	insert("01", "scheduled_at", "'infinity'");
+	insert("02", "scheduled_at", "'-infinity'");
+	insert("03", "scheduled_at", "'-infinity'");
+	insert("04", "scheduled_at", "'infinity'");
+	insert("05", "scheduled_at, booking_type", "'infinity', 'meeting'");
+	insert("06", "scheduled_at, is_deleted", "'infinity', true");
+	insert("07", "scheduled_at, task_status", "'infinity', 'failed'");
+	run("INSERT INTO " SCHEMA ".followup_backlog SELECT id "
+	    "FROM " SCHEMA ".lead_bookings WHERE id::text ~ '3$'; "
+	    "INSERT INTO " SCHEMA ".followup_failures (booking_id, stage, "
+	    "attempts, error, dead_at) SELECT id, 'schedule', 1, 'e', now() "
+	    "FROM " SCHEMA ".lead_bookings WHERE id::text ~ '4$'");
+	finds("01 02");
 }
 
 /* What was written by a clock that was ahead makes nobody wait for long. */
@@ -280,6 +305,7 @@ main(void)
 		TEST(hostile_rows),
 		TEST(due_times),
 		TEST(late_calls),
+		TEST(endless_times),
 		TEST(fast_clock),
 		TEST(zones),
 	};
