@@ -730,8 +730,10 @@ $body$, :'schema', :'table', format('%I.leads', :'schema'))
 -- is announced at commit like any other; what they do to the rows is done here
 -- all the same, because they may be disabled.
 --
--- Triggers of the application fire within: the search_path is the caller's.
+-- Triggers of the application fire within: the search_path is the caller's.  A
+-- column of theirs may be called what a variable is.
 SELECT format($body$
+#variable_conflict use_variable
 DECLARE
     old_task pg_catalog.text;
     called pg_catalog.timestamptz;
@@ -743,7 +745,7 @@ DECLARE
         true);
 BEGIN
     SELECT t.task_name, (SELECT a.called_at FROM %1$I.followup_attempts a
-        WHERE a.booking_id = t.id), pg_catalog.to_jsonb(t) ->> 'tenant_id'
+        WHERE a.booking_id = t.id), pg_catalog.to_jsonb(t.*) ->> 'tenant_id'
         INTO old_task, called, whose FROM %1$I.%2$I t
     WHERE t.id = followup_retry.booking_id
         AND (t.task_status = 'failed'
@@ -787,7 +789,7 @@ BEGIN
         PERFORM pg_catalog.set_config('followup.daemon', daemon, true);
         IF late THEN
             INSERT INTO %1$I.followup_late AS l (booking_id, due_at, asked_by)
-            SELECT t.id, %1$I.followup_due_at(t), who FROM %1$I.%2$I t
+            SELECT t.id, %1$I.followup_due_at(t.*), who FROM %1$I.%2$I t
             WHERE t.id = followup_retry.booking_id
             ON CONFLICT ON CONSTRAINT followup_late_pkey DO UPDATE
             SET due_at = excluded.due_at, asked_by = excluded.asked_by,

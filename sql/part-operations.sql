@@ -141,22 +141,24 @@ $body$, :'schema') AS followup_body_letters
 -- the gate.  Too late are bookings that it lets through only if late is asked
 -- for.
 -- The function grants that to see the difference, and raises an error to undo
--- it.
+-- it.  A column of the table may be called what a variable is.
 SELECT format($body$
+#variable_conflict use_variable
 DECLARE
     verdicts jsonb;
 BEGIN
     SELECT coalesce(jsonb_object_agg(b.id, g.verdict), '{}') INTO verdicts
     FROM (SELECT DISTINCT l.booking_id FROM %1$I.followup_letters(filter) l)
         AS l
-    JOIN %1$I.%2$I b ON b.id = l.booking_id AND NOT %1$I.followup_is_deleted(b)
+    JOIN %1$I.%2$I b ON b.id = l.booking_id
+        AND NOT %1$I.followup_is_deleted(b.*)
         AND b.task_status::text IN ('failed', 'pending', 'scheduled')
-    CROSS JOIN LATERAL %1$I.followup_verdict(b) g;
+    CROSS JOIN LATERAL %1$I.followup_verdict(b.*) g;
     matching := (SELECT count(DISTINCT l.booking_id)
         FROM %1$I.followup_letters(filter) l);
     BEGIN
         INSERT INTO %1$I.followup_late AS o (booking_id, due_at, asked_by)
-        SELECT b.id, %1$I.followup_due_at(b), session_user
+        SELECT b.id, %1$I.followup_due_at(b.*), session_user
         FROM %1$I.%2$I b JOIN jsonb_each_text(verdicts) v
             ON v.key::uuid = b.id WHERE v.value = 'never'
         ON CONFLICT ON CONSTRAINT followup_late_pkey DO UPDATE
@@ -171,7 +173,7 @@ BEGIN
                 AS verdict
             FROM %1$I.%2$I b JOIN jsonb_each_text(verdicts) v
                 ON v.key::uuid = b.id
-            CROSS JOIN LATERAL %1$I.followup_verdict(b) g) AS w;
+            CROSS JOIN LATERAL %1$I.followup_verdict(b.*) g) AS w;
         RAISE EXCEPTION USING ERRCODE = 'FU002';
     EXCEPTION WHEN SQLSTATE 'FU002' THEN
         NULL;

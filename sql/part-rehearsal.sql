@@ -89,7 +89,10 @@ DECLARE
   ["causes", [], null, {}],
   ["retry", ["id", "f", null], "1", {"task_status": "pending",
     "task_name": null, "execution_attempts": "0",
-    "last_execution_error": null}]]],
+    "last_execution_error": null}],
+  ["failed", ["id", "schedule", "tenant", "1", "500", "error", "due",
+    "facts"], "1", {"task_status": "failed"}],
+  ["retry", ["id", "t", null], "1", {"task_status": "pending"}]]],
 ["a row that refuses is remembered", [
   ["try lock", ["ids", "schedule"], "true", {}],
   ["scheduled one", ["ids", "names", "dues", "keys", "dues", "dues",
@@ -323,7 +326,7 @@ BEGIN
                     SET CONSTRAINTS ALL DEFERRED;
                     EXECUTE format('SELECT b.scheduled_at::text, '
                         'jsonb_build_object(''status'', b.task_status::text, '
-                        '''tenant'', to_jsonb(b) ->> ''tenant_id'') '
+                        '''tenant'', to_jsonb(b.*) ->> ''tenant_id'') '
                         'FROM %s b WHERE b.id = $1::uuid', t)
                     INTO STRICT place, have USING b;
                     made := true;
@@ -367,12 +370,12 @@ BEGIN
                 'executed_at = NULL, execution_attempts = 0, '
                 'last_execution_error = NULL, idempotency_key = NULL '
                 'WHERE b.id = (SELECT o.id FROM %1$s o '
-                'WHERE coalesce(to_jsonb(o) ->> ''is_deleted'', ''false'') '
-                'IN (''false'', ''0'') AND to_jsonb(o) ->> ''deleted_at'' '
+                'WHERE coalesce(to_jsonb(o.*) ->> ''is_deleted'', ''false'') '
+                'IN (''false'', ''0'') AND to_jsonb(o.*) ->> ''deleted_at'' '
                 'IS NULL LIMIT 1 FOR UPDATE SKIP LOCKED) '
                 'RETURNING b.id, b.scheduled_at::text, jsonb_build_object('
                 '''status'', b.task_status::text, '
-                '''tenant'', to_jsonb(b) ->> ''tenant_id'')', t,
+                '''tenant'', to_jsonb(b.*) ->> ''tenant_id'')', t,
                 types[1], due || '+00')
             INTO STRICT b, place, have;
             FOREACH culprit IN ARRAY ARRAY['failures', 'attempts',
@@ -467,7 +470,7 @@ BEGIN
 
                 -- Nor is a gate that does not let this booking be called now.
                 EXECUTE format('SELECT g.verdict FROM %s b, '
-                    'LATERAL %s.followup_gate(b) AS g '
+                    'LATERAL %s.followup_gate(b.*) AS g '
                     'WHERE b.id = $1::uuid', t, s) INTO actual USING b;
                 IF actual <> 'call' THEN
                     EXECUTE format('CREATE OR REPLACE FUNCTION '
@@ -509,7 +512,7 @@ BEGIN
                 END IF;
 
                 EXECUTE format('SELECT (extract(epoch FROM '
-                    '%s.followup_due_at(b)) * 1000000)::bigint '
+                    '%s.followup_due_at(b.*)) * 1000000)::bigint '
                     'FROM %s b WHERE b.id = $1::uuid', s, t)
                 INTO actual USING b;
                 IF actual IS NULL THEN

@@ -51,7 +51,7 @@ $statement$),
     = '' THEN interval '0' ELSE interval '16 h' END AS unsure OFFSET 0) x
     WHERE b.task_status = 'pending' AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b) AND (b.scheduled_at, b.id) > ($2, $3::uuid)
+    {S}.followup_is_deleted(b.*) AND (b.scheduled_at, b.id) > ($2, $3::uuid)
     AND b.scheduled_at > ((SELECT least(now(), min(p.paused_at)) FROM resumed
     p) AT TIME ZONE 'UTC') - (SELECT r.span FROM reach r) - interval '16 h'
     AND b.scheduled_at <= (now() AT TIME ZONE 'UTC') + interval '2588400 s'
@@ -74,7 +74,7 @@ $statement$),
     {S}.followup_backlog) AND EXISTS (SELECT FROM {S}.followup_backlog k
     WHERE k.booking_id = b.id AND CASE WHEN x.unsure = interval '0' THEN
     k.due_at = b.scheduled_at ELSE k.due_at IS NOT DISTINCT FROM
-    {S}.followup_due_at(b) END OFFSET 0)) AND NOT (EXISTS (SELECT FROM
+    {S}.followup_due_at(b.*) END OFFSET 0)) AND NOT (EXISTS (SELECT FROM
     {S}.followup_failures) AND EXISTS (SELECT FROM {S}.followup_failures f
     WHERE f.booking_id = b.id AND (f.dead_at IS NOT NULL OR (f.stage =
     'schedule' AND f.next_attempt_at > now() AND f.last_failed_at <= now()))
@@ -82,7 +82,7 @@ $statement$),
     (SELECT FROM {S}.followup_waits w WHERE w.booking_id = b.id AND w.until
     IS NULL AND CASE WHEN x.unsure = interval '0' THEN w.due_at =
     b.scheduled_at ELSE w.due_at IS NOT DISTINCT FROM
-    {S}.followup_due_at(b) END OFFSET 0)) AND NOT (EXISTS (SELECT FROM
+    {S}.followup_due_at(b.*) END OFFSET 0)) AND NOT (EXISTS (SELECT FROM
     {S}.followup_obsolete_tasks) AND EXISTS (SELECT FROM
     {S}.followup_obsolete_tasks o WHERE o.booking_id = b.id AND
     o.next_attempt_at BETWEEN now() AND now() + interval '10 min' OFFSET 0))
@@ -118,7 +118,7 @@ $statement$),
     f.dead_at IS NULL AND f.stage = 'schedule' AND f.next_attempt_at <=
     now()) AS f JOIN {T} b ON b.id = f.booking_id WHERE b.task_status =
     'pending' AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b) AND NOT EXISTS (SELECT FROM pending WHERE
+    {S}.followup_is_deleted(b.*) AND NOT EXISTS (SELECT FROM pending WHERE
     pending.id = b.id) AND NOT EXISTS (SELECT FROM {S}.followup_failures d
     WHERE d.booking_id = b.id AND d.dead_at IS NOT NULL) AND NOT EXISTS
     (SELECT FROM {S}.followup_waits w WHERE w.booking_id = b.id AND w.until
@@ -131,7 +131,7 @@ $statement$),
     AS tenant_id FROM (SELECT NULL AS tenant_id, NULL AS timezone) AS absent,
     {T} b WHERE $2 = '-infinity' AND b.task_status = 'pending' AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b) AND b.scheduled_at IN ('-infinity',
+    {S}.followup_is_deleted(b.*) AND b.scheduled_at IN ('-infinity',
     'infinity') AND NOT EXISTS (SELECT FROM {S}.followup_backlog k WHERE
     k.booking_id = b.id AND k.due_at IS NULL OFFSET 0) AND NOT (EXISTS
     (SELECT FROM {S}.followup_failures) AND EXISTS (SELECT FROM
@@ -159,11 +159,11 @@ $statement$),
     {S}.followup_waits) AND EXISTS (SELECT FROM {S}.followup_waits w WHERE
     w.booking_id = b.id AND w.until IS NOT NULL AND CASE WHEN x.unsure =
     interval '0' THEN w.due_at = b.scheduled_at ELSE w.due_at IS NOT DISTINCT
-    FROM {S}.followup_due_at(b) END OFFSET 0)))) AND NOT (EXISTS (SELECT FROM
-    {S}.followup_backlog) AND EXISTS (SELECT FROM {S}.followup_backlog k
+    FROM {S}.followup_due_at(b.*) END OFFSET 0)))) AND NOT (EXISTS (SELECT
+    FROM {S}.followup_backlog) AND EXISTS (SELECT FROM {S}.followup_backlog k
     WHERE k.booking_id = b.id AND CASE WHEN x.unsure = interval '0' THEN
     k.due_at = b.scheduled_at ELSE k.due_at IS NOT DISTINCT FROM
-    {S}.followup_due_at(b) END OFFSET 0)) AND NOT (EXISTS (SELECT FROM
+    {S}.followup_due_at(b.*) END OFFSET 0)) AND NOT (EXISTS (SELECT FROM
     {S}.followup_failures) AND EXISTS (SELECT FROM {S}.followup_failures f
     WHERE f.booking_id = b.id AND (f.dead_at IS NOT NULL OR (f.stage =
     'schedule' AND f.next_attempt_at > now() AND f.last_failed_at <= now()))
@@ -206,21 +206,21 @@ $statement$),
     task_status, tenant_id::text AS tenant_id, lead_id::text AS lead_id,
     assigned_user_id::text AS assigned_user_id, b.booking_type::text AS
     booking_type, {S}.followup_is_followup_type(b.booking_type::text) AS
-    is_followup, {S}.followup_is_deleted(b) AS is_deleted, b.task_name::text
-    AS task_name, b.task_scheduled_at, b.executed_at,
+    is_followup, {S}.followup_is_deleted(b.*) AS is_deleted,
+    b.task_name::text AS task_name, b.task_scheduled_at, b.executed_at,
     b.execution_attempts::bigint AS execution_attempts,
     b.last_execution_error::text AS last_execution_error,
     b.scheduled_at::text AS scheduled_at, timezone::text AS timezone,
     coalesce(traceparent::text, trace_parent::text) AS traceparent, d.due,
     CASE WHEN l.lets_through THEN 'call' ELSE g.verdict END AS verdict,
     g.until, g.reason, CASE WHEN $3::boolean AND b.task_status IN ('pending',
-    'scheduled') THEN {S}.followup_queue(b)::text END AS queue FROM {T} b
-    CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due OFFSET 0) AS d
+    'scheduled') THEN {S}.followup_queue(b.*)::text END AS queue FROM {T} b
+    CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b.*) AS due OFFSET 0) AS d
     CROSS JOIN LATERAL (SELECT b.task_status IN ('pending', 'scheduled') AND
     d.due >= now() AND is_open AND (week IS NULL OR {S}.followup_within(week,
     coalesce(nullif(btrim(timezone::text, E' \t\r\n'), ''), zone), d.due)) AS
     lets_through FROM gate OFFSET 0) AS l LEFT JOIN LATERAL (SELECT
-    g.verdict, g.until, g.reason FROM {S}.followup_gate(b) AS g WHERE
+    g.verdict, g.until, g.reason FROM {S}.followup_gate(b.*) AS g WHERE
     $2::boolean AND b.task_status IN ('pending', 'scheduled') AND
     l.lets_through IS NOT TRUE OFFSET 0) AS g ON true WHERE b.id = u.id
     OFFSET 0) AS b ON true LEFT JOIN LATERAL (SELECT i.due, 'followup:' ||
@@ -274,10 +274,10 @@ $statement$),
     2147483647)), task_status = 'scheduled', last_execution_error = CASE WHEN
     b.execution_attempts > 0 THEN b.last_execution_error END FROM mine WHERE
     b.id = ANY (ARRAY[mine.id]) AND (b.task_status OPERATOR(pg_catalog.||)
-    '') = 'pending' AND (extract(epoch FROM {S}.followup_due_at(b)) *
+    '') = 'pending' AND (extract(epoch FROM {S}.followup_due_at(b.*)) *
     1000000::numeric)::bigint = mine.due AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b) RETURNING b.id, mine.due, mine.planned,
+    {S}.followup_is_deleted(b.*) RETURNING b.id, mine.due, mine.planned,
     mine.read_at, mine.facts), forgotten AS (DELETE FROM
     {S}.followup_failures f USING changed WHERE f.booking_id = ANY
     (ARRAY[changed.id]) AND f.stage = 'schedule'), told AS (INSERT INTO
@@ -326,10 +326,10 @@ $statement$),
     2147483647)), task_status = 'scheduled', last_execution_error = CASE WHEN
     b.execution_attempts > 0 THEN b.last_execution_error END FROM mine WHERE
     b.id = ANY (ARRAY[mine.id]) AND (b.task_status OPERATOR(pg_catalog.||)
-    '') = 'pending' AND (extract(epoch FROM {S}.followup_due_at(b)) *
+    '') = 'pending' AND (extract(epoch FROM {S}.followup_due_at(b.*)) *
     1000000::numeric)::bigint = mine.due AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b) RETURNING b.id, mine.due, mine.planned,
+    {S}.followup_is_deleted(b.*) RETURNING b.id, mine.due, mine.planned,
     mine.read_at, mine.facts), forgotten AS (DELETE FROM
     {S}.followup_failures f USING changed WHERE f.booking_id = ANY
     (ARRAY[changed.id]) AND f.stage = 'schedule'), told AS (INSERT INTO
@@ -364,12 +364,12 @@ $statement$),
 ('begun', $statement$
     WITH before AS (SELECT b.id FROM {T} b WHERE b.id = $1::uuid AND
     (b.task_status OPERATOR(pg_catalog.||) '') IN ('pending', 'scheduled')
-    AND (extract(epoch FROM {S}.followup_due_at(b)) *
+    AND (extract(epoch FROM {S}.followup_due_at(b.*)) *
     1000000::numeric)::bigint = $2::bigint AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b) AND (SELECT g.verdict FROM
-    {S}.followup_gate(b) AS g) = 'call' FOR UPDATE OF b), changed AS (UPDATE
-    {T} b SET execution_attempts = b.execution_attempts + 1,
+    {S}.followup_is_deleted(b.*) AND (SELECT g.verdict FROM
+    {S}.followup_gate(b.*) AS g) = 'call' FOR UPDATE OF b), changed AS
+    (UPDATE {T} b SET execution_attempts = b.execution_attempts + 1,
     last_execution_error = left('an attempt to start the call was begun, and '
     'its outcome is not known', coalesce((SELECT nullif(greatest(l.atttypmod,
     y.typtypmod), -1) - 4 FROM pg_catalog.pg_type r JOIN
@@ -435,8 +435,8 @@ $statement$),
     tenant_id, attempts, next_attempt_at, http_status, error, dead_at) SELECT
     $1::uuid, $2, $3, 1, now() + $4::float8 * interval '1 s', nullif($5::int,
     0), $6, NULL::timestamptz FROM {T} b WHERE b.id = $1::uuid AND
-    (extract(epoch FROM {S}.followup_due_at(b)) * 1000000::numeric)::bigint =
-    $7::bigint ON CONFLICT (booking_id, stage) DO UPDATE SET attempts =
+    (extract(epoch FROM {S}.followup_due_at(b.*)) * 1000000::numeric)::bigint
+    = $7::bigint ON CONFLICT (booking_id, stage) DO UPDATE SET attempts =
     f.attempts + 1, last_failed_at = now(), next_attempt_at =
     excluded.next_attempt_at, http_status = excluded.http_status, error =
     excluded.error, dead_at = excluded.dead_at RETURNING booking_id), ended
@@ -457,7 +457,7 @@ $statement$),
     2147483647)) WHERE b.id = $1::uuid AND (b.task_status
     OPERATOR(pg_catalog.||) '') IN ('pending', 'scheduled') AND ($2::text =
     'execute' OR b.execution_attempts = 0) AND (extract(epoch FROM
-    {S}.followup_due_at(b)) * 1000000::numeric)::bigint = $7::bigint
+    {S}.followup_due_at(b.*)) * 1000000::numeric)::bigint = $7::bigint
     RETURNING b.id) SELECT count(*) FROM changed
 $statement$),
 ('spared', $statement$
@@ -470,12 +470,12 @@ $statement$),
     pg_catalog.pg_typeof(NULL::{T}) AND l.attname = 'last_execution_error'),
     2147483647)), execution_attempts = greatest(b.execution_attempts - 1, 0)
     WHERE b.id = $1::uuid AND (b.task_status OPERATOR(pg_catalog.||) '') IN
-    ('pending', 'scheduled') AND (extract(epoch FROM {S}.followup_due_at(b))
-    * 1000000::numeric)::bigint = $3::bigint RETURNING b.id), told AS (INSERT
-    INTO {S}.followup_history (booking_id, what, tenant_id, by, http_status,
-    ms, reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]),
-    nullif(f.f[2], ''), coalesce(nullif(f.f[3], ''),
-    nullif(pg_catalog.current_setting('application_name'), ''),
+    ('pending', 'scheduled') AND (extract(epoch FROM
+    {S}.followup_due_at(b.*)) * 1000000::numeric)::bigint = $3::bigint
+    RETURNING b.id), told AS (INSERT INTO {S}.followup_history (booking_id,
+    what, tenant_id, by, http_status, ms, reason, trace_id) SELECT f.id,
+    coalesce(f.what, f.f[1]), nullif(f.f[2], ''), coalesce(nullif(f.f[3],
+    ''), nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
     nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id,
     NULL::text AS what, ($5)::text[] AS f FROM changed OFFSET 0) AS f) SELECT
@@ -495,7 +495,7 @@ $statement$),
 ('failed', $statement$
     WITH before AS (SELECT b.id FROM {T} b WHERE b.id = $1::uuid AND
     (b.task_status OPERATOR(pg_catalog.||) '') IN ('pending', 'scheduled')
-    AND (extract(epoch FROM {S}.followup_due_at(b)) *
+    AND (extract(epoch FROM {S}.followup_due_at(b.*)) *
     1000000::numeric)::bigint IS NOT DISTINCT FROM $7::bigint FOR UPDATE),
     changed AS (UPDATE {T} b SET task_status = 'failed', last_execution_error
     = left($6, coalesce((SELECT nullif(greatest(l.atttypmod, y.typtypmod),
@@ -797,18 +797,18 @@ $statement$),
     WITH waiting AS (SELECT b.task_status = 'pending' AS is_pending, CASE
     WHEN NOT isfinite(b.scheduled_at) THEN NULL WHEN u.unsure = interval '0'
     OR b.scheduled_at > (now() AT TIME ZONE 'UTC') + interval '1 h' +
-    u.unsure THEN b.scheduled_at::timestamptz ELSE {S}.followup_due_at(b) END
-    AS due, b.task_scheduled_at, b.id FROM (SELECT (SELECT CASE WHEN
+    u.unsure THEN b.scheduled_at::timestamptz ELSE {S}.followup_due_at(b.*)
+    END AS due, b.task_scheduled_at, b.id FROM (SELECT (SELECT CASE WHEN
     pg_typeof((NULL::{T}).scheduled_at + interval '0') =
     'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AS
     unsure OFFSET 0) u, {T} b WHERE b.task_status IN ('pending', 'scheduled')
     AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b)), open AS (SELECT w.*, CASE WHEN w.is_pending
-    THEN w.due WHEN isfinite(w.task_scheduled_at) THEN w.task_scheduled_at
-    ELSE w.due END AS planned FROM waiting w WHERE NOT EXISTS (SELECT FROM
-    {S}.followup_backlog k WHERE k.booking_id = w.id AND k.due_at IS NOT
-    DISTINCT FROM w.due OFFSET 0)) , home AS (SELECT n.oid FROM pg_namespace
-    n WHERE n.nspname = $1), canary AS (SELECT * FROM
+    {S}.followup_is_deleted(b.*)), open AS (SELECT w.*, CASE WHEN
+    w.is_pending THEN w.due WHEN isfinite(w.task_scheduled_at) THEN
+    w.task_scheduled_at ELSE w.due END AS planned FROM waiting w WHERE NOT
+    EXISTS (SELECT FROM {S}.followup_backlog k WHERE k.booking_id = w.id AND
+    k.due_at IS NOT DISTINCT FROM w.due OFFSET 0)) , home AS (SELECT n.oid
+    FROM pg_namespace n WHERE n.nspname = $1), canary AS (SELECT * FROM
     {S}.followup_canary_state()) SELECT count(*) FILTER (WHERE is_pending),
     count(*) FILTER (WHERE NOT is_pending), (SELECT count(*) FROM
     {S}.followup_dead_letters), count(*) FILTER (WHERE is_pending AND planned
@@ -840,9 +840,9 @@ $statement$),
     WITH waiting AS (SELECT b.task_status = 'pending' AS is_pending, CASE
     WHEN NOT isfinite(b.scheduled_at) THEN NULL WHEN u.unsure = interval '0'
     OR b.scheduled_at > (now() AT TIME ZONE 'UTC') + interval '1 h' +
-    u.unsure THEN b.scheduled_at::timestamptz ELSE {S}.followup_due_at(b) END
-    AS due, b.task_scheduled_at, b.id , (SELECT format('%s', tenant_id) FROM
-    (SELECT b.*) AS r) AS tenant FROM (SELECT NULL::text AS tenant_id,
+    u.unsure THEN b.scheduled_at::timestamptz ELSE {S}.followup_due_at(b.*)
+    END AS due, b.task_scheduled_at, b.id , (SELECT format('%s', tenant_id)
+    FROM (SELECT b.*) AS r) AS tenant FROM (SELECT NULL::text AS tenant_id,
     NULL::text AS lead_id, NULL::text AS assigned_user_id, NULL::text AS
     timezone, NULL::text AS traceparent, NULL::text AS trace_parent) AS
     absent, (SELECT (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at +
@@ -850,18 +850,19 @@ $statement$),
     '16 h' END) AS unsure OFFSET 0) u, {T} b WHERE b.task_status IN
     ('pending', 'scheduled') AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b)), open AS (SELECT w.*, CASE WHEN w.is_pending
-    THEN w.due WHEN isfinite(w.task_scheduled_at) THEN w.task_scheduled_at
-    ELSE w.due END AS planned FROM waiting w WHERE NOT EXISTS (SELECT FROM
-    {S}.followup_backlog k WHERE k.booking_id = w.id AND k.due_at IS NOT
-    DISTINCT FROM w.due OFFSET 0)) , numbers AS (SELECT o.tenant, 1 AS open,
-    (o.planned < now())::int AS overdue, 0 AS dead, greatest(now() -
-    o.planned, interval '0') AS age FROM open o UNION ALL SELECT
-    coalesce(d.tenant_id, ''), 0, 0, 1, NULL FROM {S}.followup_dead_letters
-    d), tenants AS (SELECT n.tenant, sum(n.open) AS open, sum(n.overdue) AS
-    overdue, sum(n.dead) AS dead, coalesce((extract(epoch FROM max(n.age)) *
-    1000)::bigint, 0) AS age FROM numbers n GROUP BY n.tenant ORDER BY 3
-    DESC, 4 DESC, 2 DESC, 1 LIMIT $1::int) SELECT
+    {S}.followup_is_deleted(b.*)), open AS (SELECT w.*, CASE WHEN
+    w.is_pending THEN w.due WHEN isfinite(w.task_scheduled_at) THEN
+    w.task_scheduled_at ELSE w.due END AS planned FROM waiting w WHERE NOT
+    EXISTS (SELECT FROM {S}.followup_backlog k WHERE k.booking_id = w.id AND
+    k.due_at IS NOT DISTINCT FROM w.due OFFSET 0)) , numbers AS (SELECT
+    o.tenant, 1 AS open, (o.planned < now())::int AS overdue, 0 AS dead,
+    greatest(now() - o.planned, interval '0') AS age FROM open o UNION ALL
+    SELECT coalesce(d.tenant_id, ''), 0, 0, 1, NULL FROM
+    {S}.followup_dead_letters d), tenants AS (SELECT n.tenant, sum(n.open) AS
+    open, sum(n.overdue) AS overdue, sum(n.dead) AS dead,
+    coalesce((extract(epoch FROM max(n.age)) * 1000)::bigint, 0) AS age FROM
+    numbers n GROUP BY n.tenant ORDER BY 3 DESC, 4 DESC, 2 DESC, 1 LIMIT
+    $1::int) SELECT
     coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('tenantId',
     t.tenant, 'open', t.open, 'overdue', t.overdue, 'dead', t.dead,
     'oldestOverdueSeconds', t.age / 1000) ORDER BY t.overdue DESC, t.dead
@@ -873,13 +874,13 @@ $statement$),
     NULL::text AS traceparent, NULL::text AS trace_parent) AS absent CROSS
     JOIN LATERAL ((SELECT b.id, tenant_id::text AS tenant_id, 'pending' AS
     status, d.due, timezone::text AS timezone FROM {T} b CROSS JOIN LATERAL
-    (SELECT {S}.followup_due_at(b) AS due OFFSET 0) AS d WHERE b.task_status
-    = 'pending' AND b.scheduled_at > (now() AT TIME ZONE 'UTC') - interval
-    '35 days' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') + (SELECT CASE
-    WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
+    (SELECT {S}.followup_due_at(b.*) AS due OFFSET 0) AS d WHERE
+    b.task_status = 'pending' AND b.scheduled_at > (now() AT TIME ZONE 'UTC')
+    - interval '35 days' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') +
+    (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
     'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AND
     d.due < now() AND {S}.followup_is_followup_type(b.booking_type::text) AND
-    NOT {S}.followup_is_deleted(b) AND NOT EXISTS (SELECT FROM
+    NOT {S}.followup_is_deleted(b.*) AND NOT EXISTS (SELECT FROM
     {S}.followup_backlog k WHERE k.booking_id = b.id AND k.due_at IS NOT
     DISTINCT FROM d.due OFFSET 0) AND NOT EXISTS (SELECT FROM
     {S}.followup_failures f WHERE f.booking_id = b.id AND f.dead_at IS NOT
@@ -887,7 +888,7 @@ $statement$),
     b.id, tenant_id::text, 'scheduled', coalesce(CASE WHEN
     isfinite(b.task_scheduled_at) THEN b.task_scheduled_at END, d.due),
     timezone::text FROM {T} b CROSS JOIN LATERAL (SELECT
-    {S}.followup_due_at(b) AS due OFFSET 0) AS d WHERE b.task_status =
+    {S}.followup_due_at(b.*) AS due OFFSET 0) AS d WHERE b.task_status =
     'scheduled' AND b.scheduled_at > (now() AT TIME ZONE 'UTC') - interval
     '35 days' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') + (SELECT CASE
     WHEN pg_typeof((NULL::{T}).scheduled_at + interval '0') =
@@ -895,7 +896,7 @@ $statement$),
     coalesce(CASE WHEN isfinite(b.task_scheduled_at) THEN b.task_scheduled_at
     END, d.due) < now() AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b) AND NOT EXISTS (SELECT FROM
+    {S}.followup_is_deleted(b.*) AND NOT EXISTS (SELECT FROM
     {S}.followup_backlog k WHERE k.booking_id = b.id AND k.due_at IS NOT
     DISTINCT FROM d.due OFFSET 0) AND NOT EXISTS (SELECT FROM
     {S}.followup_failures f WHERE f.booking_id = b.id AND f.dead_at IS NOT
@@ -929,9 +930,9 @@ $statement$),
 $statement$),
 ('status next', $statement$
     WITH coming AS ((SELECT d.due FROM {T} b CROSS JOIN LATERAL (SELECT
-    {S}.followup_due_at(b) AS due OFFSET 0) AS d WHERE b.task_status =
+    {S}.followup_due_at(b.*) AS due OFFSET 0) AS d WHERE b.task_status =
     'pending' AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b) AND b.scheduled_at > (now() AT TIME ZONE
+    {S}.followup_is_deleted(b.*) AND b.scheduled_at > (now() AT TIME ZONE
     'UTC') - (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at + interval
     '0') = 'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END)
     AND b.scheduled_at < (now() AT TIME ZONE 'UTC') + interval '1 h' +
@@ -940,10 +941,10 @@ $statement$),
     d.due BETWEEN now() AND now() + interval '1 h' ORDER BY b.scheduled_at
     LIMIT 10001) UNION ALL (SELECT coalesce(CASE WHEN
     isfinite(b.task_scheduled_at) THEN b.task_scheduled_at END, d.due) FROM
-    {T} b CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due OFFSET 0)
-    AS d WHERE b.task_status = 'scheduled' AND
+    {T} b CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b.*) AS due OFFSET
+    0) AS d WHERE b.task_status = 'scheduled' AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b) AND b.scheduled_at > (now() AT TIME ZONE
+    {S}.followup_is_deleted(b.*) AND b.scheduled_at > (now() AT TIME ZONE
     'UTC') - interval '3 days' AND b.scheduled_at < (now() AT TIME ZONE
     'UTC') + interval '1 h' + (SELECT CASE WHEN
     pg_typeof((NULL::{T}).scheduled_at + interval '0') =
@@ -951,15 +952,15 @@ $statement$),
     coalesce(CASE WHEN isfinite(b.task_scheduled_at) THEN b.task_scheduled_at
     END, d.due) BETWEEN now() AND now() + interval '1 h' ORDER BY
     b.scheduled_at LIMIT 10001)), ahead AS ((SELECT d.due FROM {T} b CROSS
-    JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due OFFSET 0) AS d WHERE
+    JOIN LATERAL (SELECT {S}.followup_due_at(b.*) AS due OFFSET 0) AS d WHERE
     b.task_status = 'pending' AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b) AND b.scheduled_at > (now() AT TIME ZONE
+    {S}.followup_is_deleted(b.*) AND b.scheduled_at > (now() AT TIME ZONE
     'UTC') AND d.due > now() ORDER BY b.scheduled_at LIMIT 20) UNION ALL
     (SELECT d.due FROM {T} b CROSS JOIN LATERAL (SELECT
-    {S}.followup_due_at(b) AS due OFFSET 0) AS d WHERE b.task_status =
+    {S}.followup_due_at(b.*) AS due OFFSET 0) AS d WHERE b.task_status =
     'scheduled' AND {S}.followup_is_followup_type(b.booking_type::text) AND
-    NOT {S}.followup_is_deleted(b) AND b.scheduled_at > (now() AT TIME ZONE
+    NOT {S}.followup_is_deleted(b.*) AND b.scheduled_at > (now() AT TIME ZONE
     'UTC') AND d.due > now() ORDER BY b.scheduled_at LIMIT 20)) SELECT
     pg_catalog.json_build_object('in15Minutes', count(*) FILTER (WHERE due <
     now() + interval '15 min'), 'in60Minutes', count(*), 'atLeast', count(*)

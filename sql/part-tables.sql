@@ -169,7 +169,7 @@ SELECT CASE WHEN EXISTS (SELECT FROM pg_attribute
 \gset
 INSERT INTO :"schema".followup_backlog (booking_id, due_at)
 SELECT b.id, x.due FROM :"schema".:"table" b CROSS JOIN LATERAL
-    (SELECT :"schema".followup_due_at(b) AS due OFFSET 0) x
+    (SELECT :"schema".followup_due_at(b.*) AS due OFFSET 0) x
 WHERE :"schema".followup_is_followup_type(b.booking_type::text)
     AND :followup_to_come AND (x.due < now()
         OR (x.due IS NULL AND b.scheduled_at < now() AT TIME ZONE 'UTC'));

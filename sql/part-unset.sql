@@ -12,7 +12,7 @@ SET LOCAL followup.daemon = 'on';
 UPDATE :"schema".:"table" b SET task_status = 'pending'
 WHERE b.task_status IS NULL
     AND :"schema".followup_is_followup_type(b.booking_type::pg_catalog.text)
-    AND :"schema".followup_due_at(b)
+    AND :"schema".followup_due_at(b.*)
         OPERATOR(pg_catalog.>) pg_catalog.now() - interval '1 day'
     AND NOT EXISTS (SELECT FROM :"schema".followup_backlog k
         WHERE k.booking_id OPERATOR(pg_catalog.=) b.id);

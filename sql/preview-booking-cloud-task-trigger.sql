@@ -57,12 +57,12 @@ WITH found AS MATERIALIZED (
     CROSS JOIN (SELECT greatest(:'window'::interval, coalesce((SELECT s.value
         FROM :"schema".followup_settings s WHERE s.name = 'call_within'),
         '4h')::interval) AS span) w
-    CROSS JOIN LATERAL (SELECT :"schema".followup_due_at(b) AS due,
-        to_jsonb(b) AS fields OFFSET 0) x
+    CROSS JOIN LATERAL (SELECT :"schema".followup_due_at(b.*) AS due,
+        to_jsonb(b.*) AS fields OFFSET 0) x
     CROSS JOIN LATERAL (SELECT coalesce(x.fields ->> 'tenant_id', '')
         AS tenant) r
-    CROSS JOIN LATERAL :"schema".followup_verdict(b) g
-    WHERE NOT :"schema".followup_is_deleted(b)
+    CROSS JOIN LATERAL :"schema".followup_verdict(b.*) g
+    WHERE NOT :"schema".followup_is_deleted(b.*)
         AND :'tenant' IN ('', r.tenant)
 )
 SELECT line FROM (

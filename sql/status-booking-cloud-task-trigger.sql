@@ -67,7 +67,7 @@ SELECT format(E'overdue %s bookings: %s%s\noldest overdue %1$s booking: %4$s',
 FROM (SELECT 'pending' AS status, count(*) AS n,
         min(o.due) AS due, (array_agg(o.id ORDER BY o.due))[1] AS id
     FROM (SELECT b.id, d.due FROM :"schema".:"table" b CROSS JOIN LATERAL
-        (SELECT :"schema".followup_due_at(b) AS due OFFSET 0) AS d
+        (SELECT :"schema".followup_due_at(b.*) AS due OFFSET 0) AS d
         WHERE b.task_status = 'pending'
         AND :"schema".followup_is_followup_type(b.booking_type::text)
         AND b.scheduled_at < :followup_latest
@@ -80,7 +80,7 @@ FROM (SELECT 'pending' AS status, count(*) AS n,
         (array_agg(o.id ORDER BY o.due))[1]
     FROM (SELECT b.id, coalesce(p.at, d.due) AS due
         FROM :"schema".:"table" b CROSS JOIN LATERAL
-        (SELECT :"schema".followup_due_at(b) AS due OFFSET 0) AS d
+        (SELECT :"schema".followup_due_at(b.*) AS due OFFSET 0) AS d
         CROSS JOIN LATERAL (SELECT CASE WHEN isfinite(b.task_scheduled_at)
             THEN b.task_scheduled_at END AS at) AS p
         WHERE b.task_status = 'scheduled'
@@ -131,20 +131,21 @@ FROM :"schema".followup_settings s LEFT JOIN ((SELECT * FROM
     :"schema".followup_backlog LIMIT :considered) AS k
     JOIN :"schema".:"table" b ON b.id = k.booking_id
         AND b.task_status IN ('pending', 'scheduled')
-        AND :"schema".followup_due_at(b) IS NOT DISTINCT FROM k.due_at) ON true
+        AND :"schema".followup_due_at(b.*) IS NOT DISTINCT FROM k.due_at)
+    ON true
 WHERE s.name = 'installed_at' GROUP BY s.value;
 
 -- A row without a due time is never called.  Its zone is the likely reason.
 SELECT format('pending bookings without a due time (unknown time zone): %s%s',
     count(*), coalesce(' ' || string_agg(format('%s=%s', id, zone), ', ')
         FILTER (WHERE n <= 5), ''))
-FROM (SELECT b.id, coalesce(left(to_jsonb(b) ->> 'timezone', 60), '') AS zone,
+FROM (SELECT b.id, coalesce(left(to_jsonb(b.*) ->> 'timezone', 60), '') AS zone,
         row_number() OVER (ORDER BY b.id) AS n
     FROM (SELECT b.* FROM :"schema".:"table" b
         WHERE b.task_status = 'pending'
         AND :"schema".followup_is_followup_type(b.booking_type::text)
         LIMIT :considered) AS b
-    WHERE :"schema".followup_due_at(b) IS NULL) AS lost;
+    WHERE :"schema".followup_due_at(b.*) IS NULL) AS lost;
 
 SELECT upper(left(sentence, 1)) || substr(sentence, 2)
 FROM :"schema".followup_canary_state();

@@ -231,13 +231,13 @@ static const struct bookings_sql read_sql = { "read",
     "coalesce(traceparent::text, trace_parent::text) AS traceparent, "
     "d.due, CASE WHEN l.lets_through THEN 'call' ELSE g.verdict END "
     "AS verdict, g.until, g.reason, CASE WHEN $3::boolean AND " STILL_TO_CALL
-    " THEN {S}.followup_queue(b)::text END AS queue "
+    " THEN {S}.followup_queue(b.*)::text END AS queue "
     "FROM {T} b CROSS JOIN LATERAL "
-    "(SELECT {S}.followup_due_at(b) AS due OFFSET 0) AS d "
+    "(SELECT {S}.followup_due_at(b.*) AS due OFFSET 0) AS d "
     "CROSS JOIN LATERAL (SELECT " LETS_THROUGH " AS lets_through FROM gate "
     "OFFSET 0) AS l "
     "LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason "
-    "FROM {S}.followup_gate(b) AS g WHERE $2::boolean AND " STILL_TO_CALL
+    "FROM {S}.followup_gate(b.*) AS g WHERE $2::boolean AND " STILL_TO_CALL
     " AND l.lets_through IS NOT TRUE OFFSET 0) AS g ON true "
     "WHERE b.id = u.id OFFSET 0) AS b ON true "
     "LEFT JOIN LATERAL (SELECT i.due, 'followup:' || left(coalesce("

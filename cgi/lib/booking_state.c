@@ -11,7 +11,7 @@
 #include "booking_state.h"
 
 /* When the row is due, in the form of struct booking. */
-#define DUE	BOOKINGS_US("{S}.followup_due_at(b)")
+#define DUE	BOOKINGS_US("{S}.followup_due_at(b.*)")
 
 /*
  * The lock goes with the state that it was taken for.  No lock is released
@@ -297,7 +297,7 @@ static const struct bookings_sql begun_sql = { "begun",
     "WHERE b.id = $1::uuid "
     "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
     "AND " DUE " = $2::bigint AND " BOOKINGS_IS_WANTED " "
-    "AND (SELECT g.verdict FROM {S}.followup_gate(b) AS g) = 'call' "
+    "AND (SELECT g.verdict FROM {S}.followup_gate(b.*) AS g) = 'call' "
     "FOR UPDATE OF b), "
     "changed AS (UPDATE {T} b "
     "SET execution_attempts = b.execution_attempts + 1, "

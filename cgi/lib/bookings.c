@@ -496,7 +496,7 @@ bookings_disconnect(struct bookings *b)
     "WHERE w.booking_id = b.id AND w.until " until " "			\
     "AND CASE WHEN x.unsure = interval '0' "				\
     "THEN w.due_at = b.scheduled_at ELSE w.due_at "			\
-    "IS NOT DISTINCT FROM {S}.followup_due_at(b) END OFFSET 0))"
+    "IS NOT DISTINCT FROM {S}.followup_due_at(b.*) END OFFSET 0))"
 
 /*
  * When somebody has last changed what the gate goes by, with pauses that were
@@ -517,7 +517,7 @@ bookings_disconnect(struct bookings *b)
     "(SELECT FROM {S}.followup_backlog k "				\
     "WHERE k.booking_id = b.id AND CASE WHEN x.unsure = interval '0' "	\
     "THEN k.due_at = b.scheduled_at ELSE k.due_at IS NOT DISTINCT FROM " \
-    "{S}.followup_due_at(b) END OFFSET 0))"
+    "{S}.followup_due_at(b.*) END OFFSET 0))"
 
 /* In parts, because C promises no longer texts. */
 static const char sweep_pending_sql[] =

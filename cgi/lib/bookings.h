@@ -200,7 +200,8 @@ int bookings_trouble(struct bookings *, char *, size_t);
 
 /*
  * Parts that statements of several modules have in common.  In all of them
- * the row of the bookings table is b.
+ * the row of the bookings table is b; as a whole it is b.*, because the table
+ * may have a column b.
  */
 
 /* Is it a follow-up booking?  NULL, where it has no type, is no. */
@@ -208,7 +209,7 @@ int bookings_trouble(struct bookings *, char *, size_t);
 	"{S}.followup_is_followup_type(b.booking_type::text)"
 
 /* Is it a follow-up booking that is not deleted? */
-#define BOOKINGS_IS_DELETED	"{S}.followup_is_deleted(b)"
+#define BOOKINGS_IS_DELETED	"{S}.followup_is_deleted(b.*)"
 #define BOOKINGS_IS_WANTED						\
 	BOOKINGS_IS_FOLLOWUP " AND NOT " BOOKINGS_IS_DELETED
 

@@ -22,7 +22,8 @@
     "WHEN u.unsure = interval '0' "					\
     "OR b.scheduled_at > " BOOKINGS_NOW " + interval '1 h' "		\
     "+ u.unsure "							\
-    "THEN b.scheduled_at::timestamptz ELSE {S}.followup_due_at(b) END "	\
+    "THEN b.scheduled_at::timestamptz "					\
+    "ELSE {S}.followup_due_at(b.*) END "				\
     "AS due, b.task_scheduled_at, b.id " more				\
     "FROM " from "(SELECT " BOOKINGS_UNSURE " AS unsure OFFSET 0) u, "	\
     "{T} b "								\

@@ -19,7 +19,7 @@
 	"WHERE f.booking_id = b.id AND f.dead_at IS NOT NULL OFFSET 0) "
 
 #define DUE_AT								\
-	"CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b) AS due "	\
+	"CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b.*) AS due "	\
 	"OFFSET 0) AS d "
 
 /* When a task comes: at its time, where that is one, and else when it is due. */

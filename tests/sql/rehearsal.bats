@@ -102,6 +102,35 @@ load deployment
 	    RETURN NULL;')"
 }
 
+@test "the table's columns may be called what we call something of ours" {
+	works "ALTER TABLE $t ADD called text, ADD late text, ADD who text,
+	    ADD tenant text, ADD whose text, ADD said text, ADD due text,
+	    ADD zone text, ADD phone text, ADD name text, ADD lead text,
+	    ADD fields text, ADD booking text, ADD change text,
+	    ADD because text, ADD moved text, ADD meant text, ADD wanted text,
+	    ADD verdicts text, ADD b text, ADD t text, ADD o text;
+	    INSERT INTO $t (scheduled_at) VALUES ('2030-01-01'), ('2020-01-01')" \
+	    "SET followup.daemon = 'on'; UPDATE $t SET task_status = 'failed'"
+	q -c "INSERT INTO lad_dev.followup_failures (booking_id, stage, attempts,
+	    error, dead_at) SELECT id, 'execute', 10, 'busy', now() FROM $t"
+	[ "$(q -c "SELECT matching FROM lad_dev.followup_retry_preview('{}',
+	    true)")" = 2 ]
+	[ "$(q -c "SELECT count(*) FROM $t
+	    WHERE lad_dev.followup_retry(id, true, 'ann')" \
+	    -c "SELECT count(*) FROM lad_dev.followup_late
+	    WHERE asked_by = 'ann'" -c "SELECT DISTINCT task_status FROM $t")" = \
+	    $'2\n2\npending' ]
+	[ "$(q -c "SELECT count(lad_dev.followup_call_request(id)) FROM $t")" = 2 ]
+	q -c "UPDATE $t SET scheduled_at = scheduled_at + interval '1 h'" \
+	    -c "DELETE FROM $t WHERE scheduled_at < now()"
+	local verb
+	for verb in status preview 'pause --reason x' resume \
+	    'alter --column scheduled_at --type timestamptz'; do
+		# shellcheck disable=SC2086 # an option is a word of its own
+		"$trigger" $verb >/dev/null
+	done
+}
+
 @test "times without an end keep nothing from working" {
 	rows="INSERT INTO $t (scheduled_at) VALUES ('infinity'), ('-infinity')"
 	tasks="SET followup.daemon = 'on'; $rows; UPDATE $t
