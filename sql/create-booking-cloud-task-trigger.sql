@@ -85,6 +85,7 @@ DO $$BEGIN RAISE EXCEPTION 'another install is running on this database'
 \ir part-operations.sql
 \ir part-definitions.sql
 \ir part-fit.sql
+\ir part-ids.sql
 \ir part-preflight.sql
 
 -- Make it so.

@@ -12,6 +12,10 @@ FROM (
         AND attname NOT IN ('is_deleted', 'deleted_at')
         AND attname ~* '(^|_)(deleted|archived|removed|trashed|discarded)(_|$)'
         AND attname !~* '_(by|id|reason|from)$'
+    UNION ALL
+    SELECT format('note: nothing keeps two bookings from having the same id, '
+        'by which tasks and calls name them: ALTER TABLE %I.%I ADD UNIQUE '
+        '(id)', :'schema', :'table') WHERE NOT :'followup_ids_unique'
     ) AS n
 \gset
 \if :followup_has_notes

@@ -79,6 +79,8 @@ FROM (
     FROM :followup_columns_fit AS c WHERE c.type IS NOT NULL
         AND c.reason IS NOT NULL
     UNION ALL
+    SELECT :'followup_same_id_told' WHERE :'followup_same_id' <> ''
+    UNION ALL
     -- What is there under our names, and is not ours.
     SELECT format('there is another %s already, which is not ours: rename it, '
         'or keep the bookings in a schema of their own', r::regclass)

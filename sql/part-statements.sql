@@ -222,8 +222,8 @@ $statement$),
     lets_through FROM gate OFFSET 0) AS l LEFT JOIN LATERAL (SELECT
     g.verdict, g.until, g.reason FROM {S}.followup_gate(b.*) AS g WHERE
     $2::boolean AND b.task_status IN ('pending', 'scheduled') AND
-    l.lets_through IS NOT TRUE OFFSET 0) AS g ON true WHERE b.id = u.id
-    OFFSET 0) AS b ON true LEFT JOIN LATERAL (SELECT i.due, 'followup:' ||
+    l.lets_through IS NOT TRUE OFFSET 0) AS g ON true WHERE b.id = u.id LIMIT
+    1) AS b ON true LEFT JOIN LATERAL (SELECT i.due, 'followup:' ||
     left(coalesce(b.tenant_id, ''), 182) || ':' || b.id::text || ':' || i.due
     AS key FROM (SELECT pg_catalog.to_char(b.due AT TIME ZONE 'UTC',
     'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS due OFFSET 0) AS i OFFSET 0) AS k ON

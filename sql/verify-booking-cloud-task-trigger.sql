@@ -16,6 +16,7 @@
 \ir part-operations.sql
 \ir part-definitions.sql
 \ir part-fit.sql
+\ir part-ids.sql
 \pset tuples_only on
 \pset format unaligned
 
@@ -85,6 +86,11 @@ SELECT CASE WHEN reason IS NULL THEN format('ok column %I.%I.%I %s', :'schema',
     ELSE format('not ok column %I.%I.%I: %s', :'schema', :'table', col,
         reason) END
 FROM :followup_columns_fit AS fit ORDER BY col;
+SELECT CASE WHEN :'followup_same_id' <> '' THEN format('not ok ids: %s',
+        :'followup_same_id_told')
+    WHEN :'followup_ids_unique' THEN 'ok ids: each names one booking'
+    ELSE format('ok ids: nothing keeps two bookings from having the same: '
+        'ALTER TABLE %I.%I ADD UNIQUE (id)', :'schema', :'table') END;
 WITH needed (tab, col, kind, len) AS (VALUES
     ('followup_failures', 'booking_id', 'uuid', 0),
     ('followup_failures', 'stage', 'text', 9),

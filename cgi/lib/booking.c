@@ -181,10 +181,11 @@ fill(struct booking *booking, const char *id, const PGresult *rows, int row)
 /*
  * One row for each id, in the order asked.  Columns that this deployment
  * lacks come from "absent": the innermost query that has a name answers it.
- * OFFSET 0 keeps the planner from joining whole tables: each row is looked up
- * by its key.  The gate is not asked about what is not to come, nor about what
- * it lets through in any case, and only if $2 says so; followup_queue only if
- * $3 does: a deployment's own function may fail for a row, which is not to stop
+ * OFFSET 0 keeps the planner from joining whole tables, as LIMIT does: each row
+ * is looked up by its key, of which a table without a unique index may have
+ * several.  The gate is not asked about what is not to come, nor about what it
+ * lets through in any case, and only if $2 says so; followup_queue only if $3
+ * does: a deployment's own function may fail for a row, which is not to stop
  * those who can do without.  Whatever type a column has in this deployment,
  * it is read as another one that is fixed: a statement whose result changes its
  * type cannot be run any more (SQLSTATE 0A000).
@@ -239,7 +240,7 @@ static const struct bookings_sql read_sql = { "read",
     "LEFT JOIN LATERAL (SELECT g.verdict, g.until, g.reason "
     "FROM {S}.followup_gate(b.*) AS g WHERE $2::boolean AND " STILL_TO_CALL
     " AND l.lets_through IS NOT TRUE OFFSET 0) AS g ON true "
-    "WHERE b.id = u.id OFFSET 0) AS b ON true "
+    "WHERE b.id = u.id LIMIT 1) AS b ON true "
     "LEFT JOIN LATERAL (SELECT i.due, 'followup:' || left(coalesce("
     "b.tenant_id, ''), " KEY_TENANT ") || ':' || b.id::text || ':' || i.due "
     "AS key "

@@ -664,6 +664,30 @@ short_columns(void **state)
 	}
 }
 
+/* Two rows of one id are one booking, and do not stand in for another one. */
+static void
+rows_of_one_id(void **state)
+{
+	const char *ids[] = { ID, "00000000-0000-4000-8000-00000000000c",
+	    "00000000-0000-4000-8000-00000000000d" };
+	struct booking list[3];
+	PGresult *result;
+
+	(void)state;
+	run("ALTER TABLE lead_bookings DROP CONSTRAINT lead_bookings_pkey; "
+	    "INSERT INTO lead_bookings SELECT * FROM lead_bookings; "
+	    "INSERT INTO lead_bookings (id, scheduled_at, notes) VALUES "
+	    "('%s', now(), 'c')", ids[1]);
+	assert_int_equal(bookings_ready(b), DB_OK);
+	assert_int_equal(booking_read(b, ids, 3, list, &result), DB_OK);
+	assert_int_equal(PQntuples(result), 3);
+	assert_int_equal(list[0].found, 1);
+	assert_int_equal(list[1].found, 1);
+	assert_non_null(strstr(list[1].task_body, ids[1]));
+	assert_int_equal(list[2].found, 0);
+	PQclear(result);
+}
+
 /* However long a tenant's id is, a key is of one booking and one time. */
 static void
 long_tenant(void **state)
@@ -735,6 +759,7 @@ main(void)
 		TEST(called_but_not_executed),
 		TEST(called_and_moved),
 		TEST(short_columns),
+		TEST(rows_of_one_id),
 		TEST(long_tenant),
 		TEST(column_with_a_rule),
 		cmocka_unit_test_prestate_setup_teardown(latin1, begin, end,

@@ -136,3 +136,38 @@ load deployment
 	q -c 'DROP OWNED BY test_owner CASCADE' -c 'DROP ROLE test_owner'
 	[[ $output == *'not ok rehearsal as test_daemon: row level security of lad_dev.leads hides rows from test_owner, who owns lad_dev.followup_call_request(uuid): ALTER ROLE test_owner BYPASSRLS'* ]]
 }
+
+@test "bookings of the same id are refused, and what may become such is named" {
+	local id=00000000-0000-4000-8000-00000000000b
+	local told="several follow-up bookings of $t have the same id ($id)"
+	local note='nothing keeps two bookings from having the same'
+	local add="ALTER TABLE $t ADD UNIQUE (id)"
+	local twice="INSERT INTO $t (id, timezone)
+	    VALUES ('$id', 'a'), ('$id', 'b')"
+	refused "ALTER TABLE $t DROP CONSTRAINT lead_bookings_pkey; $twice" \
+	    "$told" "$add"
+	refused "ALTER TABLE $t DROP CONSTRAINT lead_bookings_pkey,
+	    ADD PRIMARY KEY (id, timezone); $twice" "$told" "$add"
+	finds "ALTER TABLE $t DROP CONSTRAINT lead_bookings_pkey; $twice" \
+	    "$told"
+
+	# Of another type, or not yet the same.
+	fresh "ALTER TABLE $t DROP CONSTRAINT lead_bookings_pkey;
+	    CREATE UNIQUE INDEX ON $t (id) WHERE is_deleted;
+	    CREATE UNIQUE INDEX ON $t (id, timezone); $twice;
+	    UPDATE $t SET booking_type = 'meeting' WHERE timezone = 'a'"
+	run "$trigger" install
+	[ "$status" -eq 0 ]
+	[[ $output == *"note: $note"*"$add"* ]]
+	run "$trigger" verify
+	[ "$status" -eq 0 ]
+	[[ $output == *"ok ids: $note"*"$add"* ]]
+
+	# What keeps them apart need not be a primary key.
+	q -c "DELETE FROM $t WHERE timezone = 'a'" -c "$add"
+	run "$trigger" install
+	[[ $output != *'note: '* ]]
+	run "$trigger" verify
+	[ "$status" -eq 0 ]
+	[[ $output == *'ok ids: each names one booking'* ]]
+}
