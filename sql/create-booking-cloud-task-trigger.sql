@@ -77,6 +77,7 @@ DO $$BEGIN RAISE EXCEPTION 'another install is running on this database'
 \ir part-begin.sql
 \ir part-owner.sql
 \if :{?alter_column}
+\ir part-dues.sql
 \ir part-alter.sql
 \endif
 \ir part-shape.sql
@@ -89,8 +90,18 @@ DO $$BEGIN RAISE EXCEPTION 'another install is running on this database'
 \ir part-preflight.sql
 
 -- Make it so.
+SELECT EXISTS (SELECT FROM :followup_found WHERE identity = format(
+        '%1$I.followup_due_at(%1$I.%2$I)', :'schema', :'table')
+        AND source <> md5(:'followup_body_due'))
+    AND coalesce(current_setting('followup.dues', true), '') = ''
+    AS followup_reshaped
+\gset
+\if :followup_reshaped
+\ir part-dues.sql
+\endif
 \ir part-functions.sql
 \ir part-tables.sql
+\ir part-due-again.sql
 \ir part-events.sql
 \ir part-canary.sql
 \ir part-columns.sql

@@ -104,6 +104,80 @@ schema() {
 	"$trigger" verify
 }
 
+# Of three bookings that were overdue at the first install the second was moved,
+# and none is due any more when it was: the others are left alone all the same.
+# What else our tables know of the first is true of it still.
+still_left_alone() {
+	[ "$(q -c "SELECT g.reason FROM lad_dev.lead_bookings b,
+	    LATERAL lad_dev.followup_gate(b.*) AS g ORDER BY b.id" |
+	    sed 's/more than .* late/late/')" = "\
+was already overdue when follow-up scheduling was installed
+late
+was already overdue when follow-up scheduling was installed" ]
+	[ "$(q -c "SELECT (SELECT string_agg(right(b.id::text, 1), '')
+	    FROM lad_dev.lead_bookings b JOIN lad_dev.followup_waits w
+	    ON (w.booking_id, w.due_at) = (b.id, lad_dev.followup_due_at(b))),
+	    (SELECT string_agg(right(b.id::text, 1), '')
+	    FROM lad_dev.lead_bookings b JOIN lad_dev.followup_late l
+	    ON (l.booking_id, l.due_at) = (b.id, lad_dev.followup_due_at(b)))
+	    ")" = '1|1' ]
+}
+
+# Make those three.
+three_overdue() {
+	q -c 'DROP SCHEMA lad_dev CASCADE' -c 'CREATE SCHEMA lad_dev' \
+	    -c "CREATE TABLE lad_dev.lead_bookings (
+		id uuid PRIMARY KEY, booking_type text DEFAULT 'follow_up',
+		scheduled_at timestamp)" \
+	    -c "INSERT INTO lad_dev.lead_bookings (id, scheduled_at)
+	    SELECT format('00000000-0000-4000-8000-00000000000%s', n)::uuid,
+	    now() AT TIME ZONE 'UTC' - interval '30 h'
+	    FROM generate_series(1, 3) AS n"
+	"$trigger" install
+	q -c "UPDATE lad_dev.lead_bookings SET scheduled_at = scheduled_at
+	    - interval '1 h' WHERE id::text ~ '2$'" \
+	    -c "INSERT INTO lad_dev.followup_waits SELECT id,
+	    lad_dev.followup_due_at(b) - CASE WHEN id::text ~ '1$'
+	    THEN interval '0' ELSE interval '1 min' END, NULL, now(), now()
+	    FROM lad_dev.lead_bookings b" \
+	    -c "INSERT INTO lad_dev.followup_late (booking_id, due_at, asked_by)
+	    SELECT booking_id, due_at, 'ann' FROM lad_dev.followup_waits"
+	still_left_alone
+}
+
+@test "what our tables know of a time stays true of what becomes of it" {
+	three_overdue
+	"$trigger" alter --column scheduled_at --type timestamptz \
+	    --using "scheduled_at AT TIME ZONE 'Asia/Dubai'"
+	still_left_alone
+	"$trigger" alter --column scheduled_at --type timestamp \
+	    --using "scheduled_at AT TIME ZONE 'Asia/Kolkata'"
+	still_left_alone
+	"$trigger" alter --column booking_type --type 'varchar(50)'
+	"$trigger" install
+	still_left_alone
+	"$trigger" verify >/dev/null
+
+	# A column is added by which the time is read otherwise.
+	three_overdue
+	q -c "ALTER TABLE lad_dev.lead_bookings ADD timezone text" \
+	    -c "UPDATE lad_dev.lead_bookings SET timezone = 'Asia/Dubai'"
+	"$trigger" install
+	still_left_alone
+	[ "$(q -c "SELECT count(*) FROM lad_dev.lead_bookings b
+	    WHERE lad_dev.followup_due_at(b) AT TIME ZONE 'UTC'
+	    = scheduled_at - interval '4 h'")" = 3 ]
+	"$trigger" verify >/dev/null
+
+	# And one by which it cannot be told.
+	three_overdue
+	q -c "ALTER TABLE lad_dev.lead_bookings ADD timezone text" \
+	    -c "UPDATE lad_dev.lead_bookings SET timezone = 'Mars/Olympus'
+	    WHERE id::text ~ '3$'"
+	"$trigger" install
+	still_left_alone
+}
+
 @test "alter changes nothing where it cannot do all of it" {
 	before=$(schema)
 	for wrong in 'scheduled_at date' 'booking_type int' 'nothing text' \
