@@ -73,8 +73,8 @@ other_ends() {
 @test "a payload that makes no sense gives one line, no request, no sweep" {
 	sql "ALTER ROLE followup SET log_statement = 'all'"
 	restart listener FOLLOWUP_SWEEP_INTERVAL=60s LOG_LEVEL=debug
-	sweeps() { log_lines postgres 'followup-listener.*WITH RECURSIVE paused AS'; }
-	wait_for 5 logged postgres 'followup-listener.*WITH RECURSIVE paused AS'
+	sweeps() { log_lines postgres 'followup-listener.*WITH RECURSIVE reach AS'; }
+	wait_for 5 logged postgres 'followup-listener.*WITH RECURSIVE reach AS'
 	sweeps=$(sweeps) posts=$(posts)
 
 	for payload in 'no JSON' '{"booking_id":"test-123"}' '[1,2]' 42 '' \
@@ -102,7 +102,7 @@ other_ends() {
 	restart listener FOLLOWUP_SWEEP_INTERVAL=60s
 	wait_for 5 sql_is 1 "SELECT count(*) FROM pg_stat_activity
 	    WHERE application_name = 'followup-listener' AND state = 'idle'
-	    AND (query LIKE 'WITH RECURSIVE paused AS%' OR query LIKE '%followup_canary%')"
+	    AND (query LIKE 'WITH RECURSIVE reach AS%' OR query LIKE '%followup_canary%')"
 	id=$(sql "SET session_replication_role = replica;
 	    INSERT INTO lad_dev.lead_bookings (tenant_id, lead_id,
 	    booking_type, scheduled_at) VALUES ('$TENANT', '$LEAD',
