@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,13 +108,16 @@ routes_status(struct routes *r, struct request *request, const char *no_id)
  * is done when the form comes back with "confirm".
  */
 
+/* Room for a path, with every byte of a scope escaped. */
+#define PATH_LEN	800
+
 /* A form and its outcome. */
 struct act {
 	struct routes *r;
 	json_t *form;
 	const char *by;		/* who asks; NULL: it is only shown */
 	const char *method;	/* the same over HTTP: method, path, */
-	char path[400];
+	char path[PATH_LEN];
 	json_t *body;			/* and body, or NULL */
 	char title[64];
 	char sentence[1024];
@@ -224,6 +228,21 @@ act_pause(struct act *act)
 	free(wrong);
 }
 
+/*
+ * Write to ${path} where the pause of ${scope}, of at most 256 bytes, is: a
+ * tenant's id may have characters that end a path (RFC 3986, 3.3).
+ */
+static void
+pause_path(const char *scope, char path[PATH_LEN])
+{
+	size_t n = (size_t)snprintf(path, PATH_LEN, "/pauses/");
+
+	for (; *scope != '\0'; scope++)
+		n += (size_t)snprintf(&path[n], PATH_LEN - n,
+		    isalnum((unsigned char)*scope) || strchr("-._~:", *scope) !=
+		    NULL ? "%c" : "%%%02X", (unsigned char)*scope);
+}
+
 static void
 act_resume(struct act *act)
 {
@@ -238,7 +257,7 @@ act_resume(struct act *act)
 		say(act, 400, "There is nobody to resume.");
 		return;
 	}
-	(void)snprintf(act->path, sizeof(act->path), "/pauses/%s", scope);
+	pause_path(scope, act->path);
 	if (act->by == NULL) {
 		say(act, 200, "If you confirm, %s go on: who waited is called "
 		    "within seconds, as far as the calling hours allow.",
@@ -385,7 +404,7 @@ static char *
 curl_line(const struct act *act, const struct request *request)
 {
 	const char *host = request_param(request, "HTTP_HOST");
-	char *line = NULL, *body, url[700];
+	char *line = NULL, *body, url[PATH_LEN + 220];
 	size_t len;
 	FILE *f;
 

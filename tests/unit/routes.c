@@ -1043,6 +1043,11 @@ forms(void **state)
 	assert_true(has_header("name=\"operator\""));
 	assert_string_equal(params, "");
 
+	/* Whatever characters a tenant's id has. */
+	assert_int_equal(submit("", "action=resume&scope=tenant%3AA%26B+%231"
+	    "%2Fx%3Fy%C3%A4"), 200);
+	assert_true(has_header("/pauses/tenant:A%26B%20%231%2Fx%3Fy%C3%A4&#39;"));
+
 	/* It is done by one who says who that is, and by our own page. */
 	assert_int_equal(submit("", "action=pause&scope=all&reason=x"
 	    "&confirm=yes"), 400);
