@@ -32,6 +32,42 @@ load deployment
 	    'ALTER ROLE test_daemon SET search_path'
 }
 
+@test "what does not let a booking be written when it is due is found" {
+	local at
+	for at in 'now()' CURRENT_TIMESTAMP 'CURRENT_TIMESTAMP(3)' \
+	    'clock_timestamp()' 'statement_timestamp()' \
+	    'transaction_timestamp()' LOCALTIMESTAMP CURRENT_DATE \
+	    "(now() AT TIME ZONE 'UTC')" "now() - interval '1 h'"; do
+		finds "ALTER TABLE $t ADD CONSTRAINT ahead
+		    CHECK (scheduled_at >= $at)" \
+		    "the CHECK ahead of $t does not let a booking be written" \
+		    'any more once it is due'
+	done
+	finds "ALTER TABLE $t ADD CONSTRAINT ahead CHECK (task_status
+	    IN ('executed', 'failed', 'cancelled') OR scheduled_at > now())" \
+	    'the CHECK ahead of'
+	finds "$(audit 'BEFORE UPDATE' "IF NEW.scheduled_at < now() THEN
+	    RAISE 'it is over'; END IF; RETURN NEW;")" \
+	    'fails: it is over (PL/pgSQL function lad_dev.audit() line'
+	finds "$(audit 'BEFORE INSERT OR UPDATE' \
+	    'IF NEW.scheduled_at < now() THEN RETURN NULL; END IF;
+	    RETURN NEW;')" \
+	    'the statement "scheduled one" does nothing to the row'
+
+	# What looks at the time, and lets it be written all the same.
+	works "ALTER TABLE $t ADD created_at timestamptz DEFAULT now(),
+	    ADD executed_at timestamptz CHECK (executed_at <= now()),
+	    ADD CHECK (scheduled_at > created_at AND created_at <= now()),
+	    ADD CHECK (scheduled_at < now() + interval '1 year'),
+	    ADD CHECK (scheduled_at > now() - interval '1 day')"
+	works "$(audit 'BEFORE INSERT OR UPDATE OF scheduled_at' \
+	    "IF NEW.scheduled_at < now() THEN RAISE 'not back'; END IF;
+	    RETURN NEW;")"
+	works "ALTER TABLE $t ADD CHECK (scheduled_at > now()
+	    OR booking_type = 'follow_up'),
+	    ADD CHECK (coalesce(timezone, '') <> 'now()')"
+}
+
 @test "what the daemons' role lacks is found, whatever it is" {
 	finds 'REVOKE USAGE ON SCHEMA lad_dev FROM test_daemon' \
 	    'a new booking is found: ' 'permission denied for schema lad_dev'
