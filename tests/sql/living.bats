@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # What a deployment does to its table while follow-up scheduling is installed on
 # it.
+# shellcheck disable=SC2030,SC2031 # each test runs in a subshell of its own
 
 setup() {
 	trigger=$BATS_TEST_DIRNAME/../../sql/followup-trigger
