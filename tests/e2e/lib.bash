@@ -50,9 +50,18 @@ restart() {
 	stack stop "$1" && env "${@:2}" "$ROOT/tests/stack" start "$1" "$STACK"
 }
 
+# After a test that failed: what the daemons said of its booking, and of all.
+what_happened() {
+	[[ -n ${BATS_TEST_COMPLETED:-} ]] || grep -hE \
+	    "${id:-no booking}|breaker|webhook|database|stopp|ready" \
+	    "$STACK"/log/{listener,schedule,execute}.log | sort | tail -n 30 |
+	    cut -c 1-300 >&2
+}
+
 # For teardown: whatever the test did, everything runs again as after up.
 stack_reset() {
 	local name
+	what_happened
 	for name in $(stack status | sed -n 's/ *not running$//p'); do
 		stack start "$name" || return
 	done
