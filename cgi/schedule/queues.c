@@ -259,7 +259,7 @@ is_used(const struct queues *queues, int i, long now)
 	return (i == 0 || atomic_load(&queues->list[i].used_until) > now);
 }
 
-/* Return whether it is the configured one or a booking may be waiting for it. */
+/* Return whether it is the configured one or may be waited for. */
 static int
 is_missed(const struct queues *queues, int i, long now)
 {
@@ -293,8 +293,8 @@ queues_in_use(struct queues *queues, long now,
  * queues_state(queues, now, hold, label):
  * Return "closed"; or "open" or "half-open" if the breaker of the service, or
  * of a queue that has been wanted in the last two minutes, is so.  Then ${hold}
- * is set as by breaker_state, and ${label} to whose it is, such as "Cloud Tasks"
- * or "the queue q".
+ * is set as by breaker_state, and ${label} to whose it is, such as
+ * "Cloud Tasks" or "the queue q".
  */
 const char *
 queues_state(struct queues *queues, long now, struct breaker_hold *hold,

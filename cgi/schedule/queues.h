@@ -102,8 +102,8 @@ size_t queues_in_use(struct queues *, long,
  * queues_state(queues, now, hold, label):
  * Return "closed"; or "open" or "half-open" if the breaker of the service, or
  * of a queue that has been wanted in the last two minutes, is so.  Then ${hold}
- * is set as by breaker_state, and ${label} to whose it is, such as "Cloud Tasks"
- * or "the queue q".
+ * is set as by breaker_state, and ${label} to whose it is, such as
+ * "Cloud Tasks" or "the queue q".
  */
 const char *queues_state(struct queues *, long, struct breaker_hold *,
     char [QUEUES_LABEL_LEN]);

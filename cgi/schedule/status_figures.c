@@ -22,7 +22,7 @@
 	"CROSS JOIN LATERAL (SELECT {S}.followup_due_at(b.*) AS due "	\
 	"OFFSET 0) AS d "
 
-/* When a task comes: at its time, where that is one, and else when it is due. */
+/* When a task comes: at its time, if that is one, and else when it is due. */
 #define COMES_AT							\
 	"coalesce(CASE WHEN isfinite(b.task_scheduled_at) "		\
 	"THEN b.task_scheduled_at END, d.due)"
