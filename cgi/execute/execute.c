@@ -673,12 +673,13 @@ clear_others(const struct execute *x)
 }
 
 /*
- * Return why ${body}, whose phoneNumber is ${number}, is not to be sent; NULL
- * if it is.  One without that member may have it under another name.
+ * Return why ${body} is not to be sent, or NULL if it is.  A body without a
+ * phoneNumber may have the number under another name.
  */
 static const char *
-why_not_to_be_sent(const json_t *body, const json_t *number)
+why_not_to_be_sent(const json_t *body)
 {
+	const json_t *number = json_object_get(body, "phoneNumber");
 
 	if (!json_is_object(body))
 		return ("followup_call_request gave no JSON object");
@@ -700,8 +701,7 @@ call(const struct execute *x, const struct booking *booking,
 {
 	json_t *body = text != NULL ? json_loads(text, JSON_DECODE_INT_AS_REAL,
 	    NULL) : NULL;
-	const json_t *number = json_object_get(body, "phoneNumber");
-	const char *wrong = why_not_to_be_sent(body, number);
+	const char *wrong = why_not_to_be_sent(body);
 	char stem[TASK_ID_LEN];
 	char traceparent[TRACE_PARENT_LEN];
 	struct voice_agent_call request = { .body = text,
