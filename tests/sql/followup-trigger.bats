@@ -178,11 +178,7 @@ has() {
 @test "a pause stands, and ends, even if what waits cannot be counted" {
 	"$trigger" install
 	some_bookings a
-	q -c "CREATE OR REPLACE FUNCTION lad_dev.followup_gate(
-	    booking lad_dev.lead_bookings, OUT verdict text,
-	    OUT until timestamptz, OUT reason text) LANGUAGE plpgsql STABLE
-	    AS \$\$BEGIN
-	    RAISE query_canceled USING MESSAGE = 'no gate'; END\$\$"
+	replace_gate "RAISE query_canceled USING MESSAGE = 'no gate';"
 	run "$trigger" pause --reason x
 	[ "$status" -eq 0 ]
 	has '^paused: everything since' 'no gate' 'could not be counted$'
@@ -205,13 +201,10 @@ has() {
 @test "a booking for which the gate fails hides no other" {
 	"$trigger" install
 	some_bookings a
-	q -c "CREATE OR REPLACE FUNCTION lad_dev.followup_gate(
-	    booking lad_dev.lead_bookings, OUT verdict text,
-	    OUT until timestamptz, OUT reason text) LANGUAGE plpgsql STABLE
-	    AS \$\$BEGIN
-	    IF booking.tenant_id::text LIKE '2%' THEN RAISE 'no gate'; END IF;
+	replace_gate "IF booking.tenant_id::text LIKE '2%' THEN
+	    RAISE 'no gate'; END IF;
 	    SELECT g.verdict, g.until, g.reason INTO verdict, until, reason
-	    FROM lad_dev.followup_gate_at(booking, now()) AS g; END\$\$"
+	    FROM lad_dev.followup_gate_at(booking, now()) AS g;"
 	run "$trigger" preview
 	[ "$status" -eq 0 ]
 	has '^would be called: 2;' \
@@ -612,6 +605,14 @@ hold() {
 	wait "$holder" "$installing"
 	run q -c 'SELECT count(*) FROM lad_dev.followup_backlog'
 	[ "$output" = 1 ]
+}
+
+# replace_gate STATEMENTS: by one of the deployment's own.
+replace_gate() {
+	q -c "CREATE OR REPLACE FUNCTION lad_dev.followup_gate(
+	    booking lad_dev.lead_bookings, OUT verdict text,
+	    OUT until timestamptz, OUT reason text) LANGUAGE plpgsql STABLE
+	    AS \$\$BEGIN $1 END\$\$"
 }
 
 # The bookings: one overdue, one to come in two hours, one of another tenant in
