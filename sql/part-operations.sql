@@ -114,9 +114,8 @@ $body$ AS followup_body_cause
 -- followup_letters finds the dead letters that a filter names, oldest first:
 -- an object of stage, since, until (of their death), tenantId, httpStatus (0:
 -- none), error, a part of the error or of its cause, and cause, the whole of
--- it.  A retry in steps goes
--- on behind the place after, afterId, and leaves out what died since asOf, so
--- that what dies once more is not retried for ever.
+-- it.  A retry in steps goes on behind the place after, afterId, and leaves out
+-- what died since asOf, so that what dies once more is not retried for ever.
 SELECT format($body$
 SELECT d.* FROM %1$I.followup_dead_letters d
 WHERE d.stage = coalesce(filter ->> 'stage', d.stage)

@@ -28,11 +28,12 @@
 #define MAX_AGE		86400
 
 /*
- * Between two refreshes for the same reason, in seconds: after one that failed,
- * and where a token is not verified by the keys at hand.  Strangers can cause
- * the latter, so that it is also how long they can keep a new key from us.
+ * The shortest time between two refreshes for the same reason, in seconds: the
+ * last one failed, or the keys at hand do not verify a token.  Any stranger's
+ * token does the latter, so this is also how long a stranger can keep a new key
+ * from us.
  */
-#define INTERVAL	5
+#define REFRESH_INTERVAL	5
 
 #define FETCH_TIMEOUT_MS	5000
 
@@ -352,7 +353,7 @@ jwks_refresh(struct jwks *jwks, time_t now)
 	int failed = 0;
 
 	if (shared_document_renewal_begin(jwks->shared, DOCUMENT_WANTING, 0,
-	    now, INTERVAL))
+	    now, REFRESH_INTERVAL))
 		failed = fetch(jwks, now);
 	sync_keys(jwks);
 	if (jwks->generation != before)
@@ -373,7 +374,7 @@ jwks_key(struct jwks *jwks, const char *kid, time_t now, EVP_PKEY **key)
 	sync_keys(jwks);
 	if (now >= shared_document_expires(jwks->shared)) {
 		if (shared_document_renewal_begin(jwks->shared,
-		    DOCUMENT_EXPIRED, jwks->nkeys == 0, now, INTERVAL))
+		    DOCUMENT_EXPIRED, jwks->nkeys == 0, now, REFRESH_INTERVAL))
 			(void)fetch(jwks, now);
 		sync_keys(jwks);
 	}

@@ -469,7 +469,7 @@ http_retry_after(const struct http *http)
 	if (value == NULL)
 		return (-1);
 
-	/* A number that is too large for curl is none to it. */
+	/* curl reports a number that overflows like a header that is absent. */
 	value += strspn(value, "0");
 	if (strlen(value) > RETRY_AFTER_DIGITS &&
 	    value[strspn(value, "0123456789")] == '\0')

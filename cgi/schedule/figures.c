@@ -13,8 +13,8 @@
 /*
  * The bookings that wait for their call, and their due time, which is worked
  * out only where it may be within the hour and needs the row's zone.  An
- * infinite time, which nothing can be subtracted from, is none.  ${more} is a
- * further column and ${from} its source; both may be empty.
+ * infinite time counts as no due time: nothing can be subtracted from it.
+ * ${more} is a further column and ${from} its source; both may be empty.
  */
 #define WAITING(more, from)						\
     "waiting AS (SELECT b.task_status = 'pending' AS is_pending, "	\

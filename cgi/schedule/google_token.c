@@ -56,9 +56,9 @@ end_of(time_t now, double seconds)
 }
 
 /*
- * How long a token lives of which "expires_in" is ${lifetime}, in seconds; 0 if
- * it is none.  Some write the number as a text, some leave it out, as RFC 6749
- * allows (5.1).
+ * Return how many seconds a token lives whose "expires_in" is ${lifetime}, or 0
+ * if that makes no sense.  Some servers write the number as a text; others
+ * leave it out, as RFC 6749 allows (5.1).
  */
 static double
 seconds_of(const json_t *lifetime)

@@ -170,7 +170,7 @@ three_overdue() {
 	    = scheduled_at - interval '4 h'")" = 3 ]
 	"$trigger" verify >/dev/null
 
-	# And one by which it cannot be told.
+	# A zone that is unknown leaves such a booking without a due time.
 	three_overdue
 	q -c "ALTER TABLE lad_dev.lead_bookings ADD timezone text" \
 	    -c "UPDATE lad_dev.lead_bookings SET timezone = 'Mars/Olympus'

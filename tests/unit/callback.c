@@ -287,7 +287,7 @@ callback_is_executed(void **state)
 	assert_int_equal(ask("POST", PATH, "", BODY), 200);
 	assert_string_equal(task, "(none)");
 
-	/* An empty one is none, and not that of another task. */
+	/* An empty header says nothing, least of all that it is another task. */
 	assert_int_equal(ask("POST", PATH, "HTTP_X_CLOUDTASKS_TASKNAME=\n",
 	    BODY), 200);
 	assert_string_equal(task, "(none)");
