@@ -182,7 +182,7 @@ untouched() {
 	callback "$id" "$good" '' -H "X-CloudTasks-TaskName: followup-$id-1"
 	expect 200 '.status == "skipped"' '.reason | test("superseded")'
 	called "$id" 0
-	has_status "$id" scheduled
+	becomes "$id" scheduled
 }
 
 @test "a voice agent in trouble is asked again, with the same key" {
