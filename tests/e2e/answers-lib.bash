@@ -21,8 +21,13 @@ not() {
 	! "$@"
 }
 
+# A jq that starts in 2 ms instead of 16, as the tests start it 2 500 times.
+jq() {
+	gojq "$@"
+}
+
 # expect STATUS [JQ-FILTER]...: of the last answer, in STATUS and BODY.  One jq
-# looks at all filters, because it takes as long to start as all else.
+# looks at all filters; only where one of them is not so, each has its own.
 expect() {
 	local filter all=true
 	[[ $STATUS == "$1" ]] || {

@@ -170,7 +170,7 @@ waits_until() {
 	[[ $(tasks "$id" '.[0].httpRequest.headers["Content-Type"]') == \
 	    application/json ]]
 	[[ $(tasks "$id" '.[0].httpRequest.oidcToken') == \
-	    "{\"serviceAccountEmail\":\"$ACCOUNT\",\"audience\":\"$PUBLIC_URL/bookings\"}" ]]
+	    "{\"audience\":\"$PUBLIC_URL/bookings\",\"serviceAccountEmail\":\"$ACCOUNT\"}" ]]
 	body=$(tasks "$id" '.[0].httpRequest.body | @base64d | fromjson')
 	[[ $(jq -c keys <<<"$body") == '["assignedUserId","bookingId","idempotencyKey","leadId","scheduledAt","tenantId"]' ]]
 	[[ $(jq -r .bookingId <<<"$body") == "$id" ]]
