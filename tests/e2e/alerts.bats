@@ -1,6 +1,8 @@
 # The alerts fire when they should and only then, and each one leads to a page
 # that says what to do.
 
+# bats file_tags=shipped
+
 load lib
 
 RULES=cgi/schedule/prometheus/followup-alerts.yaml

@@ -5,6 +5,8 @@
 # (there is Perl in here, every test is a subshell of its own, and the libraries
 # set the names in capitals)
 
+# bats file_tags=shipped
+
 load lib
 load hardening-lib
 

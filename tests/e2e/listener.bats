@@ -287,6 +287,7 @@ all_ignored() {
 	    END { exit !(n == want && NR < 100) }'
 }
 
+# bats test_tags=shipped
 @test "a flood of 20000 junk notifications costs neither memory nor bookings" {
 	mark listener
 	sql "SELECT count(pg_notify('booking_followup_created', CASE n % 3

@@ -9,6 +9,8 @@
 # Lists are split into words, and the backquotes are those of the page:
 # shellcheck disable=SC2013,SC2016
 
+# bats file_tags=shipped
+
 load lib
 
 setup_file() {

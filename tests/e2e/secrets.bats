@@ -258,6 +258,7 @@ in_memory() {
 	    $(pgrep -P "$(cat "$STACK/run/$1.pid")") "$2"
 }
 
+# bats test_tags=shipped
 @test "what used a secret leaves no copy of it in memory" {
 	not sanitized || skip 'a sanitizer keeps what was freed for a while'
 	[[ $(id -u) == 0 ]] || skip 'only root reads the memory of others'

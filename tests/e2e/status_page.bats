@@ -191,6 +191,7 @@ all_look() {
 	rm "$dir"/*.s
 }
 
+# bats test_tags=shipped
 @test "a database that hangs, or cannot be reached: nobody waits for long" {
 	wait_for 20 is ok
 	freeze

@@ -4,6 +4,8 @@
 # shellcheck disable=SC2030,SC2031,SC2153
 # (every test is a subshell of its own, and lib.bash sets the names in capitals)
 
+# bats file_tags=shipped
+
 load lib
 
 setup_file() {
