@@ -333,7 +333,7 @@ teardown() {
 @test "a task can be deleted while it is under way" {
 	start_emulator
 	start_agent
-	script '{"status":503,"delayMs":400}'
+	script '{"status":503,"delayMs":1500}'
 	create a
 	wait_for 10 called 1
 	request DELETE "$API/tasks/a"

@@ -314,7 +314,7 @@ api Bearer canary-two" ]]
 @test "one task cannot be created: attempts outlive restarts, then a dead letter" {
 	restart schedule FOLLOWUP_MAX_SCHEDULE_ATTEMPTS=2
 	faults '[{"operation": "createTask", "status": 503,
-	    "headers": {"Retry-After": "2"}},
+	    "headers": {"Retry-After": "6"}},
 	    {"operation": "createTask", "status": 503}]'
 	id=$(book)
 	wait_for 10 failed_times "$id" 1
@@ -396,6 +396,9 @@ api Bearer canary-two" ]]
 	}
 	mark listener
 	wait_for 30 has_backend listener
+
+	# Workers that have lost theirs connect when there is work.
+	becomes "$(book)" scheduled 30
 	wait_for 30 has_backend schedule
 	listener=$(backend listener)
 	freeze "$(backend schedule)"
