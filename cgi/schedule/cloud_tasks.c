@@ -355,10 +355,11 @@ forbidden(const struct cloud_tasks_call *call)
 	return (CLOUD_TASKS_BLOCKED);
 }
 
-/* What an answer with ${code} and the API's ${status} (or NULL) comes to. */
+/* What an answer with ${code} and the API's error ${e} (or NULL) comes to. */
 static enum cloud_tasks_outcome
-outcome_of(const struct cloud_tasks_call *call, long code, const char *status)
+outcome_of(const struct cloud_tasks_call *call, long code, const json_t *e)
 {
+	const char *status = json_string_value(json_object_get(e, "status"));
 
 	if (is_transient(code, status))
 		return (CLOUD_TASKS_TRANSIENT);
@@ -371,9 +372,13 @@ outcome_of(const struct cloud_tasks_call *call, long code, const char *status)
 		return (forbidden(call));
 	case 404:
 		/* What a create does not find is the queue. */
-		return (call->method == CLOUD_TASKS_GET ||
-		    call->method == CLOUD_TASKS_DELETE ? CLOUD_TASKS_GONE :
-		    CLOUD_TASKS_BLOCKED);
+		if (call->method != CLOUD_TASKS_GET &&
+		    call->method != CLOUD_TASKS_DELETE)
+			return (CLOUD_TASKS_BLOCKED);
+
+		/* A front end that answers by itself knows no tasks. */
+		return (json_is_object(e) ? CLOUD_TASKS_GONE :
+		    CLOUD_TASKS_TRANSIENT);
 	case 409:
 		return (CLOUD_TASKS_EXISTS);
 	default:
@@ -416,7 +421,7 @@ describe(const struct cloud_tasks *tasks, struct cloud_tasks_call *call,
 
 	quoted = quote(tasks, message);
 	word = quote(tasks, status != NULL ? status : "no status");
-	call->outcome = outcome_of(call, http_status(http), status);
+	call->outcome = outcome_of(call, http_status(http), e);
 	call->error.http_status = http_status(http);
 	call->error.retry_after = http_retry_after(http);
 	if (call->outcome == CLOUD_TASKS_BLOCKED || http_status(http) == 403)
