@@ -355,13 +355,30 @@ forbidden(const struct cloud_tasks_call *call)
 	return (CLOUD_TASKS_BLOCKED);
 }
 
+/*
+ * Does the API's error ${e} say that no task can be made where the queue is?
+ * It is not ready, or the project has no such location.
+ */
+static int
+is_no_place(const json_t *e)
+{
+	const char *status = json_string_value(json_object_get(e, "status"));
+	const char *message = json_string_value(json_object_get(e,
+	    "message"));
+
+	return (strcmp(status, "FAILED_PRECONDITION") == 0 ||
+	    (message != NULL && strncmp(message, "Location ", 9) == 0));
+}
+
 /* What an answer with ${code} and the API's error ${e} (or NULL) comes to. */
 static enum cloud_tasks_outcome
 outcome_of(const struct cloud_tasks_call *call, long code, const json_t *e)
 {
-	const char *status = json_string_value(json_object_get(e, "status"));
+	int is_of_task = call->method == CLOUD_TASKS_GET ||
+	    call->method == CLOUD_TASKS_DELETE;
 
-	if (is_transient(code, status))
+	if (is_transient(code, json_string_value(json_object_get(e,
+	    "status"))))
 		return (CLOUD_TASKS_TRANSIENT);
 	switch (code) {
 	case 401:
@@ -372,8 +389,7 @@ outcome_of(const struct cloud_tasks_call *call, long code, const json_t *e)
 		return (forbidden(call));
 	case 404:
 		/* What a create does not find is the queue. */
-		if (call->method != CLOUD_TASKS_GET &&
-		    call->method != CLOUD_TASKS_DELETE)
+		if (!is_of_task)
 			return (CLOUD_TASKS_BLOCKED);
 
 		/* A front end that answers by itself knows no tasks. */
@@ -382,10 +398,8 @@ outcome_of(const struct cloud_tasks_call *call, long code, const json_t *e)
 	case 409:
 		return (CLOUD_TASKS_EXISTS);
 	default:
-		/* It is the queue that is not ready, not the task. */
-		return (call->method == CLOUD_TASKS_CREATE &&
-		    strcmp(status, "FAILED_PRECONDITION") == 0 ?
-		    CLOUD_TASKS_BLOCKED : CLOUD_TASKS_REFUSED);
+		return (!is_of_task && is_no_place(e) ? CLOUD_TASKS_BLOCKED :
+		    CLOUD_TASKS_REFUSED);
 	}
 }
 

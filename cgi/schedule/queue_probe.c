@@ -178,8 +178,9 @@ judge(const struct config *conf, const struct question *question,
 			note_paused(conf, question->queue, finding);
 		break;
 	case CLOUD_TASKS_BLOCKED:
-		add_once(troubles, call->error.http_status == 404 ?
-		    "queue-missing" : "credentials", call->error.text,
+		add_once(troubles, call->error.http_status == 404 ||
+		    call->error.http_status == 400 ? "queue-missing" :
+		    "credentials", call->error.text,
 		    call->error.http_status != 401 &&
 		    strcmp(question->queue, conf->queue) != 0);
 		break;

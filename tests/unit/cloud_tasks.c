@@ -269,6 +269,9 @@ exchange(enum cloud_tasks_method method, const char *status,
 
 #define ERROR(status)	"{\"error\":{\"code\":1,\"message\":\"as it said\"," \
 			"\"status\":\"" status "\"}}"
+#define NO_LOCATION	"{\"error\":{\"code\":400,\"status\":" \
+			"\"INVALID_ARGUMENT\",\"message\":" \
+			"\"Location 'l' is not a valid location.\"}}"
 #define HTML		"<html>front end</html>"
 #define BY_NUMBER	"{\"name\":\"projects/4711/locations/l/queues/q/" \
 			"tasks/followup-1\"}"
@@ -578,6 +581,9 @@ outcomes(void **state)
 		{ "queue not ready", "400 Bad Request",
 		    ERROR("FAILED_PRECONDITION"), "ask queue-blocked-1 ",
 		    CLOUD_TASKS_CREATE, CLOUD_TASKS_BLOCKED },
+		{ "no such location", "400 Bad Request", NO_LOCATION,
+		    "ask queue-blocked-1 ", CLOUD_TASKS_CREATE,
+		    CLOUD_TASKS_BLOCKED },
 		{ "no queue", "404 Not Found", ERROR("NOT_FOUND"),
 		    "ask queue-blocked-1 ", CLOUD_TASKS_CREATE,
 		    CLOUD_TASKS_BLOCKED },
@@ -619,6 +625,11 @@ outcomes(void **state)
 		    ERROR("PERMISSION_DENIED"), "", CLOUD_TASKS_QUEUE,
 		    CLOUD_TASKS_BLOCKED },
 		{ "no such queue", "404 Not Found", ERROR("NOT_FOUND"), "",
+		    CLOUD_TASKS_QUEUE, CLOUD_TASKS_BLOCKED },
+		{ "queue that is not ready", "400 Bad Request",
+		    ERROR("FAILED_PRECONDITION"), "", CLOUD_TASKS_QUEUE,
+		    CLOUD_TASKS_BLOCKED },
+		{ "queue in no location", "400 Bad Request", NO_LOCATION, "",
 		    CLOUD_TASKS_QUEUE, CLOUD_TASKS_BLOCKED },
 		{ "queue, away", "503 x", HTML, "", CLOUD_TASKS_QUEUE,
 		    CLOUD_TASKS_TRANSIENT },

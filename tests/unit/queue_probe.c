@@ -24,6 +24,9 @@
 		"\"message\":\"too busy\"}}")
 #define NO_SUCH	ANSWER("404 x", "{\"error\":{\"status\":\"NOT_FOUND\"," \
 		"\"message\":\"Queue does not exist.\"}}")
+#define NOWHERE	ANSWER("400 x", "{\"error\":{\"status\":" \
+		"\"INVALID_ARGUMENT\",\"message\":\"Location 'l' is not a " \
+		"valid location.\"}}")
 #define REFUSED	ANSWER("401 x", "{\"error\":{\"status\":" \
 		"\"UNAUTHENTICATED\",\"message\":\"who is it?\"}}")
 
@@ -181,7 +184,7 @@ states(void **state)
 {
 
 	(void)state;
-	script(SCRIPT(RUNNING, PAUSED, NO_SUCH, REFUSED, RUNNING));
+	script(SCRIPT(RUNNING, PAUSED, NO_SUCH, NOWHERE, REFUSED, RUNNING));
 	expect(NULL, NULL);
 	expect(NULL, NULL);
 	ahead += 3000;
@@ -196,10 +199,12 @@ states(void **state)
 	expect("queue-missing", "does the queue q of FOLLOWUP_QUEUE_NAME "
 	    "exist");
 	ahead += 6000;
+	expect("queue-missing", "not a valid location.; does the queue q ");
+	ahead += 6000;
 	expect("credentials", "are the credentials still valid?");
 	ahead += 6000;
 	expect(NULL, NULL);
-	script_ends(5);
+	script_ends(6);
 }
 
 /* Is a trouble of the kind ${code} found for the queue of request ${i}? */
