@@ -326,7 +326,8 @@ subject_from_file(const struct google_credentials *c, const char *path,
 	size_t len;
 	int fd;
 
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
+	/* A FIFO there must not make us wait for a writer. */
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0) {
 		(void)complain(why, whylen, "the file with the subject token, "
 		    "%.200s: %s", path, strerror(errno));
 		return (NULL);

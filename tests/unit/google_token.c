@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -594,6 +596,16 @@ test_external_exchange(void **state)
 	serve(SCRIPT(TOKEN("sts")));
 	assert_int_equal(unlink(subject), 0);
 	check_no_token(external_file(token_url), "No such file", "gone");
+	served(0);
+
+	/* Nobody waits for one who might write it. */
+	serve(SCRIPT(TOKEN("sts")));
+	assert_int_equal(mkfifo(subject, 0600), 0);
+	(void)alarm(5);
+	check_no_token(external_file(token_url), "holds no subject token",
+	    "fifo");
+	(void)alarm(0);
+	assert_int_equal(unlink(subject), 0);
 	served(0);
 }
 
