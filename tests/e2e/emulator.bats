@@ -202,6 +202,9 @@ teardown() {
 		"{\"response_view\":\"FULL\",\"task\":{\"schedule_time\":\"$(in_seconds 3600)\",\"http_request\":{\"url\":\"https://example.com/\",\"body\":\"eA\",\"oidc_token\":{\"service_account_email\":\"a@example.com\"}}}}"
 	expect 200 '.httpRequest.body == "eA=="' '.view == "FULL"'
 	[[ $BODY != *$'\n'* ]]
+	# Google's client for Java has no PATCH of its own.
+	curl -sf -H 'X-HTTP-Method-Override: PATCH' -d '{"retryConfig":{"maxAttempts":7}}' \
+		"$API?updateMask=retryConfig.maxAttempts" | jq -e '.retryConfig.maxAttempts == 7'
 	curl -sf -H 'x-goog-api-client: gl-c/11' -H 'x-goog-user-project: p' \
 		-H 'authorization: Bearer x' "$API" >/dev/null
 }

@@ -258,6 +258,21 @@ out:
 	script_done(&rule);
 }
 
+/*
+ * Return the method that is meant.  Java's own HTTP client has no PATCH, so
+ * that Google's client for Java posts, and names the method in a header.
+ */
+static const char *
+method_of(const struct httpd_request *request)
+{
+	const char *method = NULL;
+
+	if (strcmp(httpd_method(request), "POST") == 0)
+		method = httpd_header(request, "X-HTTP-Method-Override");
+
+	return (method != NULL ? method : httpd_method(request));
+}
+
 static void
 handle_api(const struct api *api, struct httpd_request *request)
 {
@@ -266,12 +281,12 @@ handle_api(const struct api *api, struct httpd_request *request)
 	const struct operation *operation;
 	struct failure failure = { 0 };
 
-	operation = route(httpd_path(request), httpd_method(request), &call);
+	operation = route(httpd_path(request), method_of(request), &call);
 	if (operation != NULL) {
 		handle_operation(api, operation, &call, request);
 	} else {
 		failure_set(&failure, FAILURE_NOT_FOUND,
-		    "Method not found: %s %.500s", httpd_method(request),
+		    "Method not found: %.20s %.500s", method_of(request),
 		    httpd_path(request));
 		reply(request, 404, failure_json(&failure));
 		failure_clear(&failure);

@@ -382,6 +382,18 @@ httpd_queries(const struct httpd_request *request)
 	return (queries);
 }
 
+/**
+ * httpd_header(request, name):
+ * Return the value of the header ${name}, or NULL.
+ */
+const char *
+httpd_header(const struct httpd_request *request, const char *name)
+{
+
+	return (MHD_lookup_connection_value(request->connection,
+	    MHD_HEADER_KIND, name));
+}
+
 static enum MHD_Result
 collect_header(void *cookie, enum MHD_ValueKind kind, const char *name,
     const char *value)

@@ -60,6 +60,12 @@ const char *httpd_query(const struct httpd_request *, const char *);
 json_t *httpd_queries(const struct httpd_request *);
 
 /**
+ * httpd_header(request, name):
+ * Return the value of the header ${name}, or NULL.
+ */
+const char *httpd_header(const struct httpd_request *, const char *);
+
+/**
  * httpd_headers(request):
  * Return an object of all headers, with lower-case names and those that came
  * more than once joined by ", ", a reference the caller drops.  Bytes that
