@@ -470,6 +470,17 @@ teardown() {
 	expect 200 '.retryConfig.maxAttempts == 7' '.retryConfig.maxDoublings == 16'
 	request PATCH "$url/other" '{"retryConfig":{"minBackoff":"10s","maxBackoff":"5s"}}'
 	expect 400 '.error.message == "RetryConfig.minBackoff must be less than or equal to RetryConfig.maxBackoff."'
+	request PATCH "$url/other?updateMask=retry_config.max_attempts,colour" '{}'
+	expect 400 '.error.message | startswith("Invalid value at '"'update_mask'"'")'
+	request PATCH "$url/other?updateMask=rateLimits.maxDispatches" '{}'
+	expect 400
+	request PATCH "$url/other?updateMask=rateLimits,stackdriverLoggingConfig.samplingRatio,*" '{}'
+	expect 200 '.retryConfig.maxAttempts == 100'
+
+	# Without a mask what is not said goes back to the default.
+	request PATCH "$url/other" '{"retryConfig":{"maxAttempts":7}}'
+	request PATCH "$url/other" '{"rateLimits":{"maxConcurrentDispatches":2}}'
+	expect 200 '.rateLimits.maxConcurrentDispatches == 2' '.retryConfig.maxAttempts == 100'
 	request DELETE "$url/other"
 	expect 200 '. == {}'
 	request GET "$url/other"

@@ -316,12 +316,14 @@ patch_queue(const struct operation_call *call, json_t **answer,
 	char *name = NULL;
 	int rc = -1;
 
-	if (queue != NULL)
+	if (mask != NULL && *mask == '\0')
+		mask = NULL;
+
+	/* Without a mask all fields are updated, also those that are absent. */
+	if (queue != NULL && mask != NULL)
 		config = queue->config;
 	else
 		resource_queue_defaults(&config);
-	if (mask != NULL && *mask == '\0')
-		mask = NULL;
 	if (validate_queue(call->body, mask, &config, &name, failure) != 0)
 		goto out;
 	if (name != NULL && strcmp(name, call->queue) != 0) {

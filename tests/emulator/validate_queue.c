@@ -94,6 +94,51 @@ masked(const char *mask, const struct leaf *leaf)
 }
 
 /*
+ * Say whether there is something in a queue at the path, with dots between the
+ * names.  It is taken apart.
+ */
+static int
+is_path(char *path)
+{
+	const struct proto_field *field = NULL, *fields = queue_fields;
+	const char *name;
+
+	while ((name = strsep(&path, ".")) != NULL && fields != NULL) {
+		for (field = fields; field->name != NULL; field++) {
+			if (strcmp(field->name, name) == 0)
+				break;
+		}
+		if (field->name == NULL)
+			return (0);
+		fields = field->fields;
+	}
+
+	/* Nobody looks into an object of any kind. */
+	return (name == NULL || field->kind == PROTO_ANY);
+}
+
+static int
+check_mask(const char *mask, struct failure *failure)
+{
+	char *camel, *rest, *path;
+	int rc = 0;
+
+	if ((camel = proto_camel(mask)) == NULL)
+		return (failure_set(failure, FAILURE_INTERNAL,
+		    "out of memory"));
+	for (rest = camel; rc == 0 && (path = strsep(&rest, ",")) != NULL;) {
+		if (strcmp(path, "*") != 0 && !is_path(path))
+			rc = failure_set(failure, FAILURE_INVALID_ARGUMENT,
+			    "Invalid value at 'update_mask' "
+			    "(type.googleapis.com/google.protobuf.FieldMask), "
+			    "\"%.100s\"", mask);
+	}
+	free(camel);
+
+	return (rc);
+}
+
+/*
  * Copy one setting.  To the service a zero is the same as nothing, which
  * leaves what a fresh queue gets.
  */
@@ -182,6 +227,8 @@ validate_queue(const json_t *body, const char *mask,
 	size_t i;
 
 	*name = NULL;
+	if (mask != NULL && check_mask(mask, failure) != 0)
+		return (-1);
 	if ((queue = proto_read(body, queue_fields, failure)) == NULL)
 		return (-1);
 	if (json_object_get(queue, "httpTarget") != NULL) {
