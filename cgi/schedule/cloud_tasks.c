@@ -47,6 +47,7 @@ struct slot {
 	char *url;
 	char *body;			/* or NULL */
 	struct queues_request asked;	/* as it was let out */
+	time_t sent;			/* with the token of that time */
 	int renewed;			/* the token, after a 401 */
 };
 
@@ -689,12 +690,14 @@ static int
 send_slot(struct cloud_tasks *tasks, struct slot *slot, char *why,
     size_t whylen)
 {
+	time_t now = time(NULL), refused = slot->renewed ? slot->sent : 0;
 	char *token = NULL;
 	int rc;
 
+	slot->sent = now;
 	if (tasks->auth != NULL &&
-	    (token = google_auth_token(tasks->auth, tasks->token_http,
-	    time(NULL), slot->renewed, why, whylen)) == NULL)
+	    (token = google_auth_token(tasks->auth, tasks->token_http, now,
+	    refused, why, whylen)) == NULL)
 		return (-1);
 	(void)snprintf(why, whylen, "the request could not be prepared");
 	rc = prepare(tasks, slot, token);

@@ -81,26 +81,30 @@ renew(struct google_auth *auth, struct http *http, time_t now, char *why,
 }
 
 /**
- * google_auth_token(auth, http, now, fresh, why, whylen):
+ * google_auth_token(auth, http, now, refused, why, whylen):
  * Return an access token that is good at ${now} and for some minutes more, as
  * a string that the caller wipes and frees, using ${http} where somebody must
- * be asked.  With ${fresh} set, the last token was refused: get another.
+ * be asked.  With ${refused} set, the one that was returned at that time was
+ * refused: get another, unless somebody has tried to since.
  * Return NULL and one line in ${why} if there is none; it may be tried again.
  */
 char *
 google_auth_token(struct google_auth *auth, struct http *http, time_t now,
-    int fresh, char *why, size_t whylen)
+    time_t refused, char *why, size_t whylen)
 {
 	time_t expires = shared_document_expires(auth->token);
+	time_t interval = RENEW_INTERVAL;
 	uint64_t generation;
 	size_t len;
 
 	(void)snprintf(why, whylen, "there is no access token for Google yet");
-	if (fresh || now >= expires - RENEW_EARLY) {
+	if (refused != 0 && now - refused >= interval)
+		interval = now - refused + 1;
+	if (refused != 0 || now >= expires - RENEW_EARLY) {
 		/* Who has a token that still works need not wait. */
 		if (shared_document_renewal_begin(auth->token,
-		    fresh ? DOCUMENT_WANTING : DOCUMENT_EXPIRED,
-		    fresh || now >= expires, now, RENEW_INTERVAL))
+		    refused != 0 ? DOCUMENT_WANTING : DOCUMENT_EXPIRED,
+		    refused != 0 || now >= expires, now, interval))
 			renew(auth, http, now, why, whylen);
 	}
 	if (now >= shared_document_expires(auth->token))

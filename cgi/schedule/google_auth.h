@@ -22,13 +22,14 @@ struct google_auth;
 struct google_auth *google_auth_new(const struct config *, char *, size_t);
 
 /**
- * google_auth_token(auth, http, now, fresh, why, whylen):
+ * google_auth_token(auth, http, now, refused, why, whylen):
  * Return an access token that is good at ${now} and for some minutes more, as
  * a string that the caller wipes and frees, using ${http} where somebody must
- * be asked.  With ${fresh} set, the last token was refused: get another.
+ * be asked.  With ${refused} set, the one that was returned at that time was
+ * refused: get another, unless somebody has tried to since.
  * Return NULL and one line in ${why} if there is none; it may be tried again.
  */
-char *google_auth_token(struct google_auth *, struct http *, time_t, int,
+char *google_auth_token(struct google_auth *, struct http *, time_t, time_t,
     char *, size_t);
 
 /**

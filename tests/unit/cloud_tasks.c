@@ -130,18 +130,21 @@ expect_told(const char *text)
 /* Credentials, likewise. */
 static struct google_auth *auth;
 static int tokens;			/* that were asked for */
+static time_t token_asked;		/* when the last one was */
 static int fresh;			/* the last one was to be new */
 static int token_fails;
 static const char *quota;
 
 char *
 google_auth_token(struct google_auth *a, struct http *http, time_t t,
-    int is_fresh, char *why, size_t len)
+    time_t refused, char *why, size_t len)
 {
 	char *token;
 
 	assert_true(a == auth && http != NULL && t > 0);
-	fresh = is_fresh;
+	assert_true(refused == 0 || refused == token_asked);
+	token_asked = t;
+	fresh = refused != 0;
 	tokens++;
 	if (token_fails) {
 		(void)snprintf(why, len, "no token today");

@@ -141,12 +141,13 @@ open_auth(void)
 
 /* The token at ${now} must be ${want}, or with NULL there must be none. */
 static void
-check_token(struct google_auth *auth, time_t now, int fresh, const char *want)
+check_token(struct google_auth *auth, time_t now, time_t refused,
+    const char *want)
 {
 	char *token;
 
 	why[0] = '\0';
-	token = google_auth_token(auth, http, now, fresh, why, sizeof(why));
+	token = google_auth_token(auth, http, now, refused, why, sizeof(why));
 	if (want == NULL) {
 		assert_null(token);
 		assert_string_not_equal(why, "");
@@ -171,15 +172,21 @@ test_service_account(void **state)
 	auth = open_auth();
 	check_token(auth, NOW, 0, golden);
 
-	/* Kept until it has little left; then, or when refused, another. */
+	/*
+	 * Kept until it has little left; then, or when refused, another: for
+	 * all who were refused the same.
+	 */
 	check_token(auth, NOW + 3300, 0, golden);
 	token = google_auth_token(auth, http, NOW + 3400, 0, why,
 	    sizeof(why));
 	assert_non_null(token);
 	assert_string_not_equal(token, golden);
 	free(token);
-	check_token(auth, NOW, 1, golden);
-	token = google_auth_token(auth, http, NOW + 60, 1, why, sizeof(why));
+	check_token(auth, NOW, NOW - 60, golden);
+	check_token(auth, NOW + 60, NOW - 1, golden);
+	check_token(auth, NOW + 60, NOW, golden);
+	token = google_auth_token(auth, http, NOW + 60, NOW + 1, why,
+	    sizeof(why));
 	assert_non_null(token);
 	assert_string_not_equal(token, golden);
 	free(token);

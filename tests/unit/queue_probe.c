@@ -67,13 +67,13 @@ static const char *no_token;
 
 char *
 google_auth_token(struct google_auth *auth, struct http *http, time_t now,
-    int fresh, char *why, size_t whylen)
+    time_t refused, char *why, size_t whylen)
 {
 
 	if (auth == NULL || http == NULL || now == 0)
 		abort();
 	(void)snprintf(why, whylen, "%s", no_token != NULL ? no_token : "");
-	return (no_token != NULL || fresh ? NULL : strdup("token"));
+	return (no_token != NULL || refused != 0 ? NULL : strdup("token"));
 }
 
 const char *
