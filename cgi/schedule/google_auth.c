@@ -18,8 +18,13 @@
  */
 #define RENEW_EARLY	225
 
-/* Between two attempts to renew, in seconds. */
+/*
+ * Between two attempts to renew, in seconds: while there is no token; and while
+ * the last one still works, since each attempt at a service that hangs holds up
+ * its worker for a quarter of a minute.
+ */
 #define RENEW_INTERVAL	2
+#define RENEW_AT_EASE	30
 
 /* The longest token, in bytes. */
 #define MAX_TOKEN	16384
@@ -93,7 +98,8 @@ google_auth_token(struct google_auth *auth, struct http *http, time_t now,
     time_t refused, char *why, size_t whylen)
 {
 	time_t expires = shared_document_expires(auth->token);
-	time_t interval = RENEW_INTERVAL;
+	time_t interval = refused == 0 && now < expires ? RENEW_AT_EASE :
+	    RENEW_INTERVAL;
 	uint64_t generation;
 	size_t len;
 

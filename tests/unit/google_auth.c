@@ -315,6 +315,7 @@ test_authorized_user(void **state)
 	struct scripted_server *s = scripted_server_start(SCRIPT(
 	    JSON_OF("200 OK", TOKEN("first", "3599")),
 	    JSON_OF("200 OK", TOKEN("second", "3599")),
+	    JSON_OF("400 Bad Request", "{\"error\":\"invalid_grant\"}"),
 	    JSON_OF("400 Bad Request", "{\"error\":\"invalid_grant\"}")));
 	struct google_auth *auth;
 	char url[64];
@@ -333,8 +334,12 @@ test_authorized_user(void **state)
 
 	/* While the endpoint is down the old one is used to its end. */
 	check_token(auth, NOW + 3001 + 3500, 0, "second");
+	check_token(auth, NOW + 3001 + 3529, 0, "second");
+	assert_int_equal(s->nrequests, 3);
+	check_token(auth, NOW + 3001 + 3530, 0, "second");
+	assert_int_equal(s->nrequests, 4);
 	check_token(auth, NOW + 3001 + 3599, 0, NULL);
-	assert_int_equal(scripted_server_stop(s), 3);
+	assert_int_equal(scripted_server_stop(s), 4);
 	google_auth_free(auth);
 
 	/* The form, with everything in it encoded. */
