@@ -311,6 +311,20 @@ give_up(struct batch *batch, struct item *item, long http_status,
 	conclude(item, SCHEDULE_GIVEN_UP, "failed: %s", error);
 }
 
+/* Write to ${name} the name of its task, the ${n}th that is tried. */
+static void
+name_task(const struct batch *batch, const struct item *item, int n,
+    char name[CLOUD_TASKS_NAME_LEN])
+{
+	const struct booking *booking = &item->booking;
+	char id[128];
+
+	(void)snprintf(id, sizeof(id), n == 1 ?
+	    "followup-%s-%" PRId64 : "followup-%s-%" PRId64 "-%d",
+	    booking->id, booking_epoch(booking->planned), n);
+	cloud_tasks_name(batch->s->tasks, booking->queue, id, name);
+}
+
 /*
  * Obsolete tasks.
  */
@@ -352,10 +366,30 @@ delete_next_obsolete(struct batch *batch, struct item *item)
 }
 
 /*
+ * Does the booking wait for the task that could not be deleted?  It does if its
+ * next task may get that name.  If no call is to come there is nothing else to
+ * do for it.
+ */
+static int
+is_in_the_way(const struct batch *batch, const struct item *item)
+{
+	char name[CLOUD_TASKS_NAME_LEN];
+	size_t len;
+
+	if (!is_waiting(&item->booking))
+		return (1);
+	name_task(batch, item, 1, name);
+	len = strlen(name);
+	return (strncmp(item->name, name, len) == 0 &&
+	    (item->name[len] == '\0' || item->name[len] == '-'));
+}
+
+/*
  * The service was asked to delete an obsolete task.  One that is not there,
  * has a name that no task of ours can have or may not be deleted is as good as
- * deleted.  One of a former queue has a name that is in nobody's way, so that
- * the booking does not wait for it.
+ * deleted.  One whose name is in nobody's way, as that of a former queue, is
+ * tried again later, and the booking goes on: the task fires in vain if it
+ * comes to that.
  */
 static void
 obsolete_answered(struct batch *batch, struct item *item)
@@ -375,7 +409,7 @@ obsolete_answered(struct batch *batch, struct item *item)
 		    "again later: %s", call->error.text);
 		(void)booking_obsolete_later(batch->s->bookings,
 		    item->booking.id, (double)item->result->retry_after);
-		if (call->is_former)
+		if (call->is_former || !is_in_the_way(batch, item))
 			look(batch, item);
 		else
 			conclude(item, SCHEDULE_LATER, "its obsolete task "
@@ -417,14 +451,10 @@ static void
 create(struct batch *batch, struct item *item)
 {
 	struct booking *booking = &item->booking;
-	char id[128], url[URL_LEN], when[BOOKING_TIME_LEN];
+	char url[URL_LEN], when[BOOKING_TIME_LEN];
 	char traceparent[TRACE_PARENT_LEN];
-	int n = ++item->names;
 
-	(void)snprintf(id, sizeof(id), n == 1 ?
-	    "followup-%s-%" PRId64 : "followup-%s-%" PRId64 "-%d",
-	    booking->id, booking_epoch(booking->planned), n);
-	cloud_tasks_name(batch->s->tasks, booking->queue, id, item->name);
+	name_task(batch, item, ++item->names, item->name);
 	(void)snprintf(url, sizeof(url), "%s/%s/execute-followup",
 	    batch->s->conf->execution_endpoint, booking->id);
 

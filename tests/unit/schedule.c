@@ -840,8 +840,25 @@ obsolete_of_a_deleted_booking(void **state)
 	run("A");
 	table_expect(TAKE "delete:old obsolete_deleted:old" UNLOCK);
 	expect(0, SCHEDULE_NOTHING, "was deleted, and now its task too");
+
+	(void)snprintf(A->obsolete, sizeof(A->obsolete), OLD "\n");
+	(void)delete_is("old", CLOUD_TASKS_TRANSIENT);
+	run("A");
+	expect_later(0, "could not be deleted", 1, 0);
 }
 
+/* Its last task's name, with ${more} at its end, is that of an obsolete one. */
+static void
+have_obsolete(const char *more)
+{
+
+	A->status = "pending";
+	(void)snprintf(A->obsolete, sizeof(A->obsolete), "%.500s%s\n",
+	    A->task_name, more);
+	table.trace[0] = '\0';
+}
+
+/* A booking waits only for a task whose name it may get again. */
 static void
 obsolete_cannot_be_deleted_now(void **state)
 {
@@ -850,13 +867,20 @@ obsolete_cannot_be_deleted_now(void **state)
 	(void)snprintf(A->obsolete, sizeof(A->obsolete), OLD "\n");
 	delete_is("old", CLOUD_TASKS_TRANSIENT)->retry_after = 7;
 	run("A");
-	table_expect(TAKE "delete:old obsolete_later:A" UNLOCK);
-	expect_later(0, "could not be deleted: what it said", 7, 0);
+	table_expect(TAKE "delete:old obsolete_later:A create:A" WRITE);
+	expect_scheduled(0, A, "A");
 	assert_string_equal(A->obsolete, OLD "\n");
 	assert_int_equal(logged("could not delete an obsolete task, trying "
 	    "again later"), 1);
 
-	(void)delete_is("old", CLOUD_TASKS_TRANSIENT);
+	have_obsolete("");
+	delete_is("A", CLOUD_TASKS_TRANSIENT)->retry_after = 7;
+	run("A");
+	table_expect(TAKE "delete:A obsolete_later:A" UNLOCK);
+	expect_later(0, "could not be deleted: what it said", 7, 0);
+
+	have_obsolete("-2");
+	(void)delete_is("A-2", CLOUD_TASKS_TRANSIENT);
 	run("A");
 	expect_later(0, "could not be deleted", 1, 0);
 }
@@ -918,9 +942,9 @@ obsolete_of_its_tenants_queue(void **state)
 
 	(void)state;
 	A->queue = "tenant-1";
-	(void)snprintf(A->obsolete, sizeof(A->obsolete),
-	    QUEUES "tenant-1/tasks/old\n");
-	(void)delete_is("old", CLOUD_TASKS_TRANSIENT);
+	run("A");
+	have_obsolete("");
+	(void)delete_is("A", CLOUD_TASKS_TRANSIENT);
 	run("A");
 	expect_later(0, "could not be deleted", 1, 0);
 	assert_int_equal(cloud.is_former, 0);
@@ -928,7 +952,7 @@ obsolete_of_its_tenants_queue(void **state)
 	/* Nor is it of another queue where no other one is made. */
 	A->status = "cancelled";
 	A->queue = NULL;
-	(void)delete_is("old", CLOUD_TASKS_TRANSIENT);
+	(void)delete_is("A", CLOUD_TASKS_TRANSIENT);
 	run("A");
 	expect_later(0, "could not be deleted", 1, 0);
 	assert_int_equal(cloud.is_former, 0);
