@@ -644,7 +644,8 @@ may_call(const struct execute *x, const struct booking *booking,
 
 /*
  * If the breaker has opened by now, other bookings get back the attempts that
- * they lost because the voice agent failed; later, if the database is away.
+ * they lost because the voice agent failed; later, if the database is away, or
+ * another worker has not written yet that it failed.
  */
 static void
 clear_others(const struct execute *x)
@@ -655,9 +656,19 @@ clear_others(const struct execute *x)
 
 	for (i = 0; i < n; i++) {
 		struct log_about a = { .booking_id = list[i].id };
+		const char *ids[] = { list[i].id };
+		int locked = 0;
 
-		outcome = booking_cleared(x->bookings, list[i].id,
-		    list[i].failures);
+		/* Whoever failed for it holds this until that is written. */
+		outcome = booking_try_lock(x->bookings, BOOKING_EXECUTE,
+		    list[i].id, &locked);
+		if (outcome == DB_OK && !locked)
+			continue;
+		if (outcome == DB_OK)
+			outcome = booking_cleared(x->bookings, list[i].id,
+			    list[i].failures);
+		if (locked)
+			booking_unlock(x->bookings, BOOKING_EXECUTE, ids, 1);
 		if (outcome != DB_LOST && outcome != DB_LOCKED)
 			breaker_gave_back(x->breaker, &list[i]);
 		if (outcome == DB_OK)

@@ -1309,6 +1309,29 @@ outage_of_both(void **state)
 		assert_int_equal(table.rows[i].execution_attempts, 0);
 }
 
+/* Another worker has yet to write the failure that is to be forgotten. */
+static void
+outage_before_a_failure_is_written(void **state)
+{
+	int i;
+
+	(void)state;
+	agent_says(VOICE_AGENT_NOT_STARTED, 503);
+	for (i = 0; i < 4; i++)
+		run_booking(i);
+	table.rows[1].foreign = 1;
+	run_booking(4);
+	for (i = 0; i < 5; i++)
+		assert_int_equal(table.rows[i].execution_attempts, i == 1);
+	table.rows[1].foreign = 0;
+	slept += 30000;
+	table.trace[0] = '\0';
+	run_booking(5);
+	table_expect("try_lock:F read:F begun:F call spared:F try_lock:B "
+	    "cleared:B unlock:B unlock:F");
+	assert_int_equal(table.rows[1].execution_attempts, 0);
+}
+
 /* Nobody is given up while others fail as well, and none succeeds. */
 static void
 last_attempt_in_an_outage(void **state)
@@ -1508,6 +1531,7 @@ main(void)
 		TEST(failure_is_not_written),
 		TEST(outage),
 		TEST(outage_of_both),
+		TEST(outage_before_a_failure_is_written),
 		TEST(last_attempt_in_an_outage),
 		TEST(one_broken_booking),
 		TEST(one_broken_tenant),
