@@ -248,6 +248,17 @@ was_called(const struct booking *booking)
 	return (booking->called_at != BOOKING_NO_TIME);
 }
 
+/* Is ${callback} for the tenant of ${booking}, or neither of any? */
+static int
+is_tenant(const struct booking *booking,
+    const struct execute_callback *callback)
+{
+
+	if (booking->tenant_id == NULL || callback->tenant_id == NULL)
+		return (booking->tenant_id == callback->tenant_id);
+	return (strcmp(booking->tenant_id, callback->tenant_id) == 0);
+}
+
 /*
  * Say whether ${booking} is to be called for ${callback}.  Return 1 if so, 0
  * with ${result} set otherwise.
@@ -257,9 +268,7 @@ needs_call(const struct execute *x, const struct booking *booking,
     const struct execute_callback *callback, struct execute_result *result)
 {
 	char executed[BOOKING_TIME_LEN];
-	int other_tenant = booking->tenant_id != NULL &&
-	    (callback->tenant_id == NULL ||
-	    strcmp(booking->tenant_id, callback->tenant_id) != 0);
+	int other_tenant = !is_tenant(booking, callback);
 
 	/* A task was right when it was made: the booking is what changed. */
 	if (other_tenant && callback->task_id == NULL) {

@@ -413,6 +413,13 @@ other_tenant(void **state)
 	run();
 	expect(EXECUTE_SKIPPED, "or not its tenant's");
 
+	/* It is nobody's any more. */
+	table_schedule(A);
+	callback.tenant_id = A->tenant_id;
+	A->tenant_id = NULL;
+	run();
+	expect(EXECUTE_SKIPPED, "or not its tenant's");
+
 	/* Without a task, the body is what is wrong. */
 	table_schedule(A);
 	callback.task_id = NULL;
