@@ -1,6 +1,7 @@
 #include <sys/mman.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ struct shared_document {
 	pthread_mutex_t content;	/* held for a copy */
 	pthread_mutex_t renewal;	/* held during a fetch */
 	time_t attempted[2];		/* by reason */
+	_Atomic unsigned long attempts;	/* so many, for whatever reason */
 	size_t size;
 	uint64_t generation;
 
@@ -132,6 +134,7 @@ shared_document_renewal_begin(struct shared_document *doc,
 {
 	time_t *attempted = &doc->attempted[reason];
 	uint64_t before = shared_document_generation(doc);
+	unsigned long attempts = atomic_load(&doc->attempts);
 
 	if (shared_mutex_trylock(&doc->renewal) != 0) {
 		if (!wait)
@@ -139,14 +142,16 @@ shared_document_renewal_begin(struct shared_document *doc,
 		shared_mutex_lock(&doc->renewal);
 	}
 
-	/* After a wait for the lock the work may turn out to be done. */
+	/* After a wait for the lock the work may be done, or tried in vain. */
 	if (shared_document_generation(doc) != before ||
+	    atomic_load(&doc->attempts) != attempts ||
 	    (*attempted != 0 && now >= *attempted &&
 	    now - *attempted < interval)) {
 		(void)pthread_mutex_unlock(&doc->renewal);
 		return (0);
 	}
 	*attempted = now;
+	atomic_fetch_add(&doc->attempts, 1);
 	return (1);
 }
 

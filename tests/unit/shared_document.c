@@ -260,6 +260,55 @@ test_one_at_a_time(void **state)
 	shared_document_free(shared);
 }
 
+/* Fail, and begin again before whoever waits is awake. */
+static void
+renew_twice_in_vain(struct shared_document *shared)
+{
+
+	if (!shared_document_renewal_begin(shared, DOCUMENT_EXPIRED, 1, 100, 5))
+		_exit(1);
+	report('b');
+	await_order();
+	shared_document_renewal_end(shared, NULL, 0, 0);
+	if (!shared_document_renewal_begin(shared, DOCUMENT_EXPIRED, 1, 105, 5))
+		_exit(1);
+	report('b');
+	await_order();
+	shared_document_renewal_end(shared, NULL, 0, 0);
+}
+
+/* Wait since before the last attempt: that one need not be made again. */
+static void
+wait_for_long(struct shared_document *shared)
+{
+
+	report('w');
+	if (shared_document_renewal_begin(shared, DOCUMENT_EXPIRED, 1, 103, 5))
+		_exit(1);
+}
+
+/* A slow source that fails is not asked by each of those who wait in turn. */
+static void
+test_slow_failures(void **state)
+{
+	struct shared_document *shared = shared_document_new(64);
+	struct other renewer, waiter;
+
+	(void)state;
+	assert_non_null(shared);
+	other_start(&renewer, shared, renew_twice_in_vain);
+	assert_int_equal(other_report(&renewer, PATIENCE_MS), 'b');
+	other_start(&waiter, shared, wait_for_long);
+	assert_int_equal(other_report(&waiter, PATIENCE_MS), 'w');
+	assert_int_equal(other_report(&waiter, 100), 0);
+	other_order(&renewer);
+	assert_int_equal(other_report(&renewer, PATIENCE_MS), 'b');
+	other_order(&renewer);
+	other_end(&renewer, 0);
+	other_end(&waiter, 0);
+	shared_document_free(shared);
+}
+
 /* Wait for the one who renews, and take over what it left undone. */
 static void
 take_over(struct shared_document *shared)
@@ -407,6 +456,7 @@ main(void)
 		cmocka_unit_test(test_document),
 		cmocka_unit_test(test_intervals),
 		cmocka_unit_test(test_one_at_a_time),
+		cmocka_unit_test(test_slow_failures),
 		cmocka_unit_test(test_killed_renewer),
 		cmocka_unit_test(test_killed_writer),
 		cmocka_unit_test(test_whole_copies),
