@@ -692,10 +692,10 @@ BEGIN
         END;
     END IF;
 
-    SELECT nullif(btrim(lead ->> k), '') INTO phone
+    SELECT btrim(lead ->> k, E' \t\r\n') INTO phone
     FROM unnest(ARRAY['phone_number', 'phone', 'mobile', 'phone_e164'])
         WITH ORDINALITY AS u (k, n)
-    WHERE btrim(lead ->> k) <> '' ORDER BY n LIMIT 1;
+    WHERE btrim(lead ->> k, E' \t\r\n') <> '' ORDER BY n LIMIT 1;
     name := coalesce(nullif(btrim(lead ->> 'name'), ''),
         nullif(btrim(lead ->> 'full_name'), ''),
         nullif(btrim(concat_ws(' ', nullif(btrim(lead ->> 'first_name'), ''),

@@ -700,10 +700,12 @@ static const char *
 why_not_to_be_sent(const json_t *body)
 {
 	const json_t *number = json_object_get(body, "phoneNumber");
+	const char *text = json_string_value(number);
 
 	if (!json_is_object(body))
 		return ("followup_call_request gave no JSON object");
-	if (number == NULL || json_string_length(number) > 0)
+	if (number == NULL ||
+	    (text != NULL && text[strspn(text, " \t\r\n")] != '\0'))
 		return (NULL);
 	return (json_is_null(number) || json_is_string(number) ?
 	    "the lead has no phone number" :

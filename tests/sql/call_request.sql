@@ -8,7 +8,7 @@ SET search_path = test_call, public;
 \set b 00000000-0000-4000-8000-00000000000b
 \set l 00000000-0000-4000-8000-00000000000a
 
-SELECT plan(25);
+SELECT plan(26);
 
 INSERT INTO leads VALUES (:'l', 'Ada', 'Lovelace', '+15550100001');
 INSERT INTO lead_bookings (id, lead_id, assigned_user_id, booking_type,
@@ -48,6 +48,7 @@ FROM (VALUES
     ('{"phone_number": "4", "phone": "1", "mobile": "2"}', '4/-'),
     ('{"phone_number": "", "phone": " ", "mobile": " 2 "}', '2/-'),
     ('{"phone": "", "phone_e164": ""}', '-/-'),
+    ('{"phone": "\t", "mobile": "2\r\n"}', '2/-'),
     ('{"name": "N", "full_name": "F", "first_name": "A"}', '-/N'),
     ('{"name": "", "full_name": "F", "first_name": "A"}', '-/F'),
     ('{"first_name": "A", "last_name": " "}', '-/A'),

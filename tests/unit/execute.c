@@ -659,6 +659,8 @@ bodies_that_call_nobody(void **state)
 		{ "[1]", "followup_call_request gave no JSON object" },
 		{ "\"x\"", "followup_call_request gave no JSON object" },
 		{ "{\"phoneNumber\":\"\"}", "the lead has no phone number" },
+		{ "{\"phoneNumber\":\" \\t\"}",
+		    "the lead has no phone number" },
 		{ "{\"phoneNumber\":null}", "the lead has no phone number" },
 		{ "{\"phoneNumber\":5}", "a phoneNumber that is no text" },
 		{ "{\"phoneNumber\":12345678901234567890}",
