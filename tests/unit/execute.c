@@ -694,6 +694,11 @@ a_body_with_a_long_number_calls(void **state)
 	run();
 	table_expect(TAKE "begun:A call executed:A" UNLOCK);
 	expect(EXECUTE_DONE, "");
+
+	table_schedule(A);
+	A->body = "{\"phoneNumber\":\"+15550100\",\"notes\":1e400}";
+	run();
+	expect(EXECUTE_DONE, "");
 }
 
 /*
