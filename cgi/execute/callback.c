@@ -299,7 +299,7 @@ report(const struct log_about *about, const struct execute_result *result)
 	case EXECUTE_DONE:
 		break;
 	case EXECUTE_LATER:
-		log_warning(about, "not called yet: %s; the queue tries again",
+		log_warning(about, "the queue tries again: %s",
 		    result->reason);
 		break;
 	case EXECUTE_MISMATCH:

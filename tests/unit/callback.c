@@ -333,6 +333,9 @@ outcomes(void **state)
 		    "success")), all[i].success);
 	}
 	assert_true(has_header("\r\nRetry-After: 9\r\n"));
+
+	/* Its call may have been started, and that could not be written. */
+	assert_int_equal(logged("the queue tries again: the reason"), 2);
 }
 
 static void
