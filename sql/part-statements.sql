@@ -624,26 +624,35 @@ $statement$),
     count(*) FROM called
 $statement$),
 ('refused', $statement$
-    WITH noted AS (INSERT INTO {S}.followup_failures AS f (booking_id, stage,
-    tenant_id, attempts, next_attempt_at, http_status, error, dead_at) VALUES
-    ($1::uuid, $2::text, $3, 1, now() + coalesce($4::float8, 1) * interval '1 '
-    's', nullif($5::int, 0), $6, CASE WHEN $7::int <= 1 THEN now() END) ON
+    WITH begun AS (SELECT FROM {S}.followup_attempts a WHERE a.booking_id =
+    $1::uuid AND a.called_at IS NULL AND NOT $8::boolean), noted AS (INSERT
+    INTO {S}.followup_failures AS f (booking_id, stage, tenant_id, attempts,
+    next_attempt_at, http_status, error, dead_at) VALUES ($1::uuid, $2::text,
+    $3, 1, now() + coalesce($4::float8, 1) * interval '1 s', nullif($5::int,
+    0), CASE WHEN $7::int > 1 THEN $6::text ELSE CASE WHEN EXISTS (SELECT
+    FROM begun) THEN 'an attempt was begun and its outcome is not known: ask '
+    'the voice agent whether the call was made, then retry or cancel (' || $6
+    || ')' ELSE $6 END END, CASE WHEN $7::int <= 1 THEN now() END) ON
     CONFLICT (booking_id, stage) DO UPDATE SET attempts = f.attempts + 1,
     last_failed_at = now(), next_attempt_at = now() + coalesce($4::float8,
     least(1 << least(f.attempts, 9), 300)::float8) * interval '1 s',
-    http_status = excluded.http_status, error = excluded.error, dead_at =
-    CASE WHEN f.attempts + 1 >= $7::int THEN now() END RETURNING attempts,
-    dead_at, next_attempt_at), ended AS (DELETE FROM {S}.followup_attempts a
-    WHERE a.booking_id = $1::uuid AND $8::boolean), told AS (INSERT INTO
-    {S}.followup_history (booking_id, what, tenant_id, by, http_status, ms,
-    reason, trace_id) SELECT f.id, coalesce(f.what, f.f[1]), nullif(f.f[2],
-    ''), coalesce(nullif(f.f[3], ''),
+    http_status = excluded.http_status, error = CASE WHEN f.attempts + 1 <
+    $7::int THEN $6 ELSE CASE WHEN EXISTS (SELECT FROM begun) THEN 'an '
+    'attempt was begun and its outcome is not known: ask the voice agent '
+    'whether the call was made, then retry or cancel (' || $6 || ')' ELSE $6
+    END END, dead_at = CASE WHEN f.attempts + 1 >= $7::int THEN now() END
+    RETURNING attempts, dead_at, next_attempt_at), ended AS (DELETE FROM
+    {S}.followup_attempts a WHERE a.booking_id = $1::uuid AND $8::boolean),
+    told AS (INSERT INTO {S}.followup_history (booking_id, what, tenant_id,
+    by, http_status, ms, reason, trace_id) SELECT f.id, coalesce(f.what,
+    f.f[1]), nullif(f.f[2], ''), coalesce(nullif(f.f[3], ''),
     nullif(pg_catalog.current_setting('application_name'), ''),
     session_user), nullif(f.f[4], '')::int, nullif(f.f[5], '')::int,
     nullif(f.f[6], ''), nullif(f.f[7], '') FROM (SELECT $1::uuid AS id, CASE
     WHEN noted.dead_at IS NOT NULL THEN 'dead' END AS what, ($9)::text[] AS f
     FROM noted OFFSET 0) AS f) SELECT n.attempts::bigint, n.dead_at IS NOT
-    NULL, extract(epoch FROM n.next_attempt_at - now())::float8 FROM noted n
+    NULL, extract(epoch FROM n.next_attempt_at - now())::float8, EXISTS
+    (SELECT FROM begun) FROM noted n
 $statement$),
 ('mark failed', $statement$
     WITH changed AS (UPDATE {T} b SET task_status = 'failed' WHERE b.id =

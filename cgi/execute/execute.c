@@ -129,10 +129,11 @@ row_failed(const struct execute *x, const struct booking *booking,
 	if (outcome != DB_OK)
 		database_failed(x, outcome, result);
 	else if (refusal.given_up) {
-		log_error(&a, "dead letter: the call could not be started "
-		    "(attempt %d): %s; fix the cause, then "
-		    "POST /followups/%s/retry", refusal.attempts, error,
-		    booking->id);
+		log_error(&a, "dead letter: %s (attempt %d): %s; %s, then "
+		    "POST /followups/%s/retry", refusal.unknown ?
+		    "it is not known whether the call was started" :
+		    "the call could not be started", refusal.attempts, error,
+		    refusal.unknown ? "ask" : "fix the cause", booking->id);
 		metrics_not_made(METRICS_REASON_DEAD);
 		conclude(result, EXECUTE_GIVEN_UP, "failed for good: %s",
 		    error);

@@ -483,19 +483,31 @@ booking_name_executed(struct bookings *b, const char *id,
 /*
  * A failure or refusal that the row need not take.  $4 is the time to the next
  * attempt, or NULL to have it grow with their number; with $7 attempts it is
- * dead; $8 says that an attempt at the call has ended.
+ * dead; $8 says that an attempt at the call has ended.  Where one has not, a
+ * person who reads of the dead letter has to ask first.
  */
+#define IS_UNKNOWN	"EXISTS (SELECT FROM begun)"
+#define TOLD_UNKNOWN							\
+    "CASE WHEN " IS_UNKNOWN " THEN 'an attempt was begun and its "	\
+    "outcome is not known: ask the voice agent whether the call was "	\
+    "made, then retry or cancel (' || $6 || ')' ELSE $6 END"
 static const struct bookings_sql refused_sql = { "refused",
-    "WITH noted AS (INSERT INTO {S}.followup_failures AS f (booking_id, "
+    "WITH begun AS (SELECT FROM {S}.followup_attempts a "
+    "WHERE a.booking_id = $1::uuid AND a.called_at IS NULL "
+    "AND NOT $8::boolean), "
+    "noted AS (INSERT INTO {S}.followup_failures AS f (booking_id, "
     "stage, tenant_id, attempts, next_attempt_at, http_status, error, "
     "dead_at) VALUES ($1::uuid, $2::text, $3, 1, now() "
-    "+ coalesce($4::float8, 1) * interval '1 s', nullif($5::int, 0), $6, "
+    "+ coalesce($4::float8, 1) * interval '1 s', nullif($5::int, 0), "
+    "CASE WHEN $7::int > 1 THEN $6::text ELSE " TOLD_UNKNOWN " END, "
     "CASE WHEN $7::int <= 1 THEN now() END) "
     "ON CONFLICT (booking_id, stage) "
     "DO UPDATE SET attempts = f.attempts + 1, last_failed_at = now(), "
     "next_attempt_at = now() + coalesce($4::float8, "
     "least(1 << least(f.attempts, 9), 300)::float8) * interval '1 s', "
-    "http_status = excluded.http_status, error = excluded.error, "
+    "http_status = excluded.http_status, "
+    "error = CASE WHEN f.attempts + 1 < $7::int THEN $6 ELSE "
+    TOLD_UNKNOWN " END, "
     "dead_at = CASE WHEN f.attempts + 1 >= $7::int THEN now() END "
     "RETURNING attempts, dead_at, next_attempt_at), "
     "ended AS (DELETE FROM {S}.followup_attempts a "
@@ -503,7 +515,8 @@ static const struct bookings_sql refused_sql = { "refused",
     TELL_WHAT("CASE WHEN noted.dead_at IS NOT NULL THEN 'dead' END", "$9",
     "noted") " "
     "SELECT n.attempts::bigint, n.dead_at IS NOT NULL, "
-    "extract(epoch FROM n.next_attempt_at - now())::float8 FROM noted n" };
+    "extract(epoch FROM n.next_attempt_at - now())::float8, " IS_UNKNOWN " "
+    "FROM noted n" };
 
 /* The row fails without a text; that of the dead letter counts. */
 static const struct bookings_sql mark_failed_sql = { "mark failed",
@@ -554,6 +567,7 @@ keep_failure(struct bookings *b, const struct booking *booking,
 	refusal->attempts = (int)db_int(call.result, 0, 0);
 	refusal->given_up = *PQgetvalue(call.result, 0, 1) == 't';
 	refusal->retry_in = strtod(PQgetvalue(call.result, 0, 2), NULL);
+	refusal->unknown = *PQgetvalue(call.result, 0, 3) == 't';
 	PQclear(call.result);
 
 	/* If the row refuses this too, the dead letter stands alone. */
@@ -566,8 +580,9 @@ keep_failure(struct bookings *b, const struct booking *booking,
  * booking_refused(bookings, booking, refusal):
  * The database refused a statement because of the row of ${booking}, which
  * need not have been read: count that as an attempt, in our own table, and
- * postpone the next one.  With the last attempt it becomes a dead letter, and
- * the row failed if it lets us.
+ * postpone the next one.  With the last attempt it becomes a dead letter, which
+ * says if the outcome of an attempt at the call is unknown, and the row failed
+ * if it lets us.
  */
 enum db_outcome
 booking_refused(struct bookings *b, const struct booking *booking,

@@ -138,6 +138,8 @@ struct booking_refusal {
 	int max_attempts;		/* with so many it gives up */
 	int attempts;			/* set: with this one */
 	int given_up;			/* set: it is a dead letter now */
+	int unknown;			/* set: an attempt at the call may have
+					   started it */
 	double retry_in;		/* set: seconds until the next one */
 };
 
@@ -145,8 +147,9 @@ struct booking_refusal {
  * booking_refused(bookings, booking, refusal):
  * The database refused a statement because of the row of ${booking}, which
  * need not have been read: count that as an attempt, in our own table, and
- * postpone the next one.  With the last attempt it becomes a dead letter, and
- * the row failed if it lets us.
+ * postpone the next one.  With the last attempt it becomes a dead letter, which
+ * says if the outcome of an attempt at the call is unknown, and the row failed
+ * if it lets us.
  */
 enum db_outcome booking_refused(struct bookings *, const struct booking *,
     struct booking_refusal *);

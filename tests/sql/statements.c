@@ -610,6 +610,41 @@ begun(void **state)
 	expect("SELECT begun_at > 'epoch' FROM followup_attempts", "t");
 }
 
+/* A call may have been started, and then the row makes the database refuse. */
+static void
+refused_after_begun(void **state)
+{
+	struct booking_refusal refusal = { .stage = BOOKING_EXECUTE,
+	    .error = "no", .max_attempts = 2 };
+	char *body;
+
+	(void)state;
+	start("scheduled");
+	run("DELETE FROM followup_failures");
+	assert_int_equal(begin_call(&body), 1);
+	free(body);
+	assert_int_equal(booking_refused(b, &booking, &refusal), DB_OK);
+	assert_int_equal(refusal.given_up, 0);
+	expect("SELECT error FROM followup_failures", "no");
+	assert_int_equal(booking_refused(b, &booking, &refusal), DB_OK);
+	assert_int_equal(refusal.given_up, 1);
+	assert_int_equal(refusal.unknown, 1);
+	expect("SELECT error FROM followup_failures", "an attempt was begun "
+	    "and its outcome is not known: ask the voice agent whether the "
+	    "call was made, then retry or cancel (no)");
+
+	/* The first refusal may be the last; and nothing may be unknown. */
+	refusal.max_attempts = 1;
+	run("DELETE FROM followup_failures");
+	assert_int_equal(booking_refused(b, &booking, &refusal), DB_OK);
+	expect("SELECT error LIKE 'an attempt was begun%% (no)' "
+	    "FROM followup_failures", "t");
+	run("DELETE FROM followup_failures; DELETE FROM followup_attempts");
+	assert_int_equal(booking_refused(b, &booking, &refusal), DB_OK);
+	assert_int_equal(refusal.unknown, 0);
+	expect("SELECT error FROM followup_failures", "no");
+}
+
 static void
 not_begun(void **state)
 {
@@ -1560,6 +1595,7 @@ main(void)
 		TEST(locked_row_alone),
 		TEST(one_bad_row_and_none_is_scheduled),
 		TEST(begun),
+		TEST(refused_after_begun),
 		TEST(not_begun),
 		TEST(changed_while_the_task_fires),
 		TEST(executed),

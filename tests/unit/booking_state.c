@@ -49,14 +49,16 @@ attempts_row(void)
 {
 	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
 	char name[] = "column", three[] = "3", dead[] = "t", wait[] = "4.5";
+	char unknown[] = "f";
 	PGresAttDesc attributes[] = { { .name = name }, { .name = name },
-	    { .name = name } };
+	    { .name = name }, { .name = name } };
 
-	assert_int_equal(PQsetResultAttrs(result, 3, attributes), 1);
+	assert_int_equal(PQsetResultAttrs(result, 4, attributes), 1);
 	assert_int_equal(PQsetvalue(result, 0, 0, three, 1), 1);
 	*dead = *answer[0];
 	assert_int_equal(PQsetvalue(result, 0, 1, dead, 1), 1);
 	assert_int_equal(PQsetvalue(result, 0, 2, wait, 3), 1);
+	assert_int_equal(PQsetvalue(result, 0, 3, unknown, 1), 1);
 	return (result);
 }
 

@@ -970,6 +970,15 @@ dead_letter_alone(void **state)
 	expect_look();
 	expect(EXECUTE_GIVEN_UP, "failed for good: the database refuses its "
 	    "row: said no");
+
+	/* An attempt before may have started the call: then one has to ask. */
+	A->dead[0] = '\0';
+	A->poisons = "begun";
+	A->outcome_unknown = 1;
+	run();
+	assert_int_equal(logged("dead letter: it is not known whether the call "
+	    "was started (attempt 2): the database refuses its row: said no; "
+	    "ask, then POST /followups/"), 1);
 }
 
 /* What is nobody's fault costs no attempt; one alone does not stop others. */

@@ -513,7 +513,7 @@ static inline PGresult *
 table_refused(struct table_row *row, const char *const *params)
 {
 	int n = ++row->refusals[table_stage(params[1])];
-	PGresult *result = table_rows(3);
+	PGresult *result = table_rows(4);
 
 	(void)snprintf(table.failure.stage, sizeof(table.failure.stage), "%s",
 	    params[1]);
@@ -527,6 +527,7 @@ table_refused(struct table_row *row, const char *const *params)
 	table_set(result, 0, 0, "%d", n);
 	table_set(result, 0, 1, "%s", *row->dead != '\0' ? "t" : "f");
 	table_set(result, 0, 2, "%d", 2 * n);
+	table_set(result, 0, 3, "%s", row->outcome_unknown ? "t" : "f");
 	return (result);
 }
 
