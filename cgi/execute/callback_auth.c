@@ -119,6 +119,18 @@ is_secret(const struct config *conf, const char *value)
 	    CRYPTO_memcmp(value, conf->cloud_tasks_secret, len) == 0);
 }
 
+/* Verify ${jwt} by ${key}, or by another one of the same name. */
+static json_t *
+verify(const struct jwks *jwks, const struct jwt *jwt, EVP_PKEY *key,
+    const char **why)
+{
+	json_t *claims = jwt_verify(jwt, key, why);
+
+	while (claims == NULL && (key = jwks_next(jwks, key)) != NULL)
+		claims = jwt_verify(jwt, key, why);
+	return (claims);
+}
+
 /* Decide on a token. */
 static enum callback_outcome
 check_token(const struct config *conf, struct jwks *jwks, const char *token,
@@ -141,10 +153,10 @@ check_token(const struct config *conf, struct jwks *jwks, const char *token,
 		break;
 	case JWKS_FOUND:
 		/* The key of this name may be another one by now. */
-		if ((claims = jwt_verify(jwt, key, why)) == NULL &&
+		if ((claims = verify(jwks, jwt, key, why)) == NULL &&
 		    jwks_refresh(jwks, now) == JWKS_FOUND &&
 		    jwks_key(jwks, jwt_kid(jwt), now, &key) == JWKS_FOUND)
-			claims = jwt_verify(jwt, key, why);
+			claims = verify(jwks, jwt, key, why);
 		if (claims == NULL)
 			break;
 		*why = callback_check_claims(conf, claims, booking_id, now);

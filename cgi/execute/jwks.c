@@ -392,6 +392,26 @@ jwks_key(struct jwks *jwks, const char *kid, time_t now, EVP_PKEY **key)
 }
 
 /**
+ * jwks_next(jwks, key):
+ * Return the next key that has the name of ${key}, or NULL: while one is
+ * replaced under its name, a set may have both.
+ */
+EVP_PKEY *
+jwks_next(const struct jwks *jwks, const EVP_PKEY *key)
+{
+	const char *kid = NULL;
+	size_t i;
+
+	for (i = 0; i < jwks->nkeys; i++) {
+		if (kid != NULL && strcmp(jwks->keys[i].kid, kid) == 0)
+			return (jwks->keys[i].key);
+		if (jwks->keys[i].key == key)
+			kid = jwks->keys[i].kid;
+	}
+	return (NULL);
+}
+
+/**
  * jwks_free(jwks):
  * Free ${jwks}; NULL is fine.
  */

@@ -45,6 +45,13 @@ struct jwks *jwks_new(const struct config *, struct shared_document *);
 enum jwks_outcome jwks_key(struct jwks *, const char *, time_t, EVP_PKEY **);
 
 /**
+ * jwks_next(jwks, key):
+ * Return the next key that has the name of ${key}, or NULL: while one is
+ * replaced under its name, a set may have both.
+ */
+EVP_PKEY *jwks_next(const struct jwks *, const EVP_PKEY *);
+
+/**
  * jwks_refresh(jwks, now):
  * The keys at hand do not verify a token: see whether there are others by now.
  * Return JWKS_FOUND if they have been fetched again, JWKS_UNKNOWN if that was

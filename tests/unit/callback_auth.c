@@ -199,9 +199,12 @@ test_other_issuer(void **state)
 /*
  * Whole requests, decided on with keys from a scripted server.
  */
+#define CERT	"{\"kty\":\"RSA\",\"kid\":\"" TEST_KEY_KID "\",\"e\":" \
+    "\"AQAB\",\"n\":\"" TEST_KEY_N "\"}"
 #define CERTS	"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" \
-    "{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"" TEST_KEY_KID "\",\"e\":" \
-    "\"AQAB\",\"n\":\"" TEST_KEY_N "\"}]}"
+    "{\"keys\":[" CERT "]}"
+#define TWO_CERTS	"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" \
+    "{\"keys\":[" CERT "," CERT "]}"
 
 struct fixture {
 	struct config conf;
@@ -326,6 +329,24 @@ test_replaced_key(void **state)
 	fixture_close(&f);
 }
 
+/* The key of a name is being replaced: the set has both. */
+static void
+test_two_keys_of_a_name(void **state)
+{
+	char both[] = TWO_CERTS;
+	struct fixture f;
+
+	(void)state;
+	*strstr(both, TEST_KEY_N) ^= 1;
+	fixture_open(&f, both, NULL);
+	assert_int_equal(decide_token(&f, TEST_KEY_KID, GOOD, 0),
+	    CALLBACK_OURS);
+	assert_int_equal(decide_token(&f, TEST_KEY_KID, GOOD, 1),
+	    CALLBACK_REFUSED);
+	assert_string_equal(f.why, "its signature is wrong");
+	fixture_close(&f);
+}
+
 /* Without keys nothing is refused for good. */
 static void
 test_undecided(void **state)
@@ -438,6 +459,7 @@ main(void)
 		cmocka_unit_test(test_other_issuer),
 		cmocka_unit_test(test_token),
 		cmocka_unit_test(test_replaced_key),
+		cmocka_unit_test(test_two_keys_of_a_name),
 		cmocka_unit_test(test_undecided),
 		cmocka_unit_test(test_secret),
 		cmocka_unit_test(test_rules),
