@@ -319,7 +319,7 @@ static const struct bookings_sql begun_sql = { "begun",
  * ${body} to the text of the call's body as followup_call_request makes it,
  * which the caller frees, or to NULL if it makes none.  ${changed} is 0 if
  * the booking is not to be called any more, not at this time, or not now by
- * what the gate says.
+ * what the gate says.  On DB_OK our lock on the call is still held.
  */
 enum db_outcome
 booking_begun(struct bookings *b, const struct booking *booking, char **body,
@@ -343,7 +343,10 @@ booking_begun(struct bookings *b, const struct booking *booking, char **body,
 		PQclear(call.result);
 		return (bookings_ignored(b));
 	}
-	if (*changed && !PQgetisnull(call.result, 0, 0) &&
+	if (*changed)
+		outcome = bookings_holds(b);
+	if (outcome == DB_OK && *changed &&
+	    !PQgetisnull(call.result, 0, 0) &&
 	    (*body = strdup(PQgetvalue(call.result, 0, 0))) == NULL)
 		outcome = DB_LOST;
 	PQclear(call.result);

@@ -59,7 +59,7 @@ enum db_outcome booking_scheduled(struct bookings *, struct booking_task *,
  * ${body} to the text of the call's body as followup_call_request makes it,
  * which the caller frees, or to NULL if it makes none.  ${changed} is 0 if
  * the booking is not to be called any more, not at this time, or not now by
- * what the gate says.
+ * what the gate says.  On DB_OK our lock on the call is still held.
  */
 enum db_outcome booking_begun(struct bookings *, const struct booking *,
     char **, int *);

@@ -204,6 +204,18 @@ bookings_ready(struct bookings *b)
 	return (db_ready(b->db));
 }
 
+/**
+ * bookings_holds(bookings):
+ * Return DB_OK if the locks taken in this session are still ours, as far as
+ * db_holds can tell, or DB_LOST.
+ */
+enum db_outcome
+bookings_holds(struct bookings *b)
+{
+
+	return (db_holds(b->db));
+}
+
 /* Find ${sql} with this installation's names in it; NULL: no memory. */
 static const struct db_statement *
 statement(struct bookings *b, const struct bookings_sql *sql)

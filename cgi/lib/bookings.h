@@ -78,6 +78,13 @@ void bookings_free(struct bookings *);
 enum db_outcome bookings_ready(struct bookings *);
 
 /**
+ * bookings_holds(bookings):
+ * Return DB_OK if the locks taken in this session are still ours, as far as
+ * db_holds can tell, or DB_LOST.
+ */
+enum db_outcome bookings_holds(struct bookings *);
+
+/**
  * bookings_prepare(bookings, list):
  * Prepare the statements of ${list}, which NULL ends, so that the first
  * booking need not wait for that.

@@ -32,6 +32,7 @@ struct db {
 	const struct db_statement *prepared[MAX_PREPARED];
 	size_t nprepared;
 	long until;		/* see db_limit; 0: no limit */
+	long answer_by;		/* what was run last was to be answered */
 	int is_first;		/* nothing was run since db_ready */
 	int is_outdated;	/* the server says so of the session */
 	char state[8];		/* SQLSTATE of the last refusal */
@@ -374,6 +375,27 @@ is_read_only(const PGconn *conn)
 	return (value != NULL && strcmp(value, "on") == 0);
 }
 
+/* Is there a connection, and has its end not come? */
+static int
+is_connected(struct db *db)
+{
+	struct pollfd pfd = { .events = POLLIN };
+
+	if (db->conn == NULL)
+		return (0);
+
+	/* An idle connection has nothing to say, unless it is at its end. */
+	pfd.fd = PQsocket(db->conn);
+	if (pfd.fd >= 0 && poll(&pfd, 1, 0) == 0)
+		return (1);
+	if (PQconsumeInput(db->conn) != 1)
+		return (0);
+
+	/* A FATAL message comes first, then the end. */
+	(void)PQconsumeInput(db->conn);
+	return (PQstatus(db->conn) == CONNECTION_OK);
+}
+
 /**
  * db_ready(db):
  * Make sure that there is a live connection to a server that takes writes,
@@ -383,29 +405,12 @@ is_read_only(const PGconn *conn)
 enum db_outcome
 db_ready(struct db *db)
 {
-	struct pollfd pfd;
 
 	db->is_first = 1;
-	if (db->conn == NULL)
+	if (!is_connected(db) || is_read_only(db->conn))
 		return (connect_db(db));
-
-	/* An idle connection has nothing to say, unless it is at its end. */
-	pfd.fd = PQsocket(db->conn);
-	pfd.events = POLLIN;
-	if (pfd.fd >= 0 && poll(&pfd, 1, 0) == 0) {
-		if (is_read_only(db->conn))
-			return (connect_db(db));
-		metrics_set(METRICS_DATABASE_CONNECTED, 0, 1);
-		return (DB_OK);
-	}
-	if (PQconsumeInput(db->conn) == 1) {
-		/* A FATAL message comes first, then the end. */
-		(void)PQconsumeInput(db->conn);
-		if (PQstatus(db->conn) == CONNECTION_OK &&
-		    !is_read_only(db->conn))
-			return (DB_OK);
-	}
-	return (connect_db(db));
+	metrics_set(METRICS_DATABASE_CONNECTED, 0, 1);
+	return (DB_OK);
 }
 
 /* Add the ${field} of ${result}, if it has it, to ${text}. */
@@ -659,6 +664,7 @@ run(struct db *db, struct db_call *calls, size_t ncalls, int prepare_only)
 	enum db_outcome outcome = DB_OK;
 	size_t i;
 
+	db->answer_by = deadline;
 	for (i = 0; i < ncalls; i++) {
 		calls[i].outcome = DB_OK;
 		calls[i].result = NULL;
@@ -705,6 +711,24 @@ db_run(struct db *db, struct db_call *calls, size_t ncalls)
 	    connect_db(db) == DB_OK)
 		outcome = run(db, calls, ncalls, 0);
 	return (outcome);
+}
+
+/**
+ * db_holds(db):
+ * Return DB_OK if the last statements were answered in time and their session,
+ * with its locks, has not ended since; else drop it and return DB_LOST.  A
+ * process that is stopped for a while, as all of its machine may be, finds the
+ * answer when it goes on, and another one may have taken over.
+ */
+enum db_outcome
+db_holds(struct db *db)
+{
+
+	if (monotime_ms() < db->answer_by && is_connected(db))
+		return (DB_OK);
+	(void)snprintf(db->error, sizeof(db->error), "the session ended, or "
+	    "this program was stopped, before the answer was read");
+	return (lose(db, NULL, 0));
 }
 
 /**

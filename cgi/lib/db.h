@@ -77,6 +77,15 @@ struct db_call {
 enum db_outcome db_run(struct db *, struct db_call *, size_t);
 
 /**
+ * db_holds(db):
+ * Return DB_OK if the last statements were answered in time and their session,
+ * with its locks, has not ended since; else drop it and return DB_LOST.  A
+ * process that is stopped for a while, as all of its machine may be, finds the
+ * answer when it goes on, and another one may have taken over.
+ */
+enum db_outcome db_holds(struct db *);
+
+/**
  * db_prepare(db, statements, nstatements):
  * Prepare ${statements} in the session, in one round trip, as far as they
  * have not been.

@@ -102,6 +102,14 @@ bookings_changed(struct bookings *b, struct bookings_call *call, int *changed)
 }
 
 enum db_outcome
+bookings_holds(struct bookings *b)
+{
+
+	(void)b;
+	return (DB_OK);
+}
+
+enum db_outcome
 bookings_ignored(struct bookings *b)
 {
 

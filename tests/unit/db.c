@@ -748,6 +748,32 @@ lost_while_idle(void **state)
 	assert_int_equal(pq.connections, 2);
 }
 
+/* The session stood when it answered; does it when we go on? */
+static void
+session_holds(void **state)
+{
+
+	(void)state;
+	assert_int_equal(db_holds(db), DB_LOST);
+	connect_db();
+	assert_int_equal(run_both(DB_OK, DB_OK), DB_OK);
+	now += QUERY_MS - 1;
+	assert_int_equal(db_holds(db), DB_OK);
+	assert_int_equal(pq.open, 1);
+	pq_break("server closed the connection");
+	assert_int_equal(db_holds(db), DB_LOST);
+	assert_int_equal(pq.open, 0);
+	assert_string_equal(db_error(db), "the session ended, or this "
+	    "program was stopped, before the answer was read");
+
+	/* It is there yet, but what it answered is of long ago. */
+	connect_db();
+	assert_int_equal(run_both(DB_OK, DB_OK), DB_OK);
+	now += QUERY_MS;
+	assert_int_equal(db_holds(db), DB_LOST);
+	assert_int_equal(pq.open, 0);
+}
+
 static void
 message_in_one_line(void **state)
 {
@@ -832,6 +858,7 @@ main(void)
 		TEST(silent_at_each_step),
 		TEST(cannot_flush),
 		TEST(lost_while_idle),
+		TEST(session_holds),
 		TEST(message_in_one_line),
 		TEST(prepared_ahead),
 		TEST(one_cannot_be_prepared),

@@ -1003,6 +1003,22 @@ refused_for_all(void **state)
 	assert_int_equal(A->refusals[1], 0);
 }
 
+/* Stopped until another one may have the lock: nobody is called twice. */
+static void
+lock_lost_before_the_call(void **state)
+{
+
+	(void)state;
+	table.ends = 1;
+	run();
+	table_expect(TAKE "begun:A disconnect");
+	expect_alone("the database is not available: said no", 1, 0);
+	assert_int_equal(A->outcome_unknown, 1);
+	run();
+	table_expect(TAKE "begun:A call executed:A" UNLOCK);
+	expect(EXECUTE_DONE, "");
+}
+
 static void
 ignore(void)
 {
@@ -1544,6 +1560,7 @@ main(void)
 		TEST(row_that_refuses),
 		TEST(dead_letter_alone),
 		TEST(refused_for_all),
+		TEST(lock_lost_before_the_call),
 		TEST(executed_is_refused),
 		TEST(row_that_ignores),
 		TEST(executed_while_the_row_is_locked),

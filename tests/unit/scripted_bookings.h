@@ -83,6 +83,7 @@ static struct {
 	struct table_row rows[TABLE_ROWS];
 	int window;			/* seconds that the sweep goes back */
 	int lost;			/* the connection is */
+	int ends;			/* it will be at bookings_holds */
 	int connects;			/* calls of bookings_ready */
 	int connect_fails;		/* how many more of them fail */
 	long limit;			/* see bookings_limit */
@@ -908,6 +909,18 @@ bookings_ready(struct bookings *b)
 	}
 	table.lost = 0;
 	return (DB_OK);
+}
+
+enum db_outcome
+bookings_holds(struct bookings *b)
+{
+
+	(void)b;
+	if (table.ends) {
+		table.ends = 0;
+		table_lose();
+	}
+	return (table.lost ? DB_LOST : DB_OK);
 }
 
 enum db_outcome
