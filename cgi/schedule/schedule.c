@@ -60,10 +60,11 @@
 #define WRITE_MS	20
 
 /*
- * How long items of a batch are started, in milliseconds.  What is in flight by
- * then takes its time, and the listener waits 45 s, nginx 60 s, and systemd at
- * a stop 70 s.
+ * How long items of a batch are read one by one, and how long they are started,
+ * in milliseconds.  What is in flight by then takes its time, and the listener
+ * waits 45 s, nginx 60 s, and systemd at a stop 70 s.
  */
+#define TAKE_MS		15000
 #define START_MS	30000
 
 /* Room for a task's URL; Cloud Tasks takes 2083 bytes. */
@@ -165,6 +166,16 @@ conclude_busy(struct item *item)
 	item->result->retry_after = BUSY_RETRY;
 	conclude(item, SCHEDULE_LATER,
 	    "another worker is busy with this booking");
+}
+
+/* The others of its batch took so long that nobody may wait any more. */
+static void
+conclude_no_turn(struct item *item, long ms, const char *why)
+{
+
+	item->result->retry_after = BUSY_RETRY;
+	conclude(item, SCHEDULE_LATER, "its turn did not come within %ld s: "
+	    "%s", ms / 1000, why);
 }
 
 /* The database did not do it, which is no fault of this booking. */
@@ -1195,13 +1206,10 @@ start_items(struct batch *batch)
 			continue;
 		if (!item->booking.locked)
 			conclude_busy(item);
-		else if (monotime_ms() - batch->begun >= START_MS) {
-			item->result->retry_after = BUSY_RETRY;
-			conclude(item, SCHEDULE_LATER, "its turn did not come "
-			    "within %d s: Cloud Tasks is slow, or "
-			    "FOLLOWUP_SCHEDULE_CONCURRENCY is low",
-			    START_MS / 1000);
-		} else
+		else if (monotime_ms() - batch->begun >= START_MS)
+			conclude_no_turn(item, START_MS, "Cloud Tasks is "
+			    "slow, or FOLLOWUP_SCHEDULE_CONCURRENCY is low");
+		else
 			look(batch, item);
 	}
 }
@@ -1218,7 +1226,6 @@ run(struct batch *batch)
 	long wait;
 	int busy;
 
-	batch->begun = monotime_ms();
 	do {
 		start_items(batch);
 		wait = batch->created > 0 ? batch->write_at - monotime_ms() :
@@ -1238,7 +1245,8 @@ run(struct batch *batch)
 
 /*
  * Lock and read the bookings ${ids}.  If one of the rows makes the database
- * refuse, each is read by itself.
+ * refuse, each is read by itself, as far as there is time: to wait for a table
+ * that somebody has locked takes seconds each time.
  */
 static void
 take(struct batch *batch, const char *const *ids)
@@ -1248,6 +1256,7 @@ take(struct batch *batch, const char *const *ids)
 	PGresult *result;
 	size_t i, n = batch->n;
 
+	batch->begun = monotime_ms();
 	if (n > 1)
 		outcome = booking_take(batch->s->bookings, BOOKING_SCHEDULE,
 		    ids, n, list, &result);
@@ -1257,6 +1266,12 @@ take(struct batch *batch, const char *const *ids)
 		return;
 	}
 	for (i = 0; i < n; i++) {
+		if (monotime_ms() - batch->begun >= TAKE_MS) {
+			conclude_no_turn(&batch->items[i], TAKE_MS, "the "
+			    "database is slow, or somebody has locked the "
+			    "table");
+			continue;
+		}
 		if (outcome != DB_BROKEN)
 			outcome = booking_take(batch->s->bookings,
 			    BOOKING_SCHEDULE, &ids[i], 1,

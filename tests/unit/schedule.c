@@ -16,6 +16,7 @@
 #define ROOM		4
 #define QUEUES		"projects/p/locations/l/queues/"
 #define WRITE_MS	20	/* how long a created task waits for others */
+#define TAKE_MS		15000
 #define START_MS	30000
 
 static struct config conf = { .execution_endpoint = "https://x/bookings",
@@ -1696,6 +1697,35 @@ turn_comes_too_late(void **state)
 	assert_string_equal(C->status, "pending");
 }
 
+static void
+wait_for_the_table(void)
+{
+
+	now += 3000;
+}
+
+/* To wait for a locked table takes 3 s, and nobody waits a hundred times. */
+static void
+table_is_locked(void **state)
+{
+	long start = now;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 6; i++) {
+		table_before("read", wait_for_the_table);
+		table.faults[i].outcome = DB_LOCKED;
+	}
+	run("ABCDEFG");
+	assert_int_equal(now - start, TAKE_MS);
+	expect_later(3, "another worker is busy", 1, 0);
+	expect_later(4, "its turn did not come within 15 s: the database is "
+	    "slow", 1, 0);
+	expect_later(6, "its turn did not come within 15 s", 1, 0);
+	assert_string_equal(table.rows[6].status, "pending");
+	assert_int_equal(table.rows[6].schedule_attempts, 0);
+}
+
 /* Nothing in flight: written at once. */
 static void
 written_at_once(void **state)
@@ -2064,6 +2094,7 @@ main(void)
 		TEST(mixed_batch),
 		TEST(full_batch),
 		TEST(turn_comes_too_late),
+		TEST(table_is_locked),
 		TEST(written_at_once),
 		TEST(written_soon),
 		TEST(written_after_ten_milliseconds),
