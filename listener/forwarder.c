@@ -113,7 +113,8 @@ struct forwarder {
 	long next_retry;		/* the earliest of them */
 	struct deliveries settled;
 	int nsettled;
-	long forgot_at;			/* a refusal, for want of room */
+	long forgot_at;			/* one that was refused or postponed,
+					   for want of room */
 	int remember;			/* a page of the sweep is being read */
 	int failures;			/* of the webhook itself, in a row */
 	long refused;			/* the status by which it refuses
@@ -226,6 +227,23 @@ postpone(struct forwarder *f, struct delivery *e, long backoff_until,
 	if (TAILQ_EMPTY(&f->postponed) || e->retry_at < f->next_retry)
 		f->next_retry = e->retry_at;
 	TAILQ_INSERT_TAIL(&f->postponed, e, link);
+}
+
+/*
+ * Forget the one that was postponed first, if any was: the sweep finds it
+ * again.  Thousands that cannot be scheduled, as those of a queue that does not
+ * exist, are not to be in the way of others.
+ */
+static void
+make_room(struct forwarder *f, long now)
+{
+	struct delivery *e = TAILQ_FIRST(&f->postponed);
+
+	if (e == NULL)
+		return;
+	TAILQ_REMOVE(&f->postponed, e, link);
+	forget(f, e);
+	f->forgot_at = now;
 }
 
 /* Queue again what has been postponed for long enough. */
@@ -448,6 +466,8 @@ forwarder_add(struct forwarder *f, const char *id, const char *tenant_id,
 		return (payload == NULL ? found_again(f, e, now) :
 		    announced_again(f, e, payload, now));
 	}
+	if (f->ndeliveries >= MAX_DELIVERIES)
+		make_room(f, now);
 	if (f->ndeliveries >= MAX_DELIVERIES ||
 	    (e = calloc(1, sizeof(*e))) == NULL)
 		return (FORWARDER_FULL);
@@ -1014,8 +1034,7 @@ int
 forwarder_has_room(const struct forwarder *f)
 {
 
-	return (f->nwaiting < MAX_WAITING &&
-	    f->ndeliveries + FORWARDER_PAGE <= MAX_DELIVERIES);
+	return (f->nwaiting < MAX_WAITING);
 }
 
 /**
@@ -1055,8 +1074,9 @@ forwarder_remember(struct forwarder *f, int remember, long now)
 
 /**
  * forwarder_has_forgotten(f, since):
- * Return non-zero iff a booking was refused after ${since} and is not
- * remembered as that, because too many are: the next sweep finds it again.
+ * Return non-zero iff a booking that was refused, or is postponed, has been
+ * forgotten after ${since}, because too many are: the next sweep finds it
+ * again.
  */
 int
 forwarder_has_forgotten(const struct forwarder *f, long since)

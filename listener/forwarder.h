@@ -95,8 +95,9 @@ void forwarder_remember(struct forwarder *, int, long);
 
 /**
  * forwarder_has_forgotten(f, since):
- * Return non-zero iff a booking was refused after ${since} and is not
- * remembered as that, because too many are: the next sweep finds it again.
+ * Return non-zero iff a booking that was refused, or is postponed, has been
+ * forgotten after ${since}, because too many are: the next sweep finds it
+ * again.
  */
 int forwarder_has_forgotten(const struct forwarder *, long);
 

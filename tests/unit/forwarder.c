@@ -1211,20 +1211,28 @@ test_bounds(void **state)
 	assert_int_equal(notified(BOUND, "{}"), FORWARDER_FULL);
 	assert_int_equal(notified(0, "{}"), FORWARDER_KNOWN);
 
-	/* What is postponed takes room, too: here it cannot be sent. */
+	/*
+	 * What is postponed takes room, too, but is in nobody's way: here it
+	 * cannot be sent.
+	 */
 	again(state);
 	forwarder_free(f);
 	conf.webhook_token = "two\nlines";
 	assert_non_null(f = forwarder_new(&conf));
-	for (i = 0; i < BOUND - FORWARDER_PAGE; i += FORWARDER_PAGE) {
+	for (i = 0; i < BOUND; i += FORWARDER_PAGE) {
+		assert_true(forwarder_has_room(f));
 		found_many(i, i + FORWARDER_PAGE);
 		forwarder_step(f, now);
 	}
-	assert_true(forwarder_has_room(f));
-	found_many(i, i + 1);
-	forwarder_step(f, now);
 	assert_false(forwarder_is_filled(f));
-	assert_false(forwarder_has_room(f));
+	assert_true(forwarder_has_room(f));
+	assert_int_equal(found(0), FORWARDER_KNOWN);
+	assert_false(forwarder_has_forgotten(f, now - 1));
+	assert_int_equal(found(BOUND), FORWARDER_NEW);
+	assert_true(forwarder_has_forgotten(f, now - 1));
+	assert_int_equal(found(1), FORWARDER_KNOWN);
+	assert_int_equal(notified(0, "{}"), FORWARDER_NEW);
+	assert_int_equal(found(1), FORWARDER_NEW);
 }
 
 /*
