@@ -789,7 +789,8 @@ static const struct bookings_sql check_sql = { "check", OURS
 /*
  * Likewise, what keeps the daemons from writing or from seeing all rows, and
  * whether there is a listener.  It asks the server something every three
- * seconds, and its longest query may take nine and a half.
+ * seconds, and its longest query may take nine and a half.  Commits that hang
+ * do so in sessions of ours, which the server keeps after we gave them up.
  */
 static const struct bookings_sql surroundings_sql = { "surroundings", OURS
 "hidden AS (SELECT string_agg(relname, ', ') AS names FROM ours "
@@ -814,6 +815,10 @@ static const struct bookings_sql surroundings_sql = { "surroundings", OURS
     "(default_transaction_read_only): set it to off for this role, database "
     "and server', current_user) WHERE NOT pg_is_in_recovery() "
     "AND current_setting('transaction_read_only') = 'on' "
+"UNION ALL SELECT 'database', 'commits wait for a synchronous standby: start "
+    "it, or take it out of synchronous_standby_names' WHERE EXISTS (SELECT "
+    "FROM pg_stat_activity a WHERE a.wait_event = 'SyncRep' "
+    "AND a.query_start < now() - interval '5 s') "
 "UNION ALL SELECT 'row-security', format('row level security hides rows of "
     "%s from the role %s: ALTER ROLE %2$I BYPASSRLS', names, current_user) "
     "FROM hidden WHERE names IS NOT NULL "

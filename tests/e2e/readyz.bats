@@ -82,6 +82,18 @@ queue() {
 	ready
 }
 
+@test "commits wait for a synchronous standby" {
+	sql "ALTER SYSTEM SET synchronous_standby_names = 'none'"
+	sql 'SELECT pg_reload_conf()'
+	id=$(PGOPTIONS='-c synchronous_commit=local' book '1 hour')
+	wait_for 20 has_trouble database \
+	    'wait for a synchronous standby: start it, or take it out of'
+	sql 'ALTER SYSTEM RESET synchronous_standby_names'
+	sql 'SELECT pg_reload_conf()'
+	becomes "$id" scheduled 60
+	ready
+}
+
 @test "no followup-execute" {
 	stack kill execute
 	troubled execute 'followup-execute does not answer.*systemctl status'
