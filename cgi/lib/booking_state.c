@@ -599,7 +599,9 @@ booking_refused(struct bookings *b, const struct booking *booking,
 
 /*
  * Write a failure by one of the two statements that share ${nparams} of their
- * parameters; if the row refuses, then without it.
+ * parameters; if the row refuses, then without it.  That an attempt at the call
+ * has ended is written without it, too, while somebody has locked the row: it
+ * would be taken for one that nobody knows of.
  */
 static enum db_outcome
 write_failure(struct bookings *b, const struct bookings_sql *sql, int nparams,
@@ -625,7 +627,8 @@ write_failure(struct bookings *b, const struct bookings_sql *sql, int nparams,
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
 	outcome = booking_state_told(b, &call, 7, booking,
 	    failure_row(failure, error, max_attempts == 1), changed);
-	if (outcome != DB_OK && outcome != DB_LOST && outcome != DB_LOCKED) {
+	if (outcome != DB_OK && outcome != DB_LOST && (outcome != DB_LOCKED ||
+	    (failure->stage == BOOKING_EXECUTE && max_attempts > 1))) {
 		if (changed != NULL)
 			*changed = 1;
 		outcome = keep_failure(b, booking, failure,
@@ -656,8 +659,8 @@ static const struct bookings_sql failed_once_sql = { "failed once",
 /**
  * booking_failed_once(bookings, booking, failure):
  * An attempt failed and another one may follow: remember it, without the row
- * if that refuses.  An attempt at the call has ended thereby, unless its
- * outcome is unknown.
+ * if that refuses, or is locked while an attempt at the call failed.  Such an
+ * attempt has ended thereby, unless its outcome is unknown.
  */
 enum db_outcome
 booking_failed_once(struct bookings *b, const struct booking *booking,
@@ -685,7 +688,7 @@ static const struct bookings_sql spared_sql = { "spared",
  * booking_spared(bookings, booking, failure):
  * An attempt at the call failed through no fault of its booking: what
  * booking_begun counted is taken back.  It has ended thereby, unless its
- * outcome is unknown.
+ * outcome is unknown; on DB_LOCKED, too, but then it counts.
  */
 enum db_outcome
 booking_spared(struct bookings *b, const struct booking *booking,
@@ -695,6 +698,7 @@ booking_spared(struct bookings *b, const struct booking *booking,
 	struct bookings_call call = { .sql = &spared_sql, .nparams = 5,
 	    .params = { booking->id, error, due,
 	    failure->unknown ? "t" : "f" }, .booking = booking->id };
+	struct booking_refusal refusal = { .max_attempts = INT_MAX };
 	enum db_outcome outcome = DB_LOST;
 
 	(void)snprintf(due, sizeof(due), "%" PRId64, booking->due);
@@ -703,6 +707,9 @@ booking_spared(struct bookings *b, const struct booking *booking,
 		    (struct history_row){ .what = "spared",
 		    .http_status = failure->http_status, .ms = failure->ms,
 		    .reason = error }, NULL);
+	if (outcome == DB_LOCKED)
+		(void)keep_failure(b, booking, failure, !failure->unknown,
+		    &refusal);
 	free(error);
 	return (outcome);
 }

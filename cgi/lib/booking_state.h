@@ -100,8 +100,8 @@ struct booking_failure {
 /**
  * booking_failed_once(bookings, booking, failure):
  * An attempt failed and another one may follow: remember it, without the row
- * if that refuses.  An attempt at the call has ended thereby, unless its
- * outcome is unknown.
+ * if that refuses, or is locked while an attempt at the call failed.  Such an
+ * attempt has ended thereby, unless its outcome is unknown.
  */
 enum db_outcome booking_failed_once(struct bookings *, const struct booking *,
     const struct booking_failure *);
@@ -110,7 +110,7 @@ enum db_outcome booking_failed_once(struct bookings *, const struct booking *,
  * booking_spared(bookings, booking, failure):
  * An attempt at the call failed through no fault of its booking: what
  * booking_begun counted is taken back.  It has ended thereby, unless its
- * outcome is unknown.
+ * outcome is unknown; on DB_LOCKED, too, but then it counts.
  */
 enum db_outcome booking_spared(struct bookings *, const struct booking *,
     const struct booking_failure *);

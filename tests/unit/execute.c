@@ -1171,6 +1171,32 @@ written_after_reconnecting(void **state)
 	assert_int_equal(slept, 5 * PAUSE_MS);
 }
 
+/*
+ * The agent said that it started nothing, and somebody has locked the row: the
+ * attempt has ended all the same, and is none that nobody knows of.
+ */
+static void
+failure_while_the_row_is_locked(void **state)
+{
+
+	(void)state;
+	conf.unknown_outcome = "dead-letter";
+	agent_says(VOICE_AGENT_NOT_STARTED, 503);
+	table_fail("failed once", DB_LOCKED);
+	run();
+	table_expect(TAKE "begun:A call failed_once:A refused:A" UNLOCK);
+	expect_alone("as it said", 1, 1);
+	assert_int_equal(A->outcome_unknown, 0);
+	agent_says(VOICE_AGENT_NOT_STARTED, 429);
+	table_fail("spared", DB_LOCKED);
+	run();
+	table_expect(TAKE "begun:A call spared:A refused:A try_lock:A "
+	    "cleared:A unlock:A" UNLOCK);
+	expect_later("the booking's row is in use: said no", 1);
+	assert_int_equal(A->outcome_unknown, 0);
+	assert_string_equal(A->status, "scheduled");
+}
+
 /* Somebody waits for an answer, so it ends after some seconds. */
 static void
 go_away_for_long(void)
@@ -1209,9 +1235,6 @@ failure_is_not_written(void **state)
 
 	agent.happen = NULL;
 	table.connect_fails = 0;
-	table_fail("failed once", DB_LOCKED);
-	run();
-	expect_later("the booking's row is in use: said no", 1);
 	agent_says(VOICE_AGENT_REFUSED, 400);
 	table_fail("failed", DB_LOCKED);
 	run();
@@ -1569,6 +1592,7 @@ main(void)
 		TEST(written_after_reconnecting),
 		TEST(written_not_for_ever),
 		TEST(failure_is_not_written),
+		TEST(failure_while_the_row_is_locked),
 		TEST(outage),
 		TEST(outage_of_both),
 		TEST(outage_before_a_failure_is_written),
