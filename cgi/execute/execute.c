@@ -540,9 +540,14 @@ record_failure(const struct execute *x, const struct booking *booking,
 	    error->no_connection);
 	struct log_about a = about(booking, callback);
 	int attempts = booking->execution_attempts + 1;
+	long until = monotime_ms() + WRITE_ATTEMPTS * (long)WRITE_PAUSE_MS;
 	enum db_outcome written;
 
-	if ((written = bookings_ready(x->bookings)) != DB_OK) {
+	/* An attempt whose end is not written is one that nobody knows of. */
+	while ((written = bookings_ready(x->bookings)) != DB_OK &&
+	    monotime_ms() < until)
+		monotime_pause(WRITE_PAUSE_MS);
+	if (written != DB_OK) {
 		database_failed(x, written, result);
 		return;
 	}

@@ -1171,6 +1171,21 @@ written_after_reconnecting(void **state)
 	assert_int_equal(slept, 5 * PAUSE_MS);
 }
 
+/* The database is restarted during a call that the agent does not start. */
+static void
+failure_is_written_after_reconnecting(void **state)
+{
+
+	(void)state;
+	agent_says(VOICE_AGENT_NOT_STARTED, 503);
+	agent.happen = go_away;
+	run();
+	table_expect(TAKE "begun:A call failed_once:A" UNLOCK);
+	expect_later("as it said", 1);
+	assert_int_equal(A->outcome_unknown, 0);
+	assert_int_equal(slept, 5 * PAUSE_MS);
+}
+
 /*
  * The agent said that it started nothing, and somebody has locked the row: the
  * attempt has ended all the same, and is none that nobody knows of.
@@ -1228,10 +1243,11 @@ failure_is_not_written(void **state)
 
 	(void)state;
 	agent_says(VOICE_AGENT_NOT_STARTED, 503);
-	agent.happen = go_away;
+	agent.happen = go_away_for_long;
 	run();
 	expect_later("the database is not available: said no", 1);
 	assert_int_equal(A->outcome_unknown, 1);
+	assert_int_equal(slept, WRITES * PAUSE_MS);
 
 	agent.happen = NULL;
 	table.connect_fails = 0;
@@ -1592,6 +1608,7 @@ main(void)
 		TEST(written_after_reconnecting),
 		TEST(written_not_for_ever),
 		TEST(failure_is_not_written),
+		TEST(failure_is_written_after_reconnecting),
 		TEST(failure_while_the_row_is_locked),
 		TEST(outage),
 		TEST(outage_of_both),
