@@ -19,7 +19,7 @@ WERROR ?= -Werror
 SBIN = $(DESTDIR)$(PREFIX)/sbin
 BIN = $(DESTDIR)$(PREFIX)/bin
 SHARE = $(DESTDIR)$(PREFIX)/share/followup-scheduler
-EXAMPLES = $(DESTDIR)$(PREFIX)/share/doc/followup-scheduler/examples
+DOC = $(DESTDIR)$(PREFIX)/share/doc/followup-scheduler
 UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 TMPFILES = $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 
@@ -258,30 +258,30 @@ clean:
 # Installing
 #
 
+# DESTDIR and PREFIX may have blanks: each path is one word of the shell.
 install: all
-	install -d $(SBIN) $(BIN) $(SHARE)/sql $(SHARE)/nginx $(UNITS) \
-	    $(TMPFILES) $(EXAMPLES)
-	install -m 755 $(addprefix $(BUILD)/,$(DAEMONS)) $(SBIN)
-	install -m 755 sql/followup-trigger $(BIN)
-	install -m 755 nginx/followup-nginx $(SBIN)
-	sed -i 's,/usr/local/,$(PREFIX)/,' $(SBIN)/followup-nginx
+	install -d "$(SBIN)" "$(BIN)" "$(SHARE)/sql" "$(SHARE)/nginx" \
+	    "$(UNITS)" "$(TMPFILES)" "$(DOC)/examples"
+	install -m 755 $(addprefix $(BUILD)/,$(DAEMONS)) "$(SBIN)"
+	install -m 755 sql/followup-trigger "$(BIN)"
+	install -m 755 nginx/followup-nginx "$(SBIN)"
+	sed -i 's,/usr/local/,$(PREFIX)/,' "$(SBIN)/followup-nginx"
 	install -m 644 nginx/followup-scheduler.tmpfiles \
-	    $(TMPFILES)/followup-scheduler.conf
-	install -m 644 sql/*.sql $(SHARE)/sql
-	install -m 644 nginx/*.conf $(SHARE)/nginx
-	install -m 644 .env.example $(SHARE)
+	    "$(TMPFILES)/followup-scheduler.conf"
+	install -m 644 sql/*.sql "$(SHARE)/sql"
+	install -m 644 nginx/*.conf "$(SHARE)/nginx"
+	install -m 644 .env.example "$(SHARE)"
 	install -m 644 cgi/schedule/prometheus/followup-alerts.yaml \
-	    cgi/schedule/grafana/followup-scheduler.json $(EXAMPLES)
+	    cgi/schedule/grafana/followup-scheduler.json "$(DOC)/examples"
 	for unit in */*.service */*/*.service; do \
-	    sed 's,/usr/local/,$(PREFIX)/,' $$unit \
-	    >$(UNITS)/$${unit##*/} || exit 1; done
+	    sed 's,=/usr/local/\(.*\),="$(PREFIX)/\1",' $$unit \
+	    >"$(UNITS)/$${unit##*/}" || exit 1; done
 
 uninstall:
-	rm -f $(addprefix $(SBIN)/,$(DAEMONS) followup-nginx)
-	rm -f $(addprefix $(UNITS)/,$(addsuffix .service,$(DAEMONS) \
-	    followup-nginx))
-	rm -f $(BIN)/followup-trigger $(TMPFILES)/followup-scheduler.conf
-	rm -rf $(SHARE) $(EXAMPLES:/examples=)
+	for name in $(DAEMONS) followup-nginx; do \
+	    rm -f "$(SBIN)/$$name" "$(UNITS)/$$name.service" || exit 1; done
+	rm -f "$(BIN)/followup-trigger" "$(TMPFILES)/followup-scheduler.conf"
+	rm -rf "$(SHARE)" "$(DOC)"
 
 # The database is the one that psql finds: PGHOST and so on, or DATABASE_URL.
 # TRIGGER_FLAGS='--schema S --table T --grant-to ROLE' for other names.

@@ -405,6 +405,20 @@ stub() {
 	[ -f "$DEST/usr/local/share/followup-scheduler/.env.example" ]
 }
 
+@test "deployment: make install and uninstall, in folders with a blank" {
+	local dest="$BATS_TEST_TMPDIR/of mine"
+	mkdir "$BATS_TEST_TMPDIR/of" "$dest"
+	DEST=$dest make install PREFIX='/opt/my own'
+	"$dest/opt/my own/sbin/followup-listener" -V
+	PGDATABASE=none run "$dest/opt/my own/bin/followup-trigger" verify
+	[[ $output == *'"none" does not exist'* ]]
+	grep -qx 'ExecStart="/opt/my own/sbin/followup-execute"' \
+	    "$dest/opt/my own/lib/systemd/system/followup-execute.service"
+	DEST=$dest make uninstall PREFIX='/opt/my own'
+	[ -z "$(find "$dest" -type f)" ]
+	[ -d "$BATS_TEST_TMPDIR/of" ]
+}
+
 @test "deployment: the installed units are good" {
 	command -v systemd-analyze >/dev/null ||
 	    skip 'systemd-analyze is not installed'
