@@ -433,12 +433,13 @@ give_up(const struct execute *x, const struct booking *booking,
 		    "its call failed: %s", failure.error);
 		return;
 	}
+	result->expired = booking_is_expired(booking);
 	log_error(&a, "dead letter: %s (attempt %d): %s; %s, then "
-	    "POST /followups/%s/retry", unknown ?
+	    "POST /followups/%s/retry%s", unknown ?
 	    "it is not known whether the call was started" :
 	    "the call could not be started", attempts, failure.error,
-	    unknown ? "ask" : "fix the cause", booking->id);
-	result->expired = booking_is_expired(booking);
+	    unknown ? "ask" : "fix the cause", booking->id, result->expired ?
+	    " with {\"late\":true}" : "");
 	metrics_not_made(result->expired ? METRICS_REASON_EXPIRED :
 	    METRICS_REASON_DEAD);
 	conclude(result, EXECUTE_GIVEN_UP, "failed for good: %s",

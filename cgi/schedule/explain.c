@@ -102,6 +102,25 @@ explain_gate_error(const struct explain_facts *facts, char *buf, size_t len)
 	    "letter, unless that is corrected before.", facts->gate_error);
 }
 
+/* The gate keeps it from being called for good. */
+static void
+explain_never(const struct explain_facts *facts, const struct booking *b,
+    char *buf, size_t len)
+{
+	char s[32], why[BOOKING_WHY_LEN];
+
+	if (b->due_in < -facts->window && !b->has_turn)
+		(void)snprintf(buf, len, "Overdue by %s, which is more than "
+		    "FOLLOWUP_SWEEP_WINDOW, and not to be called (%s): POST "
+		    "its id to /webhooks/booking-followup to make it a dead "
+		    "letter, which can be retried.", span(b->due_in, s),
+		    booking_why_not(b, why));
+	else
+		(void)snprintf(buf, len, "It is not to be called (%s): the "
+		    "listener's next sweep makes it a dead letter.",
+		    booking_why_not(b, why));
+}
+
 static void
 explain_pending(const struct explain_facts *facts, const struct booking *b,
     char *buf, size_t len)
@@ -128,6 +147,8 @@ explain_pending(const struct explain_facts *facts, const struct booking *b,
 		(void)snprintf(buf, len, "Due in %s, further ahead than the "
 		    "30 days Cloud Tasks takes: its task is created by itself "
 		    "once it is near enough.", span(b->due_in, s));
+	else if (b->verdict == BOOKING_NEVER)
+		explain_never(facts, b, buf, len);
 	else if (b->verdict == BOOKING_WAIT)
 		(void)snprintf(buf, len, "It waits (%s): its task is created "
 		    "by itself %s.", booking_why_not(b, why),
@@ -271,7 +292,8 @@ explain_booking(const struct explain_facts *facts, const struct booking *b,
 		else
 			(void)snprintf(buf, len, "It is a dead letter "
 			    "(%.200s): fix the cause, then POST "
-			    "/followups/%s/retry.", b->dead != NULL ? b->dead :
+			    "/followups/%s/retry, with {\"late\":true} if it "
+			    "is too late by then.", b->dead != NULL ? b->dead :
 			    b->last_error != NULL ? b->last_error :
 			    "see /dead-letters", b->id);
 		break;

@@ -317,8 +317,9 @@ give_up(struct batch *batch, struct item *item, long http_status,
 		return;
 	}
 	log_error(&a, "dead letter: the booking could not be scheduled: %s; "
-	    "fix the cause, then POST /followups/%s/retry", error,
-	    item->booking.id);
+	    "fix the cause, then POST /followups/%s/retry%s", error,
+	    item->booking.id, booking_is_expired(&item->booking) ?
+	    " with {\"late\":true}" : "");
 	conclude(item, SCHEDULE_GIVEN_UP, "failed: %s", error);
 }
 

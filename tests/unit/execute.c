@@ -593,6 +593,13 @@ never_to_be_called(void **state)
 	expect(EXECUTE_GIVEN_UP, "failed for good: on the do-not-call list");
 	assert_string_equal(table.failure.stage, "execute");
 	assert_int_equal(A->execution_attempts, 0);
+	assert_int_equal(logged("late\":true"), 0);
+
+	A->status = "scheduled";
+	A->verdict_reason = "more than 4h late";
+	run();
+	expect(EXECUTE_GIVEN_UP, "failed for good: more than 4h late");
+	assert_int_equal(logged("/retry with {\"late\":true}"), 1);
 }
 
 /*

@@ -730,6 +730,13 @@ not_by_the_gate(void **state)
 	table_expect(TAKE "failed:A" UNLOCK);
 	expect(0, SCHEDULE_GIVEN_UP, "failed: on the do-not-call list");
 	assert_string_equal(table.failure.stage, "schedule");
+	assert_int_equal(logged("late\":true"), 0);
+
+	A->status = "pending";
+	A->verdict_reason = "more than 4h late";
+	run("A");
+	expect(0, SCHEDULE_GIVEN_UP, "failed: more than 4h late");
+	assert_int_equal(logged("/retry with {\"late\":true}"), 1);
 }
 
 static void
