@@ -36,6 +36,7 @@ SELECT CASE :'tenant' WHEN '' THEN 'calls' ELSE 'calls of tenant ' || :'tenant'
         'row_number() OVER () AS place FROM (SELECT b.* FROM %1$I.%2$I b '
         'WHERE b.task_status = %3$L '
         'AND %1$I.followup_is_followup_type(b.booking_type::text) '
+        'AND NOT %1$I.followup_is_deleted(b.*) '
         'ORDER BY b.scheduled_at, b.id LIMIT %4$s) AS b)', :'schema', :'table',
         s, :considered), ' UNION ALL ') || ') AS w' AS followup_waiting
 FROM unnest('{pending,scheduled}'::text[]) AS s

@@ -2,7 +2,8 @@
 -- lines for people.  Run it by `followup-trigger status`.
 --
 -- Open bookings are found through our index, and what is over is not counted:
--- it may be years of history.  A count that reaches its limit says so.
+-- it may be years of history.  A count that reaches its limit says so.  A
+-- booking that is deleted is nobody's concern, whatever its task_status.
 --
 -- Variables: schema, table.
 
@@ -37,11 +38,13 @@ SELECT format('%-10s %s%s', 'pending', CASE WHEN count(*) > :considered
     THEN 'more than ' END, least(count(*), :considered))
 FROM (SELECT FROM :"schema".:"table" b WHERE b.task_status = 'pending'
     AND :"schema".followup_is_followup_type(b.booking_type::text)
+    AND NOT :"schema".followup_is_deleted(b.*)
     LIMIT :considered + 1) AS b;
 SELECT format('%-10s %s%s', 'scheduled', CASE WHEN count(*) > :considered
     THEN 'more than ' END, least(count(*), :considered))
 FROM (SELECT FROM :"schema".:"table" b WHERE b.task_status = 'scheduled'
     AND :"schema".followup_is_followup_type(b.booking_type::text)
+    AND NOT :"schema".followup_is_deleted(b.*)
     LIMIT :considered + 1) AS b;
 
 SELECT format('dead letters of stage %s: %s', s.stage, count(d.booking_id))
@@ -70,6 +73,7 @@ FROM (SELECT 'pending' AS status, count(*) AS n,
         (SELECT :"schema".followup_due_at(b.*) AS due OFFSET 0) AS d
         WHERE b.task_status = 'pending'
         AND :"schema".followup_is_followup_type(b.booking_type::text)
+        AND NOT :"schema".followup_is_deleted(b.*)
         AND b.scheduled_at < :followup_latest
         AND d.due < now() AND NOT EXISTS (SELECT FROM
             :"schema".followup_backlog k WHERE (k.booking_id, k.due_at)
@@ -85,6 +89,7 @@ FROM (SELECT 'pending' AS status, count(*) AS n,
             THEN b.task_scheduled_at END AS at) AS p
         WHERE b.task_status = 'scheduled'
         AND :"schema".followup_is_followup_type(b.booking_type::text)
+        AND NOT :"schema".followup_is_deleted(b.*)
         AND b.scheduled_at < :followup_latest
         AND coalesce(p.at, d.due) < now()
         AND NOT EXISTS (SELECT FROM :"schema".followup_backlog k
@@ -144,6 +149,7 @@ FROM (SELECT b.id, coalesce(left(to_jsonb(b.*) ->> 'timezone', 60), '') AS zone,
     FROM (SELECT b.* FROM :"schema".:"table" b
         WHERE b.task_status = 'pending'
         AND :"schema".followup_is_followup_type(b.booking_type::text)
+        AND NOT :"schema".followup_is_deleted(b.*)
         LIMIT :considered) AS b
     WHERE :"schema".followup_due_at(b.*) IS NULL) AS lost;
 

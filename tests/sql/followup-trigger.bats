@@ -157,6 +157,25 @@ has() {
 	[[ $output == *'overdue pending bookings: 1'* ]]
 }
 
+@test "deleted bookings are not counted, whatever their status" {
+	past="now() AT TIME ZONE 'UTC' - interval '1 h'"
+	"$trigger" install
+	q -c "INSERT INTO lad_dev.lead_bookings (scheduled_at, timezone,
+	    task_status, booking_type, is_deleted)
+	    SELECT $past, z, 'pending', 'follow_up', true
+	    FROM unnest('{UTC,nowhere}'::text[]) z"
+	q -c "SET followup.daemon = 'on'" -c "UPDATE lad_dev.lead_bookings
+	    SET task_status = 'scheduled' WHERE timezone = 'UTC'" \
+	    -c "INSERT INTO lad_dev.lead_bookings (scheduled_at, timezone,
+	    task_status, booking_type, is_deleted)
+	    VALUES ($past, 'UTC', 'pending', 'follow_up', true)"
+	run "$trigger" status
+	has '^pending    0$' '^scheduled  0$' '^overdue pending bookings: 0$' \
+	    '^overdue scheduled bookings: 0$' 'without a due time .*: 0$'
+	run "$trigger" pause --reason x
+	has '^bookings that wait: 0, of them overdue: 0$'
+}
+
 @test "open bookings are read through the index, and no history" {
 	"$trigger" install
 	q -c "INSERT INTO lad_dev.lead_bookings (scheduled_at, task_status,
