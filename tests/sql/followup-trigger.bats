@@ -448,6 +448,22 @@ has() {
 	repairs
 }
 
+@test "a backslash in a name or a folder is printed as it is" {
+	local dir="$BATS_TEST_TMPDIR/a\\new"
+	mkdir "$dir"
+	cp "$BATS_TEST_DIRNAME"/../../sql/* "$dir"
+	q -c 'ALTER TABLE lad_dev.lead_bookings RENAME TO "a\nd \c"'
+	"$dir/followup-trigger" install --table 'a\nd \c'
+	for verb in disable enable; do
+		run "$dir/followup-trigger" $verb --table 'a\nd \c'
+		[ "$status" -eq 0 ]
+		[[ $output == 'the follow-up triggers of lad_dev.a\nd \c are '*d[:\;]' '* ]]
+	done
+	run "$trigger" verify --table 'no\c'
+	[ "${lines[-1]}" = "followup-trigger: could not verify lad_dev.no\\c: \
+see psql's message above" ]
+}
+
 @test "--print-sql prints what would be run, and runs nothing" {
 	run "$trigger" install --print-sql --schema 'a "b" '\''c'\'' \d' \
 	    --grant-to test_daemon
@@ -723,9 +739,11 @@ some_bookings() {
 }
 
 # answers STATUS TEXT JSON: status --check exits with STATUS and prints TEXT
-# where followup-schedule answers with JSON.
+# where followup-schedule answers with JSON, and ~/.curlrc is not looked at.
 answers() {
-	printf '#!/bin/sh\ncat <<"EOT"\n%s\nEOT\n' "$3" >"$BATS_TEST_TMPDIR/curl"
+	# shellcheck disable=SC2016 # $1 is that of curl
+	printf '#!/bin/sh\n[ "$1" = -q ] || exit 1\ncat <<"EOT"\n%s\nEOT\n' \
+	    "$3" >"$BATS_TEST_TMPDIR/curl"
 	chmod +x "$BATS_TEST_TMPDIR/curl"
 	PATH=$BATS_TEST_TMPDIR:$PATH run "$trigger" status --check
 	[[ $status == "$1" && $output == "$2" ]] || {
