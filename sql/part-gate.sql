@@ -73,7 +73,8 @@ BEGIN
             || coalesce(shift[3], '00');
     END IF;
     IF name ~* ('^(?:posix/)?'
-        '(?:Etc/GMT(?:\+(?:[1-9]|1[0-2])|-(?:[1-9]|1[0-4]))|(?:Etc/)?GMT[+-]?0|'
+        '(?:Etc/GMT(?:[+](?:[1-9]|1[0-2])|-(?:[1-9]|1[0-4]))|'
+        '(?:Etc/)?GMT[+-]?0|'
         'CET|CST6CDT|Cuba|EET|EST|EST5EDT|Egypt|Eire|Factory|GB|GB-Eire|GMT|'
         'Greenwich|HST|Hongkong|Iceland|Iran|Israel|Jamaica|Japan|Kwajalein|'
         'Libya|MET|MST|MST7MDT|NZ|NZ-CHAT|Navajo|PRC|PST8PDT|Poland|Portugal|'
@@ -123,9 +124,10 @@ DECLARE
 BEGIN
     FOREACH line IN ARRAY string_to_array(lower(hours), ';') LOOP
         CONTINUE WHEN btrim(line, E' \t\r\n') = '';
-        part := regexp_match(line, '^\s*([a-z][a-z, -]*?)\s+'
-            '([01]?\d|2[0-3]):([0-5]\d)\s*-\s*'
-            '(?:([01]?\d|2[0-3]):([0-5]\d)|24:00)\s*$');
+        part := regexp_match(line, '^[[:space:]]*([a-z][a-z, -]*?)'
+            '[[:space:]]+([01]?[0-9]|2[0-3]):([0-5][0-9])'
+            '[[:space:]]*-[[:space:]]*'
+            '(?:([01]?[0-9]|2[0-3]):([0-5][0-9])|24:00)[[:space:]]*$');
         IF part IS NULL THEN
             RAISE EXCEPTION 'calling hours "%" are not days and hours', line
                 USING ERRCODE = 'invalid_parameter_value',

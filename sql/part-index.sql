@@ -3,6 +3,7 @@
 
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL quote_all_identifiers = off;
 SELECT coalesce((SELECT format('DROP INDEX CONCURRENTLY %s', identity)
     FROM :followup_defined JOIN :followup_found USING (kind, identity)
     WHERE kind = 'INDEX' AND (NOT enabled OR (mark_source, mark_text)
@@ -18,6 +19,7 @@ SELECT to_regclass(format('%I.followup_bookings_due_idx', :'schema')) IS NULL
 :followup_index ;
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL quote_all_identifiers = off;
 SELECT format('COMMENT ON INDEX %s IS %L', identity, format(
     'followup-scheduler %s %s', md5(defined.source), found.text))
 FROM :followup_defined JOIN :followup_found USING (kind, identity)

@@ -84,6 +84,27 @@ has() {
 	[ "$status" -eq 1 ]
 }
 
+@test "whatever a client's settings make of backslashes and names" {
+	export PGOPTIONS='-c standard_conforming_strings=off
+	    -c quote_all_identifiers=on -c escape_string_warning=off'
+	sql=$BATS_TEST_DIRNAME/../../sql/create-booking-cloud-task-trigger.sql
+	psql -X -f "$sql"
+	"$trigger" verify
+	for hours in 'mon-fri 09:00-20:00' $' sat\t7:00 - 24:00 ;sun 22:00-2:00'; do
+		run "$trigger" set calling_hours "$hours"
+		[ "$output" = "calling_hours $hours" ]
+	done
+	run "$trigger" pause --reason $'a\n b, as it is'
+	[[ ${lines[0]} == *': a b, as it is' ]]
+	run psql -X -At -c "SELECT z, lad_dev.followup_zone(z)
+	    FROM unnest('{Etc/GMT+4,GMT+4,CET,nowhere}'::text[]) z"
+	[ "$output" = 'Etc/GMT+4|Etc/GMT+4
+GMT+4|UTC-4:00
+CET|Europe/Brussels
+nowhere|' ]
+	"$trigger" uninstall
+}
+
 @test "plain psql -f and \\i install it, too" {
 	sql=$BATS_TEST_DIRNAME/../../sql/create-booking-cloud-task-trigger.sql
 	psql -X -f "$sql"
