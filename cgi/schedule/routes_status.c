@@ -247,6 +247,7 @@ static void
 act_resume(struct act *act)
 {
 	const char *scope = json_text(act->form, "scope");
+	const char *but = "";
 	enum db_outcome outcome;
 	char buf[300];
 	int ended = 0;
@@ -258,10 +259,12 @@ act_resume(struct act *act)
 		return;
 	}
 	pause_path(scope, act->path);
+	if (strcmp(scope, "all") == 0)
+		but = ", but for tenants that have a pause of their own";
 	if (act->by == NULL) {
-		say(act, 200, "If you confirm, %s go on: who waited is called "
-		    "within seconds, as far as the calling hours allow.",
-		    whose(scope, buf));
+		say(act, 200, "If you confirm, %s go on%s: who waited is "
+		    "called within seconds, as far as the calling hours "
+		    "allow.", whose(scope, buf), but);
 		return;
 	}
 	if ((outcome = bookings_ready(act->r->bookings)) == DB_OK)
@@ -271,7 +274,8 @@ act_resume(struct act *act)
 	if (!ended)
 		say(act, 404, "Nothing was done: there is no such pause.");
 	else {
-		say(act, 200, "From now on %s go on.", whose(scope, buf));
+		say(act, 200, "From now on %s go on%s.", whose(scope, buf),
+		    but);
 		log_info(NULL, "calls are resumed by request of %s: %s",
 		    act->by, scope);
 	}

@@ -1047,6 +1047,10 @@ forms(void **state)
 	assert_int_equal(submit("", "action=resume&scope=tenant%3AA%26B+%231"
 	    "%2Fx%3Fy%C3%A4"), 200);
 	assert_true(has_header("/pauses/tenant:A%26B%20%231%2Fx%3Fy%C3%A4&#39;"));
+	assert_false(has_header("of their own"));
+	assert_int_equal(submit("", "action=resume&scope=all"), 200);
+	assert_true(has_header("all calls go on, but for tenants that have a "
+	    "pause of their own: "));
 
 	/* It is done by one who says who that is, and by our own page. */
 	assert_int_equal(submit("", "action=pause&scope=all&reason=x"
