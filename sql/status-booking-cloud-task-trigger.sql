@@ -98,10 +98,21 @@ FROM (SELECT 'pending' AS status, count(*) AS n,
 ORDER BY o.status;
 
 -- What keeps them from being called, as far as the database knows.
-SELECT 'no followup-listener is connected to this database: new bookings '
+-- The listener of this table holds the lock with the table's bookings_key: both
+-- names, each with its NUL, as FNV-1a.
+WITH RECURSIVE key AS (
+    SELECT 0 AS n, 2166136261 AS hash, convert_to(:'schema', 'UTF8')
+        || decode('00', 'hex') || convert_to(:'table', 'UTF8')
+        || decode('00', 'hex') AS names
+    UNION ALL
+    SELECT k.n + 1, (k.hash # get_byte(k.names, k.n)) * 16777619 % 4294967296,
+        k.names FROM key k WHERE k.n < length(k.names))
+SELECT 'no followup-listener is connected for this table: new bookings '
     'wait until one is started (systemctl status followup-listener)'
 WHERE NOT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory'
     AND l.classid = 1181707340 AND l.objsubid = 2 AND l.granted
+    AND l.objid = (SELECT k.hash & 2147483647 FROM key k
+        WHERE k.n = length(k.names))::oid
     AND l.database = (SELECT d.oid FROM pg_database d
         WHERE d.datname = current_database()));
 SELECT format('the calling hours are over until %s in the zone %s', o.opens,

@@ -178,6 +178,29 @@ nowhere|' ]
 	[[ $output == *'overdue pending bookings: 1'* ]]
 }
 
+# holds KEY: a session holds the advisory lock of a listener with that key while
+# status is asked.
+holds() {
+	psql -X -q -c "SELECT pg_advisory_lock(1181707340, $1)" \
+	    -c 'SELECT pg_sleep(60)' >/dev/null 2>&1 3>&- &
+	until [ "$(q -c "SELECT count(*) FROM pg_locks
+	    WHERE classid = 1181707340")" = 1 ]; do
+		sleep 0.1
+	done
+	run "$trigger" status
+	q -c 'SELECT pg_terminate_backend(pid, 10000) FROM pg_locks
+	    WHERE classid = 1181707340'
+	wait $! || true
+}
+
+@test "status says that the table has no listener, though another one has" {
+	"$trigger" install
+	holds 1
+	has '^no followup-listener is connected for this table'
+	holds 83082231	# lad_dev, lead_bookings
+	[[ $output != *'no followup-listener'* ]]
+}
+
 @test "deleted bookings are not counted, whatever their status" {
 	past="now() AT TIME ZONE 'UTC' - interval '1 h'"
 	"$trigger" install

@@ -300,6 +300,11 @@ keys(void **state)
 		for (j = 0; j < i; j++)
 			assert_int_not_equal(found[i], found[j]);
 	}
+
+	/* followup-trigger status works it out by itself. */
+	other.schema = "lad_dev";
+	other.table = "lead_bookings";
+	assert_int_equal(bookings_key(&other), 83082231);
 }
 
 #define TEST(name)	cmocka_unit_test_setup_teardown(name, begin, end)
