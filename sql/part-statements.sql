@@ -812,12 +812,14 @@ $statement$),
     'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AS
     unsure OFFSET 0) u, {T} b WHERE b.task_status IN ('pending', 'scheduled')
     AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b.*)), open AS (SELECT w.*, CASE WHEN
-    w.is_pending THEN w.due WHEN isfinite(w.task_scheduled_at) THEN
-    w.task_scheduled_at ELSE w.due END AS planned FROM waiting w WHERE NOT
-    EXISTS (SELECT FROM {S}.followup_backlog k WHERE k.booking_id = w.id AND
-    k.due_at IS NOT DISTINCT FROM w.due OFFSET 0)) , home AS (SELECT n.oid
-    FROM pg_namespace n WHERE n.nspname = $1), canary AS (SELECT * FROM
+    {S}.followup_is_deleted(b.*) AND NOT EXISTS (SELECT FROM
+    {S}.followup_failures f WHERE f.booking_id = b.id AND f.dead_at IS NOT
+    NULL OFFSET 0)), open AS (SELECT w.*, CASE WHEN w.is_pending THEN w.due
+    WHEN isfinite(w.task_scheduled_at) THEN w.task_scheduled_at ELSE w.due
+    END AS planned FROM waiting w WHERE NOT EXISTS (SELECT FROM
+    {S}.followup_backlog k WHERE k.booking_id = w.id AND k.due_at IS NOT
+    DISTINCT FROM w.due OFFSET 0)) , home AS (SELECT n.oid FROM pg_namespace
+    n WHERE n.nspname = $1), canary AS (SELECT * FROM
     {S}.followup_canary_state()) SELECT count(*) FILTER (WHERE is_pending),
     count(*) FILTER (WHERE NOT is_pending), (SELECT count(*) FROM
     {S}.followup_dead_letters), count(*) FILTER (WHERE is_pending AND planned
@@ -859,19 +861,20 @@ $statement$),
     '16 h' END) AS unsure OFFSET 0) u, {T} b WHERE b.task_status IN
     ('pending', 'scheduled') AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
-    {S}.followup_is_deleted(b.*)), open AS (SELECT w.*, CASE WHEN
-    w.is_pending THEN w.due WHEN isfinite(w.task_scheduled_at) THEN
-    w.task_scheduled_at ELSE w.due END AS planned FROM waiting w WHERE NOT
-    EXISTS (SELECT FROM {S}.followup_backlog k WHERE k.booking_id = w.id AND
-    k.due_at IS NOT DISTINCT FROM w.due OFFSET 0)) , numbers AS (SELECT
-    o.tenant, 1 AS open, (o.planned < now())::int AS overdue, 0 AS dead,
-    greatest(now() - o.planned, interval '0') AS age FROM open o UNION ALL
-    SELECT coalesce(d.tenant_id, ''), 0, 0, 1, NULL FROM
-    {S}.followup_dead_letters d), tenants AS (SELECT n.tenant, sum(n.open) AS
-    open, sum(n.overdue) AS overdue, sum(n.dead) AS dead,
-    coalesce((extract(epoch FROM max(n.age)) * 1000)::bigint, 0) AS age FROM
-    numbers n GROUP BY n.tenant ORDER BY 3 DESC, 4 DESC, 2 DESC, 1 LIMIT
-    $1::int) SELECT
+    {S}.followup_is_deleted(b.*) AND NOT EXISTS (SELECT FROM
+    {S}.followup_failures f WHERE f.booking_id = b.id AND f.dead_at IS NOT
+    NULL OFFSET 0)), open AS (SELECT w.*, CASE WHEN w.is_pending THEN w.due
+    WHEN isfinite(w.task_scheduled_at) THEN w.task_scheduled_at ELSE w.due
+    END AS planned FROM waiting w WHERE NOT EXISTS (SELECT FROM
+    {S}.followup_backlog k WHERE k.booking_id = w.id AND k.due_at IS NOT
+    DISTINCT FROM w.due OFFSET 0)) , numbers AS (SELECT o.tenant, 1 AS open,
+    (o.planned < now())::int AS overdue, 0 AS dead, greatest(now() -
+    o.planned, interval '0') AS age FROM open o UNION ALL SELECT
+    coalesce(d.tenant_id, ''), 0, 0, 1, NULL FROM {S}.followup_dead_letters
+    d), tenants AS (SELECT n.tenant, sum(n.open) AS open, sum(n.overdue) AS
+    overdue, sum(n.dead) AS dead, coalesce((extract(epoch FROM max(n.age)) *
+    1000)::bigint, 0) AS age FROM numbers n GROUP BY n.tenant ORDER BY 3
+    DESC, 4 DESC, 2 DESC, 1 LIMIT $1::int) SELECT
     coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('tenantId',
     t.tenant, 'open', t.open, 'overdue', t.overdue, 'dead', t.dead,
     'oldestOverdueSeconds', t.age / 1000) ORDER BY t.overdue DESC, t.dead

@@ -38,11 +38,14 @@ WITH found AS MATERIALIZED (
         AND :"schema".followup_is_followup_type(b.booking_type::text)
 ), booking AS MATERIALIZED (
     SELECT b.id, b.booking_type, b.task_status, x.due, g.verdict, g.reason,
-        coalesce(g.until, greatest(x.due, now())) AS called_at,
+        greatest(coalesce(g.until, greatest(x.due, now())), f.turn)
+            AS called_at,
         g.verdict = 'wait' AND g.until IS NULL AS open_end, r.tenant, CASE
         WHEN b.task_status::text NOT IN ('pending', 'scheduled')
             OR b.task_status IS NULL THEN 'its task_status is none of ours: '
             'set it to pending to have it called'
+        WHEN f.dead THEN 'it is a dead letter, though its row could not be '
+            'set to failed: retry it once the cause is fixed'
         WHEN x.due IS NULL THEN 'the due time cannot be determined (unknown '
             'time zone?)'
         WHEN g.verdict NOT IN ('call', 'wait') THEN g.reason
@@ -62,6 +65,10 @@ WITH found AS MATERIALIZED (
     CROSS JOIN LATERAL (SELECT coalesce(x.fields ->> 'tenant_id', '')
         AS tenant) r
     CROSS JOIN LATERAL :"schema".followup_verdict(b.*) g
+    CROSS JOIN LATERAL (SELECT bool_or(f.dead_at IS NOT NULL) AS dead,
+        max(f.next_attempt_at) FILTER (WHERE b.task_status = 'pending'
+            AND f.stage = 'schedule' AND f.last_failed_at <= now()) AS turn
+        FROM :"schema".followup_failures f WHERE f.booking_id = b.id OFFSET 0) f
     WHERE NOT :"schema".followup_is_deleted(b.*)
         AND :'tenant' IN ('', r.tenant)
 )

@@ -56,7 +56,8 @@ SELECT format('obsolete tasks to delete: %s%s', count(*),
     ' (oldest since ' || min(obsolete_at) || ')')
 FROM :"schema".followup_obsolete_tasks;
 
--- Overdue bookings are due and have not been called, whatever they wait for.
+-- Overdue bookings are due and have not been called, whatever they wait for;
+-- dead letters are none, whatever their row says.
 SELECT CASE WHEN pg_typeof((NULL:::"schema".:"table").scheduled_at
         + interval '0') = 'timestamptz'::regtype THEN 'now()'
     ELSE '(now() AT TIME ZONE ''UTC'') + interval ''16 h''' END
@@ -75,6 +76,8 @@ FROM (SELECT 'pending' AS status, count(*) AS n,
         AND :"schema".followup_is_followup_type(b.booking_type::text)
         AND NOT :"schema".followup_is_deleted(b.*)
         AND b.scheduled_at < :followup_latest
+        AND NOT EXISTS (SELECT FROM :"schema".followup_failures f
+            WHERE f.booking_id = b.id AND f.dead_at IS NOT NULL OFFSET 0)
         AND d.due < now() AND NOT EXISTS (SELECT FROM
             :"schema".followup_backlog k WHERE (k.booking_id, k.due_at)
             = (b.id, d.due) OFFSET 0)
@@ -91,6 +94,8 @@ FROM (SELECT 'pending' AS status, count(*) AS n,
         AND :"schema".followup_is_followup_type(b.booking_type::text)
         AND NOT :"schema".followup_is_deleted(b.*)
         AND b.scheduled_at < :followup_latest
+        AND NOT EXISTS (SELECT FROM :"schema".followup_failures f
+            WHERE f.booking_id = b.id AND f.dead_at IS NOT NULL OFFSET 0)
         AND coalesce(p.at, d.due) < now()
         AND NOT EXISTS (SELECT FROM :"schema".followup_backlog k
             WHERE (k.booking_id, k.due_at) = (b.id, d.due) OFFSET 0)

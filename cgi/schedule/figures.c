@@ -12,7 +12,8 @@
 
 /*
  * The bookings that wait for their call, and their due time, which is worked
- * out only where it may be within the hour and needs the row's zone.  An
+ * out only where it may be within the hour and needs the row's zone.  A dead
+ * letter waits for nothing, even if its row could not be set to failed.  An
  * infinite time counts as no due time: nothing can be subtracted from it.
  * ${more} is a further column and ${from} its source; both may be empty.
  */
@@ -28,7 +29,9 @@
     "FROM " from "(SELECT " BOOKINGS_UNSURE " AS unsure OFFSET 0) u, "	\
     "{T} b "								\
     "WHERE b.task_status IN ('pending', 'scheduled') "			\
-    "AND " BOOKINGS_IS_WANTED "), "					\
+    "AND " BOOKINGS_IS_WANTED " "					\
+    "AND NOT EXISTS (SELECT FROM {S}.followup_failures f "		\
+    "WHERE f.booking_id = b.id AND f.dead_at IS NOT NULL OFFSET 0)), "	\
     "open AS (SELECT w.*, CASE WHEN w.is_pending THEN w.due "		\
     "WHEN isfinite(w.task_scheduled_at) THEN w.task_scheduled_at "	\
     "ELSE w.due END AS planned "					\

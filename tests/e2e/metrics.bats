@@ -160,6 +160,15 @@ documented() {
 	api GET '/stats?by=tenant&limit=0'
 	problem 400 invalid
 
+	# A dead letter waits for nothing, even if its row takes no 'failed'.
+	sql "INSERT INTO lad_dev.followup_failures (booking_id, stage, attempts,
+	    error, dead_at) SELECT id, 'schedule', 1, 'x', now()
+	    FROM lad_dev.lead_bookings WHERE scheduled_at < now()"
+	wait_for 15 metric_is 0 'followup_overdue_bookings{state="pending"}'
+	metric_is 0.000 'followup_oldest_overdue_seconds{state="pending"}'
+	metric_is 1 'followup_open_bookings{state="pending"}'
+	metric_is 1 'followup_open_bookings{state="failed"}'
+
 	# It says nothing of a database that it cannot ask.
 	stack stop postgres
 	wait_for 15 metric_is '' followup_triggers_enabled

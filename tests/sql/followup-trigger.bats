@@ -220,6 +220,24 @@ holds() {
 	has '^bookings that wait: 0, of them overdue: 0$'
 }
 
+@test "what has failed is neither overdue nor called before its turn" {
+	"$trigger" install
+	q -c "INSERT INTO lad_dev.lead_bookings (scheduled_at, booking_type)
+	    SELECT now() AT TIME ZONE 'UTC' - interval '1 h', 'follow_up'
+	    FROM generate_series(1, 2)" \
+	    -c "INSERT INTO lad_dev.followup_failures (booking_id, stage,
+	    attempts, error, dead_at, next_attempt_at)
+	    SELECT id, 'schedule', row_number() OVER () - 1, 'x',
+	    CASE WHEN row_number() OVER () = 2 THEN now() END,
+	    '2100-01-01 00:00+00' FROM lad_dev.lead_bookings"
+	PGTZ=UTC run "$trigger" preview
+	has '^call at 2100-01-01 00:00:00[+]00, due since ' \
+	    '^would be called: 1; ' \
+	    '^would not be called: 1, such as .*: it is a dead letter,'
+	run "$trigger" status
+	has '^overdue pending bookings: 1$'
+}
+
 @test "open bookings are read through the index, and no history" {
 	"$trigger" install
 	q -c "INSERT INTO lad_dev.lead_bookings (scheduled_at, task_status,
