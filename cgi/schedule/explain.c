@@ -209,6 +209,11 @@ explain_scheduled(const struct explain_facts *facts, const struct booking *b,
 	if (b->in_backlog)
 		(void)snprintf(buf, len, "It %s: it is left alone unless it is "
 		    "moved (scheduled_at).", booking_why_not(b, why));
+	else if (b->is_deleted)
+		(void)snprintf(buf, len, "The booking is deleted: it is not "
+		    "called, and its task does nothing.");
+	else if (!b->is_followup)
+		explain_type(facts, b, buf, len);
 	else if (facts->gate_error != NULL)
 		explain_gate_error(facts, buf, len);
 	else if (b->due == BOOKING_NO_TIME)

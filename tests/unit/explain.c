@@ -97,8 +97,9 @@ static const struct {
 	    .verdict_reason = "was already overdue" },
 	    { "It was already overdue:", "left alone", "moved" } },
 	{ "in the backlog, by another service", { .status =
-	    BOOKING_SCHEDULED, .due = DUE, .due_in = -90, .in_backlog = 1,
-	    .verdict = BOOKING_NEVER, .wait_until = BOOKING_NO_TIME,
+	    BOOKING_SCHEDULED, .is_followup = 1, .due = DUE, .due_in = -90,
+	    .in_backlog = 1, .verdict = BOOKING_NEVER,
+	    .wait_until = BOOKING_NO_TIME,
 	    .verdict_reason = "was already overdue" },
 	    { "It was already overdue:", "left alone", "moved" } },
 	{ "paused", { .status = BOOKING_PENDING, .is_followup = 1,
@@ -116,46 +117,56 @@ static const struct {
 	    .planned = DUE, .read_at = DUE - (BOOKINGS_HORIZON + 1) *
 	    INT64_C(1000000) }, { "once that is near enough" } },
 	{ "scheduled, and it waits", { .status = BOOKING_SCHEDULED,
-	    .due = DUE, .due_in = -90, .verdict = BOOKING_WAIT,
-	    .wait_until = DUE + 1, .planned = DUE + 1,
-	    .task_scheduled_at = DUE + 1, .verdict_reason = "closed" },
+	    .is_followup = 1, .due = DUE, .due_in = -90,
+	    .verdict = BOOKING_WAIT, .wait_until = DUE + 1,
+	    .planned = DUE + 1, .task_scheduled_at = DUE + 1,
+	    .verdict_reason = "closed" },
 	    { "It waits (closed, until 2026-11-23T11:00:00.000Z): its task "
 	    "is in the queue" } },
 	{ "scheduled, and has waited", { .status = BOOKING_SCHEDULED,
-	    .due = DUE, .due_in = -90, .noted_due = DUE, .read_at = DUE,
+	    .is_followup = 1, .due = DUE, .due_in = -90,
+	    .noted_due = DUE, .read_at = DUE,
 	    .task_scheduled_at = DUE + 30 * INT64_C(1000000) },
 	    { "is started in 30 s" } },
 	{ "scheduled and paused", { .status = BOOKING_SCHEDULED,
-	    .due = DUE, .due_in = 90, .verdict = BOOKING_WAIT,
-	    .planned = BOOKING_NO_TIME,
+	    .is_followup = 1, .due = DUE, .due_in = 90,
+	    .verdict = BOOKING_WAIT, .planned = BOOKING_NO_TIME,
 	    .wait_until = BOOKING_NO_TIME, .verdict_reason = "paused: x" },
 	    { "not called when that fires (paused: x)", "another one" } },
 	{ "scheduled and forbidden", { .status = BOOKING_SCHEDULED,
-	    .due = DUE, .due_in = 90, .verdict = BOOKING_NEVER,
+	    .is_followup = 1, .due = DUE, .due_in = 90,
+	    .verdict = BOOKING_NEVER,
 	    .wait_until = BOOKING_NO_TIME, .verdict_reason = "forbidden" },
 	    { "not called when that fires (forbidden)", "dead letter" } },
 
-	{ "scheduled", { .status = BOOKING_SCHEDULED, .due = DUE,
-	    .due_in = 3 * HOUR }, { "in the queue", "3 h" } },
-	{ "scheduled and late", { .status = BOOKING_SCHEDULED, .due = DUE,
-	    .due_in = -10 * MINUTE },
+	{ "scheduled", { .status = BOOKING_SCHEDULED, .is_followup = 1,
+	    .due = DUE, .due_in = 3 * HOUR }, { "in the queue", "3 h" } },
+	{ "scheduled and late", { .status = BOOKING_SCHEDULED, .is_followup = 1,
+	    .due = DUE, .due_in = -10 * MINUTE },
 	    { "10 min ago", "callback", "out of reach" } },
 	{ "scheduled, calls failed", { .status = BOOKING_SCHEDULED,
-	    .due = DUE, .due_in = -90, .execution_attempts = 2,
-	    .last_error = "answered 503" },
+	    .is_followup = 1, .due = DUE, .due_in = -90,
+	    .execution_attempts = 2, .last_error = "answered 503" },
 	    { "90 s ago", "2 attempts to start the call have failed",
 	    "(answered 503)" } },
 	{ "scheduled, a call failed", { .status = BOOKING_SCHEDULED,
-	    .due = DUE, .due_in = -90, .execution_attempts = 1 },
+	    .is_followup = 1, .due = DUE, .due_in = -90,
+	    .execution_attempts = 1 },
 	    { "1 attempt to start the call has failed" } },
 	{ "scheduled, the voice agent is down", { .status =
-	    BOOKING_SCHEDULED, .due = DUE, .due_in = -90,
+	    BOOKING_SCHEDULED, .is_followup = 1, .due = DUE, .due_in = -90,
 	    .last_error = "answered 503" },
 	    { "90 s ago", "for others", "(answered 503)" } },
 	{ "scheduled, an attempt has not ended", { .status =
-	    BOOKING_SCHEDULED, .due = DUE, .due_in = -90,
+	    BOOKING_SCHEDULED, .is_followup = 1, .due = DUE, .due_in = -90,
 	    .execution_attempts = 1, .outcome_unknown = 1 },
 	    { "90 s ago", "begun", "not known" } },
+	{ "scheduled, and deleted since", { .status = BOOKING_SCHEDULED,
+	    .is_followup = 1, .is_deleted = 1, .due = DUE, .due_in = 90 },
+	    { "is deleted: it is not called" } },
+	{ "scheduled, and another type since", { .status = BOOKING_SCHEDULED,
+	    .due = DUE, .due_in = 90, .booking_type = "demo" },
+	    { "\"demo\" is not a follow-up type: it is left alone" } },
 	{ "executed", { .status = BOOKING_EXECUTED,
 	    .executed_at = DUE },
 	    { "started at 2026-11-23T11:00:00.000Z" } },
@@ -231,10 +242,11 @@ test_troubles(void **state)
 	    { "trigger-disabled", 0, 0 } };
 	struct booking pending = { .status = BOOKING_PENDING, .due = DUE,
 	    .is_followup = 1, .due_in = -90, .schedule_attempts = 3 };
-	struct booking late = { .status = BOOKING_SCHEDULED, .due = DUE,
-	    .due_in = -90, .execution_attempts = 2 };
-	struct booking soon = { .status = BOOKING_SCHEDULED, .due = DUE,
-	    .due_in = 90 };
+	struct booking late = { .status = BOOKING_SCHEDULED,
+	    .is_followup = 1, .due = DUE, .due_in = -90,
+	    .execution_attempts = 2 };
+	struct booking soon = { .status = BOOKING_SCHEDULED,
+	    .is_followup = 1, .due = DUE, .due_in = 90 };
 	char text[EXPLAIN_LEN];
 	size_t i;
 
@@ -303,7 +315,8 @@ test_spans(void **state)
 		{ 2 * HOUR, "in 2 h." }, { 47 * HOUR, "in 47 h." },
 		{ 2 * DAY, "in 2 days." }, { 29 * DAY, "in 29 days." },
 	};
-	struct booking booking = { .status = BOOKING_SCHEDULED, .due = DUE };
+	struct booking booking = { .status = BOOKING_SCHEDULED,
+	    .is_followup = 1, .due = DUE };
 	char text[512];
 	size_t i;
 
@@ -346,8 +359,9 @@ test_long_texts(void **state)
 static void
 test_paused_queue(void **state)
 {
-	struct booking booking = { .status = BOOKING_SCHEDULED, .due = DUE,
-	    .planned = BOOKING_NO_TIME, .task_name = "t", .due_in = 60 };
+	struct booking booking = { .status = BOOKING_SCHEDULED,
+	    .is_followup = 1, .due = DUE, .planned = BOOKING_NO_TIME,
+	    .task_name = "t", .due_in = 60 };
 	char text[640];
 	int i;
 
