@@ -19,6 +19,10 @@ SET enable_seqscan = off;
 SET enable_bitmapscan = off;
 BEGIN READ ONLY;
 \ir part-installed.sql
+-- followup_pause says itself what is no tenant.
+\if :resume
+\ir part-tenant.sql
+\endif
 SELECT CASE :'tenant' WHEN '' THEN 'all' ELSE 'tenant:' || :'tenant' END
     AS scope
 \gset

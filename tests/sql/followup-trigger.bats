@@ -526,6 +526,13 @@ holds() {
 see psql's message above" ]
 }
 
+@test "a reader that leaves is no failure" {
+	"$trigger" install
+	run bash -c '{ "$1" pause --reason x | true; } 2>&1' - "$trigger"
+	[ -z "$output" ]
+	[ "$(q -c 'SELECT reason FROM lad_dev.followup_pauses')" = x ]
+}
+
 @test "--print-sql prints what would be run, and runs nothing" {
 	run "$trigger" install --print-sql --schema 'a "b" '\''c'\'' \d' \
 	    --grant-to test_daemon
@@ -798,6 +805,9 @@ some_bookings() {
 	run "$trigger" pause --reason x --tenant nonsense
 	[ "$status" -eq 1 ]
 	[[ $output == *'"tenant:nonsense" is no scope'* ]]
+	run "$trigger" resume --tenant nonsense
+	[ "$status" -eq 1 ]
+	[[ $output == *'invalid input syntax for type uuid: "nonsense"'* ]]
 }
 
 # answers STATUS TEXT JSON: status --check exits with STATUS and prints TEXT
