@@ -323,7 +323,9 @@ metrics_called(double lateness, const char *trace_id)
 
 /**
  * metrics_not_made(reason):
- * Count a call that will not be made after all.
+ * Count a call that will not be made, or not at that time.  For the last hour
+ * only one counts that somebody waits for in vain: not what was cancelled, and
+ * not what is called at another time.
  */
 void
 metrics_not_made(enum metrics_reason reason)
@@ -331,6 +333,8 @@ metrics_not_made(enum metrics_reason reason)
 	struct minute *minute;
 
 	metrics_add(METRICS_CALLS_NOT_MADE, (int)reason, 1);
+	if (reason != METRICS_REASON_EXPIRED && reason != METRICS_REASON_DEAD)
+		return;
 	if (ours != NULL && (minute = this_minute()) != NULL)
 		atomic_fetch_add(&minute->not_made, 1);
 }

@@ -177,7 +177,9 @@ void metrics_called(double, const char *);
 
 /**
  * metrics_not_made(reason):
- * Count a call that will not be made after all.
+ * Count a call that will not be made, or not at that time.  For the last hour
+ * only one counts that somebody waits for in vain: not what was cancelled, and
+ * not what is called at another time.
  */
 void metrics_not_made(enum metrics_reason);
 

@@ -422,7 +422,8 @@ calls(void **state)
 	metrics_called(lateness[1], TRACE "-00f067aa0ba902b7-01");
 	for (i = 2; i < NITEMS(lateness); i++)
 		metrics_called(lateness[i], "no trace at all");
-	metrics_not_made(METRICS_REASON_GATE);
+	for (i = METRICS_REASON_EXPIRED; i <= METRICS_REASON_GATE; i++)
+		metrics_not_made((enum metrics_reason)i);
 	metrics_add(METRICS_CALLBACKS, METRICS_CALLBACK_EXECUTED, 3);
 	metrics_add(METRICS_CALLBACKS, METRICS_CALLBACK_RETRY, 2);
 	metrics_add(METRICS_CALL_ATTEMPTS, METRICS_ATTEMPT_STARTED, 1);
@@ -453,7 +454,7 @@ calls(void **state)
 	}
 	assert_int_equal(in_time, 4);
 	assert_int_equal(late, 2);
-	assert_int_equal(not_made, 1);
+	assert_int_equal(not_made, 2);		/* expired, dead */
 	assert_int_equal(all, 6);
 	for (j = 0; j < METRICS_STEPS; j++)
 		assert_int_equal(steps[j], j == METRICS_STEP_CALLED_BACK ? 5 :
