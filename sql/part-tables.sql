@@ -209,6 +209,14 @@ COMMENT ON TABLE :"schema".followup_past_pauses IS 'followup-scheduler: what '
     'pauses have held that are not in followup_pauses any more, because that '
     'does not make a booking late';
 \endif
+-- Without a key, no row of this one could be deleted while a publication FOR
+-- ALL TABLES has it, and no pause be ended.
+SELECT format('ALTER TABLE %I.followup_past_pauses REPLICA IDENTITY FULL',
+    :'schema')
+FROM pg_class c
+WHERE c.oid = to_regclass(format('%I.followup_past_pauses', :'schema'))
+    AND c.relreplident = 'd'
+\gexec
 \if :followup_make_past_hours
 CREATE TABLE :"schema".followup_past_hours (
     until timestamptz PRIMARY KEY,

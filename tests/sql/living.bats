@@ -16,7 +16,8 @@ setup() {
 }
 
 teardown() {
-	q -c 'DROP SCHEMA IF EXISTS lad_dev CASCADE'
+	q -c 'DROP PUBLICATION IF EXISTS everything' \
+	    -c 'DROP SCHEMA IF EXISTS lad_dev CASCADE'
 	q -d postgres -c 'DROP DATABASE IF EXISTS restored'
 }
 
@@ -331,4 +332,13 @@ soft() {
 	[ "$(grep -c '^note: ' <<<"$output")" = 2 ]
 	[[ $output == *'note: column archived_at looks like soft deletion'* ]]
 	[[ $output == *'note: column deleted looks like soft deletion'* ]]
+}
+
+@test "a publication of all tables lets pauses be ended" {
+	q -c 'ALTER TABLE lad_dev.followup_past_pauses REPLICA IDENTITY DEFAULT'
+	q -c 'CREATE PUBLICATION everything FOR ALL TABLES'
+	"$trigger" install
+	"$trigger" pause --reason holiday
+	"$trigger" resume
+	"$trigger" verify
 }
