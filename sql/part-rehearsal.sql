@@ -156,6 +156,8 @@ DECLARE
     ours constant text[] := ARRAY['task_name', 'task_scheduled_at',
         'task_status', 'executed_at', 'execution_attempts',
         'last_execution_error', 'idempotency_key'];
+    by_index constant text[] := ARRAY['sweep', 'figures', 'figures by tenant',
+        'status overdue', 'status next'];
     given constant jsonb := current_setting('followup.rehearsal');
     s constant text := quote_ident(given ->> 'schema');
     t constant text := s || '.' || quote_ident(given ->> 'table');
@@ -590,15 +592,20 @@ BEGIN
                                 '{K}', '1'));
                         END IF;
 
-                        -- Before the index is made, this one reads the table.
-                        CONTINUE WHEN step ->> 0 = 'sweep' AND to_regclass(
-                            s || '.followup_bookings_due_idx') IS NULL;
                         SELECT format('EXECUTE %I%s', culprit,
                             ' (' || string_agg(quote_nullable(
                             coalesce(value ->> p.word, p.word)),
                             ', ' ORDER BY p.n) || ')')
                         INTO setting FROM jsonb_array_elements_text(step -> 1)
                             WITH ORDINALITY AS p (word, n);
+
+                        -- Before the index is made, these would read the whole
+                        -- table while an install keeps writers waiting.
+                        IF step ->> 0 = ANY (by_index) AND to_regclass(
+                            s || '.followup_bookings_due_idx') IS NULL THEN
+                            EXECUTE 'EXPLAIN ' || setting;
+                            CONTINUE;
+                        END IF;
                         EXECUTE setting INTO actual;
                         SET CONSTRAINTS ALL IMMEDIATE;
                     END IF;
