@@ -28,6 +28,7 @@
 --   schedule_followup_cloud_task()  followup_booking_changed()
 --   followup_is_followup_type(text)  followup_due_at(booking)
 --   followup_is_deleted(booking)  followup_type_meant(text)
+--   followup_fields(booking)
 --   followup_call_request(uuid)  followup_queue(booking)
 --   followup_gate(booking), and what it is made of: followup_gate_at
 --   followup_allowed  followup_open  followup_within  followup_week

@@ -402,7 +402,7 @@ SELECT format($body$
         ), told AS (
             INSERT INTO %1$I.followup_history (booking_id, tenant_id, what,
                 reason)
-            SELECT OLD.id, pg_catalog.to_jsonb(OLD)
+            SELECT OLD.id, %1$I.followup_fields(OLD)
                 OPERATOR(pg_catalog.->>) 'tenant_id', change, because
             WHERE change IS NOT NULL
         ), failures AS (
@@ -651,20 +651,68 @@ $body$, :'schema', :'followup_deleted', :'followup_moved', :'followup_leave')
     AS followup_body_changed
 \gset
 
+-- followup_fields(booking) has the columns of a booking that a deployment may
+-- lack, alter or drop, by their names.  A column of type json may hold what
+-- jsonb does not take, such as half of a character: then only those columns
+-- count that we know.  Ids are as casts to text have them, without the blanks
+-- at the end of a char(n).
+--
+-- The triggers call it for each row that is moved, so it has no SET clause, and
+-- qualifies every name.
+SELECT format($body$
+DECLARE
+    fields pg_catalog.jsonb;
+BEGIN
+    BEGIN
+        fields := pg_catalog.to_jsonb(booking);
+    EXCEPTION WHEN OTHERS THEN
+        EXECUTE (SELECT pg_catalog.format(
+                'SELECT pg_catalog.jsonb_build_object(%%s)',
+                pg_catalog.string_agg(pg_catalog.format('%%L, ($1).%%I',
+                a.attname, a.attname), ', '))
+            FROM pg_catalog.pg_attribute a
+            WHERE a.attrelid OPERATOR(pg_catalog.=)
+                    pg_catalog.to_regclass(%1$L)::pg_catalog.oid
+                AND a.attname OPERATOR(pg_catalog.=) ANY ('{tenant_id,lead_id,'
+                'assigned_user_id,timezone,notes,call_before,call_not_before}'
+                ::pg_catalog.name[])
+                AND NOT a.attisdropped AND a.atttypid
+                OPERATOR(pg_catalog.<>) 'pg_catalog.json'::pg_catalog.regtype)
+            INTO fields USING booking;
+    END;
+    IF (fields OPERATOR(pg_catalog.->>) 'tenant_id')
+            OPERATOR(pg_catalog.~~) '%% '
+        OR (fields OPERATOR(pg_catalog.->>) 'lead_id')
+            OPERATOR(pg_catalog.~~) '%% '
+        OR (fields OPERATOR(pg_catalog.->>) 'assigned_user_id')
+            OPERATOR(pg_catalog.~~) '%% ' THEN
+        fields := fields OPERATOR(pg_catalog.||) (SELECT
+            pg_catalog.jsonb_object_agg(k.name, pg_catalog.rtrim(fields
+            OPERATOR(pg_catalog.->>) k.name))
+            FROM pg_catalog.unnest('{tenant_id,lead_id,assigned_user_id}'
+            ::pg_catalog.text[]) AS k (name)
+            WHERE pg_catalog.jsonb_typeof(fields OPERATOR(pg_catalog.->)
+                k.name) OPERATOR(pg_catalog.=) 'string');
+    END IF;
+    RETURN fields;
+END
+$body$, format('%I.%I', :'schema', :'table')) AS followup_body_fields
+\gset
+
 -- followup_queue(booking) names the queue that the task of a booking is made
 -- in, by its short name; NULL and '' are FOLLOWUP_QUEUE_NAME.
 SELECT 'SELECT NULL::pg_catalog.text' AS followup_body_queue
 \gset
 
 -- followup_call_request is the body of the request that starts the call.
--- Columns are taken through jsonb, so that one which this deployment lacks is
+-- Columns are taken by their names, so that one which this deployment lacks is
 -- null, not an error.
 SELECT format($body$
 DECLARE
     booking %1$I.%2$I%%ROWTYPE;
     fields jsonb;
     lead jsonb;
-    lead_id_type text;
+    lead_query text;
     phone text;
     name text;
 BEGIN
@@ -673,20 +721,24 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    fields := to_jsonb(booking);
+    fields := %1$I.followup_fields(booking);
 
     -- By the type that leads.id has, so that its index is used; without its
     -- length, which would cut the id off.
-    SELECT format_type(a.atttypid, -1) INTO lead_id_type
-    FROM pg_attribute a
-    WHERE a.attrelid = to_regclass(%3$L) AND a.attname = 'id'
-        AND a.attnum > 0 AND NOT a.attisdropped;
+    SELECT format('SELECT jsonb_build_object(%%s) FROM %%s l '
+        'WHERE l.id = $1::%%s',
+        string_agg(format('%%L, l.%%I', a.attname, a.attname), ', ')
+        FILTER (WHERE a.attname IN ('phone_number', 'phone', 'mobile',
+        'phone_e164', 'name', 'full_name', 'first_name', 'last_name')),
+        to_regclass(%3$L), max(format_type(a.atttypid, -1))
+        FILTER (WHERE a.attname = 'id'))
+    INTO lead_query FROM pg_attribute a
+    WHERE a.attrelid = to_regclass(%3$L) AND a.attnum > 0
+        AND NOT a.attisdropped HAVING bool_or(a.attname = 'id');
     -- What is no such id, as an empty text, is no lead, and so no number.
-    IF lead_id_type IS NOT NULL AND fields ->> 'lead_id' IS NOT NULL THEN
+    IF lead_query IS NOT NULL AND fields ->> 'lead_id' IS NOT NULL THEN
         BEGIN
-            EXECUTE format('SELECT to_jsonb(l) FROM %%s l WHERE l.id = $1::%%s',
-                to_regclass(%3$L), lead_id_type)
-                INTO lead USING fields ->> 'lead_id';
+            EXECUTE lead_query INTO lead USING fields ->> 'lead_id';
         EXCEPTION WHEN data_exception THEN
             NULL;
         END;
@@ -745,7 +797,8 @@ DECLARE
         true);
 BEGIN
     SELECT t.task_name, (SELECT a.called_at FROM %1$I.followup_attempts a
-        WHERE a.booking_id = t.id), pg_catalog.to_jsonb(t.*) ->> 'tenant_id'
+        WHERE a.booking_id = t.id),
+        %1$I.followup_fields(t.*) ->> 'tenant_id'
         INTO old_task, called, whose FROM %1$I.%2$I t
     WHERE t.id = followup_retry.booking_id
         AND (t.task_status = 'failed'

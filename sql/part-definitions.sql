@@ -98,6 +98,7 @@ FROM (VALUES
     ('FUNCTION', '%1$I.followup_due_at(%1$I.%2$I)', :'followup_body_due'),
     ('FUNCTION', '%1$I.followup_is_deleted(%1$I.%2$I)',
         :'followup_body_is_deleted'),
+    ('FUNCTION', '%1$I.followup_fields(%1$I.%2$I)', :'followup_body_fields'),
     ('FUNCTION', '%1$I.followup_call_request(uuid)',
         :'followup_body_call_request'),
     ('FUNCTION', '%1$I.followup_queue(%1$I.%2$I)', :'followup_body_queue'),

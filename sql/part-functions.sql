@@ -31,6 +31,10 @@ GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_is_deleted(:"schema".:"table") TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION
+    :"schema".followup_fields(booking :"schema".:"table") RETURNS jsonb
+    LANGUAGE plpgsql STABLE AS :'followup_body_fields';
+
+CREATE OR REPLACE FUNCTION
     :"schema".schedule_followup_cloud_task() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER AS :'followup_body_notify';
 CREATE OR REPLACE FUNCTION

@@ -27,11 +27,12 @@
 -- The time that comes with wait is one at which nothing else holds the booking,
 -- as far as pauses and hours are known now.
 
--- The overrides that the table has.  Columns are taken through jsonb, so that
+-- The overrides that the table has.  Columns are taken by their names, so that
 -- their types can be altered while sessions have the function in use.  A time
 -- without a zone is read in the booking's zone, and does not count where that
 -- is unknown: such a booking has no due time either.
-SELECT coalesce('fields := to_jsonb(booking); BEGIN ' || string_agg(format(
+SELECT coalesce(format('fields := %I.followup_fields(booking); ', :'schema')
+        || 'BEGIN ' || string_agg(format(
         '%s := %s; ', CASE attname WHEN 'call_before' THEN 'deadline'
         ELSE 'not_before' END, CASE coalesce(nullif(t.typbasetype, 0), t.oid)
         WHEN 'timestamp'::regtype THEN format('(fields ->> %L)::timestamp '
@@ -366,7 +367,7 @@ BEGIN
     is_held := EXISTS (SELECT FROM %1$I.followup_pauses p
         WHERE p.until > begins OR p.until IS NULL);
     IF is_late OR is_held OR week IS NOT NULL THEN
-        fields := to_jsonb(booking);
+        fields := %1$I.followup_fields(booking);
         tenant := coalesce(fields ->> 'tenant_id', '');
     END IF;
     -- Whoever is late may have been held by hours that are not set any more.

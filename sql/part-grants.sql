@@ -21,6 +21,7 @@ SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         '%1$I.followup_backlog TO %2$s', :'schema',
         a.grantee::regrole),
     format('GRANT EXECUTE ON FUNCTION %1$I.followup_due_at(%1$I.%2$I), '
+        '%1$I.followup_fields(%1$I.%2$I), '
         '%1$I.followup_gate(%1$I.%2$I), '
         '%1$I.followup_verdict(%1$I.%2$I), '
         '%1$I.followup_queue(%1$I.%2$I), '
@@ -99,6 +100,7 @@ GRANT EXECUTE ON FUNCTION :"schema".followup_scope(text),
 GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_due_at(:"schema".:"table"),
     :"schema".followup_canary_state(),
+    :"schema".followup_fields(:"schema".:"table"),
     :"schema".followup_gate(:"schema".:"table"),
     :"schema".followup_verdict(:"schema".:"table"),
     :"schema".followup_queue(:"schema".:"table"),

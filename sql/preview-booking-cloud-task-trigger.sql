@@ -61,7 +61,7 @@ WITH found AS MATERIALIZED (
         FROM :"schema".followup_settings s WHERE s.name = 'call_within'),
         '4h')::interval) AS span) w
     CROSS JOIN LATERAL (SELECT :"schema".followup_due_at(b.*) AS due,
-        to_jsonb(b.*) AS fields OFFSET 0) x
+        :"schema".followup_fields(b.*) AS fields OFFSET 0) x
     CROSS JOIN LATERAL (SELECT coalesce(x.fields ->> 'tenant_id', '')
         AS tenant) r
     CROSS JOIN LATERAL :"schema".followup_verdict(b.*) g

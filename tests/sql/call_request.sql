@@ -8,7 +8,7 @@ SET search_path = test_call, public;
 \set b 00000000-0000-4000-8000-00000000000b
 \set l 00000000-0000-4000-8000-00000000000a
 
-SELECT plan(26);
+SELECT plan(32);
 
 INSERT INTO leads VALUES (:'l', 'Ada', 'Lovelace', '+15550100001');
 INSERT INTO lead_bookings (id, lead_id, assigned_user_id, booking_type,
@@ -69,6 +69,35 @@ SELECT is(followup_call_request(:'b') ->> 'phoneNumber', '15550100002',
 ALTER TABLE leads ALTER id TYPE char(40);
 SELECT is(followup_call_request(:'b') ->> 'phoneNumber', '15550100002',
     'an id of a fixed length');
+ALTER TABLE leads ALTER id TYPE text;
+ALTER TABLE lead_bookings ALTER lead_id TYPE char(40),
+    ALTER tenant_id TYPE char(40);
+SELECT is(followup_call_request(:'b') ->> 'phoneNumber', '15550100002',
+    'known by one of a fixed length');
+SELECT is(concat(r ->> 'leadId', '/', r ->> 'tenantId', '.'), concat(:'l',
+    '/11111111-1111-4111-8111-111111111111.'), 'told without its blanks')
+FROM followup_call_request(:'b') AS r;
+
+-- jsonb takes no half of a character, which json does.
+ALTER TABLE leads ADD l json DEFAULT '"\ud83d"';
+SELECT is(followup_call_request(:'b') ->> 'phoneNumber', '15550100002',
+    'what is no text, in a column of the lead that nobody asks for');
+SELECT followup_call_request(:'b') AS plain \gset
+ALTER TABLE lead_bookings ADD odd json DEFAULT '"\ud83d"';
+SELECT is(followup_call_request(:'b'), :'plain', 'or of the booking');
+SET followup.daemon = 'on';
+UPDATE lead_bookings SET task_status = 'failed';
+SET followup.daemon = '';
+INSERT INTO followup_failures (booking_id, stage, attempts, error, dead_at)
+VALUES (:'b', 'schedule', 1, 'late', now());
+UPDATE lead_bookings SET scheduled_at = '2031-01-01';
+SELECT is_empty('SELECT * FROM followup_failures',
+    'such a booking starts anew when it is moved');
+INSERT INTO lead_bookings (booking_type, scheduled_at, odd)
+VALUES ('follow_up', '2031-01-01', '0'),
+    ('follow_up', '2031-01-01', '"\udc00"');
+SELECT lives_ok('UPDATE lead_bookings SET scheduled_at = ''2032-01-01''',
+    'as it does behind others');
 
 -- Not for everybody.
 CREATE ROLE test_call_other;
