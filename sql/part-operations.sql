@@ -3,18 +3,19 @@
 -- the local API call the same functions.
 
 -- followup_scope gives the scope of a pause as followup_pauses has it: 'all',
--- or 'tenant:' and the id in the form of tenant_id::text.  It is null where
+-- or 'tenant:' and the id in the form of tenant_id::text, without blanks at its
+-- end, which a char(n) has in some forms and not in others.  It is null where
 -- there can be no such tenant.
 SELECT format($body$
 DECLARE
-    tenant text := substr(scope, 8);
+    tenant text := rtrim(substr(scope, 8));
     type oid := (SELECT a.atttypid FROM pg_attribute a
         WHERE a.attrelid = to_regclass(%1$L) AND a.attname = 'tenant_id'
         AND NOT a.attisdropped);
 BEGIN
     IF scope = 'all' THEN
         RETURN scope;
-    ELSIF scope NOT LIKE 'tenant:_%%' OR type IS NULL THEN
+    ELSIF scope NOT LIKE 'tenant:%%' OR tenant = '' OR type IS NULL THEN
         RETURN NULL;
     END IF;
     IF (SELECT t.typcategory FROM pg_type t WHERE t.oid = type) <> 'S' THEN
@@ -124,7 +125,7 @@ WHERE d.stage = coalesce(filter ->> 'stage', d.stage)
     AND (filter ->> 'after' IS NULL OR (d.dead_at, d.booking_id)
         > ((filter ->> 'after')::timestamptz, (filter ->> 'afterId')::uuid))
     AND d.dead_at < coalesce((filter ->> 'until')::timestamptz, 'infinity')
-    AND (filter ->> 'tenantId' IS NULL OR d.tenant_id = substr(
+    AND (filter ->> 'tenantId' IS NULL OR rtrim(d.tenant_id) = substr(
         %1$I.followup_scope('tenant:' || (filter ->> 'tenantId')), 8))
     AND (filter ->> 'httpStatus' IS NULL
         OR coalesce(d.http_status, 0) = (filter ->> 'httpStatus')::int)

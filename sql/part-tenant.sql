@@ -1,11 +1,11 @@
 -- part-tenant.sql: brings :tenant, which may be empty, to the form in which
--- tenant_id::text has it.
+-- tenant_id::text has it, without blanks at its end.
 
 SELECT set_config('followup.tenant', :'tenant', true) AS followup_unused
 \gset
 DO $$
 DECLARE
-    tenant text := current_setting('followup.tenant');
+    tenant text := rtrim(current_setting('followup.tenant'));
     type oid := (SELECT a.atttypid FROM pg_attribute a
         WHERE a.attrelid = to_regclass(format('%I.%I',
             current_setting('followup.schema'),
@@ -22,8 +22,8 @@ BEGIN
     IF (SELECT typcategory FROM pg_type WHERE oid = type) <> 'S' THEN
         EXECUTE format('SELECT %L::%s::text', tenant, format_type(type, NULL))
             INTO tenant;
-        PERFORM set_config('followup.tenant', tenant, true);
     END IF;
+    PERFORM set_config('followup.tenant', tenant, true);
 END$$;
 SELECT current_setting('followup.tenant') AS tenant
 \gset

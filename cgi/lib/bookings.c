@@ -430,10 +430,11 @@ bookings_disconnect(struct bookings *b)
 /*
  * A column of any type as text, empty where it is NULL or this deployment has
  * none of that name: see BOOKINGS_ABSENT.  format() uses the type's own output
- * function, where a cast to text may be somebody's function.
+ * function, where a cast to text may be somebody's function; but a cast takes
+ * the blanks from the end of a char(n).
  */
 #define SWEEP_TEXT(column)						\
-    "(SELECT format('%s', " column ") FROM (SELECT b.*) AS r)"
+    "(SELECT rtrim(format('%s', " column ")) FROM (SELECT b.*) AS r)"
 #define SWEEP_ABSENT							\
     "(SELECT NULL AS tenant_id, NULL AS timezone) AS absent"
 

@@ -163,7 +163,7 @@ figures_collect(const struct config *conf, struct bookings *b, long now)
 
 /* The tenant, whatever its type, as text; the column may be missing. */
 #define TENANT								\
-    "(SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r)"
+    "(SELECT rtrim(format('%s', tenant_id)) FROM (SELECT b.*) AS r)"
 
 static const struct bookings_sql tenants_sql = { "figures by tenant",
 "WITH " WAITING(", " TENANT " AS tenant ", BOOKINGS_ABSENT ", ") ", "
@@ -171,7 +171,7 @@ static const struct bookings_sql tenants_sql = { "figures by tenant",
     "(o.planned < now())::int AS overdue, 0 AS dead, "
     "greatest(now() - o.planned, interval '0') AS age "
     "FROM open o "
-    "UNION ALL SELECT coalesce(d.tenant_id, ''), 0, 0, 1, NULL "
+    "UNION ALL SELECT coalesce(rtrim(d.tenant_id), ''), 0, 0, 1, NULL "
     "FROM {S}.followup_dead_letters d), "
 "tenants AS (SELECT n.tenant, sum(n.open) AS open, "
     "sum(n.overdue) AS overdue, sum(n.dead) AS dead, "

@@ -6,7 +6,7 @@
 SET search_path = test_gate, public;
 SET TimeZone = 'UTC';
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT plan(101);
+SELECT plan(104);
 
 -- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
 -- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
@@ -340,6 +340,16 @@ FROM (VALUES (timestamptz '2031-01-06 00:00+04', '+04:00', true),
 SELECT is(followup_within(NULL, zone, now()), within, 'no hours, and ' || zone)
 FROM (VALUES ('Asia/Dubai', false), ('Asia/Nowhere', NULL)) AS t (zone, within);
 DELETE FROM followup_settings;
+
+-- A tenant's id of a fixed length ends with blanks, or not.
+ALTER TABLE lead_bookings ALTER tenant_id TYPE char(9) USING tenant_id;
+SELECT is(followup_pause(' tenant:1 ', 'a'), '" tenant:1 " is no scope: it '
+    'must be "all", or "tenant:" and the id of a tenant', 'not at its begin');
+SELECT is(followup_pause('tenant:  ', 'a'), '"tenant:  " is no scope: it '
+    'must be "all", or "tenant:" and the id of a tenant', 'nothing but blanks');
+SELECT followup_pause('tenant:1  ', 'a');
+SELECT is(string_agg(g.reason, '; '), 'paused: a', 'an id of a fixed length')
+FROM lead_bookings b, followup_gate(b) g WHERE b.tenant_id = '1';
 
 SELECT * FROM finish();
 DROP SCHEMA test_gate CASCADE;

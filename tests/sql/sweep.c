@@ -295,6 +295,26 @@ zones(void **state)
 	finds("01 03 05 06 12 13");
 }
 
+/* An id of a fixed length ends with blanks, which a pause's does not. */
+static void
+tenants_of_a_length(void **state)
+{
+
+	(void)state;
+	install("", "ALTER TABLE " SCHEMA ".lead_bookings "
+	    "ALTER tenant_id DROP DEFAULT, "
+	    "ALTER tenant_id TYPE char(9) USING 'a'");
+	insert("01", "scheduled_at, tenant_id", "now(), 'a'");
+	insert("02", "scheduled_at, tenant_id", "now(), 'b'");
+	insert("03", "scheduled_at, tenant_id", "now() - interval '30 h', 'a'");
+	run("SELECT " SCHEMA ".followup_pause('tenant:a', 'holiday')");
+	finds("02");
+	run("UPDATE " SCHEMA ".followup_pauses "
+	    "SET paused_at = now() - interval '40 h', "
+	    "until = now() - interval '1 h'");
+	finds("01 02 03");
+}
+
 #define TEST(name)	cmocka_unit_test_teardown(name, end)
 
 int
@@ -308,6 +328,7 @@ main(void)
 		TEST(endless_times),
 		TEST(fast_clock),
 		TEST(zones),
+		TEST(tenants_of_a_length),
 	};
 
 	return (cmocka_run_group_tests_name("sweep", tests, NULL, NULL));
