@@ -208,9 +208,16 @@ DECLARE
 BEGIN
     -- Who are they, and what is hidden from them?  Their sessions set
     -- row_security = off, so that a policy is an error and not silence.
-    IF NOT pg_has_role(me, role, 'MEMBER') THEN
-        actor := me;
-    END IF;
+    BEGIN
+        EXECUTE format('SET LOCAL ROLE %I', role);
+        RAISE EXCEPTION USING ERRCODE = 'FU000';
+    EXCEPTION
+        WHEN SQLSTATE 'FU000' THEN
+            NULL;
+        WHEN insufficient_privilege THEN
+            -- A role may have others' rights without becoming them.
+            actor := me;
+    END;
     SELECT string_agg(format('row level security of %s hides rows from %I%s: '
             'ALTER ROLE %2$I BYPASSRLS', c.oid::regclass, r.rolname,
             ', who owns ' || who.func), '; ')

@@ -211,6 +211,16 @@ load deployment
 	[[ $output == *'not ok rehearsal as postgres: '*'when nobody has locked the table'* ]]
 }
 
+@test "whoever may not become the daemons' role installs all the same" {
+	fresh "CREATE ROLE test_installer LOGIN NOINHERIT IN ROLE postgres"
+	PGUSER=test_installer PGOPTIONS='-c role=postgres' \
+	    run "$trigger" install --grant-to test_daemon
+	q -c 'DROP ROLE test_installer'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	"$trigger" verify --grant-to test_daemon
+}
+
 @test "a rehearsal leaves nothing behind" {
 	works
 	q -c "INSERT INTO $t (scheduled_at) VALUES ('2030-01-01')"
