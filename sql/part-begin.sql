@@ -6,5 +6,6 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL client_min_messages = warning;
 SET LOCAL standard_conforming_strings = on;
 SET LOCAL quote_all_identifiers = off;
+SET LOCAL DateStyle = 'ISO';
 SELECT set_config('lock_timeout', :'lock_timeout', true) AS followup_unused
 \gset

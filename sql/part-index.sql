@@ -1,9 +1,7 @@
 -- part-index.sql: the index, outside of any transaction so that nobody waits
 -- for it.  One that is invalid, or another than ours, goes first.
 
-BEGIN;
-SET LOCAL search_path = pg_catalog, pg_temp;
-SET LOCAL quote_all_identifiers = off;
+\ir part-begin.sql
 SELECT coalesce((SELECT format('DROP INDEX CONCURRENTLY %s', identity)
     FROM :followup_defined JOIN :followup_found USING (kind, identity)
     WHERE kind = 'INDEX' AND (NOT enabled OR (mark_source, mark_text)
@@ -17,9 +15,7 @@ SELECT to_regclass(format('%I.followup_bookings_due_idx', :'schema')) IS NULL
 \gset
 \if :followup_make_index
 :followup_index ;
-BEGIN;
-SET LOCAL search_path = pg_catalog, pg_temp;
-SET LOCAL quote_all_identifiers = off;
+\ir part-begin.sql
 SELECT format('COMMENT ON INDEX %s IS %L', identity, format(
     'followup-scheduler %s %s', md5(defined.source), found.text))
 FROM :followup_defined JOIN :followup_found USING (kind, identity)

@@ -184,6 +184,7 @@ DECLARE
     scenario jsonb;
     step jsonb;
     field record;
+    returned record;
     setting text;
     mode text;
     type text;
@@ -613,7 +614,9 @@ BEGIN
                             EXECUTE 'EXPLAIN ' || setting;
                             CONTINUE;
                         END IF;
-                        EXECUTE setting INTO actual;
+                        EXECUTE setting INTO returned;
+                        actual := (SELECT f.value FROM json_each_text(
+                            row_to_json(returned)) AS f LIMIT 1);
                         SET CONSTRAINTS ALL IMMEDIATE;
                     END IF;
                     SET CONSTRAINTS ALL DEFERRED;

@@ -13,6 +13,7 @@
 \pset format unaligned
 \set considered 10000
 SET search_path = pg_catalog, pg_temp;
+SET standard_conforming_strings = on;
 -- As the daemons have them: with a cost of 1e10, each gate would be compiled.
 SET jit = off;
 SET enable_seqscan = off;

@@ -13,6 +13,7 @@
 \pset format unaligned
 BEGIN READ ONLY;
 SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL standard_conforming_strings = on;
 \ir part-installed.sql
 \ir part-tenant.sql
 \ir part-pauses.sql

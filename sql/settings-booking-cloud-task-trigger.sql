@@ -8,6 +8,7 @@
 \pset format unaligned
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL standard_conforming_strings = on;
 \ir part-owner.sql
 \ir part-installed.sql
 -- When scheduling was first installed is for install to say.

@@ -12,6 +12,7 @@
 \pset format unaligned
 BEGIN READ ONLY;
 SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL standard_conforming_strings = on;
 \ir part-owner.sql
 \ir part-installed.sql
 \ir part-pauses.sql

@@ -18,12 +18,19 @@ setup() {
 teardown() {
 	q -c 'DROP PUBLICATION IF EXISTS everything' \
 	    -c 'DROP SCHEMA IF EXISTS lad_dev CASCADE'
+	settings 'RESET ALL'
 	q -d postgres -c 'DROP DATABASE IF EXISTS restored'
 }
 
 q() {
 	PGOPTIONS='-c client_min_messages=error' \
 	    psql -X -q -At -v ON_ERROR_STOP=1 "$@"
+}
+
+# ALTER DATABASE ... ${1}.
+settings() {
+	q -c "DO \$\$BEGIN EXECUTE format('ALTER DATABASE %I ',
+	    current_database()) || \$sql\$$1\$sql\$; END\$\$"
 }
 
 # The definitions, without the random key that pg_dump writes.
@@ -341,4 +348,29 @@ soft() {
 	"$trigger" pause --reason holiday
 	"$trigger" resume
 	"$trigger" verify
+}
+
+@test "settings of the database do not change what install and verify read" {
+	schema >"$BATS_TEST_TMPDIR/before"
+	for setting in 'standard_conforming_strings = off' \
+	    'quote_all_identifiers = on' "DateStyle = 'SQL, DMY'" \
+	    "plpgsql.extra_errors = 'all'"; do
+		"$trigger" uninstall --purge --yes
+		settings "SET $setting"
+		"$trigger" install
+		"$trigger" verify
+		run q -c "INSERT INTO lad_dev.lead_bookings
+		    (scheduled_at, timezone) VALUES (now(), 'Etc/GMT+5')" \
+		    -c 'UPDATE lad_dev.lead_bookings SET scheduled_at =
+		    scheduled_at + interval '\''1 day'\'
+		[ "$status" -eq 0 ]
+		[[ $output != *WARNING* ]]
+		run "$trigger" set calling_hours 'mon-fri 09:00-20:00'
+		[ "$output" = 'calling_hours mon-fri 09:00-20:00' ]
+		"$trigger" set calling_hours ''
+		settings 'RESET ALL'
+		"$trigger" install
+		"$trigger" verify
+		schema | diff "$BATS_TEST_TMPDIR/before" -
+	done
 }
