@@ -62,6 +62,8 @@
 
 \set followup_quiet :QUIET
 \set QUIET on
+\set followup_autocommit :AUTOCOMMIT
+\set AUTOCOMMIT on
 \ir part-defaults.sql
 
 -- One install at a time: two would undo each other's half-built index.  It is
@@ -155,4 +157,5 @@ SELECT pg_catalog.pg_advisory_unlock(7382912092064737639) AS followup_unused
 \echo calls are paused: followup-trigger preview shows them, resume starts them
 \endif
 \ir part-notes.sql
+\set AUTOCOMMIT :followup_autocommit
 \set QUIET :followup_quiet

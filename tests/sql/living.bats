@@ -374,3 +374,15 @@ soft() {
 		schema | diff "$BATS_TEST_TMPDIR/before" -
 	done
 }
+
+@test "psql installs with AUTOCOMMIT off, too" {
+	"$trigger" uninstall
+	echo '\set AUTOCOMMIT off' >"$BATS_TEST_TMPDIR/psqlrc"
+	PSQLRC=$BATS_TEST_TMPDIR/psqlrc run psql \
+	    -f "${trigger%/*}/create-booking-cloud-task-trigger.sql" \
+	    -c '\echo :AUTOCOMMIT'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "${lines[-1]}" = off ]
+	"$trigger" verify
+}
