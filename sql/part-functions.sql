@@ -44,7 +44,7 @@ CREATE OR REPLACE FUNCTION
 -- What an earlier version made and this one does not.
 SELECT format('DROP FUNCTION %s', found.identity) FROM :followup_found
 WHERE kind = 'FUNCTION' AND mark_source IS NOT NULL
-    AND found.identity ~ '\.followup_(retry(_all)?|gate_open)\('
+    AND found.identity ~ '\.followup_(retry(_all)?|resume|gate_open)\('
     AND NOT EXISTS (SELECT FROM :followup_defined
         WHERE defined.identity = found.identity)
 \gexec

@@ -386,3 +386,13 @@ soft() {
 	[ "${lines[-1]}" = off ]
 	"$trigger" verify
 }
+
+@test "what an earlier version made is not in the way of resume" {
+	q -c 'CREATE FUNCTION lad_dev.followup_resume(scope text)
+	    RETURNS boolean LANGUAGE sql AS '\''SELECT true'\' \
+	    -c 'COMMENT ON FUNCTION lad_dev.followup_resume(text) IS
+	    '\''followup-scheduler a b'\'
+	"$trigger" install
+	"$trigger" pause --reason holiday
+	"$trigger" resume
+}
