@@ -62,12 +62,13 @@ schema() {
 
 	"$trigger" alter --column booking_type --type text
 	"$trigger" alter --column timezone --type 'varchar(60)'
+	"$trigger" alter --column task_status --type uuid && return 1
+	q -c "CREATE TYPE lad_dev.status AS ENUM ('pending', 'scheduled',
+	    'executed', 'cancelled', 'failed')"
+	"$trigger" alter --column task_status --type lad_dev.status \
+	    --using task_status::lad_dev.status
 	"$trigger" alter --column task_status --type text
-	"$trigger" alter --column is_deleted --type int --using is_deleted::int \
-	    && return 1
-	q -c 'ALTER TABLE lad_dev.lead_bookings ALTER is_deleted DROP DEFAULT'
 	"$trigger" alter --column is_deleted --type int --using is_deleted::int
-	q -c 'ALTER TABLE lad_dev.lead_bookings ALTER is_deleted SET DEFAULT 0'
 	"$trigger" alter --column scheduled_at --type timestamptz \
 	    --using "scheduled_at AT TIME ZONE timezone"
 	run "$trigger" verify
