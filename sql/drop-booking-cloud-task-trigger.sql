@@ -53,6 +53,8 @@ WHERE p.pronamespace = :followup_schema
 \if :purge
 -- The grants on what is not ours, as far as the role did not have them before.
 SELECT CASE granted ->> 'on'
+    WHEN 'database' THEN format('REVOKE CONNECT ON DATABASE %I FROM %I',
+        current_database(), granted ->> 'role')
     WHEN 'schema' THEN format('REVOKE USAGE ON SCHEMA %I FROM %I', :'schema',
         granted ->> 'role')
     WHEN 'table' THEN format('REVOKE SELECT ON %I.%I FROM %I', :'schema',
@@ -63,7 +65,7 @@ FROM jsonb_array_elements(substring(obj_description(to_regclass(format(
     '%I.followup_failures', :'schema')), 'pg_class')
     FROM '^followup-scheduler.*; granted: (.*)$')::jsonb) AS granted
 WHERE EXISTS (SELECT FROM pg_roles WHERE rolname = granted ->> 'role')
-    AND (granted ->> 'on' = 'schema' OR :'followup_has_table')
+    AND (granted ->> 'on' IN ('database', 'schema') OR :'followup_has_table')
     AND (granted ->> 'on' <> 'column' OR EXISTS (
         SELECT FROM pg_attribute WHERE attrelid = :followup_table
         AND attname = granted ->> 'column' AND NOT attisdropped))

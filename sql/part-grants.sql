@@ -69,6 +69,9 @@ WITH role AS (
         ('column', 'execution_attempts'), ('column', 'last_execution_error'),
         ('column', 'idempotency_key')) AS g ("on", "column")
     EXCEPT SELECT * FROM had
+    UNION ALL
+    SELECT 'database', NULL FROM role
+    WHERE NOT has_database_privilege(oid, current_database(), 'CONNECT')
 ), kept AS (
     SELECT coalesce(obj_description(to_regclass(format(
         '%I.followup_failures', :'schema')), 'pg_class'), '') AS mark
@@ -79,6 +82,11 @@ SELECT format('COMMENT ON TABLE %I.followup_failures IS %L', :'schema',
         || (SELECT jsonb_agg(jsonb_build_object('role', :'grant_to',
             'on', "on", 'column', "column")) FROM given))::text)
 FROM kept WHERE mark LIKE 'followup-scheduler%' AND EXISTS (SELECT FROM given)
+\gexec
+-- Mostly everybody may connect.
+SELECT format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), rolname)
+FROM pg_roles WHERE rolname = :'grant_to'
+    AND NOT has_database_privilege(oid, current_database(), 'CONNECT')
 \gexec
 GRANT USAGE ON SCHEMA :"schema" TO :"grant_to";
 GRANT SELECT, UPDATE (task_name, task_scheduled_at, task_status, executed_at,

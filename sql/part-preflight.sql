@@ -42,6 +42,14 @@ FROM (
         AND NOT has_schema_privilege(r.oid, schema_oid, 'USAGE')
         AND NOT has_schema_privilege(schema_oid, 'USAGE WITH GRANT OPTION')
     UNION ALL
+    SELECT format('%I may not let %I connect to the database %I: run this as '
+        'its owner: GRANT CONNECT ON DATABASE %3$I TO %2$I', current_user,
+        r.rolname, current_database())
+    FROM pg_roles r WHERE r.rolname = :'grant_to'
+        AND NOT has_database_privilege(r.oid, current_database(), 'CONNECT')
+        AND NOT has_database_privilege(current_database(),
+        'CONNECT WITH GRANT OPTION')
+    UNION ALL
     -- The table.
     SELECT format('%s is temporary: name the table that lasts', t)
     FROM pg_class c WHERE c.oid = tab AND c.relpersistence = 't'

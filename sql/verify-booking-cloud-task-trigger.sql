@@ -266,8 +266,11 @@ SELECT :'grant_to' <> '' AS followup_grant
 \gset
 \if :followup_grant
 WITH object AS (
-    SELECT 'USAGE' AS privilege, 'schema' AS kind, n.oid,
-        format('schema %I', n.nspname) AS name, NULL::text AS col
+    SELECT 'CONNECT' AS privilege, 'database' AS kind, d.oid,
+        format('database %I', d.datname) AS name, NULL::text AS col
+    FROM pg_database d WHERE d.datname = current_database()
+    UNION ALL
+    SELECT 'USAGE', 'schema', n.oid, format('schema %I', n.nspname), NULL
     FROM pg_namespace n WHERE n.nspname = :'schema'
     UNION ALL
     SELECT p.privilege, 'table', c.oid, c.oid::regclass::text, NULL
@@ -313,6 +316,8 @@ WITH object AS (
             WHERE prorettype = 'trigger'::regtype)
 )
 SELECT format(CASE CASE kind
+        WHEN 'database' THEN has_database_privilege(:'grant_to', oid,
+            privilege)
         WHEN 'schema' THEN has_schema_privilege(:'grant_to', oid, privilege)
         WHEN 'table' THEN has_table_privilege(:'grant_to', oid, privilege)
         WHEN 'column' THEN has_column_privilege(:'grant_to', oid, col,

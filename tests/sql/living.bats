@@ -397,3 +397,34 @@ soft() {
 	"$trigger" pause --reason holiday
 	"$trigger" resume
 }
+
+@test "the daemons' role may connect where not everybody may" {
+	q -c 'DROP ROLE IF EXISTS test_daemon' \
+	    -c 'CREATE ROLE test_daemon LOGIN' -c "DO \$\$BEGIN
+	    EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC',
+	    current_database()); END\$\$"
+	connects="SELECT has_database_privilege('test_daemon',
+	    current_database(), 'CONNECT')"
+	run "$trigger" verify --grant-to test_daemon
+	[ "$status" -eq 1 ]
+	[[ $output == *'not ok test_daemon lacks CONNECT on database '* ]]
+
+	# Nor may whoever owns the table let others in.
+	q -c 'CREATE ROLE test_owner' \
+	    -c 'GRANT ALL ON SCHEMA lad_dev TO test_owner WITH GRANT OPTION' \
+	    -c 'ALTER TABLE lad_dev.lead_bookings OWNER TO test_owner'
+	PGOPTIONS='-c role=test_owner' run "$trigger" install \
+	    --grant-to test_daemon
+	[[ $output == *'test_owner may not let test_daemon connect to the database '*': GRANT CONNECT ON DATABASE '* ]]
+	q -c 'REASSIGN OWNED BY test_owner TO postgres' \
+	    -c 'DROP OWNED BY test_owner' -c 'DROP ROLE test_owner'
+
+	"$trigger" install --grant-to test_daemon
+	[ "$(q -c "$connects")" = t ]
+	"$trigger" verify --grant-to test_daemon
+	"$trigger" uninstall --purge --yes
+	[ "$(q -c "$connects")" = f ]
+	q -c 'DROP ROLE test_daemon' -c "DO \$\$BEGIN
+	    EXECUTE format('GRANT CONNECT ON DATABASE %I TO PUBLIC',
+	    current_database()); END\$\$"
+}
