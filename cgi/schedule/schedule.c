@@ -341,18 +341,39 @@ name_task(const struct batch *batch, const struct item *item, int n,
  * Obsolete tasks.
  */
 
-/* No task has a name of ${len} bytes: it is not to be looked at again. */
+/*
+ * Why is the next one, whose name has ${len} bytes, not to be deleted?  NULL if
+ * it is.  A booking has its task still where a trigger of the application lets
+ * ours see a change, and the row none.
+ */
+static const char *
+why_not_delete(const struct item *item, size_t len)
+{
+	const struct booking *booking = &item->booking;
+
+	if (len >= sizeof(item->name))
+		return ("no task has such a name");
+	if (booking->found && booking->status == BOOKING_SCHEDULED &&
+	    booking->task_name != NULL && strlen(booking->task_name) == len &&
+	    strncmp(booking->task_name, item->obsolete, len) == 0)
+		return ("its booking is scheduled by it");
+	return (NULL);
+}
+
+/* It is not to be looked at again. */
 static void
-forget_name(struct batch *batch, struct item *item, size_t len)
+forget_name(struct batch *batch, struct item *item, size_t len,
+    const char *why)
 {
 	struct log_about a = about(item, NULL);
-	char *name = strndup(item->obsolete, len);
+	char *name = strndup(item->obsolete, len), how[64];
 
-	log_warning(&a, "could not delete an obsolete task, because no task "
-	    "has a name of %zu bytes; it is left alone", len);
+	log_warning(&a, "did not delete an obsolete task: %s; it is left "
+	    "alone", why);
+	(void)snprintf(how, sizeof(how), "left alone: %s", why);
 	if (name != NULL)
 		(void)booking_obsolete_deleted(batch->s->bookings, name,
-		    &item->booking, "left alone: no task has such a name");
+		    &item->booking, how);
 	free(name);
 }
 
@@ -360,16 +381,18 @@ forget_name(struct batch *batch, struct item *item, size_t len)
 static int
 delete_next_obsolete(struct batch *batch, struct item *item)
 {
-	size_t len;
+	const char *why;
+	size_t len = 0;
 
-	while (item->obsolete != NULL && (len = strcspn(item->obsolete,
-	    "\n")) >= sizeof(item->name)) {
-		forget_name(batch, item, len);
+	while (item->obsolete != NULL && *item->obsolete != '\0') {
+		len = strcspn(item->obsolete, "\n");
+		if ((why = why_not_delete(item, len)) == NULL)
+			break;
+		forget_name(batch, item, len, why);
 		item->obsolete += len + (item->obsolete[len] != '\0');
 	}
 	if (item->obsolete == NULL || *item->obsolete == '\0')
 		return (0);
-	len = strcspn(item->obsolete, "\n");
 	(void)snprintf(item->name, sizeof(item->name), "%.*s", (int)len,
 	    item->obsolete);
 	item->obsolete += len + 1;

@@ -818,6 +818,15 @@ locked_by_another_worker(void **state)
 #define OLD	TABLE_QUEUE "/tasks/old"
 
 static void
+schedule_by_another(void)
+{
+
+	A->status = "scheduled";
+	A->task_in = A->due_in;
+	(void)snprintf(A->task_name, sizeof(A->task_name), OLD);
+}
+
+static void
 obsolete_tasks_first(void **state)
 {
 
@@ -1026,6 +1035,21 @@ obsolete_name_too_long(void **state)
 	    "obsolete_deleted:old create:A"));
 	expect_scheduled(0, A, "A");
 	assert_string_equal(A->obsolete, "");
+}
+
+/* As where a trigger of the application does not let the row be moved. */
+static void
+obsolete_is_what_the_booking_has(void **state)
+{
+
+	(void)state;
+	schedule_by_another();
+	(void)snprintf(A->obsolete, sizeof(A->obsolete), OLD "\n" OLD "2\n");
+	run("A");
+	table_expect(TAKE "obsolete_deleted:old delete:old2 "
+	    "obsolete_deleted:old2" UNLOCK);
+	expect(0, SCHEDULE_NOTHING, "already scheduled");
+	assert_int_equal(logged("its booking is scheduled by it"), 1);
 }
 
 static void
@@ -1251,15 +1275,6 @@ execute(void)
 {
 
 	A->status = "executed";
-}
-
-static void
-schedule_by_another(void)
-{
-
-	A->status = "scheduled";
-	A->task_in = A->due_in;
-	(void)snprintf(A->task_name, sizeof(A->task_name), OLD);
 }
 
 static void
@@ -2068,6 +2083,7 @@ main(void)
 		TEST(queue_in_trouble),
 		TEST(queue_that_cannot_be),
 		TEST(obsolete_name_too_long),
+		TEST(obsolete_is_what_the_booking_has),
 		TEST(obsolete_while_the_service_is_away),
 		TEST(obsolete_deleted_is_not_written),
 		TEST(task_is_adopted),
