@@ -949,3 +949,25 @@ shape() {
 	"$trigger" uninstall --purge --yes </dev/null
 	diff <(echo "$before") <(shape)
 }
+
+@test "the index waits for others longer than its role's timeouts" {
+	hold 1
+	echo 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;' >&7
+	PGOPTIONS='-c lock_timeout=50ms' psql -X -q \
+	    -f "${trigger%/*}/create-booking-cloud-task-trigger.sql" \
+	    -c 'SHOW lock_timeout' >"$BATS_TEST_TMPDIR/installed" 2>&1 7>&- &
+	installing=$!
+	for _ in $(seq 1000); do
+		[ -z "$(q -c "SELECT 1 FROM pg_stat_activity
+		    WHERE wait_event_type = 'Lock'
+		    AND query LIKE 'CREATE INDEX%'
+		    AND now() - state_change > interval '200 ms'")" ] || break
+		q -c 'SELECT pg_sleep(0.01)' >/dev/null
+	done
+	echo "COMMIT;" >&7
+	exec 7>&-
+	wait "$holder"
+	wait "$installing" || { cat "$BATS_TEST_TMPDIR/installed"; return 1; }
+	grep -q 50ms "$BATS_TEST_TMPDIR/installed"
+	"$trigger" verify
+}
