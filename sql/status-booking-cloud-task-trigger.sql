@@ -161,7 +161,8 @@ WHERE s.name = 'installed_at' GROUP BY s.value;
 SELECT format('pending bookings without a due time (unknown time zone): %s%s',
     count(*), coalesce(' ' || string_agg(format('%s=%s', id, zone), ', ')
         FILTER (WHERE n <= 5), ''))
-FROM (SELECT b.id, coalesce(left(to_jsonb(b.*) ->> 'timezone', 60), '') AS zone,
+FROM (SELECT b.id, coalesce(left(:"schema".followup_fields(b.*)
+        ->> 'timezone', 60), '') AS zone,
         row_number() OVER (ORDER BY b.id) AS n
     FROM (SELECT b.* FROM :"schema".:"table" b
         WHERE b.task_status = 'pending'

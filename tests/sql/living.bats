@@ -428,3 +428,12 @@ soft() {
 	    EXECUTE format('GRANT CONNECT ON DATABASE %I TO PUBLIC',
 	    current_database()); END\$\$"
 }
+
+@test "status and preview tell of a row whatever its json columns hold" {
+	q -c "ALTER TABLE lad_dev.lead_bookings
+	    ADD odd json DEFAULT '\"\\ud83d\"'" \
+	    -c "INSERT INTO lad_dev.lead_bookings (scheduled_at, timezone)
+	    VALUES (now(), 'nowhere')"
+	"$trigger" status | grep 'unknown time zone): 1 .*=nowhere'
+	"$trigger" preview | grep 'would not be called: 1,'
+}
