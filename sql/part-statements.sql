@@ -369,12 +369,12 @@ $statement$),
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b.*) AND (SELECT g.verdict FROM
     {S}.followup_gate(b.*) AS g) = 'call' FOR UPDATE OF b), changed AS
-    (UPDATE {T} b SET execution_attempts = b.execution_attempts + 1,
-    last_execution_error = left('an attempt to start the call was begun, and '
-    'its outcome is not known', coalesce((SELECT nullif(greatest(l.atttypmod,
-    y.typtypmod), -1) - 4 FROM pg_catalog.pg_type r JOIN
-    pg_catalog.pg_attribute l ON l.attrelid = r.typrelid JOIN
-    pg_catalog.pg_type y ON y.oid = l.atttypid WHERE r.oid =
+    (UPDATE {T} b SET execution_attempts = coalesce(b.execution_attempts, 0)
+    + 1, last_execution_error = left('an attempt to start the call was begun, '
+    'and its outcome is not known', coalesce((SELECT
+    nullif(greatest(l.atttypmod, y.typtypmod), -1) - 4 FROM
+    pg_catalog.pg_type r JOIN pg_catalog.pg_attribute l ON l.attrelid =
+    r.typrelid JOIN pg_catalog.pg_type y ON y.oid = l.atttypid WHERE r.oid =
     pg_catalog.pg_typeof(NULL::{T}) AND l.attname = 'last_execution_error'),
     2147483647)) FROM before WHERE b.id = ANY (ARRAY[before.id]) RETURNING
     b.id), begun AS (INSERT INTO {S}.followup_attempts (booking_id) SELECT
@@ -456,8 +456,8 @@ $statement$),
     pg_catalog.pg_typeof(NULL::{T}) AND l.attname = 'last_execution_error'),
     2147483647)) WHERE b.id = $1::uuid AND (b.task_status
     OPERATOR(pg_catalog.||) '') IN ('pending', 'scheduled') AND ($2::text =
-    'execute' OR b.execution_attempts = 0) AND (extract(epoch FROM
-    {S}.followup_due_at(b.*)) * 1000000::numeric)::bigint = $7::bigint
+    'execute' OR coalesce(b.execution_attempts, 0) = 0) AND (extract(epoch
+    FROM {S}.followup_due_at(b.*)) * 1000000::numeric)::bigint = $7::bigint
     RETURNING b.id) SELECT count(*) FROM changed
 $statement$),
 ('spared', $statement$

@@ -300,7 +300,7 @@ static const struct bookings_sql begun_sql = { "begun",
     "AND (SELECT g.verdict FROM {S}.followup_gate(b.*) AS g) = 'call' "
     "FOR UPDATE OF b), "
     "changed AS (UPDATE {T} b "
-    "SET execution_attempts = b.execution_attempts + 1, "
+    "SET execution_attempts = coalesce(b.execution_attempts, 0) + 1, "
     "last_execution_error = " FIT("'an attempt to start the call was begun, "
     "and its outcome is not known'", "last_execution_error") " "
     "FROM before WHERE " BOOKINGS_ONE_OF("b.id", "before.id")
@@ -652,7 +652,7 @@ static const struct bookings_sql failed_once_sql = { "failed once",
     FIT("$6", "last_execution_error") " "
     "WHERE b.id = $1::uuid "
     "AND " BOOKINGS_STATUS " IN ('pending', 'scheduled') "
-    "AND ($2::text = 'execute' OR b.execution_attempts = 0) "
+    "AND ($2::text = 'execute' OR coalesce(b.execution_attempts, 0) = 0) "
     "AND " DUE " = $7::bigint RETURNING b.id) "
     "SELECT count(*) FROM changed" };
 

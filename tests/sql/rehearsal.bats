@@ -95,6 +95,7 @@ load deployment
 	works "ALTER TABLE $t ADD task_scheduled_at timestamp,
 	    ADD executed_at timestamp, ADD execution_attempts smallint
 	    NOT NULL DEFAULT 0, ADD idempotency_key varchar(128)"
+	works "ALTER TABLE $t ADD execution_attempts int"
 	works "SELECT" "$(audit 'AFTER INSERT OR UPDATE OR DELETE' \
 	    'INSERT INTO lad_dev.audit VALUES (NEW.id); RETURN NULL;')"
 	[ "$(q -c "SELECT count(*) FROM lad_dev.audit")" = 0 ]
