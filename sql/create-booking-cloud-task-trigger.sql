@@ -30,8 +30,9 @@
 --   followup_is_deleted(booking)  followup_type_meant(text)
 --   followup_fields(booking)
 --   followup_call_request(uuid)  followup_queue(booking)
---   followup_gate(booking), and what it is made of: followup_gate_at
---   followup_allowed  followup_open  followup_within  followup_week
+--   followup_gate(booking), and what it is made of: followup_judge
+--   followup_gate_at  followup_allowed  followup_open  followup_within
+--   followup_week
 --   followup_gate_for_all()  followup_verdict(booking)
 --   followup_zone(text)  followup_setting_written()  followup_hours_changed()
 --   followup_pause_changed()

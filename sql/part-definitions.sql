@@ -105,6 +105,8 @@ FROM (VALUES
     ('FUNCTION', '%1$I.followup_gate(%1$I.%2$I)', :'followup_body_gate'),
     ('FUNCTION', '%1$I.followup_verdict(%1$I.%2$I)',
         :'followup_body_verdict'),
+    ('FUNCTION', '%1$I.followup_judge(%1$I.%2$I,timestamp with time zone)',
+        :'followup_body_judge'),
     ('FUNCTION', '%1$I.followup_gate_at(%1$I.%2$I,timestamp with time zone)',
         :'followup_body_gate_at'),
     ('FUNCTION', '%1$I.followup_gate_for_all()', :'followup_body_gate_for_all'),

@@ -48,6 +48,12 @@ WHERE kind = 'FUNCTION' AND mark_source IS NOT NULL
     AND NOT EXISTS (SELECT FROM :followup_defined
         WHERE defined.identity = found.identity)
 \gexec
+-- An earlier version's gives fewer columns.
+SELECT format('DROP FUNCTION %s', p.oid::regprocedure) FROM pg_proc p
+WHERE p.oid = to_regprocedure(format('%1$I.followup_verdict(%1$I.%2$I)',
+        :'schema', :'table'))
+    AND NOT coalesce('then_never' = ANY (p.proargnames), false)
+\gexec
 CREATE OR REPLACE FUNCTION
     :"schema".followup_retry(booking_id uuid, late boolean DEFAULT false,
     asked_by text DEFAULT NULL, not_before timestamptz DEFAULT NULL)
@@ -122,10 +128,15 @@ CREATE OR REPLACE FUNCTION :"schema".followup_allowed(tenant text,
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS :'followup_body_allowed';
 CREATE OR REPLACE FUNCTION
+    :"schema".followup_judge(booking :"schema".:"table", at timestamptz,
+    OUT verdict text, OUT until timestamptz, OUT reason text,
+    OUT then_never text)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_judge';
+CREATE OR REPLACE FUNCTION
     :"schema".followup_gate_at(booking :"schema".:"table", at timestamptz,
     OUT verdict text, OUT until timestamptz, OUT reason text)
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-    AS :'followup_body_gate_at';
+    LANGUAGE plpgsql STABLE AS :'followup_body_gate_at';
 CREATE OR REPLACE FUNCTION :"schema".followup_gate_for_all(
     OUT is_open boolean, OUT week int4multirange, OUT zone text)
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -171,7 +182,7 @@ CREATE OR REPLACE FUNCTION
 \endif
 CREATE OR REPLACE FUNCTION
     :"schema".followup_verdict(booking :"schema".:"table", OUT verdict text,
-    OUT until timestamptz, OUT reason text)
+    OUT until timestamptz, OUT reason text, OUT then_never text)
     LANGUAGE plpgsql STABLE AS :'followup_body_verdict';
 \if :followup_queue_ours
 CREATE OR REPLACE FUNCTION

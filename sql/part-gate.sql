@@ -308,7 +308,10 @@ END
 $body$, :'schema') AS followup_body_allowed
 \gset
 
--- followup_gate_at(booking, at) is the gate at the time ${at}.
+-- followup_judge(booking, at) is the gate at the time ${at}.  Of a booking that
+-- waits for a pause, then_never says why it will not be called once that ends,
+-- by what is known now; it is null where it will.  A pause without an end is
+-- taken to end at once.
 SELECT format($body$
 DECLARE
     due timestamptz := %1$I.followup_due_at(booking);
@@ -320,6 +323,7 @@ DECLARE
     wanted timestamptz;
     earliest timestamptz;
     begins timestamptz;
+    unheld timestamptz;
     within text;
     week int4multirange;
     zone text;
@@ -383,57 +387,53 @@ BEGIN
     -- past do not concern.  Where the zone is not known, pauses still are.
     is_held := is_held OR (week IS NOT NULL AND coalesce(begins < now()
         AND is_within IS NOT NULL OR NOT is_within, false));
+    unheld := begins;
     IF is_held THEN
         SELECT a.begins, a.paused, a.closed, a.held
         INTO begins, paused, closed, held
         FROM %1$I.followup_allowed(tenant,
             CASE WHEN is_within IS NOT NULL THEN week END, zone, begins) AS a;
-        IF paused THEN
-            verdict := 'wait';
-            until := begins;
-            reason := held;
-            RETURN;
-        END IF;
-    END IF;
-    IF week IS NOT NULL AND is_within IS NULL THEN
-        verdict := 'never';
-        reason := format('the time zone %%L is unknown, so that calling hours '
-            'cannot be kept', left(given_zone, 60));
-        RETURN;
     END IF;
 
-    -- Too late?
-    IF deadline IS NULL THEN
-        IF is_late AND NOT EXISTS (SELECT FROM %1$I.followup_late l
-            WHERE l.booking_id = booking.id AND l.due_at
-                IS NOT DISTINCT FROM due) THEN
-            place := earliest;
-            WHILE place < wanted LOOP
-                seen := %1$I.followup_allowed(tenant, week, zone, place);
-                place := coalesce(seen.begins, place + interval '192 hours');
-                CONTINUE WHEN seen.begins IS NULL;
-                EXIT WHEN place >= wanted;
-                place := least(seen.ends, wanted);
-                late := late + (place - seen.begins);
-                windows := windows + 1;
-                IF late > within::interval OR windows = 1000 THEN
-                    verdict := 'never';
-                    reason := format('more than %%s late', within);
-                    RETURN;
-                END IF;
-            END LOOP;
-        END IF;
-    ELSIF deadline <= begins THEN
-        verdict := 'never';
-        reason := CASE WHEN deadline <= at
+    -- Too late, or never within hours?
+    IF week IS NOT NULL AND is_within IS NULL THEN
+        then_never := format('the time zone %%L is unknown, so that calling '
+            'hours cannot be kept', left(given_zone, 60));
+    ELSIF deadline <= coalesce(begins, unheld) THEN
+        then_never := CASE WHEN deadline <= at
             THEN 'its call_before has passed' ELSE 'its call_before comes '
             'before it may be called' END;
-        RETURN;
+    ELSIF deadline IS NULL AND is_late AND NOT EXISTS (
+        SELECT FROM %1$I.followup_late l WHERE l.booking_id = booking.id
+            AND l.due_at IS NOT DISTINCT FROM due) THEN
+        place := earliest;
+        WHILE place < wanted LOOP
+            seen := %1$I.followup_allowed(tenant, week, zone, place);
+            EXIT WHEN seen.begins IS NULL AND NOT seen.closed;
+            place := coalesce(seen.begins, place + interval '192 hours');
+            CONTINUE WHEN seen.begins IS NULL;
+            EXIT WHEN place >= wanted;
+            place := least(seen.ends, wanted);
+            late := late + (place - seen.begins);
+            windows := windows + 1;
+            IF late > within::interval OR windows = 1000 THEN
+                then_never := format('more than %%s late', within);
+                EXIT;
+            END IF;
+        END LOOP;
+    END IF;
+    IF closed THEN
+        then_never := coalesce(then_never, 'no calling hours within 8 days');
     END IF;
 
-    IF closed THEN
-        verdict := 'never';
+    IF paused THEN
+        verdict := 'wait';
+        until := begins;
         reason := held;
+    ELSIF then_never IS NOT NULL THEN
+        verdict := 'never';
+        reason := then_never;
+        then_never := NULL;
     ELSIF begins > wanted OR begins IS NULL THEN
         verdict := 'wait';
         until := begins;
@@ -442,27 +442,53 @@ BEGIN
         verdict := 'call';
     END IF;
 END
-$body$, :'schema', :'followup_overrides') AS followup_body_gate_at,
+$body$, :'schema', :'followup_overrides') AS followup_body_judge,
 format($body$
 BEGIN
-    SELECT g.verdict, g.until, g.reason INTO verdict, until, reason
-    FROM %1$I.followup_gate_at(booking, pg_catalog.now()) AS g;
+    SELECT j.verdict, j.until, j.reason INTO verdict, until, reason
+    FROM %1$I.followup_judge(booking, at) AS j;
+END
+$body$, :'schema') AS followup_body_gate_at,
+format($body$
+BEGIN
+    SELECT j.verdict, j.until, j.reason INTO verdict, until, reason
+    FROM %1$I.followup_judge(booking, pg_catalog.now()) AS j;
 END
 $body$, :'schema') AS followup_body_gate
 \gset
 
--- followup_verdict(booking) is what followup_gate says of one of many bookings.
--- If it fails for this one, that is the reason why nobody is called, and keeps
--- the others from nothing.
+SELECT format('%1$I.followup_gate(%1$I.%2$I)', :'schema', :'table')
+    AS followup_gate
+\gset
+
+-- followup_verdict(booking) is what becomes of one of many bookings, for people
+-- to read: what followup_gate says, but never where ours says why it will not
+-- be called once the pause that it waits for ends (then_never).  If the gate
+-- fails for this one, that is the reason why nobody is called, and keeps the
+-- others from nothing.
 SELECT format($body$
 BEGIN
     SELECT g.verdict, g.until, g.reason INTO verdict, until, reason
     FROM %1$I.followup_gate(booking) AS g;
+    IF verdict OPERATOR(pg_catalog.=) 'wait'
+        AND EXISTS (SELECT FROM pg_catalog.pg_proc p
+        WHERE p.oid OPERATOR(pg_catalog.=) pg_catalog.to_regprocedure(%2$L)
+            AND p.prosrc OPERATOR(pg_catalog.=) %3$L) THEN
+        then_never := (SELECT j.then_never
+            FROM %1$I.followup_judge(booking, pg_catalog.now()) AS j);
+        IF then_never IS NOT NULL THEN
+            verdict := 'never';
+            until := NULL;
+            reason := pg_catalog.concat(reason, '; when that ends: ',
+                then_never);
+        END IF;
+    END IF;
 EXCEPTION WHEN OTHERS THEN
     verdict := 'never';
     reason := pg_catalog.concat('followup_gate fails for it: ', SQLERRM);
 END
-$body$, :'schema') AS followup_body_verdict
+$body$, :'schema', :'followup_gate', :'followup_body_gate')
+    AS followup_body_verdict
 \gset
 
 -- followup_gate_for_all() says of which bookings that are due now or later
@@ -486,8 +512,8 @@ BEGIN
         OR current_setting('application_name') <> 'followup-execute');
 END
 $body$, :'schema', CASE :'followup_overrides' WHEN '' THEN 'true'
-    ELSE 'false' END, format('%1$I.followup_gate(%1$I.%2$I)', :'schema',
-    :'table'), :'followup_body_gate') AS followup_body_gate_for_all
+    ELSE 'false' END, :'followup_gate', :'followup_body_gate')
+    AS followup_body_gate_for_all
 \gset
 
 -- followup_setting_written, of the trigger on followup_settings, refuses

@@ -25,6 +25,7 @@ SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON '
         '%1$I.followup_gate(%1$I.%2$I), '
         '%1$I.followup_verdict(%1$I.%2$I), '
         '%1$I.followup_queue(%1$I.%2$I), '
+        '%1$I.followup_judge(%1$I.%2$I, timestamptz), '
         '%1$I.followup_gate_at(%1$I.%2$I, timestamptz), '
         '%1$I.followup_gate_for_all(), '
         '%1$I.followup_allowed(text, int4multirange, text, timestamptz), '
@@ -112,6 +113,7 @@ GRANT EXECUTE ON FUNCTION :"schema".followup_is_followup_type(text),
     :"schema".followup_gate(:"schema".:"table"),
     :"schema".followup_verdict(:"schema".:"table"),
     :"schema".followup_queue(:"schema".:"table"),
+    :"schema".followup_judge(:"schema".:"table", timestamptz),
     :"schema".followup_gate_at(:"schema".:"table", timestamptz),
     :"schema".followup_gate_for_all(),
     :"schema".followup_allowed(text, int4multirange, text, timestamptz),

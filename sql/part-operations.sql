@@ -166,7 +166,8 @@ BEGIN
         SELECT count(*) FILTER (WHERE w.verdict = 'call'),
             count(*) FILTER (WHERE w.verdict = 'wait'),
             count(*) FILTER (WHERE w.verdict = 'late'),
-            count(*) FILTER (WHERE w.verdict = 'never'), max(w.until)
+            count(*) FILTER (WHERE w.verdict = 'never'),
+            max(w.until) FILTER (WHERE w.verdict = 'wait')
         INTO call_now, wait, too_late, never, wait_until
         FROM (SELECT g.until, CASE WHEN v.value <> 'never' OR late
                 OR g.verdict = 'never' THEN g.verdict ELSE 'late' END

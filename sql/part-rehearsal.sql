@@ -128,7 +128,8 @@ DECLARE
   ["status installation", [], null, {}],
   ["status types", [], null, {}],
   ["window", ["86400"], null, {}],
-  ["type meant", ["folow_up"], "follow_up", {}]]],
+  ["type meant", ["folow_up"], "follow_up", {}],
+  ["then never", ["id"], null, {}]]],
 ["people are told", [
   ["events seen", ["begins", "{}"], "overdue", {}],
   ["events seen", ["ends", "{}"], "overdue", {}],

@@ -251,6 +251,10 @@ $statement$),
 ('type meant', $statement$
     SELECT {S}.followup_type_meant($1)
 $statement$),
+('then never', $statement$
+    SELECT g.then_never FROM {T} b CROSS JOIN LATERAL
+    {S}.followup_verdict(b.*) AS g WHERE b.id = $1::uuid LIMIT 1
+$statement$),
 ('window', $statement$
     SELECT extract(epoch FROM greatest($1::float8 * interval '1 s',
     coalesce((SELECT s.value FROM {S}.followup_settings s WHERE s.name =

@@ -34,16 +34,19 @@ SELECT CASE :'tenant' WHEN '' THEN 'calls' ELSE 'calls of tenant ' || :'tenant'
         END AS followup_calls,
     'SELECT count(*) FILTER (WHERE w.waits) AS n, '
         'count(*) FILTER (WHERE w.waits AND w.due < now()) AS overdue, '
-        'coalesce(bool_or(w.place = ' || :considered || '), false) AS more '
-        'FROM (' || string_agg(format('(SELECT '
-        '%1$I.followup_due_at(b.*) AS due, (SELECT g.verdict '
-        'FROM %1$I.followup_verdict(b.*) g) = ''wait'' AS waits, '
+        'coalesce(bool_or(w.place = ' || :considered || '), false) AS more, '
+        'coalesce(array_agg(w.id) FILTER (WHERE w.waits), ''{}'') AS ids '
+        'FROM (' || string_agg(format('(SELECT b.id, '
+        '%1$I.followup_due_at(b.*) AS due, g.verdict = ''wait'' '
+        'OR g.then_never IS NOT NULL AS waits, '
         'row_number() OVER () AS place FROM (SELECT b.* FROM %1$I.%2$I b '
         'WHERE b.task_status = %3$L '
         'AND %1$I.followup_is_followup_type(b.booking_type::text) '
         'AND NOT %1$I.followup_is_deleted(b.*) '
-        'ORDER BY b.scheduled_at, b.id LIMIT %4$s) AS b)', :'schema', :'table',
-        s, :considered), ' UNION ALL ') || ') AS w' AS followup_waiting
+        'ORDER BY b.scheduled_at, b.id LIMIT %4$s) AS b '
+        'CROSS JOIN LATERAL %1$I.followup_verdict(b.*) AS g)', :'schema',
+        :'table', s, :considered), ' UNION ALL ') || ') AS w'
+        AS followup_waiting
 FROM unnest('{pending,scheduled}'::text[]) AS s
 \gset
 COMMIT;
@@ -51,27 +54,35 @@ COMMIT;
 \if :resume
 \set ON_ERROR_STOP off
 :followup_waiting
-\gset followup_before_
+\gset
 \set followup_uncounted :ERROR
 \set ON_ERROR_STOP on
 SELECT :"schema".followup_resume(:'scope') AS followup_resumed
 \gset
 \if :followup_resumed
+\if :followup_uncounted
+\else
 \set ON_ERROR_STOP off
-:followup_waiting
-\gset followup_after_
-\if :ERROR
-\set followup_uncounted on
-\endif
+SELECT count(*) FILTER (WHERE g.verdict <> 'wait' AND g.then_never IS NULL)
+        AS n,
+    count(*) FILTER (WHERE g.verdict = 'call'
+        AND :"schema".followup_due_at(b.*) < now()) AS overdue,
+    count(*) FILTER (WHERE g.verdict = 'never' AND g.then_never IS NULL)
+        AS too_late
+FROM :"schema".:"table" b CROSS JOIN LATERAL :"schema".followup_verdict(b.*) g
+WHERE b.id = ANY (:'ids')
+\gset
+\set followup_uncounted :ERROR
 \set ON_ERROR_STOP on
+\endif
 \if :followup_uncounted
 \echo :followup_calls are resumed; bookings that waited could not be counted
 \else
 SELECT format('%1$s are resumed; bookings that waited: %2$s%3$s, of them '
-    'overdue and called as fast as the queue allows: %2$s%4$s',
-    :'followup_calls', CASE WHEN :'followup_before_more' THEN 'at least ' END,
-    greatest(:followup_before_n - :followup_after_n, 0),
-    greatest(:followup_before_overdue - :followup_after_overdue, 0));
+    'overdue and called as fast as the queue allows: %2$s%4$s%5$s',
+    :'followup_calls', CASE WHEN :'more' THEN 'at least ' END, :n, :overdue,
+    CASE WHEN :too_late > 0 THEN format('; too late, which become dead '
+    'letters: %s%s', CASE WHEN :'more' THEN 'at least ' END, :too_late) END);
 \endif
 \else
 \echo :followup_calls were not paused

@@ -554,6 +554,22 @@ booking_task_in(const struct booking *booking)
 	    booking->due_in);
 }
 
+/* Write to ${buf} the text that ${call} gives; NULL: none, or an error. */
+static const char *
+look_up(struct bookings *b, struct bookings_call *call, char *buf, size_t len)
+{
+	const char *text = NULL;
+
+	if (bookings_run(b, call, 1) != DB_OK)
+		return (NULL);
+	if (PQntuples(call->result) > 0 && !PQgetisnull(call->result, 0, 0)) {
+		(void)snprintf(buf, len, "%s", PQgetvalue(call->result, 0, 0));
+		text = buf;
+	}
+	PQclear(call->result);
+	return (text);
+}
+
 static const struct bookings_sql type_meant_sql = { "type meant",
     "SELECT {S}.followup_type_meant($1)" };
 
@@ -568,16 +584,32 @@ booking_type_meant(struct bookings *b, const char *type, char *buf,
 {
 	struct bookings_call call = { .sql = &type_meant_sql, .nparams = 1,
 	    .params = { type } };
-	const char *meant = NULL;
 
-	if (bookings_run(b, &call, 1) != DB_OK)
+	return (look_up(b, &call, buf, len));
+}
+
+static const struct bookings_sql then_never_sql = { "then never",
+    "SELECT g.then_never FROM {T} b "
+    "CROSS JOIN LATERAL {S}.followup_verdict(b.*) AS g "
+    "WHERE b.id = $1::uuid LIMIT 1" };
+
+/**
+ * booking_then_never(bookings, booking, buf):
+ * If ${booking} waits for a pause and will not be called once that ends, write
+ * to ${buf} why not, and return it; otherwise, or if the database does not say,
+ * return NULL.
+ */
+const char *
+booking_then_never(struct bookings *b, const struct booking *booking,
+    char buf[BOOKING_NEVER_LEN])
+{
+	struct bookings_call call = { .sql = &then_never_sql, .nparams = 1,
+	    .params = { booking->id }, .booking = booking->id };
+
+	/* A verdict that nobody has asked for is to wait, without a reason. */
+	if (booking->verdict != BOOKING_WAIT || booking->verdict_reason == NULL)
 		return (NULL);
-	if (!PQgetisnull(call.result, 0, 0)) {
-		(void)snprintf(buf, len, "%s", PQgetvalue(call.result, 0, 0));
-		meant = buf;
-	}
-	PQclear(call.result);
-	return (meant);
+	return (look_up(b, &call, buf, BOOKING_NEVER_LEN));
 }
 
 static const struct bookings_sql window_sql = { "window",
@@ -606,4 +638,5 @@ booking_window(struct bookings *b, int configured)
 }
 
 const struct bookings_sql *const booking_statements[] = { &read_sql,
-    &try_lock_sql, &unlock_sql, &type_meant_sql, &window_sql, NULL };
+    &try_lock_sql, &unlock_sql, &type_meant_sql, &then_never_sql,
+    &window_sql, NULL };

@@ -249,6 +249,18 @@ double booking_task_in(const struct booking *);
 const char *booking_type_meant(struct bookings *, const char *, char *,
     size_t);
 
+/* Room for a reason of booking_then_never, with its NUL. */
+#define BOOKING_NEVER_LEN	320
+
+/**
+ * booking_then_never(bookings, booking, buf):
+ * If ${booking} waits for a pause and will not be called once that ends, write
+ * to ${buf} why not, and return it; otherwise, or if the database does not say,
+ * return NULL.
+ */
+const char *booking_then_never(struct bookings *, const struct booking *,
+    char [BOOKING_NEVER_LEN]);
+
 /**
  * booking_window(bookings, configured):
  * Return how many seconds back an overdue booking is still picked up, of which

@@ -121,6 +121,18 @@ explain_never(const struct explain_facts *facts, const struct booking *b,
 		    booking_why_not(b, why));
 }
 
+/* What it waits for keeps it only from becoming a dead letter. */
+static void
+explain_dead_later(const struct explain_facts *facts, const struct booking *b,
+    char *buf, size_t len)
+{
+	char why[BOOKING_WHY_LEN];
+
+	(void)snprintf(buf, len, "It waits (%s), but is not called when that "
+	    "ends (%.300s): it becomes a dead letter.",
+	    booking_why_not(b, why), facts->then_never);
+}
+
 static void
 explain_pending(const struct explain_facts *facts, const struct booking *b,
     char *buf, size_t len)
@@ -149,6 +161,8 @@ explain_pending(const struct explain_facts *facts, const struct booking *b,
 		    "once it is near enough.", span(b->due_in, s));
 	else if (b->verdict == BOOKING_NEVER)
 		explain_never(facts, b, buf, len);
+	else if (b->verdict == BOOKING_WAIT && facts->then_never != NULL)
+		explain_dead_later(facts, b, buf, len);
 	else if (b->verdict == BOOKING_WAIT)
 		(void)snprintf(buf, len, "It waits (%s): its task is created "
 		    "by itself %s.", booking_why_not(b, why),
@@ -220,6 +234,8 @@ explain_scheduled(const struct explain_facts *facts, const struct booking *b,
 		(void)snprintf(buf, len, "Its task is in the queue, but its "
 		    "due time can no longer be determined: correct the "
 		    "booking's scheduled_at or timezone.");
+	else if (b->verdict == BOOKING_WAIT && facts->then_never != NULL)
+		explain_dead_later(facts, b, buf, len);
 	else if (b->verdict == BOOKING_WAIT && b->planned != BOOKING_NO_TIME &&
 	    b->task_scheduled_at >= b->planned)
 		(void)snprintf(buf, len, "It waits (%s): its task is in the "

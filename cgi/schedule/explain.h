@@ -15,6 +15,8 @@ struct explain_facts {
 	const struct troubles *troubles;	/* of this installation now */
 	const char *paused_queue;	/* the one its task is in, or NULL */
 	const char *gate_error;		/* followup_gate failed so, or NULL */
+	const char *then_never;		/* why it will not be called once its
+					   wait ends, or NULL */
 	const char *type_meant;		/* the follow-up type that its type
 					   is a misspelling of, or NULL */
 };

@@ -129,6 +129,7 @@ explain(struct routes *r, const struct booking *booking,
 	    .window = r->conf->sweep_window, .troubles = &report.troubles,
 	    .gate_error = gate_error };
 	char meant[64], queue[QUEUES_NAME_LEN];
+	char never[BOOKING_NEVER_LEN];
 
 	if (booking->due_in < -facts.window)
 		facts.window = booking_window(r->bookings,
@@ -138,6 +139,7 @@ explain(struct routes *r, const struct booking *booking,
 	if (!booking->is_followup && booking->booking_type != NULL)
 		facts.type_meant = booking_type_meant(r->bookings,
 		    booking->booking_type, meant, sizeof(meant));
+	facts.then_never = booking_then_never(r->bookings, booking, never);
 	explain_booking(&facts, booking, explanation, EXPLAIN_LEN);
 }
 

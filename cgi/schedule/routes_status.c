@@ -263,8 +263,8 @@ act_resume(struct act *act)
 		but = ", but for tenants that have a pause of their own";
 	if (act->by == NULL) {
 		say(act, 200, "If you confirm, %s go on%s: who waited is "
-		    "called within seconds, as far as the calling hours "
-		    "allow.", whose(scope, buf), but);
+		    "called within seconds, unless outside of the calling "
+		    "hours or too late.", whose(scope, buf), but);
 		return;
 	}
 	if ((outcome = bookings_ready(act->r->bookings)) == DB_OK)

@@ -281,7 +281,7 @@ is_paused(struct status *s, struct view *view)
 	if (trouble != NULL)
 		say(view, "; besides, %s", trouble->sentence);
 	say(view, until != NULL ? "; calls go on by themselves after that." :
-	    "; they are called once it is resumed.");
+	    "; calls go on once it is resumed.");
 	return (1);
 }
 
@@ -419,13 +419,14 @@ say_good(struct status *s, struct view *view)
 
 /* Add to ${shown} the sentence on ${booking}. */
 static void
-explain_one(const struct explain_facts *facts, const struct booking *booking,
-    json_t *shown)
+explain_one(struct bookings *bookings, struct explain_facts *facts,
+    const struct booking *booking, json_t *shown)
 {
-	char text[EXPLAIN_LEN];
+	char text[EXPLAIN_LEN], never[BOOKING_NEVER_LEN];
 
 	if (!booking->found)
 		return;
+	facts->then_never = booking_then_never(bookings, booking, never);
 	explain_booking(facts, booking, text, sizeof(text));
 	(void)json_object_set_new(shown, "explanation", json_string(text));
 	(void)json_object_set_new(shown, "waits",
@@ -456,7 +457,8 @@ explain_overdue(struct status *s, struct bookings *bookings,
 		return;
 	facts.window = booking_window(bookings, s->conf->sweep_window);
 	for (i = 0; i < n; i++)
-		explain_one(&facts, &read[i], json_array_get(list, i));
+		explain_one(bookings, &facts, &read[i],
+		    json_array_get(list, i));
 	PQclear(rows);
 }
 

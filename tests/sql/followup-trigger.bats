@@ -786,6 +786,32 @@ some_bookings() {
 	has '^would be called: 5;.* waiting now: 5$'
 }
 
+@test "resume tells who is called from who is too late" {
+	"$trigger" install
+	q -c "INSERT INTO lad_dev.lead_bookings (scheduled_at)
+	    SELECT now() AT TIME ZONE 'UTC' + h * interval '1 hour'
+	    FROM unnest('{-9,-8,-1,1}'::int[]) AS h"
+	run "$trigger" pause --reason x
+	has '^bookings that wait: 4, of them overdue: 3$'
+	run "$trigger" preview
+	has '^would be called: 2; of them overdue: 1; .* waiting now: 2$' \
+	    '^would not be called: 2, such as .*: paused: x; when that ends: more than 4h late$'
+	run "$trigger" resume
+	has '^calls are resumed; bookings that waited: 4, of them overdue and called as fast as the queue allows: 1; too late, which become dead letters: 2$'
+
+	# A pause that is over sooner is too late for fewer.
+	q -c 'DELETE FROM lad_dev.lead_bookings' \
+	    -c 'ALTER TABLE lad_dev.lead_bookings ADD call_before timestamptz'
+	"$trigger" install
+	q -c "INSERT INTO lad_dev.lead_bookings (scheduled_at, call_before)
+	    VALUES (now() AT TIME ZONE 'UTC', now() + interval '1 hour')"
+	"$trigger" pause --reason x --until '2999-01-01 10:00+02'
+	run "$trigger" preview
+	has '^would not be called: 1, .*; when that ends: its call_before comes before '
+	run "$trigger" resume
+	has '^calls are resumed; bookings that waited: 1, .* allows: 1$'
+}
+
 @test "pause, resume" {
 	"$trigger" install
 	some_bookings a

@@ -6,7 +6,7 @@
 SET search_path = test_gate, public;
 SET TimeZone = 'UTC';
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT plan(104);
+SELECT plan(122);
 
 -- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
 -- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
@@ -180,6 +180,102 @@ SELECT is((SELECT array_agg(replace(by, session_user, 'me') || ' ' || what
     LIMIT 5) AS a), ARRAY['bob resumed everything', 'me resumed tenant 8',
     'me paused everything: a', 'me resumed tenant 7', 'ann paused tenant 7: a'],
     'each act is kept, with who asked for it');
+
+-- What becomes of a booking once the pause that it waits for ends is told to
+-- people only: the gate has it wait.
+DELETE FROM followup_pauses;
+TRUNCATE followup_past_pauses;
+DELETE FROM lead_bookings;
+ALTER TABLE lead_bookings ADD call_before timestamptz;
+\ir ../../sql/create-booking-cloud-task-trigger.sql
+CREATE FUNCTION pg_temp.then(due text, before text, pauses text,
+    zone text DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    b lead_bookings := jsonb_populate_record(NULL::lead_bookings,
+        jsonb_build_object('id', '00000000-0000-4000-8000-000000000001',
+        'booking_type', 'follow_up', 'scheduled_at', now() + due::interval,
+        'call_before', now() + before::interval, 'timezone', zone));
+BEGIN
+    DELETE FROM followup_pauses;
+    DELETE FROM followup_past_pauses;
+    EXECUTE 'INSERT INTO followup_pauses (scope, reason, paused_at, until) '
+        'SELECT ''all'', ''x'', now() + p.since::interval, now() '
+        '+ p.until::interval FROM (VALUES (' || pauses || ')) AS p '
+        '(since, until)';
+    RETURN (SELECT concat_ws(', ', g.verdict, v.verdict, v.reason,
+        CASE WHEN g.until IS NOT NULL THEN 'has an end' END)
+        FROM followup_gate(b) AS g, followup_verdict(b) AS v);
+END $$;
+SELECT is(pg_temp.then(due, before, pauses), says, concat_ws(', ', due, before,
+    pauses)) FROM (VALUES
+    ('-9h', NULL, $$'-10h', NULL$$, 'wait, wait, paused: x'),
+    ('-9h', NULL, $$'-4h', NULL$$, 'wait, never, paused: x; when that ends: '
+        'more than 4h late'),
+    ('-9h', NULL, $$'-4h', '1d'$$, 'wait, never, paused: x; when that ends: '
+        'more than 4h late, has an end'),
+    ('-9h', NULL, $$'-6h', '1d'$$, 'wait, wait, paused: x, has an end'),
+    ('-3h', NULL, $$'0h', NULL$$, 'wait, wait, paused: x'),
+    ('1h', NULL, $$'0h', NULL$$, 'wait, wait, paused: x'),
+    ('-1h', '-1s', $$'-2h', NULL$$, 'wait, never, paused: x; when that ends: '
+        'its call_before has passed'),
+    ('-1h', '1h', $$'-2h', NULL$$, 'wait, wait, paused: x'),
+    ('-1h', '1h', $$'-2h', '1h'$$, 'wait, never, paused: x; when that ends: '
+        'its call_before comes before it may be called, has an end'),
+    ('-1h', '2h', $$'-2h', '1h'$$, 'wait, wait, paused: x, has an end'))
+    AS t (due, before, pauses, says);
+-- Whom a person wants to have called all the same is not too late.
+BEGIN;
+INSERT INTO followup_late (booking_id, due_at, asked_by) VALUES
+    ('00000000-0000-4000-8000-000000000001', now() - interval '9h', 'me');
+SELECT is(pg_temp.then('-9h', NULL, $$'-4h', NULL$$), 'wait, wait, paused: x',
+    'however late');
+DELETE FROM followup_late;
+COMMIT;
+-- The hours are those at the end of the pause.
+INSERT INTO followup_settings (name, value) SELECT 'calling_hours', format(
+    'mon-sun %s-%s', to_char(t, 'HH24:MI'), to_char(t + interval '2h',
+    'HH24:MI')) FROM (SELECT now() AT TIME ZONE 'UTC' + interval '5h' AS t) x;
+SELECT is(pg_temp.then('-1h', before, $$'-2h', '1h'$$, zone), says,
+    concat_ws(', ', before, zone)) FROM (VALUES
+    ('3h', NULL, 'wait, never, paused: x; when that ends: its call_before '
+        'comes before it may be called, has an end'),
+    ('6h', NULL, 'wait, wait, paused: x, has an end'),
+    (NULL, 'Mars/Olympus', 'wait, never, paused: x; when that ends: the time '
+        'zone ''Mars/Olympus'' is unknown, so that calling hours cannot be '
+        'kept, has an end')) AS t (before, zone, says);
+-- Who retries is told, and so is who resumes.
+DELETE FROM followup_settings WHERE name = 'calling_hours';
+INSERT INTO lead_bookings (id, scheduled_at, task_status) VALUES
+    ('00000000-0000-4000-8000-000000000001', now() - interval '9h', 'failed'),
+    ('00000000-0000-4000-8000-000000000002', now(), 'failed');
+INSERT INTO followup_failures (booking_id, stage, attempts, error, dead_at)
+SELECT id, 'execute', 1, 'x', now() FROM lead_bookings;
+SELECT is(pg_temp.then('-9h', NULL, $$'-4h', '1d'$$) IS NULL, false, 'paused');
+SELECT results_eq('SELECT wait, too_late, never, call_now, wait_until '
+    'FROM followup_retry_preview(''{}'', false)', 'SELECT 1::bigint, '
+    '1::bigint, 0::bigint, 0::bigint, until FROM followup_pauses',
+    'a retry is too late once the pause ends');
+SELECT results_eq('SELECT wait, too_late FROM followup_retry_preview(''{}'', '
+    'true)', 'VALUES (2::bigint, 0::bigint)', 'unless it is asked for');
+-- Somebody's own gate is asked alone.
+CREATE OR REPLACE FUNCTION followup_gate(booking lead_bookings,
+    OUT verdict text, OUT until timestamptz, OUT reason text)
+    LANGUAGE sql STABLE AS $$SELECT * FROM test_gate.followup_gate_at(booking,
+    now())$$;
+SELECT is(pg_temp.then('-9h', NULL, $$'-4h', NULL$$), 'wait, wait, paused: x',
+    'by a gate of its own');
+DROP FUNCTION followup_gate(lead_bookings), followup_verdict(lead_bookings);
+DELETE FROM followup_failures;
+DELETE FROM lead_bookings;
+ALTER TABLE lead_bookings DROP call_before;
+-- An earlier version's gave three columns.
+CREATE FUNCTION followup_verdict(booking lead_bookings, OUT verdict text,
+    OUT until timestamptz, OUT reason text) LANGUAGE sql
+    AS $$SELECT 'call', now(), 'x'$$;
+COMMENT ON FUNCTION followup_verdict IS 'followup-scheduler x y';
+\ir ../../sql/create-booking-cloud-task-trigger.sql
+DELETE FROM followup_pauses;
+TRUNCATE followup_past_pauses;
 
 -- What former hours have held is not late, and what they have not is.  Each
 -- "change" is how many hours ago hours were set, and between which times, in

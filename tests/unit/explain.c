@@ -288,6 +288,30 @@ test_gate_error(void **state)
 	facts.gate_error = NULL;
 }
 
+/* What ends a wait may be too late for the call. */
+static void
+test_then_never(void **state)
+{
+	struct booking booking = { .status = BOOKING_PENDING, .is_followup = 1,
+	    .due = DUE, .due_in = -6 * HOUR, .verdict = BOOKING_WAIT,
+	    .wait_until = BOOKING_NO_TIME, .planned = BOOKING_NO_TIME,
+	    .verdict_reason = "paused: x" };
+	const char *says = "It waits (paused: x), but is not called when that "
+	    "ends (more than 4h late): it becomes a dead letter.";
+	char text[EXPLAIN_LEN];
+
+	(void)state;
+	facts.then_never = "more than 4h late";
+	explain_booking(&facts, &booking, text, sizeof(text));
+	assert_string_equal(text, says);
+	booking.status = BOOKING_SCHEDULED;
+	explain_booking(&facts, &booking, text, sizeof(text));
+	assert_string_equal(text, says);
+	facts.then_never = NULL;
+	explain_booking(&facts, &booking, text, sizeof(text));
+	assert_null(strstr(text, "dead letter"));
+}
+
 static void
 test_type_meant(void **state)
 {
@@ -398,6 +422,7 @@ main(void)
 		cmocka_unit_test(test_states),
 		cmocka_unit_test(test_troubles),
 		cmocka_unit_test(test_gate_error),
+		cmocka_unit_test(test_then_never),
 		cmocka_unit_test(test_type_meant),
 		cmocka_unit_test(test_spans),
 		cmocka_unit_test(test_long_texts),

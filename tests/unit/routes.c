@@ -548,6 +548,37 @@ long_overdue(void **state)
 	conf.sweep_window = 0;
 }
 
+/* Answer why it will not be called. */
+static PGresult *
+too_late(const struct bookings_call *call)
+{
+	PGresult *result = NULL;
+
+	if (strcmp(call->sql->name, "then never") == 0) {
+		assert_string_equal(call->params[0], ID(0));
+		result = table_rows(1);
+		table_set(result, 0, 0, "more than 4h late");
+	}
+	return (result);
+}
+
+/* What becomes of who waits is asked, and of nobody else. */
+static void
+waits_for_nothing(void **state)
+{
+
+	(void)state;
+	table.other = too_late;
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 200);
+	assert_null(strstr(member("explanation"), "more than 4h late"));
+	A->verdict = "wait";
+	A->verdict_reason = "paused: x";
+	assert_int_equal(ask("GET", "/followups/" ID(0), ""), 200);
+	assert_string_equal(member("explanation"), "It waits (paused: x), but "
+	    "is not called when that ends (more than 4h late): it becomes a "
+	    "dead letter.");
+}
+
 /* What is no follow-up is left alone, and said to be. */
 static void
 no_followup(void **state)
@@ -1104,6 +1135,7 @@ main(void)
 		TEST(cancelled_during_its_call),
 		TEST(booking_is_retried),
 		TEST(gate_fails),
+		TEST(waits_for_nothing),
 		TEST(no_followup),
 		TEST(long_overdue),
 		TEST(database_does_not),

@@ -137,7 +137,7 @@ test_sentences(void **state)
 		    "stopped", "paused", { "No follow-up has been called "
 		    "since 2026-11-23 14:03 UTC: ann paused everything "
 		    "(moving)", "7 bookings wait, none is lost",
-		    "once it is resumed." } },
+		    "calls go on once it is resumed." } },
 		{ "all is paused until", NULL,
 		    "[" PAUSE(",\"until\":\"2026-11-24T09:00:00.000Z\"") "]",
 		    QUIET, "stopped", "paused",
