@@ -48,11 +48,13 @@ WHERE kind = 'FUNCTION' AND mark_source IS NOT NULL
     AND NOT EXISTS (SELECT FROM :followup_defined
         WHERE defined.identity = found.identity)
 \gexec
--- An earlier version's gives fewer columns.
+-- Those of an earlier version give fewer columns.
 SELECT format('DROP FUNCTION %s', p.oid::regprocedure) FROM pg_proc p
-WHERE p.oid = to_regprocedure(format('%1$I.followup_verdict(%1$I.%2$I)',
-        :'schema', :'table'))
-    AND NOT coalesce('then_never' = ANY (p.proargnames), false)
+JOIN (VALUES ('%1$I.followup_verdict(%1$I.%2$I)', 'then_never'),
+    ('%1$I.followup_retry_preview(jsonb,boolean)', 'looked_at'))
+    AS n (identity, col)
+    ON p.oid = to_regprocedure(format(n.identity, :'schema', :'table'))
+WHERE NOT coalesce(n.col = ANY (p.proargnames), false)
 \gexec
 CREATE OR REPLACE FUNCTION
     :"schema".followup_retry(booking_id uuid, late boolean DEFAULT false,
@@ -73,8 +75,9 @@ CREATE OR REPLACE FUNCTION
 SET LOCAL check_function_bodies = on;
 CREATE OR REPLACE FUNCTION
     :"schema".followup_retry_preview(filter jsonb, late boolean,
-    OUT matching bigint, OUT call_now bigint, OUT wait bigint,
-    OUT wait_until timestamptz, OUT too_late bigint, OUT never bigint)
+    OUT matching bigint, OUT looked_at bigint, OUT call_now bigint,
+    OUT wait bigint, OUT wait_until timestamptz, OUT too_late bigint,
+    OUT never bigint)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS :'followup_body_retry_preview';
 CREATE OR REPLACE FUNCTION

@@ -142,39 +142,66 @@ $body$, :'schema') AS followup_body_letters
 -- for.
 -- The function grants that to see the difference, and raises an error to undo
 -- it.  A column of the table may be called what a variable is.
+--
+-- Whoever asks waits for the answer, and a gate may take long: after two
+-- seconds no more are looked at.  It is the oldest that were, with which a
+-- retry begins, too.
 SELECT format($body$
 #variable_conflict use_variable
 DECLARE
-    verdicts jsonb;
+    ids uuid[] := ARRAY(SELECT l.booking_id
+        FROM %1$I.followup_letters(filter) WITH ORDINALITY AS l
+        GROUP BY l.booking_id ORDER BY min(l.ordinality));
+    ends constant timestamptz := clock_timestamp() + interval '2 s';
+    letter uuid;
+    now_is record;
+    then_is record;
 BEGIN
-    SELECT coalesce(jsonb_object_agg(b.id, g.verdict), '{}') INTO verdicts
-    FROM (SELECT DISTINCT l.booking_id FROM %1$I.followup_letters(filter) l)
-        AS l
-    JOIN %1$I.%2$I b ON b.id = l.booking_id
-        AND NOT %1$I.followup_is_deleted(b.*)
-        AND b.task_status::text IN ('failed', 'pending', 'scheduled')
-    CROSS JOIN LATERAL %1$I.followup_verdict(b.*) g;
-    matching := (SELECT count(DISTINCT l.booking_id)
-        FROM %1$I.followup_letters(filter) l);
+    matching := cardinality(ids);
+    looked_at := 0;
+    call_now := 0;
+    wait := 0;
+    too_late := 0;
+    never := 0;
     BEGIN
-        INSERT INTO %1$I.followup_late AS o (booking_id, due_at, asked_by)
-        SELECT b.id, %1$I.followup_due_at(b.*), session_user
-        FROM %1$I.%2$I b JOIN jsonb_each_text(verdicts) v
-            ON v.key::uuid = b.id WHERE v.value = 'never'
-        ON CONFLICT ON CONSTRAINT followup_late_pkey DO UPDATE
-        SET due_at = excluded.due_at;
-        SELECT count(*) FILTER (WHERE w.verdict = 'call'),
-            count(*) FILTER (WHERE w.verdict = 'wait'),
-            count(*) FILTER (WHERE w.verdict = 'late'),
-            count(*) FILTER (WHERE w.verdict = 'never'),
-            max(w.until) FILTER (WHERE w.verdict = 'wait')
-        INTO call_now, wait, too_late, never, wait_until
-        FROM (SELECT g.until, CASE WHEN v.value <> 'never' OR late
-                OR g.verdict = 'never' THEN g.verdict ELSE 'late' END
-                AS verdict
-            FROM %1$I.%2$I b JOIN jsonb_each_text(verdicts) v
-                ON v.key::uuid = b.id
-            CROSS JOIN LATERAL %1$I.followup_verdict(b.*) g) AS w;
+        FOREACH letter IN ARRAY ids LOOP
+            EXIT WHEN clock_timestamp() > ends;
+            looked_at := looked_at + 1;
+            SELECT g.verdict, g.until, %1$I.followup_due_at(b.*) AS due
+            INTO now_is FROM %1$I.%2$I b
+            CROSS JOIN LATERAL %1$I.followup_verdict(b.*) g
+            WHERE b.id = letter AND NOT %1$I.followup_is_deleted(b.*)
+                AND b.task_status::text IN ('failed', 'pending', 'scheduled')
+            LIMIT 1;
+            CONTINUE WHEN NOT FOUND;
+            IF now_is.verdict = 'never' THEN
+                INSERT INTO %1$I.followup_late AS o (booking_id, due_at,
+                    asked_by)
+                VALUES (letter, now_is.due, session_user)
+                ON CONFLICT ON CONSTRAINT followup_late_pkey DO UPDATE
+                SET due_at = excluded.due_at;
+                SELECT g.verdict, g.until INTO then_is FROM %1$I.%2$I b
+                CROSS JOIN LATERAL %1$I.followup_verdict(b.*) g
+                WHERE b.id = letter LIMIT 1;
+                IF then_is.verdict <> 'never' AND NOT late THEN
+                    too_late := too_late + 1;
+                    CONTINUE;
+                END IF;
+                now_is.verdict := then_is.verdict;
+                now_is.until := then_is.until;
+            END IF;
+            CASE now_is.verdict
+            WHEN 'call' THEN
+                call_now := call_now + 1;
+            WHEN 'wait' THEN
+                wait := wait + 1;
+                wait_until := greatest(wait_until, now_is.until);
+            WHEN 'never' THEN
+                never := never + 1;
+            ELSE
+                NULL;
+            END CASE;
+        END LOOP;
         RAISE EXCEPTION USING ERRCODE = 'FU002';
     EXCEPTION WHEN SQLSTATE 'FU002' THEN
         NULL;

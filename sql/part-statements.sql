@@ -776,8 +776,8 @@ $statement$),
 $statement$),
 ('preview of a retry', $statement$
     SELECT matching, call_now, wait, pg_catalog.to_char(wait_until AT TIME
-    ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), too_late, never FROM
-    {S}.followup_retry_preview(CASE $1 WHEN 'none' THEN
+    ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), too_late, never, looked_at
+    FROM {S}.followup_retry_preview(CASE $1 WHEN 'none' THEN
     pg_catalog.jsonb_build_object('stage', '') ELSE $1::jsonb END,
     $2::boolean)
 $statement$),

@@ -145,7 +145,7 @@ dead_letters_narrow(struct bookings *b, json_t *filter)
 
 static const struct bookings_sql preview_sql = { "preview of a retry",
     "SELECT matching, call_now, wait, " ISO("wait_until", "MS") ", "
-    "too_late, never FROM {S}.followup_retry_preview(" FILTER ", "
+    "too_late, never, looked_at FROM {S}.followup_retry_preview(" FILTER ", "
     "$2::boolean)" };
 
 /**
@@ -160,22 +160,25 @@ dead_letters_preview(struct bookings *b, const char *filter, int late,
 	struct bookings_call call = { .sql = &preview_sql, .nparams = 2,
 	    .params = { filter, late ? "t" : "f" } };
 	enum db_outcome outcome;
-	json_int_t n, known;
+	json_int_t n, looked_at, known;
 
 	*counts = NULL;
 	if ((outcome = bookings_run(b, &call, 1)) != DB_OK)
 		return (outcome);
 	n = db_int(call.result, 0, 0);
+	looked_at = db_int(call.result, 0, 6);
 	known = db_int(call.result, 0, 1) + db_int(call.result, 0, 2) +
 	    db_int(call.result, 0, 4) + db_int(call.result, 0, 5);
-	*counts = json_pack("{s:b, s:b, s:I, s:I, s:I, s:s?, s:I, s:I, s:I}",
+	*counts = json_pack("{s:b, s:b, s:I, s:I, s:I, s:s?, s:I, s:I, s:I, "
+	    "s:b}",
 	    "success", 1, "dryRun", 1, "matching", n,
 	    "callNow", (json_int_t)db_int(call.result, 0, 1),
 	    "wait", (json_int_t)db_int(call.result, 0, 2),
 	    "waitUntil", text(call.result, 0, 3),
 	    "tooLate", (json_int_t)db_int(call.result, 0, 4),
 	    "never", (json_int_t)db_int(call.result, 0, 5),
-	    "notRetried", n > known ? n - known : 0);
+	    "notRetried", looked_at > known ? looked_at - known : 0,
+	    "more", n > looked_at);
 	PQclear(call.result);
 	return (DB_OK);
 }

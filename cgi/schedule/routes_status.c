@@ -295,7 +295,7 @@ preview(struct act *act, const json_t *filter)
 	free(dumped);
 	if (has_failed(act, outcome))
 		return;
-	say(act, 200, "%" JSON_INTEGER_FORMAT " %s: %"
+	say(act, 200, "%" JSON_INTEGER_FORMAT " %s: %s%"
 	    JSON_INTEGER_FORMAT " to be called now, %" JSON_INTEGER_FORMAT
 	    " to wait for calling hours or a pause; %" JSON_INTEGER_FORMAT
 	    " too late and %" JSON_INTEGER_FORMAT " not to be called, which "
@@ -303,6 +303,7 @@ preview(struct act *act, const json_t *filter)
 	    json_integer_value(json_object_get(counts, "matching")),
 	    plural(json_integer_value(json_object_get(counts, "matching")),
 	    "dead letter matches", "dead letters match"),
+	    json_is_true(json_object_get(counts, "more")) ? "at least " : "",
 	    json_integer_value(json_object_get(counts, "callNow")),
 	    json_integer_value(json_object_get(counts, "wait")),
 	    json_integer_value(json_object_get(counts, "tooLate")),

@@ -8,7 +8,7 @@
 SET search_path = test_retry, public;
 
 BEGIN;
-SELECT plan(52);
+SELECT plan(54);
 
 -- Bookings 1 to 5 failed, with dead letters a day apart; 6 is executed with a
 -- failure on its way, 7 is a failed meeting.
@@ -198,6 +198,18 @@ CALL pg_temp.fill();
 SELECT results_eq('SELECT matching, call_now, wait, never FROM '
     'followup_retry_preview(''{}'', false)', 'VALUES (5::bigint, 1::bigint, '
     '1::bigint, 3::bigint)', 'preview: a gate that fails for some bookings');
+
+-- A gate that takes long has the counts come in time: of the oldest.
+SELECT is(looked_at, 5::bigint, 'all are looked at')
+FROM followup_retry_preview('{}', false);
+CREATE OR REPLACE FUNCTION followup_gate(booking lead_bookings,
+    OUT verdict text, OUT until timestamptz, OUT reason text)
+    LANGUAGE sql STABLE AS $$SELECT CASE WHEN pg_sleep(0.7) IS NOT NULL
+        THEN CASE right(booking.id::text, 1) WHEN '1' THEN 'call' ELSE 'wait'
+        END END, NULL::timestamptz, NULL::text$$;
+SELECT results_eq('SELECT matching, looked_at, call_now, wait FROM '
+    'followup_retry_preview(''{}'', false)', 'VALUES (5::bigint, 3::bigint, '
+    '1::bigint, 2::bigint)', 'as many of the oldest as two seconds allow');
 
 SELECT * FROM finish();
 ROLLBACK;

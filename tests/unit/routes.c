@@ -866,6 +866,43 @@ dead_letters_are_retried(void **state)
 	assert_int_equal(ask("GET", "/dead-letters", ""), 503);
 }
 
+/* The counts of a dry run: of 9 letters, as many as it could look at. */
+static const char *looked_at;
+
+static PGresult *
+dry_run(const struct bookings_call *call)
+{
+	const char *counts[] = { "9", "1", "2", "", "3", "0", looked_at };
+	PGresult *rows;
+	int i;
+
+	if (strcmp(call->sql->name, "preview of a retry") != 0)
+		return (NULL);
+	rows = table_rows((int)NITEMS(counts));
+	for (i = 0; i < (int)NITEMS(counts); i++)
+		table_set(rows, 0, i, "%s", counts[i]);
+	return (rows);
+}
+
+static void
+letters_are_counted(void **state)
+{
+	const char *dry = "{\"dryRun\":true}";
+
+	(void)state;
+	table.other = dry_run;
+	looked_at = "9";
+	assert_int_equal(ask("POST", "/dead-letters/retry", dry), 200);
+	expect_json(answer, "{\"success\":true,\"dryRun\":true,"
+	    "\"matching\":9,\"callNow\":1,\"wait\":2,\"waitUntil\":null,"
+	    "\"tooLate\":3,\"never\":0,\"notRetried\":3,\"more\":false}");
+	looked_at = "7";
+	assert_int_equal(ask("POST", "/dead-letters/retry", dry), 200);
+	expect_json(answer, "{\"success\":true,\"dryRun\":true,"
+	    "\"matching\":9,\"callNow\":1,\"wait\":2,\"waitUntil\":null,"
+	    "\"tooLate\":3,\"never\":0,\"notRetried\":1,\"more\":true}");
+}
+
 /*
  * Pauses.
  */
@@ -1142,6 +1179,7 @@ main(void)
 		TEST(dead_letters_are_listed),
 		TEST(wrong_pages),
 		TEST(dead_letters_are_retried),
+		TEST(letters_are_counted),
 		TEST(calls_are_paused),
 		TEST(health),
 		TEST(looking),
