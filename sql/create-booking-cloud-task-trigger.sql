@@ -24,8 +24,11 @@
 --   trigger_followup_cloud_task_reschedule   AFTER UPDATE, deferred: NOTIFY
 --   trigger_followup_cloud_task_deleted      AFTER DELETE: the task to delete
 --   trigger_followup_cloud_task_release      AFTER DELETE, deferred: NOTIFY
+--   trigger_followup_cloud_task_truncated    AFTER TRUNCATE: what is known of
+--                                            bookings that are gone
 -- and in the schema:
 --   schedule_followup_cloud_task()  followup_booking_changed()
+--   followup_bookings_truncated()
 --   followup_is_followup_type(text)  followup_due_at(booking)
 --   followup_is_deleted(booking)  followup_type_meant(text)
 --   followup_fields(booking)

@@ -699,6 +699,40 @@ END
 $body$, format('%I.%I', :'schema', :'table')) AS followup_body_fields
 \gset
 
+-- followup_bookings_truncated, of the trigger after a TRUNCATE, forgets what is
+-- known of the bookings that are gone: a new one may come to have the id of one
+-- of them.  Tasks that are still to be deleted stay, and so does what was
+-- overdue at the first install, because a table may be filled again with what
+-- it had.  It waits for no lock: what a daemon is writing at this moment, or is
+-- locked as a whole, stays.
+SELECT format($body$
+BEGIN
+    LOCK TABLE %1$I.followup_failures, %1$I.followup_attempts,
+        %1$I.followup_waits, %1$I.followup_late, %1$I.followup_acts
+        IN ROW EXCLUSIVE MODE NOWAIT;
+    DELETE FROM %1$I.followup_failures f
+    WHERE f.ctid = ANY (ARRAY(SELECT l.ctid
+        FROM %1$I.followup_failures l FOR UPDATE SKIP LOCKED));
+    DELETE FROM %1$I.followup_attempts a
+    WHERE a.ctid = ANY (ARRAY(SELECT l.ctid
+        FROM %1$I.followup_attempts l FOR UPDATE SKIP LOCKED));
+    DELETE FROM %1$I.followup_waits w
+    WHERE w.ctid = ANY (ARRAY(SELECT l.ctid
+        FROM %1$I.followup_waits l FOR UPDATE SKIP LOCKED));
+    DELETE FROM %1$I.followup_late p
+    WHERE p.ctid = ANY (ARRAY(SELECT l.ctid
+        FROM %1$I.followup_late l FOR UPDATE SKIP LOCKED));
+    INSERT INTO %1$I.followup_acts (what) VALUES (%2$L);
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    RAISE WARNING 'what is known of follow-up bookings that are gone stays: %%',
+        SQLERRM;
+    RETURN NULL;
+END
+$body$, :'schema', 'truncated the table ' || :'table')
+    AS followup_body_truncated
+\gset
+
 -- followup_queue(booking) names the queue that the task of a booking is made
 -- in, by its short name; NULL and '' are FOLLOWUP_QUEUE_NAME.
 SELECT 'SELECT NULL::pg_catalog.text' AS followup_body_queue

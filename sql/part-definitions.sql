@@ -52,6 +52,11 @@ SELECT format('CREATE CONSTRAINT TRIGGER trigger_schedule_followup_cloud_task '
         'AND OLD.task_status <> ''executed'' AND %3$s) '
         'EXECUTE FUNCTION %1$I.schedule_followup_cloud_task()',
         :'schema', :'table', :'followup_not_ours') AS followup_trigger_release,
+    format('CREATE TRIGGER trigger_followup_cloud_task_truncated '
+        'AFTER TRUNCATE ON %1$I.%2$I FOR EACH STATEMENT WHEN (%3$s) '
+        'EXECUTE FUNCTION %1$I.followup_bookings_truncated()',
+        :'schema', :'table', :'followup_not_ours')
+        AS followup_trigger_truncated,
     format('CREATE TRIGGER trigger_followup_setting_written '
         'BEFORE INSERT OR UPDATE ON %1$I.followup_settings FOR EACH ROW '
         'EXECUTE FUNCTION %1$I.followup_setting_written()', :'schema')
@@ -139,6 +144,8 @@ FROM (VALUES
     ('FUNCTION', '%1$I.schedule_followup_cloud_task()',
         :'followup_body_notify'),
     ('FUNCTION', '%1$I.followup_booking_changed()', :'followup_body_changed'),
+    ('FUNCTION', '%1$I.followup_bookings_truncated()',
+        :'followup_body_truncated'),
     ('TRIGGER', 'trigger_schedule_followup_cloud_task ON %1$I.%2$I',
         :'followup_trigger_insert'),
     ('TRIGGER', 'trigger_followup_cloud_task_changed ON %1$I.%2$I',
@@ -149,6 +156,8 @@ FROM (VALUES
         :'followup_trigger_deleted'),
     ('TRIGGER', 'trigger_followup_cloud_task_release ON %1$I.%2$I',
         :'followup_trigger_release'),
+    ('TRIGGER', 'trigger_followup_cloud_task_truncated ON %1$I.%2$I',
+        :'followup_trigger_truncated'),
     ('TRIGGER', 'trigger_followup_setting_written ON %1$I.followup_settings',
         :'followup_trigger_setting'),
     ('TRIGGER', 'trigger_followup_hours_changed ON %1$I.followup_settings',

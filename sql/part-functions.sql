@@ -41,6 +41,10 @@ CREATE OR REPLACE FUNCTION
     :"schema".followup_booking_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     AS :'followup_body_changed';
+CREATE OR REPLACE FUNCTION
+    :"schema".followup_bookings_truncated() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS :'followup_body_truncated';
 -- What an earlier version made and this one does not.
 SELECT format('DROP FUNCTION %s', found.identity) FROM :followup_found
 WHERE kind = 'FUNCTION' AND mark_source IS NOT NULL
@@ -89,6 +93,7 @@ CREATE OR REPLACE FUNCTION
     LANGUAGE plpgsql AS :'followup_body_retry_all';
 REVOKE ALL ON FUNCTION :"schema".schedule_followup_cloud_task(),
     :"schema".followup_booking_changed(),
+    :"schema".followup_bookings_truncated(),
     :"schema".followup_retry(uuid, boolean, text, timestamptz),
     :"schema".followup_cause(text), :"schema".followup_letters(jsonb),
     :"schema".followup_retry_preview(jsonb, boolean),

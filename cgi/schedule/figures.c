@@ -62,7 +62,7 @@ static const struct bookings_sql figures_sql = { "figures",
     "AND (p.until IS NULL OR p.until > now())), "
     "(SELECT count(*) FROM {S}.followup_pauses p WHERE p.scope <> 'all' "
     "AND (p.until IS NULL OR p.until > now())), "
-    "(SELECT count(*) >= 5 AND bool_and(g.tgenabled IN ('O', 'A')) "
+    "(SELECT count(*) >= 6 AND bool_and(g.tgenabled IN ('O', 'A')) "
     "FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid "
     "JOIN home ON c.relnamespace = home.oid WHERE c.relname = $2 "
     "AND NOT g.tgisinternal "

@@ -119,11 +119,12 @@ SELECT is(pg_temp.as_role('test_grants_other',
 SELECT is((SELECT array_agg(proname ORDER BY proname) FROM pg_proc
     WHERE pronamespace = 'test_grants'::regnamespace AND prosecdef
         AND 'search_path=pg_catalog, pg_temp' = ANY (proconfig)),
-    ARRAY['followup_call_request', 'followup_hours_changed',
-    'followup_pause_changed', 'followup_setting_written']::name[],
+    ARRAY['followup_bookings_truncated', 'followup_call_request',
+    'followup_hours_changed', 'followup_pause_changed',
+    'followup_setting_written']::name[],
     'what is SECURITY DEFINER has a safe search_path, but for the triggers, which need none');
 SELECT is((SELECT count(*) FROM pg_proc
-    WHERE pronamespace = 'test_grants'::regnamespace AND prosecdef), 6::bigint,
+    WHERE pronamespace = 'test_grants'::regnamespace AND prosecdef), 7::bigint,
     'but schedule_followup_cloud_task, which qualifies every name');
 
 -- Uninstall takes back what was given, and not what was there before.

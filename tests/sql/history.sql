@@ -84,7 +84,7 @@ CREATE TRIGGER trigger_schedule_followup_cloud_task AFTER INSERT
     ON lead_bookings FOR EACH ROW
     EXECUTE FUNCTION schedule_followup_cloud_task();
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT is(count(*), 5::bigint, 'five triggers, all enabled')
+SELECT is(count(*), 6::bigint, 'six triggers, all enabled')
 FROM pg_trigger WHERE tgrelid = 'lead_bookings'::regclass AND tgenabled = 'O';
 SELECT is(tgdeferrable, true, 'a trigger of the same name is replaced')
 FROM pg_trigger WHERE tgname = 'trigger_schedule_followup_cloud_task'

@@ -274,12 +274,66 @@ comes_back() {
 	    DROP TRIGGER trigger_followup_cloud_task_deleted
 	    ON lad_dev.lead_bookings;
 	    DROP TRIGGER trigger_followup_cloud_task_release
+	    ON lad_dev.lead_bookings;
+	    DROP TRIGGER trigger_followup_cloud_task_truncated
 	    ON lad_dev.lead_bookings"
 	q -c 'DROP TABLE lad_dev.lead_bookings CASCADE' -c "$make"
 	"$trigger" uninstall --purge --yes
 	[ "$(q -c "SELECT string_agg(relname, ' ') FROM pg_class
 	    WHERE relnamespace = 'lad_dev'::regnamespace AND relkind = 'r'")" = \
 	    lead_bookings ]
+}
+
+# known: how much is known of bookings: failures, attempts, waits, however late.
+known() {
+	q -c "SELECT concat_ws(' ', (SELECT count(*) FROM lad_dev.followup_failures),
+	    (SELECT count(*) FROM lad_dev.followup_attempts),
+	    (SELECT count(*) FROM lad_dev.followup_waits),
+	    (SELECT count(*) FROM lad_dev.followup_late))"
+}
+
+@test "a table that is emptied leaves nothing that silences new bookings" {
+	local id=00000000-0000-4000-8000-000000000001
+	fill="INSERT INTO lad_dev.lead_bookings (id, scheduled_at)
+	    VALUES ('$id', now() AT TIME ZONE 'UTC')"
+	q -c "$fill" -c "INSERT INTO lad_dev.followup_backlog VALUES
+	    (gen_random_uuid(), now())" \
+	    -c "INSERT INTO lad_dev.followup_failures (booking_id, stage, attempts,
+	    error, dead_at) VALUES ('$id', 'schedule', 10, 'x', now())" \
+	    -c "INSERT INTO lad_dev.followup_attempts VALUES ('$id')" \
+	    -c "INSERT INTO lad_dev.followup_waits VALUES
+	    ('$id', now(), NULL, now(), now())" \
+	    -c "INSERT INTO lad_dev.followup_late VALUES ('$id', now(), 'me')" \
+	    -c "INSERT INTO lad_dev.followup_obsolete_tasks VALUES ('t', '$id')"
+	q -c 'TRUNCATE lad_dev.lead_bookings' -c "$fill"
+	[ "$(known)" = '0 0 0 0' ]
+	[ "$(q -c 'SELECT count(*) FROM lad_dev.followup_obsolete_tasks')" = 1 ]
+	[ "$(q -c 'SELECT count(*) FROM lad_dev.followup_backlog')" = 1 ]
+	[ "$(q -c 'SELECT what FROM lad_dev.followup_acts')" = \
+	    'truncated the table lead_bookings' ]
+
+	# Where somebody has a lock, that stays, and the table is emptied.
+	q -c "INSERT INTO lad_dev.followup_failures (booking_id, stage, attempts,
+	    error) VALUES ('$id', 'schedule', 1, 'x'), ('$id', 'execute', 1, 'x')"
+	locked="BEGIN; UPDATE lad_dev.followup_failures SET error = 'y'
+	    WHERE stage = 'execute'"
+	( echo "$locked;"; sleep 3 ) | q >/dev/null 3>&- &
+	until q -c "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'UPDATE lad_dev%'
+	    AND state = 'idle in transaction'" | grep -q 1; do sleep 0.05; done
+	q -c "SET statement_timeout = '2s'" -c 'TRUNCATE lad_dev.lead_bookings'
+	[ "$(known)" = '1 0 0 0' ]
+	wait
+	( echo 'BEGIN; LOCK TABLE lad_dev.followup_waits;'; sleep 3 ) |
+	    q >/dev/null 3>&- &
+	until q -c "SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock'
+	    AND relation = 'lad_dev.followup_waits'::regclass" |
+	    grep -q 1; do sleep 0.05; done
+	run psql -X -q -c "SET statement_timeout = '2s'" \
+	    -c 'TRUNCATE lad_dev.lead_bookings'
+	[ "$status" -eq 0 ]
+	[[ $output == *'what is known of follow-up bookings that are gone stays'* ]]
+	wait
+	[ "$(known)" = '1 0 0 0' ]
 }
 
 @test "verify is content with a database that was dumped and restored" {

@@ -72,7 +72,7 @@ UPDATE lead_bookings SET task_status = 'failed';
 SELECT is(followup_retry(id), true, 'and for a retry') FROM lead_bookings;
 ROLLBACK;
 
-SELECT is(count(*), 5::bigint, 'all triggers') FROM pg_trigger
+SELECT is(count(*), 6::bigint, 'all triggers') FROM pg_trigger
 WHERE tgrelid = 'test_bare.lead_bookings'::regclass;
 
 SELECT * FROM finish();
