@@ -173,8 +173,9 @@ $body$ AS followup_body_week
 
 -- followup_open(week, zone, after) is the first stretch of calling hours that
 -- has not ended ${after}, cut off at ${after}: opens and closes, or null where
--- there is none within 8 days.  Hours are those of the clock on the wall: where
--- it is put back they come twice, where it is put forward they may not come.
+-- there is none within 15 days.  Hours are those of the clock on the wall:
+-- where it is put back they come twice, where it is put forward they may not
+-- come, so that two weeks pass between those before and those after.
 --
 -- It looks at one stretch of time after the other, of a day or of what is left
 -- until the clock changes, in which times of the wall and of the world differ
@@ -188,7 +189,7 @@ DECLARE
     clock timestamp;
     monday timestamp;
 BEGIN
-    WHILE from_at < after + interval '192 hours' LOOP
+    WHILE from_at < after + interval '360 hours' LOOP
         clock := from_at AT TIME ZONE zone;
         shift := clock - (from_at AT TIME ZONE 'UTC');
         to_at := from_at + interval '24 hours';
@@ -296,7 +297,7 @@ BEGIN
         IF hours.opens IS NULL THEN
             begins := NULL;
             closed := true;
-            held := coalesce(held, 'no calling hours within 8 days');
+            held := coalesce(held, 'no calling hours within 15 days');
             EXIT;
         END IF;
         ends := least(ends, hours.closes);
@@ -410,7 +411,7 @@ BEGIN
         WHILE place < wanted LOOP
             seen := %1$I.followup_allowed(tenant, week, zone, place);
             EXIT WHEN seen.begins IS NULL AND NOT seen.closed;
-            place := coalesce(seen.begins, place + interval '192 hours');
+            place := coalesce(seen.begins, place + interval '360 hours');
             CONTINUE WHEN seen.begins IS NULL;
             EXIT WHEN place >= wanted;
             place := least(seen.ends, wanted);
@@ -423,7 +424,7 @@ BEGIN
         END LOOP;
     END IF;
     IF closed THEN
-        then_never := coalesce(then_never, 'no calling hours within 8 days');
+        then_never := coalesce(then_never, 'no calling hours within 15 days');
     END IF;
 
     IF paused THEN

@@ -6,7 +6,7 @@
 SET search_path = test_gate, public;
 SET TimeZone = 'UTC';
 \ir ../../sql/create-booking-cloud-task-trigger.sql
-SELECT plan(122);
+SELECT plan(124);
 
 -- pg_temp.gate(pauses): the verdicts on a booking of tenant 1 and one of tenant
 -- 2, under ${pauses}: their scopes, reasons, ends and exceptions.
@@ -82,6 +82,13 @@ SELECT is(concat_ws(' ', o.opens, o.closes), w, after) FROM (VALUES
     ('2030-10-27 03:00+02', '2030-10-27 01:30:00+00 2030-10-27 03:00:00+00'))
     AS t (after, w), followup_open(followup_week('sun 02:30-04:00'),
     'Europe/Berlin', after::timestamptz) AS o;
+
+-- Hours that the clock skips come a week later.
+SELECT is(concat_ws(' ', o.opens, o.closes), '2030-04-07 00:00:00+00 '
+    '2030-04-07 01:00:00+00', 'skipped, after ' || after)
+FROM (VALUES ('2030-03-24 03:00+01'), ('2030-03-31 04:00+02')) AS t (after),
+    followup_open(followup_week('sun 02:00-03:00'), 'Europe/Berlin',
+    after::timestamptz) AS o;
 
 -- What a pause has held is not late when it is lifted for one tenant, or when
 -- another pause has taken its place.

@@ -65,7 +65,7 @@ BEGIN
         RETURN 'never';
     END IF;
     SELECT m INTO first
-    FROM generate_series(start, start + interval '192 hours', '1 min') AS m
+    FROM generate_series(start, start + interval '360 hours', '1 min') AS m
     WHERE NOT pg_temp.held(tenant, m) AND pg_temp.open(zone, m) LIMIT 1;
     IF pg_temp.held(tenant, start) THEN
         RETURN concat_ws(' ', 'wait', first);
