@@ -789,10 +789,11 @@ static const struct bookings_sql check_sql = { "check", OURS
     "WHERE base.sentence IS NULL AND s.names IS NOT NULL" };
 
 /*
- * Likewise, what keeps the daemons from writing or from seeing all rows, and
- * whether there is a listener.  It asks the server something every three
- * seconds, and its longest query may take nine and a half.  Commits that hang
- * do so in sessions of ours, which the server keeps after we gave them up.
+ * Likewise, what keeps the daemons from writing, from seeing all rows or from
+ * seeing that one is deleted, and whether there is a listener.  It asks the
+ * server something every three seconds, and its longest query may take nine and
+ * a half.  Commits that hang do so in sessions of ours, which the server keeps
+ * after we gave them up.
  */
 static const struct bookings_sql surroundings_sql = { "surroundings", OURS
 "hidden AS (SELECT string_agg(relname, ', ') AS names FROM ours "
@@ -807,6 +808,12 @@ static const struct bookings_sql surroundings_sql = { "surroundings", OURS
     "AND (b.relforcerowsecurity "
     "OR NOT pg_has_role(r.oid, b.relowner, 'USAGE'))), "
 "leader AS (SELECT " LEADER_PID("{K}") " AS pid), "
+"added AS (SELECT string_agg(a.attname, ', ') AS names FROM bookings b "
+    "JOIN pg_attribute a ON a.attrelid = b.oid "
+    "JOIN home ON true JOIN pg_proc p ON p.pronamespace = home.oid "
+    "WHERE p.proname = 'followup_is_deleted' "
+    "AND a.attname IN ('is_deleted', 'deleted_at') AND NOT a.attisdropped "
+    "AND strpos(p.prosrc, a.attname) = 0), "
 "silent AS (SELECT extract(epoch FROM now() - greatest(a.query_start, "
     "a.state_change))::int AS seconds FROM pg_stat_activity a, leader "
     "WHERE a.pid = leader.pid) "
@@ -827,6 +834,10 @@ static const struct bookings_sql surroundings_sql = { "surroundings", OURS
 "UNION ALL SELECT 'row-security', format('row level security hides rows of "
     "%s from %s, who owns our functions: ALTER ROLE %2$I BYPASSRLS', $2, "
     "rolname) FROM blind "
+"UNION ALL SELECT 'column-added', format('the bookings table has got the "
+    "column %s since the install, so that what it deletes is called all the "
+    "same: run followup-trigger install', names) FROM added "
+    "WHERE names IS NOT NULL "
 "UNION ALL SELECT 'listener', 'no followup-listener is connected: new "
     "bookings wait until one is started (systemctl status "
     "followup-listener)' FROM leader WHERE pid IS NULL "

@@ -420,7 +420,8 @@ static const struct {
 	const char *unit;		/* of its rate */
 } chain[] = {
 	{ "INSERT and NOTIFY", " database not-installed trigger-missing "
-	    "column-missing trigger-disabled grants read-only row-security ",
+	    "column-missing column-added trigger-disabled grants read-only "
+	    "row-security ",
 	    "trouble", "notify", "heard" },
 	{ LISTENER, " listener ", "gone", "listener", "handed on" },
 	{ "followup-schedule", " refused memory ", "trouble", "schedule",

@@ -10,6 +10,7 @@ static const struct trouble_kind kinds[] = {
 	{ "trigger-missing", TROUBLE_DELAYS, "followup-trigger install" },
 	{ "column-missing", BOTH, "followup-trigger install" },
 	{ "trigger-disabled", TROUBLE_DELAYS, "followup-trigger enable" },
+	{ "column-added", TROUBLE_DELAYS, "followup-trigger install" },
 	{ "grants", BOTH, "followup-trigger verify" },
 	{ "read-only", BOTH, NULL },
 	{ "row-security", BOTH, "followup-trigger verify" },

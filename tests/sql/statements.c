@@ -1433,6 +1433,9 @@ check(void **state)
 		{ "column-missing", "has no column idempotency_key",
 		    "ALTER TABLE lead_bookings RENAME idempotency_key TO x",
 		    "ALTER TABLE lead_bookings RENAME x TO idempotency_key" },
+		{ "column-added", "has got the column deleted_at since the "
+		    "install", "ALTER TABLE lead_bookings ADD deleted_at "
+		    "timestamptz", "ALTER TABLE lead_bookings DROP deleted_at" },
 		{ "grants", "(UPDATE of executed_at)",
 		    "REVOKE UPDATE (executed_at) ON lead_bookings "
 		    "FROM followup_check",
