@@ -43,13 +43,13 @@ $statement$),
     r.scope END, p.paused_at, r.until FROM resumed r JOIN paused p ON
     p.paused_at < r.paused_at AND p.until >= r.paused_at - interval '1 h' AND
     (p.scope = r.scope OR 'all' IN (p.scope, r.scope))), pending AS (SELECT
-    b.id, (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) AS
+    b.id, (SELECT rtrim(format('%s', tenant_id)) FROM (SELECT b.*) AS r) AS
     tenant_id, b.scheduled_at::text AS place FROM (SELECT NULL AS tenant_id,
     NULL AS timezone) AS absent, {T} b CROSS JOIN LATERAL (SELECT CASE WHEN
     pg_typeof(b.scheduled_at + interval '0') = 'timestamptz'::regtype OR
-    btrim((SELECT format('%s', timezone) FROM (SELECT b.*) AS r), E' \t\r\n')
-    = '' THEN interval '0' ELSE interval '16 h' END AS unsure OFFSET 0) x
-    WHERE b.task_status = 'pending' AND
+    btrim((SELECT rtrim(format('%s', timezone)) FROM (SELECT b.*) AS r), E' '
+    '\t\r\n') = '' THEN interval '0' ELSE interval '16 h' END AS unsure
+    OFFSET 0) x WHERE b.task_status = 'pending' AND
     {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b.*) AND (b.scheduled_at, b.id) > ($2, $3::uuid)
     AND b.scheduled_at > ((SELECT least(now(), min(p.paused_at)) FROM resumed
@@ -60,17 +60,18 @@ $statement$),
     r.span FROM reach r) - x.unsure OR EXISTS (SELECT FROM resumed p WHERE
     b.scheduled_at BETWEEN (p.paused_at AT TIME ZONE 'UTC') - (SELECT r.span
     FROM reach r) - x.unsure AND (p.until AT TIME ZONE 'UTC') + x.unsure AND
-    p.scope IN ('all', 'tenant:' || (SELECT format('%s', tenant_id) FROM
-    (SELECT b.*) AS r)))) AND NOT EXISTS (SELECT FROM {S}.followup_pauses p
-    WHERE p.scope = 'all' AND cardinality(p.except_tenants) = 0 AND (p.until
-    IS NULL OR p.until > now() + interval '2588400 s')) AND (NOT EXISTS
-    (SELECT FROM {S}.followup_pauses) OR coalesce((SELECT format('%s',
-    tenant_id) FROM (SELECT b.*) AS r) = ANY ((SELECT p.except_tenants FROM
+    p.scope IN ('all', 'tenant:' || (SELECT rtrim(format('%s', tenant_id))
+    FROM (SELECT b.*) AS r)))) AND NOT EXISTS (SELECT FROM
+    {S}.followup_pauses p WHERE p.scope = 'all' AND
+    cardinality(p.except_tenants) = 0 AND (p.until IS NULL OR p.until > now()
+    + interval '2588400 s')) AND (NOT EXISTS (SELECT FROM
+    {S}.followup_pauses) OR coalesce((SELECT rtrim(format('%s', tenant_id))
+    FROM (SELECT b.*) AS r) = ANY ((SELECT p.except_tenants FROM
     {S}.followup_pauses p WHERE p.scope = 'all' AND (p.until IS NULL OR
     p.until > now() + interval '2588400 s'))::text[]), true) AND 'tenant:' ||
-    (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) NOT IN (SELECT
-    p.scope FROM {S}.followup_pauses p WHERE p.until IS NULL OR p.until >
-    now() + interval '2588400 s')) AND NOT (EXISTS (SELECT FROM
+    (SELECT rtrim(format('%s', tenant_id)) FROM (SELECT b.*) AS r) NOT IN
+    (SELECT p.scope FROM {S}.followup_pauses p WHERE p.until IS NULL OR
+    p.until > now() + interval '2588400 s')) AND NOT (EXISTS (SELECT FROM
     {S}.followup_backlog) AND EXISTS (SELECT FROM {S}.followup_backlog k
     WHERE k.booking_id = b.id AND CASE WHEN x.unsure = interval '0' THEN
     k.due_at = b.scheduled_at ELSE k.due_at IS NOT DISTINCT FROM
@@ -90,10 +91,10 @@ $statement$),
     DISTINCT o.booking_id AS id FROM {S}.followup_obsolete_tasks o WHERE $2 =
     '-infinity' AND (o.next_attempt_at BETWEEN now() AND now() + interval '10 '
     'min') IS NOT TRUE LIMIT $4::int), waits AS (SELECT w.booking_id AS id,
-    (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) AS tenant_id FROM
-    (SELECT NULL AS tenant_id, NULL AS timezone) AS absent, (SELECT w.* FROM
-    {S}.followup_waits w, (SELECT (SELECT max(c.at) FROM (SELECT
-    max(s.changed_at) FROM {S}.followup_settings s UNION ALL SELECT
+    (SELECT rtrim(format('%s', tenant_id)) FROM (SELECT b.*) AS r) AS
+    tenant_id FROM (SELECT NULL AS tenant_id, NULL AS timezone) AS absent,
+    (SELECT w.* FROM {S}.followup_waits w, (SELECT (SELECT max(c.at) FROM
+    (SELECT max(s.changed_at) FROM {S}.followup_settings s UNION ALL SELECT
     max(p.changed_at) FROM {S}.followup_pauses p UNION ALL SELECT
     max(p.until) FROM {S}.followup_past_pauses p UNION ALL SELECT
     max(h.until) FROM {S}.followup_past_hours h) AS c (at) WHERE c.at <=
@@ -106,31 +107,32 @@ $statement$),
     '1 min')))) AS w LEFT JOIN {T} b ON b.id = w.booking_id WHERE NOT EXISTS
     (SELECT FROM {S}.followup_pauses p WHERE (p.until IS NULL OR p.until >
     now() + interval '2588400 s') AND (p.scope = 'tenant:' || (SELECT
-    format('%s', tenant_id) FROM (SELECT b.*) AS r) OR (p.scope = 'all' AND
-    (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) <> ALL
-    (p.except_tenants)))) AND NOT EXISTS (SELECT FROM {S}.followup_failures f
-    WHERE f.booking_id = w.booking_id AND f.dead_at IS NULL AND (f.stage =
-    'schedule' AND f.next_attempt_at > now() AND f.last_failed_at <= now())
-    OFFSET 0) ORDER BY w.look_at LIMIT $4::int), retried AS (SELECT b.id,
-    (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) AS tenant_id FROM
-    (SELECT NULL AS tenant_id, NULL AS timezone) AS absent, (SELECT
-    f.booking_id FROM {S}.followup_failures f WHERE $2 = '-infinity' AND
-    f.dead_at IS NULL AND f.stage = 'schedule' AND f.next_attempt_at <=
-    now()) AS f JOIN {T} b ON b.id = f.booking_id WHERE b.task_status =
-    'pending' AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    rtrim(format('%s', tenant_id)) FROM (SELECT b.*) AS r) OR (p.scope =
+    'all' AND (SELECT rtrim(format('%s', tenant_id)) FROM (SELECT b.*) AS r)
+    <> ALL (p.except_tenants)))) AND NOT EXISTS (SELECT FROM
+    {S}.followup_failures f WHERE f.booking_id = w.booking_id AND f.dead_at
+    IS NULL AND (f.stage = 'schedule' AND f.next_attempt_at > now() AND
+    f.last_failed_at <= now()) OFFSET 0) ORDER BY w.look_at LIMIT $4::int),
+    retried AS (SELECT b.id, (SELECT rtrim(format('%s', tenant_id)) FROM
+    (SELECT b.*) AS r) AS tenant_id FROM (SELECT NULL AS tenant_id, NULL AS
+    timezone) AS absent, (SELECT f.booking_id FROM {S}.followup_failures f
+    WHERE $2 = '-infinity' AND f.dead_at IS NULL AND f.stage = 'schedule' AND
+    f.next_attempt_at <= now()) AS f JOIN {T} b ON b.id = f.booking_id WHERE
+    b.task_status = 'pending' AND
+    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b.*) AND NOT EXISTS (SELECT FROM pending WHERE
     pending.id = b.id) AND NOT EXISTS (SELECT FROM {S}.followup_failures d
     WHERE d.booking_id = b.id AND d.dead_at IS NOT NULL) AND NOT EXISTS
     (SELECT FROM {S}.followup_waits w WHERE w.booking_id = b.id AND w.until
     IS NULL) AND NOT EXISTS (SELECT FROM {S}.followup_pauses p WHERE (p.until
     IS NULL OR p.until > now() + interval '2588400 s') AND (p.scope =
-    'tenant:' || (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) OR
-    (p.scope = 'all' AND (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS
-    r) <> ALL (p.except_tenants)))) ORDER BY random() LIMIT $4::int), endless
-    AS (SELECT b.id, (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r)
-    AS tenant_id FROM (SELECT NULL AS tenant_id, NULL AS timezone) AS absent,
-    {T} b WHERE $2 = '-infinity' AND b.task_status = 'pending' AND
-    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    'tenant:' || (SELECT rtrim(format('%s', tenant_id)) FROM (SELECT b.*) AS
+    r) OR (p.scope = 'all' AND (SELECT rtrim(format('%s', tenant_id)) FROM
+    (SELECT b.*) AS r) <> ALL (p.except_tenants)))) ORDER BY random() LIMIT
+    $4::int), endless AS (SELECT b.id, (SELECT rtrim(format('%s', tenant_id))
+    FROM (SELECT b.*) AS r) AS tenant_id FROM (SELECT NULL AS tenant_id, NULL
+    AS timezone) AS absent, {T} b WHERE $2 = '-infinity' AND b.task_status =
+    'pending' AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b.*) AND b.scheduled_at IN ('-infinity',
     'infinity') AND NOT EXISTS (SELECT FROM {S}.followup_backlog k WHERE
     k.booking_id = b.id AND k.due_at IS NULL OFFSET 0) AND NOT (EXISTS
@@ -138,21 +140,21 @@ $statement$),
     {S}.followup_failures f WHERE f.booking_id = b.id AND (f.dead_at IS NOT
     NULL OR (f.stage = 'schedule' AND f.next_attempt_at > now() AND
     f.last_failed_at <= now())) OFFSET 0)) LIMIT $4::int), overdue AS (SELECT
-    b.id, (SELECT format('%s', tenant_id) FROM (SELECT b.*) AS r) AS
+    b.id, (SELECT rtrim(format('%s', tenant_id)) FROM (SELECT b.*) AS r) AS
     tenant_id FROM (SELECT NULL AS tenant_id, NULL AS timezone) AS absent,
     {T} b CROSS JOIN LATERAL (SELECT CASE WHEN pg_typeof(b.scheduled_at +
-    interval '0') = 'timestamptz'::regtype OR btrim((SELECT format('%s',
-    timezone) FROM (SELECT b.*) AS r), E' \t\r\n') = '' THEN interval '0'
-    ELSE interval '16 h' END AS unsure OFFSET 0) x WHERE $5::float8 IS NOT
-    NULL AND $2 = '-infinity' AND b.task_status = 'scheduled' AND
-    {S}.followup_is_followup_type(b.booking_type::text) AND b.scheduled_at >
-    (now() AT TIME ZONE 'UTC') - (SELECT r.span FROM reach r) - interval '16 '
-    'h' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') + interval '15 min' +
-    interval '16 h' AND (coalesce(b.task_scheduled_at, b.scheduled_at)
-    BETWEEN now() - (SELECT r.span FROM reach r) AND now() - $5::float8 *
-    interval '1 s' OR b.task_name IS NULL OR (b.scheduled_at < (now() AT TIME
-    ZONE 'UTC') + interval '15 min' + x.unsure AND CASE WHEN x.unsure =
-    interval '0' THEN b.task_scheduled_at <> b.scheduled_at WHEN
+    interval '0') = 'timestamptz'::regtype OR btrim((SELECT
+    rtrim(format('%s', timezone)) FROM (SELECT b.*) AS r), E' \t\r\n') = ''
+    THEN interval '0' ELSE interval '16 h' END AS unsure OFFSET 0) x WHERE
+    $5::float8 IS NOT NULL AND $2 = '-infinity' AND b.task_status =
+    'scheduled' AND {S}.followup_is_followup_type(b.booking_type::text) AND
+    b.scheduled_at > (now() AT TIME ZONE 'UTC') - (SELECT r.span FROM reach
+    r) - interval '16 h' AND b.scheduled_at < (now() AT TIME ZONE 'UTC') +
+    interval '15 min' + interval '16 h' AND (coalesce(b.task_scheduled_at,
+    b.scheduled_at) BETWEEN now() - (SELECT r.span FROM reach r) AND now() -
+    $5::float8 * interval '1 s' OR b.task_name IS NULL OR (b.scheduled_at <
+    (now() AT TIME ZONE 'UTC') + interval '15 min' + x.unsure AND CASE WHEN
+    x.unsure = interval '0' THEN b.task_scheduled_at <> b.scheduled_at WHEN
     isfinite(b.task_scheduled_at) THEN b.task_scheduled_at NOT BETWEEN
     b.scheduled_at - x.unsure AND b.scheduled_at + x.unsure ELSE
     b.task_scheduled_at IS NOT NULL END AND NOT (EXISTS (SELECT FROM
@@ -856,15 +858,15 @@ $statement$),
     WHEN NOT isfinite(b.scheduled_at) THEN NULL WHEN u.unsure = interval '0'
     OR b.scheduled_at > (now() AT TIME ZONE 'UTC') + interval '1 h' +
     u.unsure THEN b.scheduled_at::timestamptz ELSE {S}.followup_due_at(b.*)
-    END AS due, b.task_scheduled_at, b.id , (SELECT format('%s', tenant_id)
-    FROM (SELECT b.*) AS r) AS tenant FROM (SELECT NULL::text AS tenant_id,
-    NULL::text AS lead_id, NULL::text AS assigned_user_id, NULL::text AS
-    timezone, NULL::text AS traceparent, NULL::text AS trace_parent) AS
-    absent, (SELECT (SELECT CASE WHEN pg_typeof((NULL::{T}).scheduled_at +
-    interval '0') = 'timestamptz'::regtype THEN interval '0' ELSE interval
-    '16 h' END) AS unsure OFFSET 0) u, {T} b WHERE b.task_status IN
-    ('pending', 'scheduled') AND
-    {S}.followup_is_followup_type(b.booking_type::text) AND NOT
+    END AS due, b.task_scheduled_at, b.id , (SELECT rtrim(format('%s',
+    tenant_id)) FROM (SELECT b.*) AS r) AS tenant FROM (SELECT NULL::text AS
+    tenant_id, NULL::text AS lead_id, NULL::text AS assigned_user_id,
+    NULL::text AS timezone, NULL::text AS traceparent, NULL::text AS
+    trace_parent) AS absent, (SELECT (SELECT CASE WHEN
+    pg_typeof((NULL::{T}).scheduled_at + interval '0') =
+    'timestamptz'::regtype THEN interval '0' ELSE interval '16 h' END) AS
+    unsure OFFSET 0) u, {T} b WHERE b.task_status IN ('pending', 'scheduled')
+    AND {S}.followup_is_followup_type(b.booking_type::text) AND NOT
     {S}.followup_is_deleted(b.*) AND NOT EXISTS (SELECT FROM
     {S}.followup_failures f WHERE f.booking_id = b.id AND f.dead_at IS NOT
     NULL OFFSET 0)), open AS (SELECT w.*, CASE WHEN w.is_pending THEN w.due
@@ -874,11 +876,12 @@ $statement$),
     DISTINCT FROM w.due OFFSET 0)) , numbers AS (SELECT o.tenant, 1 AS open,
     (o.planned < now())::int AS overdue, 0 AS dead, greatest(now() -
     o.planned, interval '0') AS age FROM open o UNION ALL SELECT
-    coalesce(d.tenant_id, ''), 0, 0, 1, NULL FROM {S}.followup_dead_letters
-    d), tenants AS (SELECT n.tenant, sum(n.open) AS open, sum(n.overdue) AS
-    overdue, sum(n.dead) AS dead, coalesce((extract(epoch FROM max(n.age)) *
-    1000)::bigint, 0) AS age FROM numbers n GROUP BY n.tenant ORDER BY 3
-    DESC, 4 DESC, 2 DESC, 1 LIMIT $1::int) SELECT
+    coalesce(rtrim(d.tenant_id), ''), 0, 0, 1, NULL FROM
+    {S}.followup_dead_letters d), tenants AS (SELECT n.tenant, sum(n.open) AS
+    open, sum(n.overdue) AS overdue, sum(n.dead) AS dead,
+    coalesce((extract(epoch FROM max(n.age)) * 1000)::bigint, 0) AS age FROM
+    numbers n GROUP BY n.tenant ORDER BY 3 DESC, 4 DESC, 2 DESC, 1 LIMIT
+    $1::int) SELECT
     coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('tenantId',
     t.tenant, 'open', t.open, 'overdue', t.overdue, 'dead', t.dead,
     'oldestOverdueSeconds', t.age / 1000) ORDER BY t.overdue DESC, t.dead
