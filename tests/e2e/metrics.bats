@@ -163,7 +163,8 @@ documented() {
 	# A dead letter waits for nothing, even if its row takes no 'failed'.
 	sql "INSERT INTO lad_dev.followup_failures (booking_id, stage, attempts,
 	    error, dead_at) SELECT id, 'schedule', 1, 'x', now()
-	    FROM lad_dev.lead_bookings WHERE scheduled_at < now()"
+	    FROM lad_dev.lead_bookings WHERE scheduled_at < now()
+	    AND task_status = 'pending'"
 	wait_for 15 metric_is 0 'followup_overdue_bookings{state="pending"}'
 	metric_is 0.000 'followup_oldest_overdue_seconds{state="pending"}'
 	metric_is 1 'followup_open_bookings{state="pending"}'
