@@ -2,6 +2,8 @@
 # The verbs of sql/followup-trigger, and what its verify finds.
 # shellcheck disable=SC2030,SC2031 # each test runs in a subshell of its own
 
+load session-lib
+
 setup() {
 	trigger=$BATS_TEST_DIRNAME/../../sql/followup-trigger
 	q -c 'DROP SCHEMA IF EXISTS lad_dev CASCADE' \
@@ -178,26 +180,18 @@ nowhere|' ]
 	[[ $output == *'overdue pending bookings: 1'* ]]
 }
 
-# holds KEY: a session holds the advisory lock of a listener with that key while
-# status is asked.
-holds() {
-	psql -X -q -c "SELECT pg_advisory_lock(1181707340, $1)" \
-	    -c 'SELECT pg_sleep(60)' >/dev/null 2>&1 3>&- &
-	until [ "$(q -c "SELECT count(*) FROM pg_locks
-	    WHERE classid = 1181707340")" = 1 ]; do
-		sleep 0.1
-	done
+# status_beside KEY: while a session has a listener's lock with that key.
+status_beside() {
+	hold "SELECT pg_advisory_lock(1181707340, $1)"
 	run "$trigger" status
-	q -c 'SELECT pg_terminate_backend(pid, 10000) FROM pg_locks
-	    WHERE classid = 1181707340'
-	wait $! || true
+	let_go
 }
 
 @test "status says that the table has no listener, though another one has" {
 	"$trigger" install
-	holds 1
+	status_beside 1
 	has '^no followup-listener is connected for this table'
-	holds 83082231	# lad_dev, lead_bookings
+	status_beside 83082231	# lad_dev, lead_bookings
 	[[ $output != *'no followup-listener'* ]]
 }
 
@@ -654,26 +648,10 @@ see psql's message above" ]
 	"$trigger" verify
 }
 
-# Hold the advisory lock ${1} in a session of its own, until descriptor 7 is
-# closed; it has the lock when this returns.
-hold() {
-	mkfifo "$BATS_TEST_TMPDIR/in"
-	q <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out" 2>&1 &
-	holder=$!
-	exec 7>"$BATS_TEST_TMPDIR/in"
-	echo "SELECT pg_advisory_lock($1); SELECT 'held';" >&7
-	for _ in $(seq 1000); do
-		grep -q held "$BATS_TEST_TMPDIR/out" && return
-		q -c 'SELECT pg_sleep(0.01)' >/dev/null
-	done
-	return 1
-}
-
 @test "a second install at the same time is refused, not awaited" {
-	hold 7382912092064737639
+	hold 'SELECT pg_advisory_lock(7382912092064737639)'
 	run "$trigger" install
-	exec 7>&-
-	wait "$holder"
+	let_go
 	[ "$status" -eq 1 ]
 	[[ $output == *'another install is running'* ]]
 	"$trigger" install
@@ -977,8 +955,7 @@ shape() {
 }
 
 @test "the index waits for others longer than its role's timeouts" {
-	hold 1
-	echo 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;' >&7
+	hold 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1'
 	PGOPTIONS='-c lock_timeout=50ms' psql -X -q \
 	    -f "${trigger%/*}/create-booking-cloud-task-trigger.sql" \
 	    -c 'SHOW lock_timeout' >"$BATS_TEST_TMPDIR/installed" 2>&1 7>&- &
@@ -990,9 +967,7 @@ shape() {
 		    AND now() - state_change > interval '200 ms'")" ] || break
 		q -c 'SELECT pg_sleep(0.01)' >/dev/null
 	done
-	echo "COMMIT;" >&7
-	exec 7>&-
-	wait "$holder"
+	let_go
 	wait "$installing" || { cat "$BATS_TEST_TMPDIR/installed"; return 1; }
 	grep -q 50ms "$BATS_TEST_TMPDIR/installed"
 	"$trigger" verify

@@ -3,6 +3,8 @@
 # it.
 # shellcheck disable=SC2030,SC2031 # each test runs in a subshell of its own
 
+load session-lib
+
 setup() {
 	trigger=$BATS_TEST_DIRNAME/../../sql/followup-trigger
 	q -c 'DROP SCHEMA IF EXISTS lad_dev CASCADE' \
@@ -315,24 +317,17 @@ known() {
 	# Where somebody has a lock, that stays, and the table is emptied.
 	q -c "INSERT INTO lad_dev.followup_failures (booking_id, stage, attempts,
 	    error) VALUES ('$id', 'schedule', 1, 'x'), ('$id', 'execute', 1, 'x')"
-	locked="BEGIN; UPDATE lad_dev.followup_failures SET error = 'y'
+	hold "BEGIN; UPDATE lad_dev.followup_failures SET error = 'y'
 	    WHERE stage = 'execute'"
-	( echo "$locked;"; sleep 3 ) | q >/dev/null 3>&- &
-	until q -c "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'UPDATE lad_dev%'
-	    AND state = 'idle in transaction'" | grep -q 1; do sleep 0.05; done
 	q -c "SET statement_timeout = '2s'" -c 'TRUNCATE lad_dev.lead_bookings'
 	[ "$(known)" = '1 0 0 0' ]
-	wait
-	( echo 'BEGIN; LOCK TABLE lad_dev.followup_waits;'; sleep 3 ) |
-	    q >/dev/null 3>&- &
-	until q -c "SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock'
-	    AND relation = 'lad_dev.followup_waits'::regclass" |
-	    grep -q 1; do sleep 0.05; done
+	let_go
+	hold 'BEGIN; LOCK TABLE lad_dev.followup_waits'
 	run psql -X -q -c "SET statement_timeout = '2s'" \
 	    -c 'TRUNCATE lad_dev.lead_bookings'
 	[ "$status" -eq 0 ]
 	[[ $output == *'what is known of follow-up bookings that are gone stays'* ]]
-	wait
+	let_go
 	[ "$(known)" = '1 0 0 0' ]
 }
 
