@@ -173,9 +173,9 @@ $body$ AS followup_body_week
 
 -- followup_open(week, zone, after) is the first stretch of calling hours that
 -- has not ended ${after}, cut off at ${after}: opens and closes, or null where
--- there is none within 15 days.  Hours are those of the clock on the wall:
--- where it is put back they come twice, where it is put forward they may not
--- come, so that two weeks pass between those before and those after.
+-- none begins within 15 days.  Calling hours follow local time: they come twice
+-- when the clocks go back, and may be skipped when the clocks go forward, so
+-- that two weeks can pass between one week's hours and the next.
 --
 -- It looks at one stretch of time after the other, of a day or of what is left
 -- until the clock changes, in which times of the wall and of the world differ

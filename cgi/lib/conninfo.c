@@ -54,7 +54,7 @@ static const struct {
 	{ "tcp_user_timeout", NULL },
 };
 
-/* Return the whole number ${s}, or -1 if it is none that an int can hold. */
+/* Return ${s} as a whole number, or -1 if it is none or too large for an int. */
 static long
 number(const char *s)
 {

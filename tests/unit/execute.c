@@ -1194,8 +1194,8 @@ failure_is_written_after_reconnecting(void **state)
 }
 
 /*
- * The agent said that it started nothing, and somebody has locked the row: the
- * attempt has ended all the same, and is none that nobody knows of.
+ * The agent said that it started nothing, and somebody has locked the row.  The
+ * attempt has ended all the same, and its outcome is known.
  */
 static void
 failure_while_the_row_is_locked(void **state)
