@@ -103,6 +103,23 @@ database_failed(const struct execute *x, enum db_outcome outcome,
 }
 
 /*
+ * Log that the booking of ${a} is a dead letter after so many ${attempts}, and
+ * what to do about it; ${with} is what the retry has to say.  If an attempt's
+ * outcome is ${unknown}, the voice agent has to be asked first.
+ */
+static void
+log_dead_letter(const struct log_about *a, int unknown, int attempts,
+    const char *error, const char *with)
+{
+
+	log_error(a, "dead letter: %s (attempt %d): %s; %s, then "
+	    "POST /followups/%s/retry%s", unknown ?
+	    "it is not known whether the call was started" :
+	    "the call could not be started", attempts, error,
+	    unknown ? "ask" : "fix the cause", a->booking_id, with);
+}
+
+/*
  * The database did not do it.  If it is the row of ${booking} that makes it
  * refuse, that is an attempt of this booking, which gives up at last.
  */
@@ -129,11 +146,8 @@ row_failed(const struct execute *x, const struct booking *booking,
 	if (outcome != DB_OK)
 		database_failed(x, outcome, result);
 	else if (refusal.given_up) {
-		log_error(&a, "dead letter: %s (attempt %d): %s; %s, then "
-		    "POST /followups/%s/retry", refusal.unknown ?
-		    "it is not known whether the call was started" :
-		    "the call could not be started", refusal.attempts, error,
-		    refusal.unknown ? "ask" : "fix the cause", booking->id);
+		log_dead_letter(&a, refusal.unknown, refusal.attempts, error,
+		    "");
 		metrics_not_made(METRICS_REASON_DEAD);
 		conclude(result, EXECUTE_GIVEN_UP, "failed for good: %s",
 		    error);
@@ -251,7 +265,7 @@ was_called(const struct booking *booking)
 
 /* Is ${callback} for the tenant of ${booking}, or neither of any? */
 static int
-is_tenant(const struct booking *booking,
+is_same_tenant(const struct booking *booking,
     const struct execute_callback *callback)
 {
 
@@ -269,7 +283,7 @@ needs_call(const struct execute *x, const struct booking *booking,
     const struct execute_callback *callback, struct execute_result *result)
 {
 	char executed[BOOKING_TIME_LEN];
-	int other_tenant = !is_tenant(booking, callback);
+	int other_tenant = !is_same_tenant(booking, callback);
 
 	/* A task was right when it was made: the booking is what changed. */
 	if (other_tenant && callback->task_id == NULL) {
@@ -434,12 +448,8 @@ give_up(const struct execute *x, const struct booking *booking,
 		return;
 	}
 	result->expired = booking_is_expired(booking);
-	log_error(&a, "dead letter: %s (attempt %d): %s; %s, then "
-	    "POST /followups/%s/retry%s", unknown ?
-	    "it is not known whether the call was started" :
-	    "the call could not be started", attempts, failure.error,
-	    unknown ? "ask" : "fix the cause", booking->id, result->expired ?
-	    " with {\"late\":true}" : "");
+	log_dead_letter(&a, unknown, attempts, failure.error,
+	    result->expired ? " with {\"late\":true}" : "");
 	metrics_not_made(result->expired ? METRICS_REASON_EXPIRED :
 	    METRICS_REASON_DEAD);
 	conclude(result, EXECUTE_GIVEN_UP, "failed for good: %s",
