@@ -54,7 +54,7 @@ static const struct {
 	{ "tcp_user_timeout", NULL },
 };
 
-/* Return ${s} as a whole number, or -1 if it is none or too large for an int. */
+/* Return ${s} as a whole number, or -1 if it is none or exceeds an int. */
 static long
 number(const char *s)
 {
